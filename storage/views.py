@@ -1,0 +1,187 @@
+"""The views and macros that users query, written over the tables of each run.
+
+A run's tables are reached as `r_<run_id>.<table>`: a file attached under that alias, or a schema of
+that name inside one self-contained file. So the same statements serve both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+RUN_COLUMNS = (
+    "run_id VARCHAR, kind VARCHAR, pool VARCHAR, status VARCHAR, started_at TIMESTAMPTZ, "
+    "finished_at TIMESTAMPTZ, n_samples BIGINT, seed BIGINT, generation VARCHAR, config JSON, "
+    "versions JSON"
+)
+# what a run file's `run` table holds beside the columns of the view `runs`
+RUN_INTERNALS = "ranked_by VARCHAR, pool_fingerprint VARCHAR, methods VARCHAR[]"
+SAMPLE_COLUMNS = (
+    "sample_id VARCHAR, source VARCHAR, row BIGINT, label VARCHAR, group_id VARCHAR, "
+    "content_hash VARCHAR"
+)
+# table in a run file -> its fixed columns; `key` counts the run's samples from 0
+TABLES = {
+    "samples": f"key INTEGER, {SAMPLE_COLUMNS}",
+    "scores": "key INTEGER, method VARCHAR, score DOUBLE, rank BIGINT",
+    "selections": "key INTEGER, position BIGINT, weight DOUBLE",
+    "decisions": "key INTEGER, selected BOOLEAN, stage VARCHAR, reason VARCHAR, detail JSON",
+    "feature_scores": "method VARCHAR, feature VARCHAR, score DOUBLE, rank BIGINT, selected BOOLEAN",
+    "metrics": "name VARCHAR, value DOUBLE, baseline DOUBLE",
+}
+
+
+@dataclass(frozen=True)
+class RunTables:
+    """What the views need to know of one finished run."""
+
+    run_id: str
+    kind: str
+    pool: str
+    finished_at: int  # microseconds since 1970
+    methods: tuple[str, ...] = ()
+    kept: tuple[tuple[str, str], ...] = field(default=())
+
+    @property
+    def alias(self) -> str:
+        """The attached database, or the schema, that holds the run's tables."""
+        return f"r_{self.run_id}"
+
+
+def identifier(name: str) -> str:
+    """Quote `name` as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Quote `text` as an SQL string."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _names(columns: str) -> list[str]:
+    return [part.split()[0] for part in columns.split(", ")]
+
+
+def _union(selects: Sequence[str], columns: str) -> str:
+    if not selects:
+        typed = ", ".join(f"NULL::{c.split()[1]} AS {c.split()[0]}" for c in columns.split(", "))
+        return f"SELECT {typed} WHERE false"
+    return "\nUNION ALL BY NAME\n".join(selects)
+
+
+def _of_samples(run: RunTables, table: str) -> str:
+    columns = ", ".join(f"t.{c}" for c in _names(TABLES[table]) if c != "key")
+    return (
+        f"SELECT {literal(run.run_id)} AS run_id, s.sample_id, {columns} "
+        f"FROM {run.alias}.{table} t JOIN {run.alias}.samples s USING (key)"
+    )
+
+
+def _of_run(run: RunTables, table: str) -> str:
+    columns = ", ".join(_names(TABLES[table]))
+    return f"SELECT {literal(run.run_id)} AS run_id, {columns} FROM {run.alias}.{table}"
+
+
+def _samples(run: RunTables) -> str:
+    columns = _names(SAMPLE_COLUMNS) + [identifier(name) for name, _ in run.kept]
+    return (
+        f"SELECT {literal(run.run_id)} AS run_id, {literal(run.pool)} AS pool, "
+        f"{', '.join(columns)} FROM {run.alias}.samples"
+    )
+
+
+def _wide_scores(run: RunTables) -> str:
+    # an aggregate over integer keys, not one join for each method: the scores are read once
+    pivot = "".join(
+        f", max(score) FILTER (method = {literal(m)}) AS {identifier(m)}" for m in run.methods
+    )
+    wide = f"(SELECT key{pivot} FROM {run.alias}.scores GROUP BY key)"
+    columns = "".join(f", w.{identifier(m)}" for m in run.methods)
+    return (
+        f"SELECT {literal(run.pool)} AS pool, {literal(run.run_id)} AS run_id, s.sample_id{columns} "
+        f"FROM {run.alias}.samples s LEFT JOIN {wide} w USING (key)"
+    )
+
+
+def _with_pool(run: RunTables, table: str) -> str:
+    return f"SELECT {literal(run.pool)} AS pool, * FROM ({_of_samples(run, table)})"
+
+
+def latest(runs: Iterable[RunTables], kind: str = "curate") -> list[RunTables]:
+    """Return, for every pool, its newest finished run of `kind`, in order of the pools' names."""
+    newest: dict[str, RunTables] = {}
+    for run in sorted(runs, key=lambda r: (r.finished_at, r.run_id)):
+        if run.kind == kind:
+            newest[run.pool] = run
+    return [newest[pool] for pool in sorted(newest)]
+
+
+def statements(runs: Sequence[RunTables]) -> list[str]:
+    """Return the SQL that defines every view and macro over `runs` (all finished)."""
+    curated = [run for run in runs if run.kind == "curate"]
+    newest = latest(curated)
+    sample, run_id, pool = "sample_id VARCHAR", "run_id VARCHAR", "pool VARCHAR"
+
+    def rest(table: str) -> str:
+        return TABLES[table].removeprefix("key INTEGER, ")
+
+    views = {
+        "samples": _union([_samples(r) for r in curated], f"{run_id}, {pool}, {SAMPLE_COLUMNS}"),
+        "latest_samples": "SELECT pool, * EXCLUDE (pool) FROM ("
+        + _union([_samples(r) for r in newest], f"{run_id}, {pool}, {SAMPLE_COLUMNS}")
+        + ")",
+        "latest_scores": _union([_wide_scores(r) for r in newest], f"{pool}, {run_id}, {sample}"),
+        "latest_selection": _union(
+            [_with_pool(r, "selections") for r in newest],
+            f"{pool}, {run_id}, {sample}, {rest('selections')}",
+        ),
+        "latest_decisions": _union(
+            [_with_pool(r, "decisions") for r in newest],
+            f"{pool}, {run_id}, {sample}, {rest('decisions')}",
+        ),
+        "_latest_long": _union(
+            [_with_pool(r, "scores") for r in newest],
+            f"{pool}, {run_id}, {sample}, {rest('scores')}",
+        ),
+    }
+    for table in ("scores", "selections", "decisions"):
+        views[table] = _union(
+            [_of_samples(r, table) for r in curated], f"{run_id}, {sample}, {rest(table)}"
+        )
+    for table in ("feature_scores", "metrics"):
+        views[table] = _union([_of_run(r, table) for r in runs], f"{run_id}, {TABLES[table]}")
+    made = [f"CREATE VIEW {name} AS {query}" for name, query in views.items()]
+    return [*made, *_MACROS]
+
+
+_MACROS = (
+    """CREATE MACRO explain(id) AS TABLE
+    SELECT d.pool, d.run_id, d.selected, d.stage, d.reason, d.detail, s.method, s.score, s.rank
+    FROM latest_decisions d LEFT JOIN _latest_long s USING (run_id, sample_id)
+    WHERE d.sample_id = id::VARCHAR ORDER BY d.pool, s.method""",
+    """CREATE MACRO top(method, k) AS TABLE
+    SELECT t.pool, t.sample_id, t.score, t.rank FROM _latest_long t
+    WHERE t.method = method AND t.rank <= k ORDER BY t.pool, t.rank""",
+    """CREATE MACRO diff(run_a, run_b) AS TABLE
+    WITH side AS (
+        SELECT s.run_id, s.sample_id, s.content_hash, d.selected, c.score
+        FROM samples s JOIN decisions d USING (run_id, sample_id)
+        LEFT JOIN (
+            SELECT c.* FROM scores c JOIN _ranked_by r ON c.run_id = r.run_id AND c.method = r.method
+        ) c ON c.run_id = s.run_id AND c.sample_id = s.sample_id
+        WHERE s.run_id = run_a OR s.run_id = run_b
+    ),
+    a AS (SELECT * FROM side WHERE run_id = run_a),
+    b AS (SELECT * FROM side WHERE run_id = run_b)
+    SELECT sample_id,
+        CASE WHEN coalesce(b.selected, false) THEN 'in' ELSE 'out' END AS change,
+        CASE WHEN a.run_id IS NULL THEN 'new'
+             WHEN b.run_id IS NULL THEN 'gone'
+             WHEN a.content_hash <> b.content_hash THEN 'content'
+             WHEN abs(a.score - b.score) > 1e-9 THEN 'score'
+             ELSE 'competition' END AS cause,
+        a.score AS score_a, b.score AS score_b
+    FROM a FULL JOIN b USING (sample_id)
+    WHERE coalesce(a.selected, false) <> coalesce(b.selected, false)
+    ORDER BY change, cause, sample_id""",
+)
