@@ -1,0 +1,51 @@
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help install dev demo test test-all lint format types bench notebooks clean
+
+help: ## Show what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade -c constraints.txt pip setuptools
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+install: $(VENV)/.installed ## Make .venv with assay in it
+dev: $(VENV)/.dev ## The same, with what tests, lint and notebooks need
+
+demo: install ## Curate the small real pool that ships with assay
+	$(BIN)/assay demo
+
+test: dev ## Run the tests but for the slow ones
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: dev ## Run every test
+	$(BIN)/python -m pytest
+
+lint: dev ## Check format and lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+format: dev ## Format, and mend what lint can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+types: dev ## Check the types
+	MYPYPATH=typings $(BIN)/mypy -p assay
+
+bench: dev ## Run the benchmarks that take minutes (they print their tables)
+	for b in benchmarks/*.py; do $(BIN)/python $$b || exit 1; done
+
+notebooks: dev ## Execute the notebooks
+	$(BIN)/python notebooks/execute.py
+
+clean: ## Remove what was made here
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
