@@ -52,8 +52,8 @@ class ScoreStore:
     --------
     >>> import tempfile
     >>> store = ScoreStore(tempfile.mkdtemp(), create=True)
-    >>> store.connect().sql("SELECT count(*) FROM latest_selection").fetchone()
-    (0,)
+    >>> store.connect().sql("SELECT count(*) FROM latest_selection").fetchall()
+    [(0,)]
     """
 
     def __init__(self, path: str | os.PathLike[str], *, create: bool = False) -> None:
@@ -108,6 +108,10 @@ class ScoreStore:
     def is_finished(self, run_id: str) -> bool:
         """Say whether the run `run_id` is there, whole."""
         return self._run_path(run_id, ".duckdb").is_file()
+
+    def has_begun(self, run_id: str) -> bool:
+        """Say whether the run `run_id` is noted as under way or failed."""
+        return self._run_path(run_id, ".json").is_file()
 
     def begin(self, info: RunInfo) -> None:
         """Note that a run is under way (it shows as 'running' until it is finished or failed)."""
@@ -254,6 +258,17 @@ class ScoreStore:
                 return con.sql(query).pl()
             except duckdb.Error as error:
                 raise QueryError(f"The query failed: {' '.join(str(error).split())}") from error
+
+    def run_table(self, run_id: str, query: str) -> pl.DataFrame:
+        """Query the tables of one finished run (`run`, and those of `assay.storage.views.TABLES`).
+
+        Samples are known there by `key`, their row number in the pool.
+        """
+        path = self._run_path(run_id, ".duckdb")
+        if not path.is_file():
+            raise StoreError(f"There is no finished run {run_id} in {self.path}.")
+        with duckdb.connect(str(path), read_only=True) as con:
+            return con.sql(query).pl()
 
     def _notes(self) -> list[dict[str, Any]]:
         notes = []

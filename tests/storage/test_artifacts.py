@@ -1,0 +1,121 @@
+"""Artifacts are whole or not there, and a changed byte is found."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from assay.storage import artifacts as module
+from assay.storage.artifacts import ArtifactStore
+from assay.storage.atomic import atomic_path, point, write_json
+from assay.storage.errors import CorruptArtifactError, StoreError
+from assay.storage.fingerprints import fingerprint
+
+FP = "0123456789abcdef"
+
+
+def fill(folder: Path, content: bytes = b"abc") -> None:
+    (folder / "part").mkdir()
+    (folder / "part" / "a.bin").write_bytes(content)
+
+
+def test_an_artifact_is_made_once(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path)
+    path, made = store.get_or_make("vectors", FP, fill)
+    assert made
+    assert (path / "part" / "a.bin").read_bytes() == b"abc"
+    assert ArtifactStore(tmp_path).get_or_make("vectors", FP, fill) == (path, False)
+
+
+def test_a_body_that_raises_leaves_nothing(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path)
+
+    def broken(folder: Path) -> None:
+        fill(folder)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.get_or_make("vectors", FP, broken)
+    assert not store.exists("vectors", FP)
+    assert list((tmp_path / "vectors").iterdir()) == []
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(bit=st.integers(0, 8 * 3000 - 1))
+def test_any_flipped_bit_is_found(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, bit: int
+) -> None:
+    monkeypatch.setattr(module, "BLOCK", 1024)
+    root = tmp_path_factory.mktemp("a")
+    content = np.random.default_rng(0).bytes(3000)
+    path, _ = ArtifactStore(root).get_or_make("graph", FP, lambda f: fill(f, content))
+    changed = bytearray(content)
+    changed[bit // 8] ^= 1 << (bit % 8)
+    (path / "part" / "a.bin").write_bytes(bytes(changed))
+    with pytest.raises(CorruptArtifactError, match=r"a\.bin"):
+        ArtifactStore(root).open("graph", FP)
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone", "manifest"])
+def test_a_corrupt_artifact_is_rebuilt(tmp_path: Path, damage: str) -> None:
+    path, _ = ArtifactStore(tmp_path).get_or_make("graph", FP, fill)
+    file = path / "part" / "a.bin"
+    if damage == "cut":
+        file.write_bytes(b"ab")
+    elif damage == "gone":
+        file.unlink()
+    else:
+        (path / "manifest.json").write_text("{")
+    with pytest.raises(CorruptArtifactError):
+        ArtifactStore(tmp_path).open("graph", FP)
+    again, made = ArtifactStore(tmp_path).get_or_make("graph", FP, fill)
+    assert made
+    assert (again / "part" / "a.bin").read_bytes() == b"abc"
+
+
+def test_the_manifest_says_what_made_it(tmp_path: Path) -> None:
+    path, _ = ArtifactStore(tmp_path).get_or_make("graph", FP, fill, stage="graph", revision=3)
+    manifest = json.loads((path / "manifest.json").read_text())
+    assert manifest["made_by"] == {"stage": "graph", "revision": 3}
+    assert [f["name"] for f in manifest["files"]] == ["part/a.bin"]
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", "A", "."])
+def test_names_cannot_leave_the_store(tmp_path: Path, name: str) -> None:
+    with pytest.raises(StoreError):
+        ArtifactStore(tmp_path).path("graph", name)
+
+
+def test_an_unknown_artifact_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="no artifact"):
+        ArtifactStore(tmp_path).open("graph", FP)
+
+
+def test_atomic_path_keeps_the_old_file_when_the_body_raises(tmp_path: Path) -> None:
+    file = tmp_path / "f.json"
+    write_json(file, {"a": 1})
+    with pytest.raises(ValueError, match="stop"), atomic_path(file) as temporary:
+        temporary.write_text("half")
+        raise ValueError("stop")
+    assert json.loads(file.read_text()) == {"a": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["f.json"]
+
+
+def test_point_replaces_what_it_pointed_at(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).write_text(name)
+        point(tmp_path / "link", name)
+        assert (tmp_path / "link").read_text() == name
+
+
+def test_fingerprints_depend_on_values_and_not_on_key_order() -> None:
+    assert fingerprint({"a": 1, "b": [1.5, None]}) == fingerprint({"b": [1.5, None], "a": 1})
+    assert fingerprint("a", "b") != fingerprint("ab")
+    assert fingerprint(np.int64(3)) == fingerprint(3)
+    with pytest.raises(TypeError):
+        fingerprint(object())
