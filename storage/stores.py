@@ -255,9 +255,10 @@ class ScoreStore:
                         f"Only reading is allowed here; {parsed[0].type.name} is not. "
                         "Use SELECT, WITH, FROM, PIVOT, DESCRIBE, SUMMARIZE or EXPLAIN."
                     )
-                return con.sql(query).pl()
+                frame: pl.DataFrame = con.sql(query).pl()
             except duckdb.Error as error:
                 raise QueryError(f"The query failed: {' '.join(str(error).split())}") from error
+        return frame
 
     def run_table(self, run_id: str, query: str) -> pl.DataFrame:
         """Query the tables of one finished run (`run`, and those of `assay.storage.views.TABLES`).
@@ -268,7 +269,8 @@ class ScoreStore:
         if not path.is_file():
             raise StoreError(f"There is no finished run {run_id} in {self.path}.")
         with duckdb.connect(str(path), read_only=True) as con:
-            return con.sql(query).pl()
+            frame: pl.DataFrame = con.sql(query).pl()
+        return frame
 
     def _notes(self) -> list[dict[str, Any]]:
         notes = []

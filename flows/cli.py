@@ -1,0 +1,272 @@
+"""The command line: `assay`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from assay.storage.errors import AssayError
+
+app = typer.Typer(
+    name="assay",
+    help="Choose the part of a data set that is worth labelling or training on, with a reason "
+    "for every row.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Store = Annotated[Path, typer.Option(help="The store's folder.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+
+
+def main() -> None:
+    """Run the command line; errors of assay are one paragraph on standard error."""
+    try:
+        app()
+    except AssayError as error:
+        wrongly = not isinstance(error, RuntimeError)
+        if "--json" in sys.argv:
+            from assay.flows.output import print_json
+
+            print_json({"error": {"type": type(error).__name__, "message": str(error)}})
+        sys.stderr.write(f"assay: {error}\n")
+        sys.exit(2 if wrongly else 1)
+    except OSError as error:
+        sys.stderr.write(f"assay: {error}\n")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.stderr.write("assay: stopped; the same command goes on where it was\n")
+        sys.exit(130)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"assay {version('assay')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    from assay.flows.progress import log_to_stderr
+
+    log_to_stderr()
+
+
+def _open(store: Path) -> Any:
+    from assay.storage import ScoreStore
+
+    return ScoreStore(store)
+
+
+@app.command()
+def demo(store: Store = Path("assay-store"), json: Json = False) -> None:
+    """The main job on the small real pool that ships with assay: health answers are wanted."""
+    from assay.flows import demonstration, progress
+    from assay.flows.output import print_json
+    from assay.flows.summary import (
+        curation_summary,
+        feature_summary,
+        print_curation,
+        print_features,
+    )
+
+    with progress.bars():
+        curated, ranked = demonstration.run(store)
+    if json:
+        print_json({"curate": curation_summary(curated), "features": feature_summary(ranked)})
+        return
+    print_curation(curated)
+    print_features(ranked)
+    at = shlex.quote(str(store))
+    first = curated.sql("SELECT sample_id FROM latest_selection WHERE position = 1").item()
+    typer.echo(
+        "\nTry next:\n"
+        f'  assay sql "select domain, count(*) from latest_selection join latest_samples '
+        f'using (pool, sample_id) group by all" --store {at}\n'
+        f"  assay explain {shlex.quote(first)} --store {at}\n"
+        f"  assay export --store {at} --out subset.parquet"
+    )
+
+
+@app.command()
+def curate(
+    config: Annotated[Path | None, typer.Argument(help="A TOML file; flags override it.")] = None,
+    pool: Annotated[str | None, typer.Option(help="File, folder or glob to choose from.")] = None,
+    name: Annotated[str | None, typer.Option(help="The pool's name in the store.")] = None,
+    id: Annotated[str | None, typer.Option(help="Column of ids; else a content hash.")] = None,
+    text: Annotated[str | None, typer.Option(help="Column of texts.")] = None,
+    vector: Annotated[str | None, typer.Option(help="Column of vectors.")] = None,
+    image: Annotated[str | None, typer.Option(help="Column of image bytes.")] = None,
+    label: Annotated[str | None, typer.Option(help="Column of labels.")] = None,
+    group: Annotated[str | None, typer.Option(help="Column of groups.")] = None,
+    keep: Annotated[str | None, typer.Option(help="Columns to store too: A,B.")] = None,
+    target: Annotated[str | None, typer.Option(help="A sample of what is wanted.")] = None,
+    budget: Annotated[str | None, typer.Option(help="A count (1000) or a share (10%).")] = None,
+    select: Annotated[str | None, typer.Option(help="The selector's name.")] = None,
+    scores: Annotated[str | None, typer.Option(help="Scorers' names: A,B.")] = None,
+    difficulty: Annotated[str | None, typer.Option(help="The score taken as difficulty.")] = None,
+    store: Annotated[str | None, typer.Option(help="The store's folder.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The one seed of everything random.")] = None,
+    prefect: Annotated[bool, typer.Option("--prefect", help="Run as the Prefect flow.")] = False,
+    json: Json = False,
+) -> None:
+    """Embed, index, graph, score, select and persist a pool: the main job."""
+    from assay.flows import progress
+    from assay.flows.configuration import CurationConfig
+    from assay.flows.output import print_json
+    from assay.flows.summary import curation_summary, print_curation
+
+    names = CurationConfig.model_fields
+    given = {key: value for key, value in locals().items() if key in names and value is not None}
+    if config is not None:
+        settings = CurationConfig.from_toml(config, **given)
+    else:
+        settings = CurationConfig.build(given, where="the options")
+    with progress.bars():
+        if prefect or os.environ.get("PREFECT_API_URL"):
+            from assay.flows.deployments import run_curation
+        else:
+            from assay.flows.runner import curate as run_curation
+        result = run_curation(settings)
+    if json:
+        print_json(curation_summary(result))
+    else:
+        print_curation(result)
+
+
+@app.command()
+def features(
+    table: Annotated[str, typer.Argument(help="The file of the table.")],
+    label: Annotated[str, typer.Option(help="The column to be explained.")],
+    method: Annotated[str, typer.Option(help="Rankers' names: A,B.")] = "ecfs",
+    k: Annotated[int, typer.Option(help="How many features to select.")] = 50,
+    name: Annotated[str | None, typer.Option(help="The table's name in the store.")] = None,
+    store: Store = Path("assay-store"),
+    seed: Annotated[int, typer.Option(help="The one seed of everything random.")] = 0,
+    json: Json = False,
+) -> None:
+    """Rank the columns of a table by how much they say about its label."""
+    from assay.flows import progress, runner
+    from assay.flows.configuration import FeatureConfig
+    from assay.flows.output import print_json
+    from assay.flows.summary import feature_summary, print_features
+
+    settings = FeatureConfig.build(
+        {
+            "table": table,
+            "label": label,
+            "methods": method,
+            "k": k,
+            "name": name,
+            "store": str(store),
+            "seed": seed,
+        },
+        where="the options",
+    )
+    with progress.bars():
+        result = runner.rank_features(settings)
+    if json:
+        print_json(feature_summary(result))
+    else:
+        print_features(result)
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(help="One reading statement.")],
+    store: Store = Path("assay-store"),
+    format: Annotated[str, typer.Option(help="table, json, csv or parquet.")] = "table",
+    out: Annotated[Path | None, typer.Option(help="Write to this file.")] = None,
+    json: Json = False,
+) -> None:
+    """Query the store's runs, samples, scores, selections, decisions and metrics."""
+    from assay.flows.output import emit
+
+    emit(_open(store).sql(query), "json" if json else format, out)
+
+
+@app.command()
+def explain(
+    sample_id: Annotated[str, typer.Argument(help="The sample's id.")],
+    store: Store = Path("assay-store"),
+    json: Json = False,
+) -> None:
+    """Say why a sample is in or out of the newest selection of its pool."""
+    from assay.flows.output import print_json
+    from assay.flows.summary import explanation, print_explanation
+
+    found = explanation(_open(store), sample_id)
+    if json:
+        print_json({"sample_id": sample_id, "pools": found})
+    else:
+        print_explanation(sample_id, found)
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Option(help="F.parquet, F.jsonl or F.csv.")],
+    store: Store = Path("assay-store"),
+    run: Annotated[str | None, typer.Option(help="A run's id; else the newest.")] = None,
+    columns: Annotated[str | None, typer.Option(help="Columns of the pool: A,B; else all.")] = None,
+    json: Json = False,
+) -> None:
+    """Write the chosen rows with their original columns, position, weight and scores."""
+    from assay.flows import exporting
+    from assay.flows.output import print_json
+
+    names = [c.strip() for c in columns.split(",")] if columns else None
+    rows = exporting.export(_open(store), out, run=run, columns=names)
+    if json:
+        print_json({"rows": rows, "out": str(out)})
+    else:
+        typer.echo(f"{rows:,} rows written to {out}")
+
+
+@app.command()
+def runs(store: Store = Path("assay-store"), json: Json = False) -> None:
+    """List the store's runs, the newest first."""
+    from assay.flows.output import print_json, print_table, rows_json
+
+    frame = _open(store).sql(
+        "SELECT run_id, kind, pool, status, started_at::VARCHAR AS started_at, "
+        "finished_at::VARCHAR AS finished_at, n_samples, seed, generation "
+        "FROM runs ORDER BY started_at DESC, run_id"
+    )
+    if json:
+        print_json(rows_json(frame))
+    else:
+        print_table(frame)
+
+
+@app.command()
+def diff(
+    run_a: Annotated[str, typer.Argument(help="The earlier run.")],
+    run_b: Annotated[str, typer.Argument(help="The later run.")],
+    store: Store = Path("assay-store"),
+    format: Annotated[str, typer.Option(help="table, json, csv or parquet.")] = "table",
+    out: Annotated[Path | None, typer.Option(help="Write to this file.")] = None,
+    json: Json = False,
+) -> None:
+    """List the rows that came in or went out between two runs, and why."""
+    from assay.flows.exporting import chosen_run
+    from assay.flows.output import emit
+
+    opened = _open(store)
+    a, b = (chosen_run(opened, run)["run_id"] for run in (run_a, run_b))
+    emit(opened.sql(f"FROM diff('{a}', '{b}')"), "json" if json else format, out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""The stages that end a run: its tables into one file, and that file published."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from assay.flows.plans import Plan, run_info
+from assay.flows.progress import step
+from assay.flows.selecting import load_selection
+from assay.flows.stages import Ref, load_graph, load_samples, load_scores, usable
+from assay.storage.run_files import RunTablesData
+
+
+def persist(
+    plan: Plan,
+    started_at: datetime,
+    samples: Ref,
+    graph: Ref,
+    scores: dict[str, Ref],
+    selection: Ref,
+) -> str:
+    """Write the run's tables into its one file; the run is finished when it is there."""
+    with step("persist"):
+        frame = load_samples(plan, samples)
+        keys = usable(frame)["key"]
+        chosen, decisions, own_scores, report = load_selection(plan, selection)
+        tables: dict[str, pl.DataFrame] = {}
+        for method in plan.scores:
+            values = load_scores(plan, scores[method]) if method in scores else own_scores
+            tables[method] = pl.DataFrame({"key": keys, "score": values}).filter(
+                pl.col("score").is_not_nan()
+            )
+        data = RunTablesData(
+            samples=frame.drop("key", "problem"),
+            scores=tables,
+            selections=chosen,
+            decisions=decisions,
+            metrics=_metrics(frame, len(chosen), load_graph(plan, graph).report_, report),
+        )
+        plan.store.finish(run_info(plan, started_at, frame.height), data)
+    return plan.run_id
+
+
+def publish(plan: Plan, run_id: str, index: Ref) -> str:
+    """Publish the newest run of every pool as one file; the run and its index are there by then."""
+    with step("publish"):
+        return str(plan.store.publish())
+
+
+def _numbers(report: dict[str, Any], prefix: str = "") -> dict[str, float]:
+    found: dict[str, float] = {}
+    for name, value in report.items():
+        if isinstance(value, bool) or value is None:
+            continue
+        if isinstance(value, (int, float)) and math.isfinite(value):
+            found[prefix + name] = float(value)
+        elif isinstance(value, dict):
+            found |= _numbers(value, f"{prefix}{name}.")
+    return found
+
+
+def _metrics(
+    frame: pl.DataFrame, n_chosen: int, graph: dict[str, Any], report: dict[str, Any]
+) -> pl.DataFrame:
+    values = {
+        "samples": float(frame.height),
+        "unusable": float(frame["problem"].is_not_null().sum()),
+        "selected": float(n_chosen),
+    }
+    values |= _numbers(graph, "graph.") | _numbers(report)
+    # `x_random` in a report is the same measure on a random subset of equal size
+    baselines = {name: values.pop(f"{name}_random", None) for name in list(values)}
+    names = [name for name in values if name in baselines]
+    return pl.DataFrame(
+        {
+            "name": names,
+            "value": [values[name] for name in names],
+            "baseline": [baselines[name] for name in names],
+        },
+        schema={"name": pl.String, "value": pl.Float64, "baseline": pl.Float64},
+    )
+
+
+def group_shares(frame: pl.DataFrame, chosen: np.ndarray, column: str) -> pl.DataFrame:
+    """Return, for every value of `column`, how many rows the pool has and how many were chosen."""
+    counts = frame.group_by(column).len("pool")
+    picked = frame[chosen].group_by(column).len("chosen")
+    return counts.join(picked, on=column, how="left").with_columns(pl.col("chosen").fill_null(0))

@@ -1,0 +1,52 @@
+"""The pipeline, composed once; who calls it decides how a stage is run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from assay.flows import persisting, selecting, stages
+from assay.flows.plans import Plan
+
+Call = Callable[..., Any]
+
+
+def directly(stage: Callable[..., Any], *args: Any) -> Any:
+    """Run a stage in this thread."""
+    return stage(*args)
+
+
+def compose(plan: Plan, started_at: datetime, call: Call = directly) -> Any:
+    """Run read -> embed -> graph -> index -> score -> select -> persist -> publish.
+
+    The index follows the graph because it takes over the graph's centroids.
+
+    Parameters
+    ----------
+    plan : Plan
+        What to do.
+    started_at : datetime
+        When the run began.
+    call : callable
+        `call(stage, *args)` runs a stage, or submits it and returns a future; futures are handed
+        on as arguments as they are.
+    """
+    samples = call(stages.read, plan, started_at)
+    vectors = call(stages.embed, plan, samples)
+    graph = call(stages.graph, plan, samples, vectors)
+    index = call(stages.index, plan, samples, vectors, graph)
+    scores = {
+        method: call(stages.score, plan, method, samples, vectors, graph)
+        for method in plan.scores
+        # a selector that is its own scorer gives its scores with the selection
+        if method != plan.select
+    }
+    selection = call(selecting.select, plan, samples, vectors, graph, scores)
+    run = call(persisting.persist, plan, started_at, samples, graph, scores, selection)
+    return call(persisting.publish, plan, run, index)
+
+
+def finished(last: Any) -> Any:
+    """Wait for the last stage where it is a future, and return what it gave."""
+    return last.result() if hasattr(last, "result") else last

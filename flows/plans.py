@@ -1,0 +1,227 @@
+"""From a configuration to a plan: every default decided, every fingerprint known, nothing written."""
+
+from __future__ import annotations
+
+import inspect
+import platform
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from assay.flows.configuration import CurationConfig
+from assay.flows.revisions import REVISIONS
+from assay.selection import registry
+from assay.storage import Pool, ScoreStore, read_pool
+from assay.storage.errors import ColumnError, ConfigError, InputError
+from assay.storage.fingerprints import fingerprint
+from assay.storage.run_files import RunInfo
+
+# what does not change a run's result
+_ENGINE = {"store", "pool", "target"}
+_VERSIONS = ("assay", "duckdb", "faiss-cpu", "numba", "numpy", "polars", "scikit-learn", "scipy")
+
+
+class Plan(BaseModel):
+    """A configuration whose defaults are decided, with the fingerprints of what it reads."""
+
+    model_config = ConfigDict(frozen=True)
+
+    config: CurationConfig
+    kind: str
+    pool_fingerprint: str
+    target_fingerprint: str | None
+    generation: str
+    run_id: str
+    defaults: tuple[str, ...]
+
+    @property
+    def store(self) -> ScoreStore:
+        """The store, which may not be there yet."""
+        return ScoreStore(self.config.store, create=True)
+
+    @property
+    def content(self) -> str:
+        """The column that holds the content."""
+        return str(getattr(self.config, self.kind))
+
+    @property
+    def select(self) -> str:
+        """The selector's name, which a plan always has."""
+        return str(self.config.select)
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """The scorers' names."""
+        return self.config.scores or ()
+
+    def read_pool(self) -> Pool:
+        """Open the pool; nothing of it is read yet."""
+        return read_pool(self.config.pool, **self.config.roles())
+
+    def read_target(self) -> Pool:
+        """Open the target; nothing of it is read yet."""
+        return read_target(self.config, self.kind)
+
+
+def read_target(config: CurationConfig, kind: str) -> Pool:
+    """Open the target with the pool's content role; its id is optional and not used."""
+    return read_pool(config.target, name="target", **{kind: getattr(config, kind)})
+
+
+def make_plan(config: CurationConfig) -> Plan:
+    """Decide what the configuration leaves open, and check what can be checked without computing.
+
+    Raises
+    ------
+    ConfigError, ColumnError, InputError
+        If the pool or target can't be read as the configuration says, or a method named needs an
+        input that is not there.
+    """
+    if config.pool is None:
+        raise ConfigError(
+            "No pool was given. Name one with --pool, or `pool = ...` in the configuration."
+        )
+    pool = read_pool(config.pool, **config.roles())
+    decided: dict[str, Any] = {"name": pool.name, pool.kind: getattr(pool.roles, pool.kind)}
+    there = _inputs(config, pool)
+    decided |= _methods(config, there)
+    resolved = config.model_copy(update=decided)
+    target_fingerprint = read_target(resolved, pool.kind).fingerprint if config.target else None
+    defaults = _defaults_taken(config, resolved)
+    generation = fingerprint(
+        "generation", REVISIONS["embed"], pool.fingerprint, resolved.embedding.model_dump()
+    )[:12]
+    settings = resolved.model_dump(mode="json", exclude=_ENGINE)
+    run_id = fingerprint(
+        "curate", REVISIONS, pool.fingerprint, target_fingerprint, settings, generation
+    )[:16]
+    return Plan(
+        config=resolved,
+        kind=pool.kind,
+        pool_fingerprint=pool.fingerprint,
+        target_fingerprint=target_fingerprint,
+        generation=generation,
+        run_id=run_id,
+        defaults=defaults,
+    )
+
+
+def _inputs(config: CurationConfig, pool: Pool) -> set[str]:
+    there = {"vectors", "graph"}
+    if pool.kind == "text":
+        there.add("texts")
+    if config.label:
+        there.add("labels")
+    if config.target:
+        there.add("target")
+    if config.difficulty:
+        there.add("scores")
+    return there
+
+
+def _methods(config: CurationConfig, there: set[str]) -> dict[str, Any]:
+    scores = config.scores
+    if scores is None:
+        wanted = ("importance", "label_agreement", "self_confidence", "pagerank", "knn_density")
+        known = {entry.name: entry for entry in registry.entries("scorer")}
+        scores = tuple(n for n in wanted if n in known and set(known[n].needs) <= there)
+    select = config.select
+    if select is None:
+        known = {entry.name: entry for entry in registry.entries("selector")}
+        order = []
+        if "target" in there:
+            order.append("importance")
+        elif there & {"labels", "scores"}:
+            order.append("ccs")
+        else:
+            order += ["facility_location", "ccs"]
+        select = next((n for n in order if n in known and set(known[n].needs) <= there), None)
+        if select is None:
+            raise ConfigError(
+                f"No selector can use the target with {config.vector or config.image!r}: "
+                "importance resampling needs texts. Leave the target out, or name a method with "
+                f"--select ({', '.join(sorted(known))})."
+            )
+    difficulty = config.difficulty
+    if difficulty is None and select == "ccs":
+        difficulty = "label_agreement" if "labels" in there else "knn_density"
+    if difficulty is not None and difficulty not in scores:
+        scores = (*scores, difficulty)
+    for name in scores:
+        _check_needs(registry.entry(name, "scorer"), there)
+    # a difficulty that was decided above counts as there
+    _check_needs(registry.entry(select, "selector"), there | ({"scores"} if difficulty else set()))
+    _check_options(select, config.options)
+    return {"scores": tuple(dict.fromkeys(scores)), "select": select, "difficulty": difficulty}
+
+
+def _check_needs(entry: registry.Entry, there: set[str]) -> None:
+    how = {
+        "texts": "a text column (--text)",
+        "labels": "labels (--label)",
+        "target": "a target (--target)",
+        "scores": "a difficulty (--difficulty)",
+    }
+    missing = [how.get(need, need) for need in entry.needs if need not in there]
+    if missing:
+        raise InputError(f"{entry.kind} {entry.name!r} needs {' and '.join(missing)}.")
+
+
+def _check_options(select: str, options: dict[str, Any]) -> None:
+    make = registry.get(select, "selector")
+    known = sorted(set(inspect.signature(make).parameters) - {"budget", "random_state"})
+    for name in options:
+        if name not in known:
+            raise ColumnError.missing(name, known, what=f"option of {select}")
+
+
+def _defaults_taken(given: CurationConfig, resolved: CurationConfig) -> tuple[str, ...]:
+    taken = []
+    for key in ("store", "name", "text", "vector", "image", "budget", "select", "scores"):
+        value = getattr(resolved, key)
+        if key not in given.model_fields_set and value is not None:
+            shown = ",".join(value) if isinstance(value, tuple) else value
+            taken.append(f"{key}={shown}")
+    if resolved.difficulty is not None and given.difficulty is None:
+        taken.append(f"difficulty={resolved.difficulty}")
+    if resolved.id is None:
+        taken.append("id=hash of the content")
+    return tuple(taken)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what computes a run."""
+    return {"python": platform.python_version()} | {name: version(name) for name in _VERSIONS}
+
+
+def stored_config(plan: Plan) -> dict[str, Any]:
+    """Return the configuration as it is stored with the run: paths absolute, so it can be rerun."""
+    config = plan.config.model_dump(mode="json")
+    for key in ("pool", "target", "store"):
+        if config[key] is not None:
+            config[key] = str(Path(config[key]).absolute())
+    return config
+
+
+def run_info(plan: Plan, started_at: datetime, n_samples: int = 0) -> RunInfo:
+    """Say who and what the plan's run is."""
+    return RunInfo(
+        run_id=plan.run_id,
+        kind="curate",
+        pool=plan.config.name or "pool",
+        started_at=started_at,
+        n_samples=n_samples,
+        seed=plan.config.seed,
+        generation=plan.generation,
+        config=stored_config(plan),
+        versions=versions(),
+        ranked_by=_ranked_by(plan),
+        pool_fingerprint=plan.pool_fingerprint,
+    )
+
+
+def _ranked_by(plan: Plan) -> str | None:
+    return plan.select if plan.select in plan.scores else plan.config.difficulty

@@ -1,0 +1,102 @@
+"""Progress of long work: bars on a terminal, plain log lines elsewhere; always on standard error."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from typing import Protocol
+
+logger = logging.getLogger("assay")
+
+
+class Step(Protocol):
+    """One piece of work whose progress is shown."""
+
+    def advance(self, rows: int) -> None:
+        """Say that `rows` more rows are done."""
+
+
+class _Line:
+    """Log lines: at most one every ten seconds, and one at the end."""
+
+    def __init__(self, name: str, total: int | None) -> None:
+        self.name, self.total, self.done = name, total, 0
+        self.began = self.said = time.monotonic()
+
+    def advance(self, rows: int) -> None:
+        self.done += rows
+        now = time.monotonic()
+        if now - self.said > 10:
+            self.said = now
+            of = f" of {self.total:,}" if self.total else ""
+            logger.info("%s: %s%s rows", self.name, f"{self.done:,}", of)
+
+
+@contextmanager
+def _lines(name: str, total: int | None) -> Iterator[Step]:
+    line = _Line(name, total)
+    yield line
+    logger.info("%s: done in %.1f s", name, time.monotonic() - line.began)
+
+
+Reporter = Callable[[str, int | None], AbstractContextManager[Step]]
+_reporter: ContextVar[Reporter] = ContextVar("assay_progress", default=_lines)
+
+
+def step(name: str, total: int | None = None) -> AbstractContextManager[Step]:
+    """Open a step of work, to be used in a `with` statement."""
+    return _reporter.get()(name, total)
+
+
+def found(name: str) -> None:
+    """Say that a stage's output was already there."""
+    logger.info("%s: unchanged, taken from the store", name)
+
+
+def log_to_stderr(level: int = logging.INFO) -> None:
+    """Send the log to standard error, one plain line each; once."""
+    if not logger.handlers:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("assay: %(message)s"))
+        logger.addHandler(handler)
+        logger.propagate = False
+    logger.setLevel(level)
+
+
+@contextmanager
+def bars() -> Iterator[None]:
+    """Show steps as bars where standard error is a terminal, else as log lines."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description:24}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+
+        class Bar:
+            def __init__(self, task: TaskID) -> None:
+                self.task = task
+
+            def advance(self, rows: int) -> None:
+                progress.advance(self.task, rows)
+
+        @contextmanager
+        def bar(name: str, total: int | None) -> Iterator[Step]:
+            task = progress.add_task(name, total=total)
+            yield Bar(task)
+            progress.update(task, total=1, completed=1)
+
+        level = logger.level
+        logger.setLevel(logging.WARNING)
+        token = _reporter.set(bar)
+        try:
+            yield
+        finally:
+            _reporter.reset(token)
+            logger.setLevel(level)

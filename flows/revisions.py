@@ -1,0 +1,15 @@
+"""The revision of each stage: raised by one when the stage's output changes for the same input.
+
+A golden test on a small input fails when output changes and the revision does not.
+"""
+
+REVISIONS = {
+    "read": 1,
+    "embed": 1,
+    "graph": 1,
+    "index": 1,
+    "score": 1,
+    "select": 1,
+    "persist": 1,
+    "features": 1,
+}
