@@ -42,11 +42,12 @@ def _text(value: Any) -> str:
 
 def print_table(frame: pl.DataFrame, title: str | None = None) -> None:
     """Print the first rows as a table; how many are left out is said on standard error."""
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
     numeric = {name for name, dtype in frame.schema.items() if dtype.is_numeric()}
     for name in frame.columns:
         table.add_column(escape(name), justify="right" if name in numeric else "left")
@@ -54,7 +55,9 @@ def print_table(frame: pl.DataFrame, title: str | None = None) -> None:
         table.add_row(*(escape(_text(value)) for value in row))
     # where there is no terminal nothing is cut to a width that nobody looks at
     width = None if sys.stdout.isatty() else 1000
-    Console(file=sys.stdout, width=width, soft_wrap=False).print(table)
+    if title:
+        sys.stdout.write(f"\n{title}\n")
+    Console(file=sys.stdout, width=width).print(table)
     if frame.height > SHOWN_ROWS:
         sys.stderr.write(
             f"assay: {SHOWN_ROWS} of {frame.height:,} rows shown; --format csv gives all\n"

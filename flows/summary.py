@@ -88,7 +88,7 @@ def _print_shares(frame: pl.DataFrame, column: str) -> None:
             percent("share", "share of the chosen"),
             percent("random_share", "share in a random subset"),
         ),
-        title=f"\nWhat was chosen, by {column}:",
+        title=f"What was chosen, by {column}:",
     )
     if frame.height > SHOWN_GROUPS:
         print(f"  and {frame.height - SHOWN_GROUPS} more values of {column}")
@@ -118,7 +118,7 @@ def print_features(result: RunResult, shown: int = 10) -> None:
         print(f"Nothing changed: run {result.run_id} was there already, nothing was computed.")
     ranked = _ranked(result)
     print_table(
-        ranked.filter(pl.col("rank") <= shown), title=f"\nThe first features (run {result.run_id}):"
+        ranked.filter(pl.col("rank") <= shown), title=f"The first features (run {result.run_id}):"
     )
     print(f"Store: {result.store.path}")
 

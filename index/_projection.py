@@ -1,0 +1,83 @@
+"""Singular directions of sparse weights, and the kernel that projects n-grams on them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import float32, float64, njit
+from scipy.sparse import csr_array
+from threadpoolctl import threadpool_limits
+
+# Subspace iteration: extra dimensions and rounds. More change no neighbours that matter.
+_EXTRA = 32
+_ROUNDS = 3
+# Directions whose singular value is a smaller share of the largest are rounding errors.
+_NEGLIGIBLE = 1e-5
+
+
+@njit(cache=True, nogil=True)
+def project(indptr, buckets, columns, idf, directions, out):  # type: ignore[no-untyped-def]
+    """Fill each row of the zeroed `out` with its weights times `directions`, scaled to length 1.
+
+    ``columns[bucket]`` is the term of a bucket, -1 where it counts for nothing. Terms are added in
+    the order of their first appearance in the row.
+    """
+    counts = np.zeros(idf.size, np.int32)
+    longest = 0
+    for row in range(indptr.size - 1):
+        longest = max(longest, indptr[row + 1] - indptr[row])
+    found = np.empty(longest, np.int32)
+    for row in range(indptr.size - 1):
+        terms = 0
+        for j in range(indptr[row], indptr[row + 1]):
+            term = columns[buckets[j]]
+            if term >= 0:
+                if counts[term] == 0:
+                    found[terms] = term
+                    terms += 1
+                counts[term] += 1
+        for j in range(terms):
+            term = found[j]
+            weight = float32((1.0 + math.log(float64(counts[term]))) * idf[term])
+            counts[term] = 0
+            for k in range(out.shape[1]):
+                out[row, k] += weight * directions[term, k]
+        square = 0.0
+        for k in range(out.shape[1]):
+            square += float64(out[row, k]) * float64(out[row, k])
+        if square > 0.0:
+            scale = float32(1.0 / math.sqrt(square))
+            for k in range(out.shape[1]):
+                out[row, k] *= scale
+
+
+def singular_directions(
+    weights: csr_array, dimensions: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the leading right singular vectors as float32[terms, dimensions], and their values.
+
+    Subspace iteration keeps an orthonormal basis on the side of the documents, which is the short
+    one; the directions come from a small eigenproblem at the end.
+    """
+    n, terms = weights.shape
+    out = np.zeros((terms, dimensions), np.float32)
+    values = np.zeros(dimensions)
+    size = min(dimensions + _EXTRA, n, terms)
+    if not weights.nnz:
+        return out, values
+    with threadpool_limits(limits=1):
+        transposed = weights.T.tocsr()
+        start = np.random.default_rng(seed).standard_normal((n, size))
+        basis = np.linalg.qr(start.astype(np.float32))[0]
+        for _ in range(_ROUNDS):
+            basis = np.linalg.qr(weights @ (transposed @ basis))[0]
+        basis = np.linalg.qr(basis.astype(np.float64))[0]
+        projected = transposed @ basis
+        squares, mixture = np.linalg.eigh(projected.T @ projected)
+        squares = np.maximum(squares[::-1][:dimensions], 0)
+        kept = int((squares > squares[0] * _NEGLIGIBLE**2).sum())
+        values[:kept] = np.sqrt(squares[:kept])
+        found = projected @ (mixture[:, ::-1][:, :kept] / values[:kept])
+    out[:, :kept] = found * np.where(found.max(axis=0) >= -found.min(axis=0), 1.0, -1.0)
+    return out, values

@@ -1,0 +1,149 @@
+"""Texts as UTF-8 buffers, and the Unicode tables of the running Python."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator
+from functools import lru_cache
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from assay.storage.errors import ConfigError, DependencyError, InputError
+
+SPACE, WORD, OTHER = 0, 1, 2
+TOKENIZERS = ("re", "regex")
+# The lower case of these is longer than one character, or depends on the letters around it.
+CONTEXTUAL = "\u0130\u03a3"
+# with the first byte apart, because a search for one byte is many times faster
+_CONTEXTUAL_BYTES = tuple((c.encode()[0], c.encode()) for c in CONTEXTUAL)
+_CODE_POINTS = 0x110000
+
+
+@lru_cache(maxsize=len(TOKENIZERS))
+def lowering_table(tokenizer: str) -> np.ndarray:
+    """Return uint32[0x110000]: for each code point ``4 * lower case + class of the lower case``.
+
+    The classes are `SPACE` (``\\s``), `WORD` (``\\w``) and `OTHER`, as the regular expressions of
+    the module `tokenizer` see them. Of the `CONTEXTUAL` characters only the class is right.
+    """
+    if tokenizer not in TOKENIZERS:
+        raise ConfigError(f"tokenizer={tokenizer!r} is unknown; choose one of {TOKENIZERS}.")
+    try:
+        engine = import_module(tokenizer)
+    except ModuleNotFoundError as error:
+        raise DependencyError(
+            "tokenizer='regex' needs the package 'regex', which is not installed; run "
+            "`pip install regex` or take tokenizer='re'."
+        ) from error
+    points = np.arange(_CODE_POINTS, dtype="<u4")
+    text = points.tobytes().decode("utf-32-le", "surrogatepass")
+    kinds = np.full(_CODE_POINTS, OTHER, np.uint32)
+    for pattern, kind in ((r"\w+", WORD), (r"\s+", SPACE)):
+        for match in engine.finditer(pattern, text):
+            kinds[match.start() : match.end()] = kind
+    for character in CONTEXTUAL:
+        text = text.replace(character, character.swapcase()[0])
+    lowered = text.lower()
+    if len(lowered) != _CODE_POINTS:
+        raise DependencyError(
+            f"Unicode {unicodedata.unidata_version} of this Python has lower cases of several "
+            "characters that assay doesn't know; run it on an older Python."
+        )
+    lower = np.frombuffer(lowered.encode("utf-32-le", "surrogatepass"), "<u4")
+    table: np.ndarray = lower << 2 | kinds[lower]
+    table.flags.writeable = False
+    return table
+
+
+def as_texts(texts: Any) -> pa.ChunkedArray:
+    """Return `texts` as a chunked array of large_string, without a copy where it is one already.
+
+    Lone surrogates, which UTF-8 can't hold, become U+FFFD.
+
+    Raises
+    ------
+    InputError
+        `texts` is a single string, or holds anything but strings and nulls.
+    """
+    if isinstance(texts, str | bytes):
+        raise InputError("texts is one string; give a sequence of strings, such as [text].")
+    try:
+        array = _arrow(texts)
+        if pa.types.is_dictionary(array.type) and _is_string(array.type.value_type):
+            parts = [c.dictionary.cast(pa.large_string()).take(c.indices) for c in array.chunks]
+            array = pa.chunked_array(parts, pa.large_string())
+        if not (_is_string(array.type) or pa.types.is_null(array.type) or not len(array)):
+            raise InputError(f"texts holds {array.type}; it must hold strings or nulls.")
+        array = array.cast(pa.large_string())
+        array.validate(full=True)
+    except (pa.ArrowException, TypeError) as error:
+        raise InputError(f"texts must hold valid strings or nulls only: {error}") from error
+    return array
+
+
+def _arrow(texts: Any) -> pa.ChunkedArray:
+    if isinstance(texts, pa.ChunkedArray):
+        return texts
+    if isinstance(texts, pa.Array):
+        return pa.chunked_array([texts])
+    if hasattr(texts, "__arrow_c_stream__"):
+        return pa.chunked_array(texts)
+    try:
+        array = pa.array(texts, from_pandas=True)
+    except UnicodeEncodeError:
+        array = pa.array([None if text is None else _without_surrogates(text) for text in texts])
+    return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
+
+
+def _without_surrogates(text: str) -> str:
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _is_string(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )
+
+
+def utf8_chunks(texts: pa.ChunkedArray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the rows of `texts` as ``(uint8 data, int64 offsets)``, about `size` bytes at a time.
+
+    Every chunk holds at least one row, and only whole rows. Nulls are empty; rows that hold a
+    `CONTEXTUAL` character are lower-cased.
+    """
+    for array in texts.chunks:
+        if not len(array):
+            continue
+        if array.null_count:
+            array = pc.fill_null(array, "")
+        data, offsets = _buffers(array)
+        first = 0
+        while first < len(array):
+            last = int(np.searchsorted(offsets, offsets[first] + size, side="right")) - 1
+            last = min(max(last, first + 1), len(array))
+            bounds = offsets[first : last + 1]
+            held = data[bounds[0] : bounds[-1]].tobytes()
+            if any(lead in held and pair in held for lead, pair in _CONTEXTUAL_BYTES):
+                yield _buffers(_lowered(array[first:last]))
+            else:
+                yield data, bounds
+            first = last
+
+
+def _lowered(array: pa.LargeStringArray) -> pa.LargeStringArray:
+    mask = pc.or_(*(pc.match_substring(array, character) for character in CONTEXTUAL))
+    lowered = [text.lower() for text in array.filter(mask).to_pylist()]
+    return pc.replace_with_mask(array, mask, pa.array(lowered, pa.large_string()))
+
+
+def _buffers(array: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray]:
+    _, offset_buffer, data_buffer = array.buffers()
+    offsets = np.frombuffer(offset_buffer, np.int64)[array.offset : array.offset + len(array) + 1]
+    data = np.frombuffer(data_buffer if data_buffer is not None else b"", np.uint8)
+    # one read-only type, so that each kernel is compiled once
+    offsets.flags.writeable = data.flags.writeable = False
+    return data, offsets
