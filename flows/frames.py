@@ -30,5 +30,6 @@ def stored_path(store: ScoreStore, name: str, given: Any) -> str:
     def make(out: Path) -> None:
         (out / f"{name}.parquet").write_bytes(content)
 
+    store.make()
     folder, _ = store.artifacts.get_or_make("frames", digest, make, name=name)
     return str(folder / f"{name}.parquet")

@@ -86,7 +86,8 @@ class ScoreStore:
                 f"There is no store at {self.path}. `assay curate ... --store {self.path}` makes one."
             )
 
-    def _ensure(self) -> None:
+    def make(self) -> None:
+        """Make the folder into a store, unless it is one already."""
         try:
             for folder in ("artifacts", "runs", "published"):
                 (self.path / folder).mkdir(parents=True, exist_ok=True)
@@ -115,7 +116,7 @@ class ScoreStore:
 
     def begin(self, info: RunInfo) -> None:
         """Note that a run is under way (it shows as 'running' until it is finished or failed)."""
-        self._ensure()
+        self.make()
         self._note(info, "running", None)
 
     def fail(self, info: RunInfo, message: str) -> None:
@@ -142,7 +143,7 @@ class ScoreStore:
 
     def finish(self, info: RunInfo, data: RunTablesData) -> None:
         """Write the run's tables into its one immutable file; from then on it is finished."""
-        self._ensure()
+        self.make()
         write_run(self._run_path(info.run_id, ".duckdb"), info, datetime.now(UTC), data)
         with suppress(FileNotFoundError):
             self._run_path(info.run_id, ".json").unlink()
@@ -156,7 +157,7 @@ class ScoreStore:
             `published/latest-<n>.duckdb`; `published/latest.duckdb` points at it. Where the newest
             file already holds these runs it is returned as it is.
         """
-        self._ensure()
+        self.make()
         folder = self.path / "published"
         with file_lock(self.path / "publish.lock"):
             published = self._published()

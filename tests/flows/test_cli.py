@@ -191,8 +191,8 @@ def wrong(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("change", "said"),
     [
         ({"--pool": "WRONG/nowhere.parquet"}, "nowhere.parquet"),
-        ({"--pool": "WRONG/broken.csv"}, "line 4"),
-        ({"--pool": "WRONG/short.csv"}, "line 3"),
+        ({"--pool": "WRONG/broken.csv", "--keep": ""}, "line 4"),
+        ({"--pool": "WRONG/short.csv", "--keep": ""}, "line 3"),
         ({"--text": "txt"}, "Did you mean 'text'"),
         ({"--keep": "domian"}, "Did you mean 'domain'"),
         ({"--pool": "WRONG/twice.parquet", "--keep": "id"}, "1"),

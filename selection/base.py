@@ -1,0 +1,285 @@
+"""What every selector and scorer shares: one way in, one order of rows, a reason per row."""
+
+from __future__ import annotations
+
+import warnings
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, NamedTuple, Self
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from assay.selection.budgets import ShortfallWarning, resolve_budget
+from assay.selection.inputs import Floats, Inputs, Rows, check_seed
+from assay.storage.errors import BudgetError, MissingInputError
+
+# input that a method needs -> (argument of fit, what to pass)
+_NEEDS = {
+    "texts": ("X", "the texts of the pool as X"),
+    "vectors": ("X", "the vectors of the pool as X, a float array of shape (n, d)"),
+    "labels": ("y", "one label per row as y"),
+    "graph": ("graph", "graph=SimilarityGraph.from_vectors(X, ids=ids)"),
+    "scores": ("scores", "one finite number per row as scores"),
+    "target": ("target", "a sample of the distribution wanted as target"),
+}
+# groups listed one by one in a report; the smaller ones are summed up
+_GROUPS_TOLD = 100
+
+
+class Outcome(NamedTuple):
+    """Why some rows were decided as they were; `detail` holds one value per row and field."""
+
+    rows: Rows
+    stage: str
+    reason: str
+    detail: Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Choice:
+    """What a selector decided, in canonical row numbers.
+
+    `chosen` is in order of preference; `outcomes` covers every other row exactly once; `detail`
+    has one value per chosen row and field.
+    """
+
+    chosen: Rows
+    scores: Floats
+    outcomes: Sequence[Outcome]
+    detail: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    ranking: Rows | None = None
+    report: Mapping[str, Any] = field(default_factory=dict)
+
+
+def rank_of(scores: Floats) -> Rows:
+    """Return the rank of each score: 1 = highest, ties by row."""
+    ranks = np.empty(len(scores), dtype=np.int64)
+    ranks[np.argsort(-scores, kind="stable")] = np.arange(1, len(scores) + 1)
+    return ranks
+
+
+class _Estimator(BaseEstimator):  # type: ignore[misc]
+    """What selectors and scorers have in common."""
+
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    def _inputs(self, **given: Any) -> Inputs:
+        """Check what was given against `needs` and put rows in canonical order."""
+        for need in self.needs:
+            argument, what = _NEEDS[need]
+            if given[argument] is None:
+                raise MissingInputError(
+                    f"{type(self).__name__} needs {need}, and {argument} was not given; pass {what}."
+                )
+        return Inputs(**given)
+
+
+class Selector(_Estimator):
+    """Base of every sample selector: choose rows of a pool under a budget.
+
+    A subclass implements `_select`, which sees inputs in canonical order (by id, bytewise, where
+    ids are given; else as given), so that results do not depend on the order of the rows.
+
+    Parameters
+    ----------
+    budget : int, float or str
+        A count, or a share of all rows: see `assay.selection.budgets.resolve_budget`.
+    random_state : int, default 0
+        Seed of everything random.
+    strict : bool, default False
+        Whether fewer usable rows than the budget are an error rather than a warning.
+
+    Attributes
+    ----------
+    indices_ : int64[min(budget, usable)]
+        Rows chosen, as given, in order of preference.
+    ranking_ : int64[usable]
+        Nested selectors only: all usable rows in order of preference; every budget is a prefix.
+    weights_ : float64, aligned with `indices_`
+        1.0 where the method gives no weights.
+    scores_ : float64[n]
+        What the method ranks by, higher = preferred (or as the selector says).
+    report_ : dict
+        `rows`, `budget`, `selected`, `shortfall`, `groups` (where groups are given: the share of
+        the 100 largest in the pool and in the selection), and what the method adds.
+    """
+
+    nested: ClassVar[bool] = False
+
+    def __init__(
+        self, *, budget: int | float | str, random_state: int = 0, strict: bool = False
+    ) -> None:
+        self.budget = budget
+        self.random_state = random_state
+        self.strict = strict
+
+    @abstractmethod
+    def _select(self, inputs: Inputs, budget: int) -> Choice:
+        """Choose `budget` rows, or all usable ones where they are fewer."""
+
+    def fit(
+        self,
+        X: Any = None,
+        y: Any = None,
+        *,
+        graph: Any = None,
+        scores: Any = None,
+        target: Any = None,
+        ids: Any = None,
+        groups: Any = None,
+    ) -> Self:
+        """Choose rows. Takes every input, uses those that the method needs.
+
+        Parameters
+        ----------
+        X : sequence of str, column of text, or array of shape (n, d), optional
+        y : n labels, optional
+        graph : SimilarityGraph of the n rows, optional
+        scores : n finite numbers, optional
+        target : sample of the distribution wanted, of the kind of X, optional
+        ids : n unique texts or whole numbers, optional
+            Where None, those of the graph; else the positions.
+        groups : n values, optional
+            Counted before and after in `report_["groups"]`.
+
+        Raises
+        ------
+        MissingInputError
+            An input that the method needs was not given.
+        BudgetError
+            The budget is malformed, more than the pool, or (strict) more than the usable rows.
+        InputError
+            Lengths differ, ids are null or repeated, or values can't be used.
+        """
+        check_seed(self.random_state)
+        inputs = self._inputs(
+            X=X, y=y, graph=graph, scores=scores, target=target, ids=ids, groups=groups
+        )
+        budget = resolve_budget(self.budget, inputs.n)
+        choice = self._select(inputs, budget)
+        shortfall = budget - len(choice.chosen)
+        if shortfall:
+            message = (
+                f"The budget is {budget} rows but only {len(choice.chosen)} of {inputs.n} rows are "
+                f"usable: {shortfall} are missing"
+            )
+            if self.strict:
+                raise BudgetError(f"{message}; lower the budget, or set strict=False.")
+            warnings.warn(f"{message}.", ShortfallWarning, stacklevel=2)
+        self.indices_ = inputs.given_rows(choice.chosen)
+        if choice.ranking is not None:
+            self.ranking_ = inputs.given_rows(choice.ranking)
+        self.scores_ = inputs.as_given(choice.scores)
+        self.weights_ = np.ones(len(choice.chosen))
+        self.report_: dict[str, Any] = {
+            "rows": inputs.n,
+            "budget": budget,
+            "selected": len(choice.chosen),
+            "shortfall": shortfall,
+            **choice.report,
+        }
+        if inputs.groups is not None:
+            self.report_["groups"] = _shares(inputs, choice.chosen)
+        position = np.arange(1, len(choice.chosen) + 1)
+        detail = {"position": position, "score": choice.scores[choice.chosen], **choice.detail}
+        self._outcomes = [
+            outcome._replace(rows=inputs.given_rows(outcome.rows))
+            for outcome in (Outcome(choice.chosen, "select", "selected", detail), *choice.outcomes)
+        ]
+        return self
+
+    def decisions(self) -> pl.DataFrame:
+        """Return one row per row of the pool, in its order: why it is in or out.
+
+        Returns
+        -------
+        pl.DataFrame
+            `selected` (bool), `stage`, `reason`, `detail` (text: a JSON object).
+        """
+        check_is_fitted(self)
+        frames = [_explained(outcome) for outcome in self._outcomes]
+        return pl.concat(frames).sort("row").drop("row")
+
+
+class Scorer(_Estimator):
+    """Base of every scorer: one number per row, higher = more of what the name says.
+
+    A subclass implements `_score`, which sees inputs in canonical order and returns the scores
+    and a report.
+
+    Attributes
+    ----------
+    scores_ : float64[n]
+    report_ : dict
+    points : {"easier", "harder"}
+        Class attribute: what a high score says of a row, so that a plan can turn the score into
+        a difficulty (higher = harder).
+    """
+
+    points: ClassVar[Literal["easier", "harder"]]
+
+    @abstractmethod
+    def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
+        """Return one score per row, and a report."""
+
+    def fit(
+        self,
+        X: Any = None,
+        y: Any = None,
+        *,
+        graph: Any = None,
+        scores: Any = None,
+        target: Any = None,
+        ids: Any = None,
+        groups: Any = None,
+    ) -> Self:
+        """Score every row. Takes the inputs of `Selector.fit`, uses those that the method needs."""
+        inputs = self._inputs(
+            X=X, y=y, graph=graph, scores=scores, target=target, ids=ids, groups=groups
+        )
+        values, report = self._score(inputs)
+        self.scores_ = inputs.as_given(np.asarray(values, dtype=np.float64))
+        self.report_: dict[str, Any] = {"rows": inputs.n, **report}
+        return self
+
+
+def _shares(inputs: Inputs, chosen: Rows) -> dict[str, dict[str, float]]:
+    """Return each group's share of the pool and of the selection, largest in the pool first."""
+    assert inputs.groups is not None
+    names = [*inputs.groups.classes, "(none)"]
+    codes = np.where(inputs.groups.codes < 0, len(names) - 1, inputs.groups.codes)
+    pool = np.bincount(codes, minlength=len(names)) / inputs.n
+    selected = np.bincount(codes[chosen], minlength=len(names)) / max(1, len(chosen))
+    order = np.argsort(-pool, kind="stable")[: np.count_nonzero(pool)]
+    shares = {
+        names[group]: {"pool": float(pool[group]), "selected": float(selected[group])}
+        for group in order[:_GROUPS_TOLD]
+    }
+    others = order[_GROUPS_TOLD:]
+    if len(others):
+        shares["(other)"] = {
+            "pool": float(pool[others].sum()),
+            "selected": float(selected[others].sum()),
+        }
+    return shares
+
+
+def _explained(outcome: Outcome) -> pl.DataFrame:
+    """Return the rows of one outcome with their detail as JSON, numbers finite or null."""
+    fields = pl.DataFrame(dict(outcome.detail)).with_columns(
+        pl.when(pl.selectors.float().is_finite()).then(pl.selectors.float())
+    )
+    return pl.DataFrame({"row": outcome.rows}).select(
+        "row",
+        selected=pl.lit(outcome.reason == "selected"),
+        stage=pl.lit(outcome.stage),
+        reason=pl.lit(outcome.reason),
+        detail=fields.select(pl.struct(pl.all()).struct.json_encode()).to_series()
+        if fields.width
+        else pl.lit("{}"),
+    )

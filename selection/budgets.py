@@ -1,0 +1,140 @@
+"""How many rows a budget means, and how a budget is shared out."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from assay.storage.errors import BudgetError
+
+ALLOWED = (
+    "a count (whole number >= 1), a share of the pool (number above 0, at most 1.0) "
+    "or text such as '1000' or '10%'"
+)
+# 0.29 * 100 is 28.999999999999996: a product this close below a whole number means that number
+_ROUNDING = 2.0**-50
+
+
+class ShortfallWarning(UserWarning):
+    """Fewer rows are usable than the budget asks for."""
+
+
+def parse_budget(budget: Any) -> int | float:
+    """Return `budget` as a count (int) or a share (float), whatever form it was given in.
+
+    Parameters
+    ----------
+    budget : int, float or str
+        A count (1 or more), a share of all rows of the pool (above 0, at most 1.0: a float is
+        always a share, so 1.0 is the whole pool and 1 is one row), or either as text: "1000",
+        "0.1", "10%".
+
+    Raises
+    ------
+    BudgetError
+        `budget` is none of these.
+
+    Examples
+    --------
+    >>> parse_budget("5%"), parse_budget("1000"), parse_budget(0.05)
+    (0.05, 1000, 0.05)
+    """
+    value = _from_text(budget) if isinstance(budget, str) else budget
+    if isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1:
+        return int(value)
+    if isinstance(value, Real) and not isinstance(value, Integral) and 0 < float(value) <= 1:
+        return float(value)
+    raise BudgetError(f"The budget is {budget!r}; it may be {ALLOWED}.")
+
+
+def resolve_budget(budget: Any, n: int) -> int:
+    """Return the number of rows that `budget` means in a pool of `n` rows.
+
+    A share means ``floor(share * n)`` rows, at least one.
+
+    Parameters
+    ----------
+    budget : int, float or str
+        See `parse_budget`.
+    n : int
+        Rows of the pool, usable or not.
+
+    Raises
+    ------
+    BudgetError
+        `budget` is malformed, or is more than `n`.
+
+    Examples
+    --------
+    >>> resolve_budget(25, 1_000), resolve_budget(0.1, 1_000), resolve_budget("10%", 1_000)
+    (25, 100, 100)
+    """
+    value = parse_budget(budget)
+    count = value if isinstance(value, int) else max(1, math.floor(value * n * (1 + _ROUNDING)))
+    if count > n:
+        raise BudgetError(
+            f"The budget is {count} rows but the pool has {n}; give a count of at most {n}, "
+            "or a share such as 0.1."
+        )
+    return count
+
+
+def _from_text(text: str) -> int | float | None:
+    """Read "1000", "0.1" or "10%"; None for anything else."""
+    stripped = text.strip().replace("_", "")
+    try:
+        if stripped.endswith("%"):
+            return float(stripped[:-1]) / 100
+        return int(stripped) if stripped.isdecimal() else float(stripped)
+    except ValueError:
+        return None
+
+
+def allocate(counts: ArrayLike, total: int) -> NDArray[np.int64]:
+    """Share `total` out over bins as evenly as their sizes allow (water-filling).
+
+    Bins are served from the smallest up: each gets ``min(size, rest // bins left)``. Sizes are
+    never exceeded, the sum is exactly `total`, and two bins that are not used up differ by at
+    most one.
+
+    Parameters
+    ----------
+    counts : int array of shape (bins,)
+        Size of each bin. Bins of equal size are served in their given order.
+    total : int
+        What to share out, from 0 to the sum of `counts`.
+
+    Returns
+    -------
+    int64 array of shape (bins,)
+
+    Raises
+    ------
+    BudgetError
+        `total` is negative or more than the bins hold.
+
+    Notes
+    -----
+    Time O(bins log bins).
+
+    Examples
+    --------
+    >>> allocate([10, 1, 10], 9).tolist()
+    [4, 1, 4]
+    """
+    sizes = np.asarray(counts, dtype=np.int64)
+    if not 0 <= total <= sizes.sum():
+        raise BudgetError(
+            f"{total} rows can't be shared out over bins of {sizes.sum()} rows in all; "
+            "give a total from 0 to that sum."
+        )
+    shares = np.zeros(len(sizes), dtype=np.int64)
+    rest = int(total)
+    for served, bin_ in enumerate(np.argsort(sizes, kind="stable")):
+        shares[bin_] = min(int(sizes[bin_]), rest // (len(sizes) - served))
+        rest -= int(shares[bin_])
+    return shares

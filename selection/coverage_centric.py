@@ -1,0 +1,204 @@
+"""Coverage-centric selection: drop the hardest rows, then cover the rest of the difficulties."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.selection.base import Choice, Outcome, Selector, rank_of
+from assay.selection.budgets import allocate
+from assay.selection.graph_scores import knn_density
+from assay.selection.inputs import Floats, Inputs, Rows
+from assay.selection.label_agreement import label_agreement
+from assay.storage.errors import ConfigError, MissingInputError
+
+
+class Strata(NamedTuple):
+    """Stratum of each row (-1: cut off), size and budget of each stratum, and where the cut is."""
+
+    stratum: NDArray[np.int64]
+    counts: Rows
+    budgets: Rows
+    n_cut: int
+
+
+class CoverageCentricSelector(Selector):
+    """Coverage-centric coreset selection (CCS): a hard cutoff, then even cover of difficulties.
+
+    The hardest ``floor(cutoff * n)`` rows are dropped, as they are mostly mislabelled or noise.
+    The others are split into strata of equal width of difficulty, the budget is shared out over
+    the strata as evenly as their sizes allow, and inside a stratum rows are drawn at random.
+
+    Parameters
+    ----------
+    budget : int, float or str
+        A count, or a share of all rows.
+    cutoff : float in [0, 1) or "auto", default "auto"
+        Share of the pool to drop as too hard. "auto" follows the published settings by the share
+        kept: 0 from a half upwards, 0.1 above a tenth, 0.3 at a tenth or less. Where a cutoff
+        would leave fewer rows than the budget it shrinks, and the report says so.
+    n_strata : int, default 50
+        As published; results hardly depend on it.
+    random_state : int, default 0
+    strict : bool, default False
+        No effect on the result here, as every row is usable.
+
+    Attributes
+    ----------
+    indices_ : int64[budget]
+        One row of every stratum, then the next of every stratum that has one, and so on.
+    weights_ : float64[budget], all 1
+    scores_ : float64[n]
+        The difficulty, higher = harder: `scores` as given to `fit`, else 1 - label agreement
+        (with a graph and labels), else negated kNN density (with a graph).
+    report_ : dict
+        `difficulty` (where it came from), `cutoff` (share asked for), `cut` (rows), `threshold`
+        (least difficulty that was cut), `cutoff_shrunk`, `strata` (rows of each, easiest last),
+        `budgets` (drawn from each).
+
+    Raises
+    ------
+    MissingInputError
+        Neither `scores` nor `graph` was given.
+    ConfigError
+        `cutoff` or `n_strata` is not what it may be.
+
+    Notes
+    -----
+    Strata divide [min, max + 1e-4 |max|] of the negated difficulty, each closed at its lower end.
+    Time O(n log n), memory O(n). Not nested: another budget has another cutoff and other shares.
+
+    References
+    ----------
+    Zheng, Liu, Lai, Prakash, "Coverage-centric coreset selection for high pruning rates", 2023.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> difficulty = np.arange(100.0)
+    >>> selector = CoverageCentricSelector(budget=10, random_state=0).fit(scores=difficulty)
+    >>> len(selector.indices_), int(selector.indices_.max()) < 70, selector.report_["cut"]
+    (10, True, 30)
+    """
+
+    def __init__(
+        self,
+        *,
+        budget: int | float | str,
+        cutoff: float | Literal["auto"] = "auto",
+        n_strata: int = 50,
+        random_state: int = 0,
+        strict: bool = False,
+    ) -> None:
+        super().__init__(budget=budget, random_state=random_state, strict=strict)
+        self.cutoff = cutoff
+        self.n_strata = n_strata
+
+    def _select(self, inputs: Inputs, budget: int) -> Choice:
+        cutoff = _cutoff(self.cutoff, budget / inputs.n)
+        if isinstance(self.n_strata, bool) or not isinstance(self.n_strata, int | np.integer):
+            raise ConfigError(f"n_strata is {self.n_strata!r}; pass a whole number >= 1.")
+        if self.n_strata < 1:
+            raise ConfigError(f"n_strata is {self.n_strata}; pass a whole number >= 1.")
+        difficulty, source = _difficulty(inputs)
+        strata = stratify(difficulty, budget, cutoff, self.n_strata)
+        drawn = _draw(strata, inputs.noise(self.random_state, "ccs"))
+        ranks = rank_of(difficulty)
+        cut = np.flatnonzero(strata.stratum < 0)
+        threshold = float(difficulty[cut].min()) if len(cut) else None
+        rest = np.setdiff1d(np.flatnonzero(strata.stratum >= 0), drawn, assume_unique=True)
+
+        def of_strata(rows: Rows) -> dict[str, NDArray[Any]]:
+            stratum = strata.stratum[rows]
+            return {
+                "stratum": stratum,
+                "stratum_rows": strata.counts[stratum],
+                "stratum_budget": strata.budgets[stratum],
+            }
+
+        outcomes = [
+            Outcome(
+                cut,
+                "cutoff",
+                "hard_cutoff",
+                {
+                    "value": difficulty[cut],
+                    "threshold": np.full(len(cut), threshold, dtype=np.float64),
+                    "rank": ranks[cut],
+                },
+            ),
+            Outcome(
+                rest,
+                "select",
+                "not_drawn",
+                {"score": difficulty[rest], "rank": ranks[rest], **of_strata(rest)},
+            ),
+        ]
+        return Choice(
+            chosen=drawn,
+            scores=difficulty,
+            outcomes=outcomes,
+            detail=of_strata(drawn),
+            report={
+                "difficulty": source,
+                "cutoff": cutoff,
+                "cut": strata.n_cut,
+                "threshold": threshold,
+                "cutoff_shrunk": strata.n_cut < int(inputs.n * cutoff),
+                "strata": strata.counts.tolist(),
+                "budgets": strata.budgets.tolist(),
+            },
+        )
+
+
+def stratify(difficulty: Floats, budget: int, cutoff: float, n_strata: int) -> Strata:
+    """Cut off the hardest rows, split the others by difficulty and share the budget out."""
+    n = len(difficulty)
+    n_cut = min(int(n * cutoff), n - budget)
+    easiness = -difficulty
+    kept = np.sort(np.argsort(easiness, kind="stable")[n_cut:])
+    values = easiness[kept]
+    low = values.min()
+    high = values.max() * (1.0001 if values.max() > 0 else 0.9999)
+    edges = low + np.arange(1, n_strata) * ((high - low) / n_strata)
+    stratum = np.full(n, -1, dtype=np.int64)
+    stratum[kept] = np.searchsorted(edges, values, side="right") if high > low else 0
+    counts = np.bincount(stratum[kept], minlength=n_strata).astype(np.int64)
+    return Strata(stratum, counts, allocate(counts, budget), n_cut)
+
+
+def _draw(strata: Strata, noise: Floats) -> Rows:
+    """Return the rows drawn, the first of every stratum first."""
+    kept = np.flatnonzero(strata.stratum >= 0)
+    order = kept[np.lexsort((-noise[kept], strata.stratum[kept]))]
+    stratum = strata.stratum[order]
+    place = np.arange(len(order)) - (np.cumsum(strata.counts) - strata.counts)[stratum]
+    taken = place < strata.budgets[stratum]
+    return order[taken][np.lexsort((stratum[taken], place[taken]))]
+
+
+def _cutoff(cutoff: Any, share: float) -> float:
+    """Return the share to cut off when `share` of the pool is kept."""
+    if isinstance(cutoff, str) and cutoff == "auto":
+        return 0.0 if share >= 0.5 else 0.1 if share > 0.1 else 0.3
+    if isinstance(cutoff, bool) or not isinstance(cutoff, int | float | np.number):
+        raise ConfigError(f"cutoff is {cutoff!r}; pass a share in [0, 1) or 'auto'.")
+    if not 0 <= cutoff < 1:
+        raise ConfigError(f"cutoff is {cutoff!r}; pass a share in [0, 1) or 'auto'.")
+    return float(cutoff)
+
+
+def _difficulty(inputs: Inputs) -> tuple[Floats, str]:
+    """Return the difficulty of every row (higher = harder) and where it came from."""
+    if inputs.scores is not None:
+        return inputs.scores, "scores"
+    if inputs.graph is None:
+        raise MissingInputError(
+            "CoverageCentricSelector needs a difficulty: pass scores (higher = harder), or "
+            "graph=SimilarityGraph.from_vectors(X, ids=ids), with labels y where there are some."
+        )
+    if inputs.labels is not None:
+        return 1 - label_agreement(inputs.graph, inputs.labels)[0], "label_agreement"
+    return -knn_density(inputs.graph), "knn_density"

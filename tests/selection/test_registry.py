@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from assay.selection import registry
+from assay.storage.errors import ColumnError, ConfigError
+
+OWN = [entry for entry in registry.entries() if entry.kind in ("selector", "scorer")]
+
+
+@pytest.mark.parametrize("entry", registry.entries(), ids=lambda e: f"{e.kind}-{e.name}")
+def test_every_class_is_there_and_documented(entry):
+    found = registry.get(entry.name, entry.kind)
+    assert found.__doc__
+    assert callable(found.fit)
+
+
+@pytest.mark.parametrize("entry", OWN, ids=lambda e: f"{e.kind}-{e.name}")
+def test_the_entry_says_what_the_class_says(entry):
+    found = registry.get(entry.name, entry.kind)
+    assert entry.needs == found.needs
+    assert entry.nested == getattr(found, "nested", False)
+    if entry.kind == "scorer":
+        assert found.points in ("easier", "harder")
+
+
+def test_names_are_unique_within_a_kind():
+    keys = [(entry.kind, entry.name) for entry in registry.entries()]
+    assert len(keys) == len(set(keys))
+
+
+def test_an_unknown_name_suggests_the_likely_one():
+    with pytest.raises(ColumnError, match="Did you mean 'pagerank'"):
+        registry.get("page_rank", "scorer")
+    with pytest.raises(ColumnError, match="selector 'pagerank'"):
+        registry.entry("pagerank", "selector")
+    with pytest.raises(ConfigError, match="kinds are"):
+        registry.entries("selectors")
+
+
+def test_the_table_and_the_help_name_every_method():
+    table = registry.markdown_table()
+    assert len(table.splitlines()) == 2 + len(registry.entries())
+    assert len({line.count("|") for line in table.splitlines()}) == 1
+    for kind in registry.KINDS:
+        lines = registry.help_text(kind).splitlines()
+        assert [line.split()[0] for line in lines] == [e.name for e in registry.entries(kind)]
+
+
+def test_looking_through_the_registry_imports_no_method():
+    code = (
+        "import sys; from assay.selection import registry; registry.markdown_table();"
+        "print([m for m in ('numpy', 'sklearn', 'numba', 'polars', 'scipy') if m in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
