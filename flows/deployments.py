@@ -23,6 +23,8 @@ from prefect.cache_policies import NO_CACHE  # noqa: E402
 
 from assay.flows import runner  # noqa: E402
 from assay.flows.configuration import CurationConfig, FeatureConfig  # noqa: E402
+from assay.flows.plans import make_plan  # noqa: E402
+from assay.storage import ScoreStore  # noqa: E402
 from assay.storage.errors import AssayError, ConfigError  # noqa: E402
 
 
@@ -54,9 +56,11 @@ def _reference(result: runner.RunResult) -> dict[str, Any]:
 
 
 def run_curation(config: CurationConfig) -> runner.RunResult:
-    """Run `curate_flow` and return what `assay.flows.curate` would."""
-    from assay.storage import ScoreStore
+    """Run `curate_flow` and return what `assay.flows.curate` would.
 
+    What is wrong with the configuration is said before Prefect starts, in one paragraph.
+    """
+    make_plan(config)
     done = curate_flow(config)
     return runner.RunResult(
         done["run_id"],
@@ -78,7 +82,7 @@ def main(arguments: list[str]) -> None:
     if "table" in keys:
         print(features_flow(FeatureConfig.from_toml(path)))
     else:
-        print(curate_flow(CurationConfig.from_toml(path)))
+        print(run_curation(CurationConfig.from_toml(path)))
 
 
 if __name__ == "__main__":

@@ -69,8 +69,8 @@ def print_curation(result: RunResult) -> None:
         f"chosen by {summary['select']} (run {summary['run_id']})."
     )
     for row in summary["reasons"]:
-        said = "chosen" if row["selected"] else "left out"
-        print(f"  {row['n']:>9,} {said}: {row['reason']} ({row['stage']})")
+        if not row["selected"]:
+            print(f"  {row['n']:>9,} left out at stage {row['stage']}: {row['reason']}")
     for column in summary["shares"]:
         _print_shares(shares(result.store, result.run_id, column), column)
     print(f"Store: {summary['store']}")
@@ -85,8 +85,8 @@ def _print_shares(frame: pl.DataFrame, column: str) -> None:
             column,
             "pool",
             "chosen",
-            percent("share", "share of the chosen"),
-            percent("random_share", "share in a random subset"),
+            percent("share", "share"),
+            percent("random_share", "in a random subset"),
         ),
         title=f"What was chosen, by {column}:",
     )

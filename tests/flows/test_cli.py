@@ -54,7 +54,7 @@ def test_curate_says_what_was_chosen(assay: Any, settings: dict[str, Any], tmp_p
     assert done.code == 0, done.err
     assert "600 rows went in, 60 were chosen by importance" in done.out
     assert "health_qa" in done.out
-    assert "share in a random subset" in done.out
+    assert "in a random subset" in done.out
     assert str(store) in done.out
     assert "Defaults taken: name=pool, select=importance" in done.out
     again = assay("curate", *common(settings, store))
