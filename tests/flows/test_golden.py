@@ -12,10 +12,10 @@ import pytest
 
 from assay.examples import example_path
 from assay.flows import selecting, stages
+from assay.flows.configuration import CurationConfig
 from assay.flows.plans import make_plan
 from assay.flows.revisions import REVISIONS
 from assay.flows.runner import curate
-from assay.flows.configuration import CurationConfig
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -1,0 +1,176 @@
+"""The values of columns in the one form that each role needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from assay.storage.errors import IdError
+
+Matrix = np.ndarray[Any, np.dtype[np.float32]]
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
+
+
+def _decoded(array: Any) -> Any:
+    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+
+
+def as_text(array: Any) -> Any:
+    """Write values as text (large_string), numbers in canonical decimal form.
+
+    Whole numbers have no point, other floats the fewest digits that give them back, booleans are
+    ``true`` and ``false``, dates and times ISO 8601; NaN is null.
+
+    Raises
+    ------
+    TypeError
+        A type that has no such form.
+
+    Examples
+    --------
+    >>> as_text(pa.array([7.0, 0.1, float("nan"), 1e16])).to_pylist()
+    ['7', '0.1', None, '10000000000000000']
+    """
+    array = _decoded(array)
+    kind = array.type
+    if pa.types.is_floating(kind):
+        return _float_text(array)
+    text = pa.large_string()
+    if pa.types.is_decimal(kind):
+        digits = pl.Series(array.cast(text))
+        stripped = digits.str.strip_chars_end("0").str.strip_chars_end(".")
+        return (
+            digits.zip_with(~digits.str.contains(".", literal=True), stripped).to_arrow().cast(text)
+        )
+    if pa.types.is_timestamp(kind):
+        return pc.replace_substring(array.cast(text), " ", "T", max_replacements=1)
+    direct = (
+        pa.types.is_null,
+        pa.types.is_string,
+        pa.types.is_large_string,
+        pa.types.is_integer,
+        pa.types.is_boolean,
+        pa.types.is_date,
+        pa.types.is_time,
+    )
+    if any(test(kind) for test in direct):
+        return array.cast(text)
+    raise TypeError(f"values of type {kind} can't be written as text")
+
+
+def _float_text(array: Any) -> Any:
+    values = array.to_numpy(zero_copy_only=False)
+    with np.errstate(invalid="ignore"):
+        whole = np.isfinite(values) & (values == np.trunc(values))
+        small = whole & (np.abs(values) < 2.0**63)
+    text = pl.Series(values.astype(str))
+    integers = pl.Series(np.where(small, values, 0).astype(np.int64)).cast(pl.String)
+    text = integers.zip_with(pl.Series(small), text)
+    large = np.flatnonzero(whole & ~small)
+    if len(large):
+        text = text.scatter(large, [str(int(value)) for value in values[large]])
+    return text.set(pl.Series(np.isnan(values)), None).to_arrow().cast(pa.large_string())
+
+
+def text_values(array: Any) -> tuple[Any, Mask]:
+    """Return text as large_string and which rows hold nothing but white space."""
+    text = _decoded(array).cast(pa.large_string())
+    stripped = pl.Series(text).str.strip_chars().str.len_bytes()
+    return text, (stripped.fill_null(0) == 0).to_numpy()
+
+
+def image_values(array: Any) -> tuple[Any, Mask]:
+    """Return images as large_binary (of a struct its field `bytes`) and which rows hold none."""
+    array = _decoded(array)
+    if pa.types.is_struct(array.type):
+        array = _decoded(pc.struct_field(array, "bytes"))
+    images = array.cast(pa.large_binary())
+    return images, pc.equal(pc.fill_null(pc.binary_length(images), 0), 0).to_numpy(False)
+
+
+def vector_values(array: Any, dimension: int | None) -> tuple[Matrix, Mask]:
+    """Return vectors as float32[n, dimension] and which rows hold none (they are NaN).
+
+    Missing numbers are NaN. With `dimension` None it is that of the first vector, or 0.
+
+    Raises
+    ------
+    WrongLengthError
+        A row whose length is not `dimension`.
+    """
+    array = _decoded(array)
+    if pa.types.is_null(array.type):
+        array = array.cast(pa.list_(pa.float32()))
+    lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
+    empty = lengths == 0
+    if dimension is None:
+        dimension = int(lengths[~empty][0]) if not empty.all() else 0
+    wrong = np.flatnonzero(~empty & (lengths != dimension))
+    if len(wrong):
+        raise WrongLengthError(int(wrong[0]), int(lengths[wrong[0]]), dimension)
+    flat = array.flatten().cast(pa.float32(), safe=False)
+    numbers = flat.fill_null(float("nan")).to_numpy(zero_copy_only=False)
+    numbers = numbers.reshape(len(array) - int(empty.sum()), dimension)
+    if not empty.any():
+        return numbers, empty
+    vectors = np.full((len(array), dimension), np.nan, dtype=np.float32)
+    vectors[~empty] = numbers
+    return vectors, empty
+
+
+def content_ids(content_hash: pl.Series) -> pl.Series:
+    """Return the content hash as id, with ``-2``, ``-3`` ... for the second, third ... equal row.
+
+    Examples
+    --------
+    >>> content_ids(pl.Series(["a", "b", "a"])).to_list()
+    ['a', 'b', 'a-2']
+    """
+    frame = pl.DataFrame({"hash": content_hash})
+    nth = pl.int_range(1, pl.len() + 1).over("hash")
+    named = pl.when(nth == 1).then("hash").otherwise(pl.format("{}-{}", "hash", nth))
+    return frame.select(sample_id=named)["sample_id"]
+
+
+def check_ids(frame: pl.DataFrame, column: str) -> None:
+    """Raise `IdError` unless every `sample_id` of the frame is there, and once only."""
+    ids = frame["sample_id"]
+    missing = frame.filter(ids.is_null() | (ids == ""))
+    if missing.height:
+        raise IdError(
+            f"Column {column!r} has no id in {missing.height} of {frame.height} rows: "
+            f"{_places(missing)}. Fill them in, or read the pool without id: "
+            "ids are then made from the content."
+        )
+    repeated = frame.filter(ids.is_duplicated())
+    if repeated.height:
+        names = repeated["sample_id"].unique(maintain_order=True)
+        shown = [
+            f"{name!r} in {_places(repeated.filter(sample_id=name))}" for name in names.head(3)
+        ]
+        raise IdError(
+            f"Column {column!r} has {len(names)} ids that stand in more than one row, "
+            f"{repeated.height} rows in all: {'; '.join(shown)}{'; ...' * (len(names) > 3)}. "
+            "Drop the repeated rows, choose a column that tells rows apart, or read the pool "
+            "without id: ids are then made from the content."
+        )
+
+
+def _places(frame: pl.DataFrame) -> str:
+    """Name the first rows of the frame, counted from 0 within their source."""
+    shown = [
+        f"row {row} of {source}" for source, row in frame.head(4).select("source", "row").rows()
+    ]
+    return ", ".join(shown) + ", ..." * (frame.height > 4)
+
+
+class WrongLengthError(Exception):
+    """A vector's length is not that of the vectors before it."""
+
+    def __init__(self, row: int, found: int, expected: int) -> None:
+        super().__init__(row, found, expected)
+        self.row, self.found, self.expected = row, found, expected

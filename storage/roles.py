@@ -1,0 +1,159 @@
+"""What the columns of a pool are for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import pyarrow as pa
+
+from assay.storage.errors import ColumnError, ConfigError, InputError
+
+Kind = Literal["text", "vector", "image"]
+
+FIXED_NAMES = ("sample_id", "source", "row", "label", "group_id", "content_hash", "problem")
+_RESERVED = {*FIXED_NAMES, "pool", "run_id"}
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Column names by role; exactly one of `text`, `vector` and `image` is set.
+
+    The fields are the keyword arguments of `read_pool`, so that a second data set can be read in
+    the same way.
+    """
+
+    id: str | None = None
+    text: str | None = None
+    vector: str | None = None
+    image: str | None = None
+    label: str | None = None
+    group: str | None = None
+    keep: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> Kind:
+        return "text" if self.text is not None else "image" if self.image is not None else "vector"
+
+    @property
+    def content(self) -> str:
+        """The column whose rows are the samples' content."""
+        name = self.text if self.text is not None else self.image
+        return name if name is not None else str(self.vector)
+
+    @property
+    def columns(self) -> list[str]:
+        """Every column that has a role, once."""
+        named = (self.id, self.content, self.label, self.group, *self.keep)
+        return list(dict.fromkeys(name for name in named if name is not None))
+
+
+def resolve_roles(given: Roles, schemas: Mapping[str, pa.Schema]) -> Roles:
+    """Choose the content column where none is given, and check every role against every schema.
+
+    Raises
+    ------
+    ConfigError
+        More than one content column, none that could be chosen, or names in `keep` that clash.
+    ColumnError
+        A column that is missing, everywhere or in one source.
+    InputError
+        A column whose type is not what its role needs.
+    """
+    _check_keep(given.keep)
+    contents = [name for name in (given.text, given.vector, given.image) if name is not None]
+    if len(contents) > 1:
+        raise ConfigError(f"Give one of text, vector and image, not {' and '.join(contents)}.")
+    types = {field.name: field.type for schema in schemas.values() for field in schema}
+    roles = given if contents else _with_default_content(given, types)
+    for column in roles.columns:
+        if column not in types:
+            raise ColumnError.missing(column, types)
+        for source, schema in schemas.items():
+            if column not in schema.names:
+                raise ColumnError(
+                    f"{source} has no column {column!r}, which other files of the pool have; "
+                    f"its columns are: {_listed(schema.names)}."
+                )
+    fits, needed = _CONTENT[roles.kind]
+    for source, schema in schemas.items():
+        found = schema.field(roles.content).type
+        if not fits(found) and not pa.types.is_null(found):
+            where = f" of {source}" if len(schemas) > 1 else ""
+            raise InputError(
+                f"Column {roles.content!r}{where} can't be used as {roles.kind}: it is of type "
+                f"{found}, and {needed} is needed."
+            )
+    return roles
+
+
+def _listed(names: Sequence[str], most: int = 30) -> str:
+    more = f", ... ({len(names)} in all)" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _check_keep(keep: Sequence[str]) -> None:
+    seen: set[str] = set()
+    for name in keep:
+        if name.lower() in _RESERVED:
+            raise ConfigError(
+                f"Column {name!r} can't be kept under its name, which assay uses itself "
+                f"({', '.join(sorted(_RESERVED))}); rename it in the data."
+            )
+        if name.lower() in seen:
+            raise ConfigError(f"keep names the column {name!r} twice (case does not count in SQL).")
+        seen.add(name.lower())
+
+
+def _with_default_content(given: Roles, types: Mapping[str, pa.DataType]) -> Roles:
+    other = {given.id, given.label, given.group, *given.keep}
+    fields = {name: getattr(given, name) for name in ("id", "label", "group", "keep")}
+    texts = [name for name, kind in types.items() if _is_text(kind) and name not in other]
+    if "text" in types and "text" not in other:
+        return Roles(text="text", **fields)
+    if len(texts) == 1:
+        return Roles(text=texts[0], **fields)
+    for name in ("vector", "embedding"):
+        if name in types and _is_vector(types[name]):
+            return Roles(vector=name, **fields)
+    raise ConfigError(
+        "Say which column holds the content with text=, vector= or image=; the columns are: "
+        + _listed([f"{name} ({kind})" for name, kind in types.items()])
+        + "."
+    )
+
+
+def _decoded(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _is(kind: pa.DataType, *tests: Callable[[pa.DataType], bool]) -> bool:
+    return any(test(kind) for test in tests)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    kind = _decoded(kind)
+    return _is(kind, pa.types.is_string, pa.types.is_large_string)
+
+
+def _is_vector(kind: pa.DataType) -> bool:
+    kind = _decoded(kind)
+    if not _is(kind, pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list):
+        return False
+    number = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_null)
+    return _is(kind.value_type, *number)
+
+
+def _is_image(kind: pa.DataType) -> bool:
+    kind = _decoded(kind)
+    if pa.types.is_struct(kind):
+        return kind.get_field_index("bytes") >= 0 and _is_image(kind.field("bytes").type)
+    return _is(kind, pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
+
+
+_CONTENT: dict[str, tuple[Callable[[pa.DataType], bool], str]] = {
+    "text": (_is_text, "text"),
+    "vector": (_is_vector, "a list of numbers"),
+    "image": (_is_image, "the bytes of image files"),
+}

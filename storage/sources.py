@@ -1,0 +1,297 @@
+"""Where a pool's rows come from: sources of Arrow record batches, and finding the files.
+
+Every source hands out the columns asked for, in row order, in batches whose memory is bounded.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from assay.storage.errors import InputError, SourceChangedError, SourceError
+
+BATCH_ROWS = 16_384
+BATCH_BYTES = 16 << 20
+"""A batch ends when it holds so many rows or bytes."""
+
+_PARQUET = (".parquet", ".pq")
+_IPC = (".arrow", ".feather", ".ipc")
+_CSV = (".csv", ".tsv")
+_JSON = (".jsonl", ".ndjson", ".json")
+_COMPRESSED = (".gz", ".zst")
+_READABLE = (
+    f"{', '.join((*_PARQUET, *_IPC, *_CSV, *_JSON))} (the text formats also compressed, with "
+    f"{' or '.join(_COMPRESSED)} added)"
+)
+# what the Hugging Face `datasets` library writes beside its data
+_NOT_DATA = {"dataset_info.json", "dataset_dict.json", "state.json"}
+
+Rows = np.ndarray[Any, np.dtype[np.int64]]
+
+
+class Source:
+    """Rows in a fixed order, read as often as needed.
+
+    Attributes
+    ----------
+    name : str
+        What the samples' column `source` holds.
+    schema : pyarrow.Schema
+        All columns there are.
+    n_rows : int or None
+        None until it is known.
+    textual : bool
+        Whether all columns are text because the format knows no other type (CSV).
+    """
+
+    name: str
+    schema: pa.Schema
+    n_rows: int | None = None
+    textual: bool = False
+
+    def batches(self, columns: Sequence[str], size: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+        """Yield the columns in row order, at most `size` rows at a time."""
+        raise NotImplementedError
+
+    def take(self, rows: Rows, columns: Sequence[str]) -> pa.Table:
+        """Return the given rows (ascending, unique); those past the end are left out."""
+        found = taken(self.batches(columns), rows)
+        return pa.concat_tables([self._no_rows(columns), *found])
+
+    def digest_into(self, digest: Any, columns: Sequence[str]) -> None:
+        """Feed the content to a `hashlib` object."""
+        raise NotImplementedError
+
+    def _no_rows(self, columns: Sequence[str]) -> pa.Table:
+        return pa.schema([self.schema.field(column) for column in columns]).empty_table()
+
+
+class FileSource(Source):
+    """One file; it must stay as it was when it was first seen."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.path = path
+        self.name = name
+        self._seen = self._state()
+
+    def batches(self, columns: Sequence[str], size: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+        rows = 0
+        with self.guard():
+            for batch in regroup(self._read(columns, size), size):
+                rows += batch.num_rows
+                yield batch
+        self.n_rows = rows
+
+    def digest_into(self, digest: Any, columns: Sequence[str]) -> None:
+        name = self.name.encode()
+        for number in (len(name), self._seen[0]):
+            digest.update(number.to_bytes(8, "little"))
+        digest.update(name)
+        with self.guard(), open(self.path, "rb") as file:
+            while piece := file.read(BATCH_BYTES):
+                digest.update(piece)
+
+    def _read(self, columns: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
+        raise NotImplementedError
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """Raise if the file changes meanwhile; turn a failure to read it into a `SourceError`."""
+        self._check()
+        try:
+            yield
+        except MemoryError:
+            raise
+        except (pa.ArrowException, pl.exceptions.PolarsError, OSError, EOFError) as error:
+            self._check()
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+            raise SourceError(f"{self.path} can't be read: {reason}.") from None
+        self._check()
+
+    def _check(self) -> None:
+        try:
+            same = self._state() == self._seen
+        except OSError:
+            same = False
+        if not same:
+            raise SourceChangedError(
+                f"{self.path} changed or vanished after it was first read. "
+                "Let whatever writes it finish, then read the pool again."
+            )
+
+    def _state(self) -> tuple[int, int]:
+        status = os.stat(self.path)
+        return status.st_size, status.st_mtime_ns
+
+
+def taken(batches: Iterable[pa.RecordBatch], rows: Rows) -> list[pa.Table]:
+    """Return the given rows (ascending, unique) of consecutive batches, read as far as needed."""
+    found, start = [], 0
+    if len(rows):
+        for batch in batches:
+            stop = start + batch.num_rows
+            first, last = np.searchsorted(rows, (start, stop))
+            if first < last:
+                chosen = batch.take(pa.array(rows[first:last] - start))
+                found.append(pa.Table.from_batches([chosen]))
+            if last == len(rows):
+                break
+            start = stop
+    return found
+
+
+def regroup(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.RecordBatch]:
+    """Join and split batches to `size` rows each, or fewer once they reach `BATCH_BYTES`."""
+    held: list[pa.RecordBatch] = []
+    rows = held_bytes = 0
+    for batch in batches:
+        start = 0
+        while start < batch.num_rows:
+            piece = batch.slice(start, size - rows)
+            held.append(piece)
+            start += piece.num_rows
+            rows += piece.num_rows
+            held_bytes += piece.nbytes
+            if rows == size or held_bytes >= BATCH_BYTES:
+                yield held[0] if len(held) == 1 else pa.concat_batches(held)
+                held, rows, held_bytes = [], 0, 0
+    if held:
+        yield held[0] if len(held) == 1 else pa.concat_batches(held)
+
+
+def plain(batch: Any) -> Any:
+    """Return a record batch or table with extension types as their storage, and views as values.
+
+    Neither Arrow nor Polars can take rows from all of those.
+    """
+    if all(map(_is_plain, batch.schema)):
+        return batch
+    return type(batch).from_arrays(
+        [_plain_column(column) for column in batch.columns], names=batch.schema.names
+    )
+
+
+def plain_schema(schema: pa.Schema) -> pa.Schema:
+    """Return the schema of `plain` batches."""
+    return pa.schema(
+        [
+            field
+            if _is_plain(field)
+            else (field.name, _plain_column(pa.chunked_array([], field.type)).type)
+            for field in schema
+        ]
+    )
+
+
+def _is_plain(field: pa.Field) -> bool:
+    return not isinstance(field.type, pa.BaseExtensionType) and "_view" not in str(field.type)
+
+
+def _plain_column(column: Any) -> Any:
+    if isinstance(column.type, pa.BaseExtensionType):
+        column = column.cast(column.type.storage_type)
+    if "_view" in str(column.type):
+        column = pl.Series(column).to_arrow(compat_level=pl.CompatLevel.oldest())
+    return column
+
+
+def require_column_names(names: Sequence[str], where: str) -> None:
+    """Raise `InputError` if two columns have one name, or a name can't be one."""
+    if any("\0" in name for name in names):
+        raise InputError(f"{where} has a column whose name holds the character NUL. Rename it.")
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise InputError(
+            f"{where} has more than one column named {', '.join(map(repr, repeated))}. "
+            "Give every column a name of its own."
+        )
+
+
+def open_source(path: Path, name: str) -> Source:
+    """Open a file in the format that its extension tells."""
+    kind = _format(path.name)
+    reader: type[FileSource]
+    # imported here because they import this module, and compiled code besides
+    if kind in _PARQUET + _IPC:
+        from assay.storage.arrowfiles import IpcSource, ParquetSource
+
+        reader = ParquetSource if kind in _PARQUET else IpcSource
+    elif kind in _CSV:
+        from assay.storage.textfiles import CsvSource as reader
+    else:
+        from assay.storage.jsonlines import JsonLinesSource as reader
+    source = reader(path, name)
+    require_column_names(source.schema.names, str(path))
+    return source
+
+
+def find_files(where: str | os.PathLike[str]) -> tuple[str, list[tuple[Path, str]]]:
+    """Return a name for a file, folder or glob, and its files with their names within it.
+
+    A folder is searched to its bottom, and its files are in order of their relative path; what is
+    hidden, starts with ``_`` or has no readable extension is left out.
+    """
+    path = Path(where).expanduser()
+    if path.is_file():
+        if not _format(path.name):
+            raise SourceError(f"{path} has no extension that tells its format: {_READABLE}.")
+        return _stem(path.name), [(path, _shown(path.name))]
+    if path.is_dir():
+        base, candidates = path, path.rglob("*")
+    elif glob.has_magic(str(path)):
+        literal = [not glob.has_magic(part) for part in path.parts].index(False)
+        base = Path(*path.parts[:literal])
+        candidates = (Path(match) for match in glob.iglob(str(path), recursive=True))
+    else:
+        raise SourceError(_no_such_file(path))
+    files = {
+        (_shown(candidate.relative_to(base).as_posix()), candidate)
+        for candidate in candidates
+        if _is_data(candidate.relative_to(base)) and candidate.is_file()
+    }
+    if not files:
+        raise SourceError(f"{path} holds no file that can be read; readable are {_READABLE}.")
+    return base.resolve().name or "pool", [(found, name) for name, found in sorted(files)]
+
+
+def _format(name: str) -> str:
+    stem, last = os.path.splitext(name.lower())
+    if last in _COMPRESSED:
+        inner = os.path.splitext(stem)[1]
+        return inner if inner in _CSV + _JSON else ""
+    return last if last in _PARQUET + _IPC + _CSV + _JSON else ""
+
+
+def _stem(name: str) -> str:
+    stem, last = os.path.splitext(name)
+    return os.path.splitext(stem)[0] if last.lower() in _COMPRESSED else stem
+
+
+def _shown(name: str) -> str:
+    """Return a file name as valid UTF-8, which a name on disk need not be."""
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
+def _is_data(relative: Path) -> bool:
+    hidden = any(part.startswith((".", "_")) for part in relative.parts)
+    return not hidden and bool(_format(relative.name)) and relative.name not in _NOT_DATA
+
+
+def _no_such_file(path: Path) -> str:
+    message = f"There is no file or folder {path}."
+    try:
+        beside = sorted(entry.name for entry in os.scandir(path.parent))
+    except OSError:
+        return f"{message} The folder {path.parent} does not exist either."
+    close = get_close_matches(path.name, beside, n=1, cutoff=0.5)
+    return f"{message} Did you mean {path.parent / close[0]}?" if close else message
