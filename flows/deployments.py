@@ -24,6 +24,7 @@ from prefect.cache_policies import NO_CACHE  # noqa: E402
 from assay.flows import runner  # noqa: E402
 from assay.flows.configuration import CurationConfig, FeatureConfig  # noqa: E402
 from assay.flows.plans import make_plan  # noqa: E402
+from assay.flows.summary import print_curation  # noqa: E402
 from assay.storage import ScoreStore  # noqa: E402
 from assay.storage.errors import AssayError, ConfigError  # noqa: E402
 
@@ -80,9 +81,10 @@ def main(arguments: list[str]) -> None:
     except (OSError, ValueError):
         keys = {}  # `from_toml` says what is wrong
     if "table" in keys:
-        print(features_flow(FeatureConfig.from_toml(path)))
+        done = features_flow(FeatureConfig.from_toml(path))
+        print(f"Run {done['run_id']} in the store {done['store']}.")
     else:
-        print(run_curation(CurationConfig.from_toml(path)))
+        print_curation(run_curation(CurationConfig.from_toml(path)))
 
 
 if __name__ == "__main__":

@@ -78,7 +78,10 @@ def export(
     )
     frame = pool.take(picked["key"].to_numpy(), list(columns) if columns else None)
     scores = store.run_table(
-        chosen["run_id"], "SELECT key, method, score FROM scores SEMI JOIN selections USING (key)"
+        chosen["run_id"],
+        "SELECT key, method, score FROM scores SEMI JOIN selections USING (key) "
+        # the methods' order is that of the columns
+        "ORDER BY method, key",
     )
     extra = picked.select("key", "sample_id", "position", "weight")
     if scores.height:
