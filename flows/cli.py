@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from assay.selection import registry
 from assay.storage.errors import AssayError
 
 app = typer.Typer(
@@ -20,6 +21,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _names(kind: str) -> str:
+    return ", ".join(entry.name for entry in registry.entries(kind))
+
 
 Store = Annotated[Path, typer.Option(help="The store's folder.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
@@ -114,8 +120,8 @@ def curate(
     keep: Annotated[str | None, typer.Option(help="Columns to store too: A,B.")] = None,
     target: Annotated[str | None, typer.Option(help="A sample of what is wanted.")] = None,
     budget: Annotated[str | None, typer.Option(help="A count (1000) or a share (10%).")] = None,
-    select: Annotated[str | None, typer.Option(help="The selector's name.")] = None,
-    scores: Annotated[str | None, typer.Option(help="Scorers' names: A,B.")] = None,
+    select: Annotated[str | None, typer.Option(help=f"The selector: {_names('selector')}.")] = None,
+    scores: Annotated[str | None, typer.Option(help=f"Scores, A,B: {_names('scorer')}.")] = None,
     difficulty: Annotated[str | None, typer.Option(help="The score taken as difficulty.")] = None,
     store: Annotated[str | None, typer.Option(help="The store's folder.")] = None,
     seed: Annotated[int | None, typer.Option(help="The one seed of everything random.")] = None,
@@ -150,7 +156,7 @@ def curate(
 def features(
     table: Annotated[str, typer.Argument(help="The file of the table.")],
     label: Annotated[str, typer.Option(help="The column to be explained.")],
-    method: Annotated[str, typer.Option(help="Rankers' names: A,B.")] = "ecfs",
+    method: Annotated[str, typer.Option(help=f"Rankers, A,B: {_names('ranker')}.")] = "ecfs",
     k: Annotated[int, typer.Option(help="How many features to select.")] = 50,
     name: Annotated[str | None, typer.Option(help="The table's name in the store.")] = None,
     store: Store = Path("assay-store"),

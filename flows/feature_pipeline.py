@@ -100,8 +100,11 @@ def rank(plan: FeaturePlan, method: str, started_at: datetime) -> Ref:
         matrix = None
 
     def make(out: Path) -> None:
-        X, names, y, report = matrix or _matrix(plan)
+        table = matrix or _matrix(plan)
+        X, names, y, report = table
         ranker = registry.get(method, "ranker")(n_features_to_select=min(config.k, len(names)))
+        given = {"discrete_features": table.discrete, "random_state": config.seed}
+        ranker.set_params(**{k: v for k, v in given.items() if k in ranker.get_params()})
         ranker.fit(X, y)
         pl.DataFrame(
             {
