@@ -1,0 +1,310 @@
+"""Numba kernels of the nearest-neighbour searches.
+
+A *key* orders the neighbours of a row: lower is nearer. It is the squared distance (l2), the
+negated cosine (cosine) or the negated inner product (ip), summed in float64 over float32
+coordinates. Lists of neighbours are two arrays, `keys` float64[n, k] and `rows` int32[n, k], best
+first, padded with inf and -1. Equal keys are put in order of `rank`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+L2, COSINE, IP = 0, 1, 2
+METRICS = {"l2": L2, "cosine": COSINE, "ip": IP}
+
+# what a sum may do to be vectorised; NaN and infinity keep their meaning
+_REASSOCIATE = {"reassoc", "contract", "nsz"}
+# unit roundoff of float32
+_ROUNDING = 2.0**-24
+
+
+@njit(cache=True, nogil=True, fastmath=_REASSOCIATE)
+def _dot(a, i, b, j):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for e in range(a.shape[1]):
+        total += np.float64(a[i, e]) * np.float64(b[j, e])
+    return total
+
+
+@njit(cache=True, nogil=True, fastmath=_REASSOCIATE)
+def _squared_distance(a, i, b, j):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for e in range(a.shape[1]):
+        difference = np.float64(a[i, e]) - np.float64(b[j, e])
+        total += difference * difference
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _key(metric, a, i, a_square, b, j, b_square):  # type: ignore[no-untyped-def]
+    if metric == L2:
+        return _squared_distance(a, i, b, j)
+    product = _dot(a, i, b, j)
+    if metric == IP:
+        return -product
+    lengths = np.sqrt(a_square * b_square)
+    return -product / lengths if lengths > 0.0 else 0.0
+
+
+@njit(cache=True, nogil=True, fastmath=_REASSOCIATE)
+def _rough_key(metric, X, i, i_square, j, j_square):  # type: ignore[no-untyped-def]
+    """Return a lower bound of the key of rows i and j, computed in float32."""
+    total = np.float32(0.0)
+    if metric == L2:
+        for e in range(X.shape[1]):
+            difference = X[i, e] - X[j, e]
+            total += difference * difference
+        return total * (1.0 - (X.shape[1] + 16) * _ROUNDING)
+    for e in range(X.shape[1]):
+        total += X[i, e] * X[j, e]
+    lengths = np.sqrt(i_square * j_square)
+    bound = (X.shape[1] + 16) * _ROUNDING * lengths
+    if metric == IP:
+        return -total - bound
+    return (-total - bound) / lengths if lengths > 0.0 else 0.0
+
+
+@njit(cache=True, nogil=True)
+def squared_norms(X):  # type: ignore[no-untyped-def]
+    """Return the squared length of every row, float64[n]."""
+    out = np.empty(X.shape[0])
+    for i in range(X.shape[0]):
+        out[i] = _dot(X, i, X, i)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _insert(keys, rows, slot, key, row, rank):  # type: ignore[no-untyped-def]
+    last = keys.shape[1] - 1
+    if key > keys[slot, last] or (key == keys[slot, last] and rank[row] >= rank[rows[slot, last]]):
+        return
+    for t in range(last + 1):
+        if rows[slot, t] == row:
+            return
+    t = last
+    while t > 0 and (
+        keys[slot, t - 1] > key
+        or (keys[slot, t - 1] == key and rank[rows[slot, t - 1]] > rank[row])
+    ):
+        keys[slot, t] = keys[slot, t - 1]
+        rows[slot, t] = rows[slot, t - 1]
+        t -= 1
+    keys[slot, t] = key
+    rows[slot, t] = row
+
+
+@njit(cache=True, nogil=True)
+def _bound(line, shifts, minima, smallest):  # type: ignore[no-untyped-def]
+    """Return a number that at least len(smallest) of line + shifts don't exceed.
+
+    It is the len(smallest)-th smallest of the minima of len(minima) groups of places.
+    """
+    minima[:] = np.inf
+    for start in range(0, len(line), len(minima)):
+        part = line[start : start + len(minima)]
+        shift = shifts[start : start + len(minima)]
+        for g in range(len(part)):
+            value = part[g] + shift[g]
+            minima[g] = value if value < minima[g] else minima[g]
+    last = len(smallest) - 1
+    smallest[:] = np.inf
+    for value in minima:
+        if value < smallest[last]:
+            t = last
+            while t > 0 and smallest[t - 1] > value:
+                smallest[t] = smallest[t - 1]
+                t -= 1
+            smallest[t] = value
+    return smallest[last]
+
+
+@njit(cache=True, nogil=True)
+def scan_block(  # type: ignore[no-untyped-def]
+    G,
+    shifts,
+    scale,
+    offsets,
+    slacks,
+    metric,
+    Q,
+    Q_squares,
+    slots,
+    itself,
+    X,
+    X_squares,
+    first,
+    rank,
+    keys,
+    rows,
+):
+    """Put the rows X[first : first + b] that are near enough on the lists of the queries Q.
+
+    G float32[m, b] + shifts[b] holds approximate keys: the key of line r times `scale`, less
+    offsets[r], is within slacks[r] of it. It only decides whose key is worth computing, so that
+    its rounding can't change the lists. Line r writes to the list slots[r] and leaves out the row
+    itself[r].
+    """
+    k = keys.shape[1]
+    minima = np.empty(max(64, 4 * k), np.float32)
+    # one more than k, since one of them may be the row itself
+    smallest = np.empty(k + 1, np.float32)
+    for r in range(G.shape[0]):
+        slot = slots[r]
+        if rows[slot, k - 1] >= 0:
+            limit = np.float32(keys[slot, k - 1] * scale - offsets[r] + slacks[r])
+        else:
+            limit = np.float32(_bound(G[r], shifts, minima, smallest) + 2.0 * slacks[r])
+        for start in range(0, G.shape[1], 128):
+            line = G[r, start : start + 128]
+            shift = shifts[start : start + 128]
+            near = False
+            for c in range(len(line)):
+                # a NaN (overflow of the approximation) counts as near
+                near |= not (line[c] + shift[c] > limit)
+            if near:
+                for c in range(len(line)):
+                    row = first + start + c
+                    if not (line[c] + shift[c] > limit) and row != itself[r]:
+                        key = _key(metric, Q, r, Q_squares[r], X, row, X_squares[row])
+                        _insert(keys, rows, slot, key, row, rank)
+
+
+@njit(cache=True, nogil=True)
+def reverse_lists(rows):  # type: ignore[no-untyped-def]
+    """Return (starts int64[n + 1], sources int32[entries]): on whose lists each row stands."""
+    n, k = rows.shape
+    starts = np.zeros(n + 1, np.int64)
+    for i in range(n):
+        for t in range(k):
+            if rows[i, t] >= 0:
+                starts[rows[i, t] + 1] += 1
+    for i in range(n):
+        starts[i + 1] += starts[i]
+    at = starts[:-1].copy()
+    sources = np.empty(starts[n], np.int32)
+    for i in range(n):
+        for t in range(k):
+            row = rows[i, t]
+            if row >= 0:
+                sources[at[row]] = i
+                at[row] += 1
+    return starts, sources
+
+
+@njit(cache=True, nogil=True)
+def expand(  # type: ignore[no-untyped-def]
+    metric,
+    X,
+    squares,
+    rank,
+    cells,
+    met,
+    keys,
+    rows,
+    starts,
+    sources,
+    breadth,
+    begin,
+    end,
+    cell_count,
+    new_keys,
+    new_rows,
+):
+    """Improve the lists of rows begin..end by the neighbours of their neighbours.
+
+    For each row, up to `breadth` of its neighbours and of the rows on whose lists it stands are
+    followed, and `breadth` neighbours of each of those are tried, unless they lie in one of the
+    cells met[i], whose rows have all been compared with row i. cells[j] is the cell of row j.
+    """
+    k = keys.shape[1]
+    buckets = 4096
+    tried = np.full(buckets, -1, np.int64)
+    done = np.full(cell_count, -1, np.int64)
+    for i in range(begin, end):
+        for p in range(met.shape[1]):
+            done[met[i, p]] = i
+        for t in range(k):
+            new_keys[i, t] = keys[i, t]
+            new_rows[i, t] = rows[i, t]
+            if rows[i, t] >= 0:
+                tried[(rows[i, t] * 40503) & (buckets - 1)] = (i << 31) | np.int64(rows[i, t])
+        backward = min(starts[i + 1] - starts[i], breadth)
+        for s in range(breadth + backward):
+            via = rows[i, s] if s < breadth else sources[starts[i] + s - breadth]
+            if via < 0:
+                continue
+            for u in range(-1, breadth):
+                row = via if u < 0 else rows[via, u]
+                if row < 0 or row == i or done[cells[row]] == i:
+                    continue
+                # a collision of two rows in a bucket only costs a second look
+                bucket = (row * 40503) & (buckets - 1)
+                mark = (i << 31) | np.int64(row)
+                if tried[bucket] == mark:
+                    continue
+                tried[bucket] = mark
+                rough = _rough_key(metric, X, i, squares[i], row, squares[row])
+                if rough > new_keys[i, k - 1] and rough < np.inf:
+                    continue
+                key = _key(metric, X, i, squares[i], X, row, squares[row])
+                _insert(new_keys, new_rows, i, key, row, rank)
+
+
+@njit(cache=True, nogil=True)
+def rank_candidates(  # type: ignore[no-untyped-def]
+    metric, Q, Q_squares, candidates, X, X_squares, rank, keys, rows
+):
+    """Fill the lists of the queries Q with the best of candidates int64[m, c] (-1: none)."""
+    for r in range(candidates.shape[0]):
+        for c in range(candidates.shape[1]):
+            row = candidates[r, c]
+            if row >= 0:
+                key = _key(metric, Q, r, Q_squares[r], X, row, X_squares[row])
+                _insert(keys, rows, r, key, row, rank)
+
+
+@njit(cache=True, nogil=True)
+def spread_to_copies(keys, rows, own_keys, starts, members, out_keys, out_rows):  # type: ignore[no-untyped-def]
+    """Turn the lists of distinct rows into lists of all rows, copies of a row among them.
+
+    Distinct row g stands for members[starts[g] : starts[g + 1]] (ascending); copies of one row are
+    own_keys[g] apart. keys and rows list distinct rows without the row itself. Every copy gets its
+    nearest members by (key, number), without itself. Costs O(k) per row whatever the copies.
+    """
+    k = out_keys.shape[1]
+    best_keys = np.empty(k + 1)
+    best = np.empty(k + 1, np.int64)
+    for g in range(keys.shape[0]):
+        size = 0
+        for t in range(-1, keys.shape[1]):
+            other = g if t < 0 else rows[g, t]
+            if other < 0:
+                break
+            key = own_keys[g] if t < 0 else keys[g, t]
+            for m in range(starts[other], starts[other + 1]):
+                if size == k + 1 and (
+                    key > best_keys[k] or (key == best_keys[k] and members[m] > best[k])
+                ):
+                    break
+                if size < k + 1:
+                    size += 1
+                at = size - 1
+                while at > 0 and (
+                    best_keys[at - 1] > key
+                    or (best_keys[at - 1] == key and best[at - 1] > members[m])
+                ):
+                    best_keys[at] = best_keys[at - 1]
+                    best[at] = best[at - 1]
+                    at -= 1
+                best_keys[at] = key
+                best[at] = members[m]
+        for m in range(starts[g], starts[g + 1]):
+            row = members[m]
+            at = 0
+            for t in range(size):
+                if best[t] != row and at < k:
+                    out_keys[row, at] = best_keys[t]
+                    out_rows[row, at] = best[t]
+                    at += 1

@@ -1,0 +1,232 @@
+"""The directed nearest neighbours of every row of a set of vectors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from assay.index import _knn_kernels as kernels
+from assay.index.knn_block_join import block_join
+from assay.index.knn_exact import (
+    RECALL_SAMPLE,
+    BlockScan,
+    Progress,
+    Recall,
+    RecallProbe,
+    available_threads,
+    empty_lists,
+    exact_knn,
+    frozen,
+    rank_candidates,
+)
+from assay.index.vectors import (
+    EqualRows,
+    Vectors,
+    check_metric,
+    equal_rows,
+    id_noise,
+    id_order,
+)
+from assay.storage.errors import ConfigError, InputError
+
+METHODS = ("auto", "exact", "block_join", "ivf", "hnsw")
+EXACT_UP_TO = 2e10
+
+
+@dataclass(frozen=True)
+class NearestNeighbors:
+    """Neighbours int32[n, k] (padding -1) and distances float32[n, k] (padding inf), best first."""
+
+    neighbors: NDArray[np.int32]
+    distances: NDArray[np.float32]
+    centroids: Vectors | None
+    report: dict[str, Any]
+
+
+@dataclass
+class _Search:
+    """What one method found among distinct rows, in order of id."""
+
+    keys: NDArray[np.float64]
+    rows: NDArray[np.int32]
+    recall: Recall
+    centroids: Vectors | None = None
+    rounds: int = 0
+    probes: int = 0
+
+
+def nearest_neighbors(
+    X: Vectors,
+    ids: pl.Series | None = None,
+    *,
+    k: int = 15,
+    metric: str = "cosine",
+    method: str = "auto",
+    target_recall: float = 0.95,
+    random_state: int = 0,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> NearestNeighbors:
+    """Find the k nearest rows of every row; parameters as in `SimilarityGraph.from_vectors`.
+
+    Rows are put in order of id and equal ones are grouped. One row of each group is searched, then
+    the lists are spread to its copies. X and ids must have been checked.
+    """
+    n = len(X)
+    _check(n, k, metric, method, target_recall, threads)
+    order = id_order(ids, n)
+    groups = equal_rows(X, order)
+    standing = groups.first
+    squares = kernels.squared_norms(frozen(X))[order[standing]]
+    alive = squares > 0 if metric == "cosine" else np.ones(len(standing), bool)
+    take = order[standing[alive]]
+    noise = id_noise(ids, n, random_state)[take]
+    if method == "auto":
+        cheap = float(len(take)) ** 2 * X.shape[1] <= EXACT_UP_TO
+        method = "exact" if cheap or target_recall == 1 else "block_join"
+    found = _search(
+        X,
+        take,
+        min(k, len(take) - 1),
+        metric=metric,
+        method=method,
+        noise=noise,
+        target_recall=target_recall,
+        threads=available_threads() if threads is None else threads,
+        progress=progress,
+    )
+    report = {
+        "method": method,
+        "n": n,
+        "k": k,
+        "metric": metric,
+        "recall": found.recall.mean,
+        "recall_low": found.recall.low,
+        "recall_high": found.recall.high,
+        "rounds": found.rounds,
+        "probes": found.probes,
+        "blocks": 0 if found.centroids is None else len(found.centroids),
+        "duplicates": n - len(standing),
+        "zero_rows": int(np.diff(groups.starts)[~alive].sum()),
+        "seed": random_state,
+    }
+    own = {"l2": 0.0 * squares, "cosine": 0.0 * squares - 1.0, "ip": -squares}[metric]
+    keys, rows = _spread(found, own[alive], groups, alive, n, k)
+    neighbors = np.empty((n, k), np.int32)
+    neighbors[order] = np.where(rows < 0, np.int32(-1), order.astype(np.int32)[rows])
+    distances = np.empty((n, k), np.float32)
+    distances[order] = _distances(keys, metric)
+    return NearestNeighbors(neighbors, distances, found.centroids, report)
+
+
+def _search(
+    X: Vectors,
+    take: NDArray[np.int64],
+    k: int,
+    *,
+    metric: str,
+    method: str,
+    noise: NDArray[np.float64],
+    target_recall: float,
+    threads: int,
+    progress: Progress | None,
+) -> _Search:
+    perfect = Recall(1.0, 1.0, 1.0)
+    if k < 1:
+        return _Search(*empty_lists(len(take), 0), perfect)
+    if method == "block_join":
+        join = block_join(
+            X,
+            take,
+            k,
+            metric=metric,
+            noise=noise,
+            target_recall=target_recall,
+            threads=threads,
+            progress=progress,
+        )
+        return _Search(join.keys, join.rows, join.recall, join.centroids, join.rounds, join.probes)
+    whole = len(take) == len(X) and bool((take[1:] > take[:-1]).all())
+    searched = BlockScan(X if whole else X[take], metric)
+    if method == "exact":
+        itself = np.arange(len(take))
+        found = exact_knn(
+            searched.X, searched, k, itself=itself, threads=threads, progress=progress
+        )
+        return _Search(*found, perfect)
+    sample = np.argsort(noise, kind="stable")[-RECALL_SAMPLE:]
+    truth = RecallProbe(searched, sample, k, threads, progress)
+    return _search_index(searched, k, method, target_recall, truth)
+
+
+def _search_index(
+    searched: BlockScan, k: int, kind: str, target_recall: float, truth: RecallProbe
+) -> _Search:
+    # FAISS is needed for this only
+    from assay.index.vector_index import VectorIndex
+
+    n = len(searched.X)
+    index = VectorIndex(searched.metric, kind).build(searched.X)
+    most = n if index.centroids is None else len(index.centroids)
+    probes = min(index.default_probes(k + 1), most)
+    while True:
+        keys, rows = empty_lists(n, k)
+        for begin in range(0, n, 16_384):
+            part = slice(begin, begin + 16_384)
+            _, near = index.search_keys(searched.X[part], k + 1, probes)
+            near[near == np.arange(begin, begin + len(near))[:, None]] = -1
+            # the index keeps normalised copies; keys are those of the vectors given
+            keys[part], rows[part] = rank_candidates(
+                searched.X[part], searched.X, near, k, metric=searched.metric, rank=searched.rank
+            )
+        recall = truth.measure(keys)
+        if recall.low >= target_recall or probes == most:
+            return _Search(keys, rows, recall, index.centroids, 0, probes)
+        probes = min(2 * probes, most)
+
+
+def _spread(
+    found: _Search,
+    own: NDArray[np.float64],
+    groups: EqualRows,
+    alive: NDArray[np.bool_],
+    n: int,
+    k: int,
+) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """Return the lists of all n rows, in order of id; rows that were not searched have none."""
+    if len(found.keys) == n and found.keys.shape[1] == k:
+        return found.keys, found.rows
+    sizes = np.diff(groups.starts)
+    members = groups.members[np.repeat(alive, sizes)]
+    starts = np.concatenate([[0], np.cumsum(sizes[alive])])
+    keys, rows = empty_lists(n, k)
+    kernels.spread_to_copies(found.keys, found.rows, own, starts, members, keys, rows)
+    return keys, rows
+
+
+def _distances(keys: NDArray[np.float64], metric: str) -> NDArray[np.float32]:
+    if metric == "l2":
+        return np.sqrt(keys).astype(np.float32)
+    if metric == "cosine":
+        return np.maximum(1.0 + keys, 0.0).astype(np.float32)
+    return keys.astype(np.float32)
+
+
+def _check(
+    n: int, k: int, metric: str, method: str, target_recall: float, threads: int | None
+) -> None:
+    check_metric(metric)
+    if method not in METHODS:
+        raise ConfigError(f"method must be one of {', '.join(METHODS)}, not {method!r}.")
+    if not isinstance(k, int | np.integer) or isinstance(k, bool) or k < 1:
+        raise ConfigError(f"k must be a whole number of at least 1, not {k!r}.")
+    if not 0 < target_recall <= 1:
+        raise ConfigError(f"target_recall must be above 0 and at most 1, not {target_recall!r}.")
+    if threads is not None and threads < 1:
+        raise ConfigError(f"threads must be at least 1, not {threads!r}.")
+    if n >= 2**31:
+        raise InputError(f"{n} rows are too many for one graph; the limit is 2**31 - 1.")

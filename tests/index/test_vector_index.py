@@ -1,0 +1,332 @@
+from __future__ import annotations
+
+import json
+
+import faiss
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from sklearn.neighbors import NearestNeighbors
+
+from assay.index import SimilarityGraph, VectorIndex
+from assay.storage.errors import (
+    ConfigError,
+    CorruptArtifactError,
+    IdError,
+    InputError,
+    NonFiniteError,
+)
+from tests.data import shared
+
+KINDS = ["flat", "ivf", "hnsw"]
+METRICS = ["cosine", "l2", "ip"]
+
+
+@pytest.fixture(scope="module")
+def X() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(1_200, 10)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def Q() -> np.ndarray:
+    return np.random.default_rng(1).normal(size=(150, 10)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def ids() -> list[str]:
+    return [f"n{i * 7 % 1_200}" for i in range(1_200)]
+
+
+def truth(Q: np.ndarray, X: np.ndarray, metric: str) -> np.ndarray:
+    """Value of every pair, greater is nearer."""
+    Q, X = Q.astype(np.float64), X.astype(np.float64)
+    if metric == "l2":
+        return -np.sqrt(((Q[:, None] - X[None]) ** 2).sum(axis=2))
+    values = Q @ X.T
+    if metric == "cosine":
+        values /= np.linalg.norm(Q, axis=1)[:, None] * np.linalg.norm(X, axis=1)
+    return values
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_flat_search_is_exact(X: np.ndarray, Q: np.ndarray, metric: str) -> None:
+    index = VectorIndex.from_vectors(X, metric=metric, kind="flat")
+    values, positions = index.search(Q, 8)
+    assert values.dtype == np.float32
+    assert positions.dtype == np.int64
+    scores = truth(Q, X, metric)
+    expected = np.argsort(-scores, axis=1)[:, :8]
+    np.testing.assert_array_equal(positions, expected)
+    sign = -1 if metric == "l2" else 1
+    scores = sign * np.take_along_axis(scores, expected, axis=1)
+    np.testing.assert_allclose(values, scores, rtol=1e-5)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("kind", ["ivf", "hnsw"])
+def test_approximate_search_finds_most_and_all_when_told(
+    X: np.ndarray, Q: np.ndarray, metric: str, kind: str
+) -> None:
+    index = VectorIndex.from_vectors(X, metric=metric, kind=kind)
+    scores = truth(Q, X, metric)
+    kth = np.sort(scores, axis=1)[:, -8]
+    sign = -1 if metric == "l2" else 1
+    values, positions = index.search(Q, 8, probes=4 if kind == "ivf" else 20)
+    found = np.take_along_axis(scores, positions, axis=1)
+    np.testing.assert_allclose(sign * values, found, rtol=1e-5)
+    assert (np.diff(found, axis=1) <= 0).all()
+    assert 0.3 < (found >= kth[:, None]).mean() < 1
+    values, positions = index.search(Q, 8, probes=1_200)
+    found = np.take_along_axis(scores, positions, axis=1)
+    assert (found >= kth[:, None]).mean() > (0.999 if kind == "ivf" else 0.97)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_results_do_not_depend_on_batches_threads_or_order(
+    X: np.ndarray, Q: np.ndarray, ids: list[str], kind: str
+) -> None:
+    index = VectorIndex.from_vectors(X, ids=ids, kind=kind)
+    values, positions = index.search(Q, 6)
+    for i in (0, 7, 149):
+        alone = index.search(Q[i : i + 1], 6)
+        np.testing.assert_array_equal(alone[0][0], values[i])
+        np.testing.assert_array_equal(alone[1][0], positions[i])
+    perm = np.random.default_rng(2).permutation(len(X))
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        moved = VectorIndex.from_vectors(X[perm], ids=[ids[i] for i in perm], kind=kind)
+        other = moved.search(Q, 6)
+        assert faiss.omp_get_max_threads() == 1
+    finally:
+        faiss.omp_set_num_threads(threads)
+    np.testing.assert_array_equal(other[0], values)
+    np.testing.assert_array_equal(perm[other[1]], positions)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_equal_rows_are_listed_by_id(kind: str) -> None:
+    X = np.ones((6, 3), np.float32)
+    index = VectorIndex.from_vectors(X, ids=["e", "c", "f", "a", "b", "d"], kind=kind)
+    values, positions = index.search(2 * X[:1], 4)
+    assert index.ids[positions[0]].tolist() == ["a", "b", "c", "d"]
+    np.testing.assert_array_equal(values, np.ones((1, 4), np.float32))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_more_neighbours_than_rows_are_padded(kind: str) -> None:
+    X = np.eye(3, dtype=np.float32)
+    for metric, worst in (("cosine", -np.inf), ("l2", np.inf)):
+        values, positions = VectorIndex.from_vectors(X, metric=metric, kind=kind).search(X, 5)
+        assert (positions[:, 3:] == -1).all()
+        assert (values[:, 3:] == worst).all()
+        assert (np.sort(positions[:, :3]) == np.arange(3)).all()
+
+
+def test_zero_rows_have_the_cosine_zero_to_all() -> None:
+    X = np.array([[1, 0], [0, 0], [-1, 0]], np.float32)
+    values, positions = VectorIndex.from_vectors(X).search(X[:2], 3)
+    np.testing.assert_array_equal(positions, [[0, 1, 2], [0, 1, 2]])
+    np.testing.assert_array_equal(values, [[1, 0, -1], [0, 0, 0]])
+
+
+def test_close_rows_far_from_the_origin_are_told_apart() -> None:
+    X = (1_000 + np.arange(50)[:, None] * np.full((1, 4), 1e-3)).astype(np.float32)
+    values, positions = VectorIndex.from_vectors(X, metric="l2").search(X, 2)
+    np.testing.assert_array_equal(positions[:, 0], np.arange(50))
+    assert (values[:, 0] == 0).all()
+    assert (values[:, 1] > 0).all()
+
+
+@pytest.mark.parametrize("kind", ["flat", "ivf"])
+@pytest.mark.parametrize("with_ids", [False, True])
+def test_add_and_remove(
+    X: np.ndarray, Q: np.ndarray, ids: list[str], kind: str, with_ids: bool
+) -> None:
+    centroids = X[:16]
+    names = np.array(ids, dtype=object)
+    index = VectorIndex(metric="l2", kind=kind)
+    index.build(X[:700], names[:700] if with_ids else None, centroids=centroids)
+    index.add(X[700:], names[700:] if with_ids else None)
+    assert len(index) == 1_200
+    gone = np.random.default_rng(3).permutation(1_200)[:500]
+    index.remove(names[gone] if with_ids else gone)
+    index.add(X[gone[:100]], names[gone[:100]] if with_ids else None)
+    kept = np.concatenate([np.delete(np.arange(1_200), gone), gone[:100]])
+    fresh = VectorIndex(metric="l2", kind=kind)
+    fresh.build(X[kept], names[kept] if with_ids else None, centroids=centroids)
+    assert len(index) == len(fresh) == 800
+    for found, expected in zip(
+        index.search(Q, 9, probes=3), fresh.search(Q, 9, probes=3), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
+    if with_ids:
+        assert index.ids.tolist() == fresh.ids.tolist() == names[kept].tolist()
+    index.remove(index.ids if with_ids else np.arange(800))
+    assert len(index) == 0
+    assert (index.search(Q, 2)[1] == -1).all()
+    index.add(X[:5], names[:5] if with_ids else None)
+    assert (index.search(X[:5], 1, probes=16)[1].ravel() == np.arange(5)).all()
+
+
+def test_hnsw_adds_but_does_not_remove(X: np.ndarray) -> None:
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(2)
+    try:
+        index = VectorIndex.from_vectors(X[:300], kind="hnsw")
+        assert faiss.omp_get_max_threads() == 2
+    finally:
+        faiss.omp_set_num_threads(threads)
+    index.add(X[300:600])
+    assert (index.search(X[:600], 1)[1].ravel() == np.arange(600)).mean() > 0.99
+    with pytest.raises(ConfigError, match="HNSW index can't remove"):
+        index.remove([0])
+
+
+def test_wrong_input_is_refused(X: np.ndarray, ids: list[str]) -> None:
+    index = VectorIndex.from_vectors(X, ids=ids)
+    with pytest.raises(IdError, match="2 ids are in the index already: 'n0', 'n7'"):
+        index.add(X[:2], ids[:2])
+    with pytest.raises(IdError, match="occur more than once: 'z'"):
+        index.add(X[:2], ["z", "z"])
+    with pytest.raises(IdError, match="built with ids"):
+        index.add(X[:2])
+    with pytest.raises(IdError, match="1 ids are not in the index: 'who'"):
+        index.remove(["n0", "who"])
+    with pytest.raises(InputError, match="4 columns, but the indexed vectors have 10"):
+        index.search(X[:, :4], 1)
+    with pytest.raises(InputError, match="4 columns"):
+        index.add(X[:, :4], ids)
+    with pytest.raises(NonFiniteError, match="queries"):
+        index.search(np.full((2, 10), np.nan), 1)
+    with pytest.raises(NonFiniteError, match="'x1'"):
+        index.add([[0.0] * 10, [np.inf] * 10], ["x0", "x1"])
+    assert len(index) == len(index.ids) == 1_200
+    with pytest.raises(ConfigError, match="at least 1"):
+        index.search(X, 0)
+    with pytest.raises(InputError, match="build"):
+        VectorIndex().search(X, 1)
+    with pytest.raises(ConfigError, match="metric"):
+        VectorIndex(metric="cos")
+    with pytest.raises(ConfigError, match="kind"):
+        VectorIndex(kind="pq")
+    with pytest.raises(InputError, match="3 columns"):
+        VectorIndex(kind="ivf").build(X, centroids=np.ones((2, 3)))
+    with pytest.raises(IdError, match="no position 1200"):
+        VectorIndex.from_vectors(X).remove([1_200])
+    with pytest.raises(IdError, match="without ids"):
+        VectorIndex.from_vectors(X).add(X[:1], ["a"])
+
+
+def test_auto_is_flat_for_few_rows_and_ivf_beyond(
+    X: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert VectorIndex.from_vectors(X).kind_ == "flat"
+    monkeypatch.setattr("assay.index.vector_index.FLAT_UP_TO", 1_000)
+    index = VectorIndex.from_vectors(X)
+    assert index.kind_ == "ivf"
+    assert index.build(X[:1_000]).kind_ == "flat"
+    assert index.centroids is None
+
+
+def test_centroids_of_the_graph_serve_the_index(X: np.ndarray, Q: np.ndarray) -> None:
+    graph = SimilarityGraph.from_vectors(X, k=5, method="block_join")
+    index = VectorIndex.from_vectors(X, kind="ivf", centroids=graph.centroids_)
+    np.testing.assert_array_equal(index.centroids, graph.centroids_)
+    # each row lies in the list of its nearest centroid, so one probe finds it
+    assert (index.search(X, 1, probes=1)[1].ravel() == np.arange(len(X))).all()
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_save_and_load(
+    X: np.ndarray, Q: np.ndarray, ids: list[str], kind: str, metric: str, tmp_path
+) -> None:
+    index = VectorIndex.from_vectors(X, ids=ids, metric=metric, kind=kind, random_state=3)
+    if kind != "hnsw":
+        index.remove(ids[5:50])
+    index.save(tmp_path)
+    back = VectorIndex.load(tmp_path)
+    for found, expected in zip(back.search(Q, 7), index.search(Q, 7), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert back.ids.tolist() == index.ids.tolist()
+    assert (back.metric, back.kind, back.random_state) == (metric, kind, 3)
+    back.add(Q, [f"q{i}" for i in range(len(Q))])
+    assert (
+        back.search(Q, 1)[0] == VectorIndex.from_vectors(Q, metric=metric).search(Q, 1)[0]
+    ).mean() > 0.5
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    VectorIndex.from_vectors(X, kind=kind).save(plain)
+    assert VectorIndex.load(plain).ids is None
+
+
+def test_a_broken_folder_is_refused(X: np.ndarray, ids: list[str], tmp_path) -> None:
+    VectorIndex.from_vectors(X, ids=ids).save(tmp_path)
+    said = json.loads((tmp_path / "index.json").read_text())
+    for changed, name in (
+        ({"rows": 7}, "rows"),
+        ({"dimension": 11}, "dimension"),
+        ({"faiss_metric": 1}, "faiss_metric"),
+        ({"ids": 1_199}, "ids"),
+        ({"format": 0}, "format"),
+    ):
+        (tmp_path / "index.json").write_text(json.dumps(said | changed))
+        with pytest.raises(CorruptArtifactError, match=name):
+            VectorIndex.load(tmp_path)
+    (tmp_path / "index.json").write_text(json.dumps(said))
+    whole = (tmp_path / "index.faiss").read_bytes()
+    for broken in (b"", b"nonsense" + whole[8:], whole[: len(whole) // 2]):
+        (tmp_path / "index.faiss").write_bytes(broken)
+        with pytest.raises(CorruptArtifactError, match="can't be read"):
+            VectorIndex.load(tmp_path)
+    (tmp_path / "index.faiss").write_bytes(whole)
+    np.save(tmp_path / "rows.npy", np.zeros((2, 1_200), np.int64))
+    with pytest.raises(CorruptArtifactError, match="positions"):
+        VectorIndex.load(tmp_path)
+    with pytest.raises(CorruptArtifactError):
+        VectorIndex.load(tmp_path / "nowhere")
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    X=hnp.arrays(
+        np.float32,
+        st.tuples(st.integers(1, 20), st.just(3)),
+        elements=st.integers(-3, 3).map(float),
+    ),
+    k=st.integers(1, 25),
+    kind=st.sampled_from(["flat", "ivf"]),
+)
+def test_small_indexes_find_the_smallest_distances(X: np.ndarray, k: int, kind: str) -> None:
+    index = VectorIndex.from_vectors(X, metric="l2", kind=kind)
+    values, positions = index.search(X, k, probes=20)
+    distances = -truth(X, X, "l2")
+    by_position = np.broadcast_to(np.arange(len(X)), distances.shape)
+    expected = np.lexsort((by_position, distances), axis=1)[:, :k]
+    width = min(k, len(X))
+    np.testing.assert_array_equal(positions[:, :width], expected)
+    np.testing.assert_allclose(
+        values[:, :width], np.take_along_axis(distances, expected, axis=1), rtol=1e-6
+    )
+
+
+def test_real_vectors() -> None:
+    frame = pl.read_parquet(shared("cifar10_vectors.parquet"), columns=["vec"])
+    V = frame["vec"].to_numpy().astype(np.float32)
+    X, Q = V[:8_000], V[-200:]
+    flat = VectorIndex.from_vectors(X)
+    values, positions = flat.search(Q, 10)
+    other = NearestNeighbors(n_neighbors=10, metric="cosine", algorithm="brute").fit(
+        X.astype(float)
+    )
+    distances, rows = other.kneighbors(Q.astype(float))
+    np.testing.assert_allclose(values, 1 - distances, atol=1e-6)
+    assert (positions == rows).mean() > 0.999
+    ivf = VectorIndex.from_vectors(X, kind="ivf")
+    found, _ = ivf.search(Q, 10, probes=len(ivf.centroids))
+    np.testing.assert_allclose(found, values, atol=1e-6)
+    assert (ivf.search(Q, 10, probes=8)[0] >= values[:, -1:] - 1e-6).mean() > 0.8
