@@ -34,6 +34,9 @@ def test_the_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert getattr(names["covering"], "indices_").shape == (300,)  # noqa: B009
 
 
-@pytest.mark.parametrize("statement", [s for b in blocks("sql") for s in b.split(";") if s.strip()])
+SQL = re.sub(r"--.*", "", "".join(blocks("sql")))
+
+
+@pytest.mark.parametrize("statement", [part.strip() for part in SQL.split(";") if part.strip()])
 def test_the_sql_runs(curated: RunResult, statement: str) -> None:
-    curated.sql(re.sub(r"--.*", "", statement))
+    curated.sql(statement)
