@@ -8,7 +8,9 @@ if TYPE_CHECKING:
     from assay.selection.base import Scorer as Scorer, Selector as Selector
     from assay.selection.coverage_centric import CoverageCentricSelector as CoverageCentricSelector
     from assay.selection.eigenvector_centrality import ECFS as ECFS
-    from assay.selection.facility_location import FacilityLocationSelector as FacilityLocationSelector
+    from assay.selection.facility_location import (
+        FacilityLocationSelector as FacilityLocationSelector,
+    )
     from assay.selection.importance_resampling import ImportanceResampler as ImportanceResampler
     from assay.selection.random_subset import RandomSelector as RandomSelector
 
