@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 from assay.storage.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from assay.index.embedders import Embedder as Embedder, embed as embed
+    from assay.index.embedders import Embedder as Embedder
+    from assay.index.embedders import embed as embed
     from assay.index.ngrams import NGramHasher as NGramHasher
     from assay.index.similarity_graph import SimilarityGraph as SimilarityGraph
     from assay.index.text_embedder import HashedTextEmbedder as HashedTextEmbedder

@@ -207,8 +207,7 @@ def block_join(
     while True:
         lists.join(met)
         joined = recall = truth.measure(lists.keys)
-        everything = probes == len(centroids)
-        if everything:
+        if probes == len(centroids):
             break
         if joined.mean >= target_recall - HOPELESS:
             for _ in range(2):

@@ -96,6 +96,7 @@ def nearest_neighbors(
         method=method,
         noise=noise,
         target_recall=target_recall,
+        random_state=random_state,
         threads=available_threads() if threads is None else threads,
         progress=progress,
     )
@@ -114,8 +115,7 @@ def nearest_neighbors(
         "zero_rows": int(np.diff(groups.starts)[~alive].sum()),
         "seed": random_state,
     }
-    own = {"l2": 0.0 * squares, "cosine": 0.0 * squares - 1.0, "ip": -squares}[metric]
-    keys, rows = _spread(found, own[alive], groups, alive, n, k)
+    keys, rows = _spread(found, _own_keys(squares[alive], metric), groups, alive, n, k)
     neighbors = np.empty((n, k), np.int32)
     neighbors[order] = np.where(rows < 0, np.int32(-1), order.astype(np.int32)[rows])
     distances = np.empty((n, k), np.float32)
@@ -132,6 +132,7 @@ def _search(
     method: str,
     noise: NDArray[np.float64],
     target_recall: float,
+    random_state: int,
     threads: int,
     progress: Progress | None,
 ) -> _Search:
@@ -160,17 +161,22 @@ def _search(
         return _Search(*found, perfect)
     sample = np.argsort(noise, kind="stable")[-RECALL_SAMPLE:]
     truth = RecallProbe(searched, sample, k, threads, progress)
-    return _search_index(searched, k, method, target_recall, truth)
+    return _search_index(searched, k, method, target_recall, truth, random_state)
 
 
 def _search_index(
-    searched: BlockScan, k: int, kind: str, target_recall: float, truth: RecallProbe
+    searched: BlockScan,
+    k: int,
+    kind: str,
+    target_recall: float,
+    truth: RecallProbe,
+    random_state: int,
 ) -> _Search:
     # FAISS is needed for this only
     from assay.index.vector_index import VectorIndex
 
     n = len(searched.X)
-    index = VectorIndex(searched.metric, kind).build(searched.X)
+    index = VectorIndex(searched.metric, kind, random_state).build(searched.X)
     most = n if index.centroids is None else len(index.centroids)
     probes = min(index.default_probes(k + 1), most)
     while True:
@@ -206,6 +212,13 @@ def _spread(
     keys, rows = empty_lists(n, k)
     kernels.spread_to_copies(found.keys, found.rows, own, starts, members, keys, rows)
     return keys, rows
+
+
+def _own_keys(squares: NDArray[np.float64], metric: str) -> NDArray[np.float64]:
+    """Return the keys between a row and its copies."""
+    return (
+        -squares if metric == "ip" else np.full_like(squares, -1.0 if metric == "cosine" else 0.0)
+    )
 
 
 def _distances(keys: NDArray[np.float64], metric: str) -> NDArray[np.float32]:

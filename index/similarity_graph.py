@@ -157,15 +157,16 @@ class SimilarityGraph:
 
         Notes
         -----
-        Exact: n n d / 2 multiply-adds of BLAS per core. Block join: see `block_join`; it grows
-        nearly linearly with n. Memory: at most about twice the vectors ('ivf', 'hnsw': three times)
-        plus 40 bytes per neighbour of each row.
+        Exact: n n d multiply-adds of BLAS. Block join: see `block_join`; it grows nearly linearly
+        with n. Memory: at most about twice the vectors given ('ivf' and 'hnsw': three times), 40
+        bytes per neighbour of each row, and 100 MB. Graphs are built one at a time in a process.
         """
-        X = as_vectors(X, ids=ids)
         check_symmetrise(symmetrise)
+        X = as_vectors(X, ids=ids)
+        named = as_ids(ids, len(X))
         found = nearest_neighbors(
             X,
-            as_ids(ids, len(X)),
+            named,
             k=k,
             metric=metric,
             method=method,
@@ -179,14 +180,14 @@ class SimilarityGraph:
             distances=found.distances,
             metric=metric,
             symmetrise=symmetrise,
-            ids=ids,
+            ids=named,
             centroids=found.centroids,
             report=found.report,
         )
         graph.report_ |= {"symmetrise": symmetrise, "edges": graph.number_of_edges()}
         return graph
 
-    @property
+    @cached_property
     def ids(self) -> NDArray[np.object_] | None:
         return None if self._ids is None else self._ids.to_numpy()
 

@@ -70,7 +70,8 @@ beyond float32): 'a'. Repair or drop these rows.
     )
     if not finite.all():
         bad = np.flatnonzero(~finite)
-        names = [repr(int(i) if ids is None else ids[int(i)]) for i in bad[:5]]
+        named = ids is not None and len(ids) == len(vectors)
+        names = [repr(ids[int(i)] if named else int(i)) for i in bad[:5]]
         more = ", ..." if len(bad) > len(names) else ""
         raise NonFiniteError(
             f"{len(bad)} of {len(vectors)} {what} have NaN or infinite values (or values beyond "

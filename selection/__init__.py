@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 from assay.storage.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from assay.selection.base import Scorer as Scorer, Selector as Selector
+    from assay.selection.base import Scorer as Scorer
+    from assay.selection.base import Selector as Selector
     from assay.selection.coverage_centric import CoverageCentricSelector as CoverageCentricSelector
     from assay.selection.eigenvector_centrality import ECFS as ECFS
     from assay.selection.facility_location import (

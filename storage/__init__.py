@@ -7,7 +7,8 @@ from assay.storage.lazy import lazy_face
 if TYPE_CHECKING:
     from assay.storage.artifacts import ArtifactStore as ArtifactStore
     from assay.storage.errors import AssayError as AssayError
-    from assay.storage.pools import Pool as Pool, read_pool as read_pool
+    from assay.storage.pools import Pool as Pool
+    from assay.storage.pools import read_pool as read_pool
     from assay.storage.stores import ScoreStore as ScoreStore
 
 __getattr__, __dir__, __all__ = lazy_face(

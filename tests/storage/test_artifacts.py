@@ -99,9 +99,14 @@ def test_an_unknown_artifact_is_an_error(tmp_path: Path) -> None:
 def test_atomic_path_keeps_the_old_file_when_the_body_raises(tmp_path: Path) -> None:
     file = tmp_path / "f.json"
     write_json(file, {"a": 1})
-    with pytest.raises(ValueError, match="stop"), atomic_path(file) as temporary:
-        temporary.write_text("half")
-        raise ValueError("stop")
+
+    def interrupted() -> None:
+        with atomic_path(file) as temporary:
+            temporary.write_text("half")
+            raise ValueError("stop")
+
+    with pytest.raises(ValueError, match="stop"):
+        interrupted()
     assert json.loads(file.read_text()) == {"a": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["f.json"]
 
