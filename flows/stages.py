@@ -67,21 +67,22 @@ def read(plan: Plan, started_at: datetime) -> Ref:
     """
     ref = Ref("samples", fingerprint(REVISIONS["read"], plan.pool_fingerprint, plan.config.roles()))
     store = plan.store
-    if store.artifacts.exists(*ref):
-        check(plan, load_samples(plan, ref).height)
-        store.begin(run_info(plan, started_at))
-        found("read")
-        return ref
+    there = store.artifacts.intact(*ref)
     with step("read"):
-        frame = plan.read_pool().samples()
-        check(plan, frame.height)
+        frame = load_samples(plan, ref) if there else plan.read_pool().samples()
+        check(plan, frame)
         store.begin(run_info(plan, started_at, frame.height))
         return _stage(plan, "read", ref, lambda out: frame.write_parquet(out / "samples.parquet"))
 
 
-def check(plan: Plan, n: int) -> None:
-    """Raise what is wrong with the budget over `n` rows, or with the target."""
-    resolve_budget(plan.config.budget, n)
+def check(plan: Plan, frame: pl.DataFrame) -> None:
+    """Raise what is wrong with the pool's content, with the budget, or with the target."""
+    if frame["problem"].is_not_null().all():
+        raise InputError(
+            f"The pool {plan.config.pool} has no usable rows: all {frame.height} are without "
+            f"content. Is {plan.content!r} the right column?"
+        )
+    resolve_budget(plan.config.budget, frame.height)
     if plan.config.target is not None:
         check_target(plan.read_target(), plan.config.target)
 

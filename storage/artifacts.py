@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -12,26 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from assay.storage.atomic import atomic_directory, temporary_beside
+from assay.storage.checksums import CheckedFile, describe_file, read_sealed, seal
 from assay.storage.errors import CorruptArtifactError, StoreError
 
-BLOCK = 64 * 2**20
 _NAME = re.compile(r"[a-z0-9_]{1,64}")
-
-
-def _block_checksums(path: Path) -> list[str]:
-    sums = []
-    with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            sums.append(hashlib.blake2b(block, digest_size=16).hexdigest())
-    return sums
+_REMEDY = "Run the same command again to rebuild it."
 
 
 class ArtifactStore:
     """Folders under `root`, one for each (kind, fingerprint), each with a `manifest.json`.
 
     An artifact is written under a temporary name and renamed, so it is whole or not there. Its
-    manifest holds the size of every file and the 128-bit BLAKE2b of every 64 MiB of it; `open`
-    checks them the first time that this process uses the artifact.
+    manifest holds the size of every file, the 128-bit BLAKE2b of every 64 MiB of it and a checksum of
+    itself; `open` checks them the first time that this process uses the artifact.
 
     Parameters
     ----------
@@ -54,6 +45,17 @@ class ArtifactStore:
         """Say whether the artifact is there (its checksums are not read)."""
         return (self.path(kind, fingerprint) / "manifest.json").is_file()
 
+    def intact(self, kind: str, fingerprint: str) -> bool:
+        """Say whether the artifact is there and matches its checksums; a corrupt one is removed."""
+        if not self.exists(kind, fingerprint):
+            return False
+        try:
+            self.open(kind, fingerprint)
+        except CorruptArtifactError:
+            self.discard(kind, fingerprint)
+            return False
+        return True
+
     @contextmanager
     def create(self, kind: str, fingerprint: str, **made_by: Any) -> Iterator[Path]:
         """Yield an empty private folder that becomes the artifact when the body is done."""
@@ -65,16 +67,9 @@ class ArtifactStore:
                 "kind": kind,
                 "fingerprint": fingerprint,
                 "made_by": made_by,
-                "files": [
-                    {
-                        "name": p.relative_to(folder).as_posix(),
-                        "size": p.stat().st_size,
-                        "blocks": _block_checksums(p),
-                    }
-                    for p in files
-                ],
+                "files": [describe_file(p, p.relative_to(folder).as_posix()) for p in files],
             }
-            (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+            (folder / "manifest.json").write_bytes(seal(manifest))
         self._verified.add(target)
 
     def open(self, kind: str, fingerprint: str) -> Path:
@@ -92,23 +87,9 @@ class ArtifactStore:
             return folder
         if not folder.is_dir():
             raise StoreError(f"There is no artifact {kind}/{fingerprint} in {self.root}.")
-        try:
-            manifest = json.loads((folder / "manifest.json").read_text())
-            for entry in manifest["files"]:
-                file = folder / entry["name"]
-                if (
-                    file.stat().st_size != entry["size"]
-                    or _block_checksums(file) != entry["blocks"]
-                ):
-                    raise CorruptArtifactError(
-                        f"{file} does not match its checksum; it was changed or damaged after it "
-                        "was written. Run the same command again to rebuild it."
-                    )
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CorruptArtifactError(
-                f"The artifact {folder} can't be verified ({error}). "
-                "Run the same command again to rebuild it."
-            ) from error
+        manifest = read_sealed(folder / "manifest.json", _REMEDY)
+        for entry in manifest["files"]:
+            CheckedFile(folder / entry["name"], entry, _REMEDY).check()
         self._verified.add(folder)
         return folder
 
@@ -125,11 +106,8 @@ class ArtifactStore:
         self, kind: str, fingerprint: str, make: Callable[[Path], None], **made_by: Any
     ) -> tuple[Path, bool]:
         """Return the artifact's folder and whether it had to be made (again, if it was corrupt)."""
-        if self.exists(kind, fingerprint):
-            try:
-                return self.open(kind, fingerprint), False
-            except CorruptArtifactError:
-                self.discard(kind, fingerprint)
+        if self.intact(kind, fingerprint):
+            return self.path(kind, fingerprint), False
         with self.create(kind, fingerprint, **made_by) as folder:
             make(folder)
         return self.path(kind, fingerprint), True

@@ -197,6 +197,7 @@ def wrong(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"--keep": "domian"}, "Did you mean 'domain'"),
         ({"--pool": "WRONG/twice.parquet", "--keep": "id"}, "1"),
         ({"--pool": "WRONG/none.parquet", "--keep": ""}, "no rows"),
+        ({"--pool": "WRONG/blank.parquet", "--keep": ""}, "no usable rows"),
         ({"--budget": "0"}, "budget"),
         ({"--budget": "601"}, "600"),
         ({"--budget": "120%"}, "120%"),

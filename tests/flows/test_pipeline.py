@@ -125,7 +125,7 @@ def test_a_run_goes_on_where_it_was(
     assert "select: unchanged" not in caplog.text
 
 
-@pytest.mark.parametrize("kind", ["vectors", "graph", "selection"])
+@pytest.mark.parametrize("kind", ["samples", "vectors", "graph", "selection"])
 def test_a_damaged_artifact_is_rebuilt_and_not_used(
     curated: RunResult, settings: dict[str, Any], tmp_path: Path, kind: str
 ) -> None:
