@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from assay.flows.configuration import FeatureConfig
 from assay.flows.pipeline import Call, directly
 from assay.flows.plans import versions
-from assay.flows.progress import step
+from assay.flows.progress import logger, step
 from assay.flows.revisions import REVISIONS
 from assay.flows.stages import Ref, get_or_make
 from assay.selection import registry
@@ -102,6 +102,8 @@ def rank(plan: FeaturePlan, method: str, started_at: datetime) -> Ref:
     def make(out: Path) -> None:
         table = matrix or _matrix(plan)
         X, names, y, report = table
+        for column, note in report.items():
+            logger.info("column %s: %s", column, note)
         ranker = registry.get(method, "ranker")(n_features_to_select=min(config.k, len(names)))
         given = {"discrete_features": table.discrete, "random_state": config.seed}
         ranker.set_params(**{k: v for k, v in given.items() if k in ranker.get_params()})
