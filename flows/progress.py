@@ -57,10 +57,18 @@ def found(name: str) -> None:
     logger.info("%s: unchanged, taken from the store", name)
 
 
+class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
+    """Writes to what standard error is now, not to what it was when the handler was made."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
+
+
 def log_to_stderr(level: int = logging.INFO) -> None:
     """Send the log to standard error, one plain line each; once."""
     if not logger.handlers:
-        handler = logging.StreamHandler(sys.stderr)
+        handler = _Stderr()
         handler.setFormatter(logging.Formatter("assay: %(message)s"))
         logger.addHandler(handler)
         logger.propagate = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -265,9 +266,10 @@ def test_no_traceback_from_the_installed_command(tmp_path: Path) -> None:
 
 
 def test_sql_works_while_another_run_is_under_way(
-    settings: dict[str, Any], curated: RunResult, assay: Any
+    settings: dict[str, Any], curated: RunResult, assay: Any, tmp_path: Path
 ) -> None:
-    store = curated.store.path
+    store = tmp_path / "store"
+    shutil.copytree(curated.store.path, store, symlinks=True)
     command = [
         *(sys.executable, "-m", "assay.flows.cli", "curate"),
         *common(settings, store),
