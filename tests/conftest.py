@@ -1,7 +1,14 @@
-"""Settings of every test: no telemetry, and doctests see the test environment."""
+"""Settings of every test: no telemetry, and properties that don't depend on a machine's speed."""
 
 import os
+
+from hypothesis import settings
 
 os.environ["DO_NOT_TRACK"] = "1"
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 os.environ.pop("PREFECT_API_URL", None)
+
+settings.register_profile("assay", deadline=None)
+# a change is not held up by an example that it did not bring about
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "assay")
