@@ -73,12 +73,37 @@ def _explained(error: ValidationError, cls: type[BaseModel], where: str) -> Conf
 
 
 class EmbeddingConfig(_Strict):
-    """The default text embedder: hashed n-grams, TF-IDF, singular directions."""
+    """How content becomes vectors: as is the default for its kind, or by a model.
 
+    Parameters
+    ----------
+    name : {"default", "sentence-transformers", "onnx", "openai"}
+        The default needs no model: hashed n-grams for texts, gradients and colours for images.
+    options : mapping
+        Parameters of the model's embedder.
+    dimensions, fit_rows : int
+        Of the defaults: length of the vectors, rows they are fitted on.
+    ngrams, buckets : int
+        Of the default for texts.
+    side : int
+        Of the default for images: pixels each way that they are brought to.
+    """
+
+    name: Literal["default", "sentence-transformers", "onnx", "openai"] = "default"
+    options: dict[str, Any] = Field(default_factory=dict)
     dimensions: int = Field(default=128, ge=2, le=4096)
     ngrams: int = Field(default=2, ge=1, le=5)
     buckets: int = Field(default=2**17, ge=2**8, le=2**24)
     fit_rows: int = Field(default=10_000, ge=10)
+    side: int = Field(default=32, ge=8, le=256, multiple_of=8)
+
+    def deciding(self, kind: str) -> dict[str, Any]:
+        """Return what decides the vectors of content of a kind that no model embeds."""
+        used = {
+            "text": {"dimensions", "ngrams", "buckets", "fit_rows"},
+            "image": {"dimensions", "side", "fit_rows"},
+        }
+        return self.model_dump(include=used.get(kind, set()))
 
 
 class GraphConfig(_Strict):

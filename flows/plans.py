@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from assay.flows.configuration import CurationConfig
 from assay.flows.revisions import REVISIONS
+from assay.index.embedders import embedder_class
 from assay.selection import registry
 from assay.storage import Pool, ScoreStore, read_pool
 from assay.storage.errors import ColumnError, ConfigError, InputError
@@ -33,6 +34,7 @@ class Plan(BaseModel):
     kind: str
     pool_fingerprint: str
     target_fingerprint: str | None
+    embedder_fingerprint: str | None = None
     generation: str
     run_id: str
     defaults: tuple[str, ...]
@@ -91,9 +93,9 @@ def make_plan(config: CurationConfig) -> Plan:
     resolved = config.model_copy(update=decided)
     target_fingerprint = read_target(resolved, pool.kind).fingerprint if config.target else None
     defaults = _defaults_taken(config, resolved)
-    generation = fingerprint(
-        "generation", REVISIONS["embed"], pool.fingerprint, resolved.embedding.model_dump()
-    )[:12]
+    embedder = make_model(resolved, pool.kind)
+    decides = embedder.fingerprint if embedder else resolved.embedding.deciding(pool.kind)
+    generation = fingerprint("generation", REVISIONS["embed"], pool.fingerprint, decides)[:12]
     settings = resolved.model_dump(mode="json", exclude=_ENGINE)
     run_id = fingerprint(
         "curate", REVISIONS, pool.fingerprint, target_fingerprint, settings, generation
@@ -103,10 +105,38 @@ def make_plan(config: CurationConfig) -> Plan:
         kind=pool.kind,
         pool_fingerprint=pool.fingerprint,
         target_fingerprint=target_fingerprint,
+        embedder_fingerprint=embedder.fingerprint if embedder else None,
         generation=generation,
         run_id=run_id,
         defaults=defaults,
     )
+
+
+def make_model(config: CurationConfig, kind: str) -> Any:
+    """Return the embedder that calls a model, None where the configuration names none.
+
+    Raises
+    ------
+    ConfigError, ColumnError
+        The content is no text, or an option is unknown, missing or wrong.
+    """
+    settings = config.embedding
+    if settings.name == "default":
+        return None
+    if kind != "text":
+        raise ConfigError(
+            f"The embedder {settings.name!r} takes texts, and the pool holds {kind}s; leave "
+            "`name` out of [embedding]."
+        )
+    make = embedder_class(settings.name)
+    known = inspect.signature(make).parameters
+    for name in settings.options:
+        if name not in known:
+            raise ColumnError.missing(name, known, what=f"option of {settings.name}")
+    missing = [n for n, p in known.items() if p.default is p.empty and n not in settings.options]
+    if missing:
+        raise ConfigError(f"[embedding.options] of {settings.name!r} lacks {', '.join(missing)}.")
+    return make(**settings.options)
 
 
 def _inputs(config: CurationConfig, pool: Pool) -> set[str]:

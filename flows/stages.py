@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
-from assay.flows.plans import Plan, run_info
+from assay.flows.plans import Plan, make_model, run_info
 from assay.flows.progress import found, step
 from assay.flows.revisions import REVISIONS
 from assay.selection.budgets import resolve_budget
@@ -100,7 +101,16 @@ def check_target(target: Pool, where: str) -> None:
 def load_samples(plan: Plan, samples: Ref) -> pl.DataFrame:
     """Return the samples with their key (row number) and problem (null: usable)."""
     frame = pl.read_parquet(folder(plan, samples) / "samples.parquet")
-    return frame.with_row_index("key").with_columns(pl.col("key").cast(pl.Int32))
+    frame = frame.with_row_index("key").with_columns(pl.col("key").cast(pl.Int32))
+    vectors = embed_ref(plan)
+    if plan.kind != "image" or not plan.store.artifacts.exists(*vectors):
+        return frame
+    undecodable = np.load(folder(plan, vectors) / "undecodable.npy")
+    return frame.with_columns(
+        problem=pl.when(pl.col("key").is_in(undecodable))
+        .then(pl.lit("undecodable"))
+        .otherwise("problem")
+    )
 
 
 def usable(frame: pl.DataFrame) -> pl.DataFrame:
@@ -111,7 +121,7 @@ def usable(frame: pl.DataFrame) -> pl.DataFrame:
 def embed_ref(plan: Plan) -> Ref:
     """Return where the vectors are or will be: labels and kept columns leave them as they are."""
     config = plan.config
-    settings = config.embedding.model_dump() if plan.kind == "text" else {}
+    settings = plan.embedder_fingerprint or config.embedding.deciding(plan.kind)
     content = (plan.pool_fingerprint, plan.kind, plan.content, config.id)
     return Ref("vectors", fingerprint(REVISIONS["embed"], content, settings, config.seed))
 
@@ -125,57 +135,89 @@ def embed(plan: Plan, samples: Ref) -> Ref:
         keep = frame["problem"].is_null().to_numpy()
         pool = plan.read_pool()
         with step("embed", int(keep.sum())) as progress:
-            if plan.kind == "text":
-                _embed_texts(plan, frame, keep, out, progress)
-            elif plan.kind == "vector":
+            if plan.kind == "vector":
                 vectors = pool.vectors()[keep]
                 np.save(out / "vectors.npy", vectors)
                 progress.advance(len(vectors))
             else:
-                raise InputError(
-                    "Images have no default embedder yet. Embed them first, and give the vectors "
-                    "with --vector."
-                )
+                embedder = make_model(plan.config, plan.kind) or _fitted(plan, frame, keep, out)
+                _encode(plan, frame, keep, embedder, out, progress)
 
     return _stage(plan, "embed", ref, make)
 
 
-def _embed_texts(
-    plan: Plan, frame: pl.DataFrame, keep: np.ndarray, out: Path, progress: Any
-) -> None:
-    from assay.index import HashedTextEmbedder
+def _fitted(plan: Plan, frame: pl.DataFrame, keep: np.ndarray, out: Path) -> Any:
+    """Fit the default embedder, and save it with the vectors."""
+    from assay.index.embedders import embedder_class
     from assay.storage.rowhash import hash_rows
 
-    settings = plan.config.embedding
-    pool = plan.read_pool()
+    settings = plan.config.embedding.deciding(plan.kind)
     ids = frame["sample_id"].filter(pl.Series(keep))
-    rows = np.flatnonzero(keep)
     # the rows that the embedder would pick itself, so that only they are held in memory
-    order = np.lexsort(hash_rows(ids, salt=plan.config.seed).T[::-1])[: settings.fit_rows]
-    picked = np.sort(order)
-    texts = pool.take(rows[picked], [plan.content])[plan.content]
-    embedder = HashedTextEmbedder(
-        dimensions=settings.dimensions,
-        ngrams=settings.ngrams,
-        buckets=settings.buckets,
-        fit_rows=settings.fit_rows,
-        random_state=plan.config.seed,
-    ).fit(texts, ids=ids[picked])
+    hashes = hash_rows(ids, salt=plan.config.seed)
+    picked = np.sort(np.lexsort(hashes.T[::-1])[: settings["fit_rows"]])
+    pool = plan.read_pool()
+    content = pool.take(np.flatnonzero(keep)[picked], [plan.content])[plan.content]
+    if content.dtype == pl.Struct:  # images of Hugging Face
+        content = content.struct.field("bytes")
+    embedder = embedder_class(plan.kind)(random_state=plan.config.seed, **settings)
+    embedder.fit(content, ids=ids[picked])
     (out / "embedder").mkdir()
     embedder.save(out / "embedder")
-    shape = (len(rows), settings.dimensions)
+    return embedder
+
+
+def _encode(
+    plan: Plan, frame: pl.DataFrame, keep: np.ndarray, embedder: Any, out: Path, progress: Any
+) -> None:
+    """Encode every content once, and write a vector per usable row.
+
+    Rows that can't be decoded are written into `undecodable.npy` by their key, without a vector.
+    """
+    from assay.index.embedding_cache import find_rows, new_rows
+
+    hashes = frame["content_hash"].filter(pl.Series(keep))
+    first = new_rows(hashes)
+    wanted = np.zeros(len(keep), bool)
+    wanted[np.flatnonzero(keep)[first]] = True
+    path, encoded = out / "encoded.npy", None
+    broken, row, done = [], 0, 0
+    for batch in plan.read_pool().batches():
+        here = slice(row, row + len(batch))
+        row += len(batch)
+        progress.advance(int(keep[here].sum()))
+        chosen = batch.filter(pa.array(wanted[here]))
+        if not len(chosen):
+            continue
+        vectors = embedder.encode(chosen)
+        if encoded is None:
+            shape = (len(first), vectors.shape[1])
+            encoded = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+        encoded[done : done + len(chosen)] = vectors
+        if plan.kind == "image":
+            broken.append(done + embedder.undecodable_)
+        done += len(chosen)
+    if encoded is None:
+        raise InputError("The pool has no usable rows; there is nothing to embed.")
+    place = find_rows(hashes, hashes[first])
+    if plan.kind == "image":
+        lost = np.isin(place, np.concatenate(broken))
+        np.save(out / "undecodable.npy", np.flatnonzero(keep)[lost].astype(np.int32))
+        place = place[~lost]
+        if not len(place):
+            raise InputError("None of the images can be decoded.")
+    encoded.flush()
+    if np.array_equal(place, np.arange(len(encoded))):
+        path.rename(out / "vectors.npy")
+        return
+    shape = (len(place), encoded.shape[1])
     vectors = np.lib.format.open_memmap(
         out / "vectors.npy", mode="w+", dtype=np.float32, shape=shape
     )
-    at = row = 0
-    for batch in pool.batches():
-        wanted = keep[row : row + len(batch)]
-        row += len(batch)
-        chosen = batch.filter(wanted) if not wanted.all() else batch
-        vectors[at : at + len(chosen)] = embedder.encode(chosen)
-        at += len(chosen)
-        progress.advance(len(chosen))
+    for start in range(0, len(place), 65_536):
+        vectors[start : start + 65_536] = encoded[place[start : start + 65_536]]
     vectors.flush()
+    path.unlink()
 
 
 def load_vectors(plan: Plan, vectors: Ref) -> np.ndarray:

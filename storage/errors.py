@@ -79,3 +79,7 @@ class SourceChangedError(AssayError, RuntimeError):
 
 class DependencyError(AssayError, RuntimeError):
     """An optional package that is needed here is not installed."""
+
+
+class ServiceError(AssayError, RuntimeError):
+    """A service did not answer as it should."""

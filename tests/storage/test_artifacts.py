@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from assay.storage import artifacts as module
+from assay.storage import checksums
 from assay.storage.artifacts import ArtifactStore
 from assay.storage.atomic import atomic_path, point, write_json
 from assay.storage.errors import CorruptArtifactError, StoreError
@@ -50,7 +50,7 @@ def test_a_body_that_raises_leaves_nothing(tmp_path: Path) -> None:
 def test_any_flipped_bit_is_found(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, bit: int
 ) -> None:
-    monkeypatch.setattr(module, "BLOCK", 1024)
+    monkeypatch.setattr(checksums, "BLOCK", 1024)
     root = tmp_path_factory.mktemp("a")
     content = np.random.default_rng(0).bytes(3000)
     path, _ = ArtifactStore(root).get_or_make("graph", FP, lambda f: fill(f, content))
@@ -59,6 +59,45 @@ def test_any_flipped_bit_is_found(
     (path / "part" / "a.bin").write_bytes(bytes(changed))
     with pytest.raises(CorruptArtifactError, match=r"a\.bin"):
         ArtifactStore(root).open("graph", FP)
+
+
+@given(bit=st.integers(0, 10_000))
+def test_any_flipped_bit_of_a_sealed_object_is_found(bit: int) -> None:
+    content = {"kind": "\u00e4", "level": 0.1, "files": [{"name": "a", "blocks": []}], "none": None}
+    data = checksums.seal(content)
+    assert checksums.unseal(data) == content
+    changed = bytearray(data)
+    changed[bit // 8 % len(data)] ^= 1 << (bit % 8)
+    with pytest.raises(ValueError):  # noqa: PT011
+        checksums.unseal(bytes(changed))
+
+
+def test_blocks_are_checked_when_they_are_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checksums, "BLOCK", 10)
+    file = tmp_path / "f"
+    file.write_bytes(bytes(95))
+    entry = checksums.describe_file(file, "f")
+    assert len(entry["blocks"]) == 10
+    file.write_bytes(bytes(45) + b"x" + bytes(49))
+    checked = checksums.CheckedFile(file, entry, "Remedy.")
+    checked.check(0, 40)
+    checked.check(50)
+    checked.check(44, 44)
+    for begin, end in ((40, 41), (39, 51), (0, None)):
+        with pytest.raises(CorruptArtifactError, match=r"does not match its checksum.*Remedy\."):
+            checked.check(begin, end)
+    file.write_bytes(bytes(95))
+    checked.check()
+    # what was checked once is not read again
+    file.unlink()
+    checked.check()
+    with pytest.raises(CorruptArtifactError, match="missing"):
+        checksums.CheckedFile(file, entry, "Remedy.")
+    file.write_bytes(bytes(94))
+    with pytest.raises(CorruptArtifactError, match="does not match"):
+        checksums.CheckedFile(file, entry, "Remedy.")
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone", "manifest"])
