@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from assay.flows.configuration import CurationConfig, FeatureConfig
-from assay.storage.errors import BudgetError, ConfigError
+from assay.flows.plans import make_plan
+from assay.storage.errors import AssayError, BudgetError, ConfigError
 
 
 @pytest.mark.parametrize(
@@ -73,3 +75,16 @@ def test_features_need_a_label() -> None:
     with pytest.raises(ConfigError, match="label"):
         FeatureConfig.build({"table": "t.parquet"})
     assert FeatureConfig.build({"label": "y", "methods": "ecfs"}).methods == ("ecfs",)
+
+
+def test_an_embedder_by_name_checks_its_options(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"id": [1, 2], "text": ["a", "b"], "v": [[1.0], [2.0]]})
+    frame.write_parquet(tmp_path / "p.parquet")
+    keys: dict[str, Any] = {"pool": str(tmp_path / "p.parquet"), "budget": 1}
+    for options, said in (({"modle": "m"}, "Did you mean 'model'"), ({}, "lacks model")):
+        embedding = {"name": "openai", "options": options}
+        with pytest.raises(AssayError, match=said):
+            make_plan(CurationConfig.build({**keys, "text": "text", "embedding": embedding}))
+    named = {"name": "openai", "options": {"model": "m"}}
+    with pytest.raises(ConfigError, match="takes texts"):
+        make_plan(CurationConfig.build({**keys, "vector": "v", "embedding": named}))

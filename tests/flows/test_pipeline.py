@@ -17,6 +17,7 @@ from assay.flows.plans import make_plan
 from assay.flows.runner import RunResult, curate, rank_features
 from assay.storage import ScoreStore
 from assay.storage.errors import AssayError
+from tests.data import shared
 from tests.flows.conftest import EMPTY_IDS, listing
 
 
@@ -188,6 +189,34 @@ def test_vectors_as_given(tmp_path: Path) -> None:
         pool=str(tmp_path / "v.parquet"), id="key", vector="v", budget=30, store=str(tmp_path / "s")
     )
     assert len(chosen(result)) == 30
+
+
+def test_images_are_embedded_and_broken_ones_keep_a_decision(tmp_path: Path) -> None:
+    images = pl.read_parquet(shared("cifar10_jpeg.parquet")).head(300).select("idx", "jpeg")
+    spoiled = [b"no image", None, *images["jpeg"].to_list()[2:]]
+    frame = images.with_columns(pl.Series("jpeg", spoiled, dtype=pl.Binary))
+    result = curate(pool=frame, id="idx", image="jpeg", budget=30, store=str(tmp_path))
+    assert len(chosen(result)) == 30
+    left_out = result.sql("SELECT sample_id, reason FROM decisions WHERE stage = 'read'")
+    assert dict(left_out.rows()) == {"0": "undecodable", "1": "empty"}
+    assert result.sql("FROM decisions").height == 300
+    assert (
+        result.sql("SELECT count(*) AS n FROM scores GROUP BY method")["n"].unique().item() == 298
+    )
+
+
+def test_equal_texts_are_encoded_once_and_have_equal_vectors(
+    settings: dict[str, Any], pool_frame: pl.DataFrame, tmp_path: Path
+) -> None:
+    again = pool_frame.head(50).with_columns(pl.col("id") + "-again")
+    pl.concat([again, pool_frame]).write_parquet(tmp_path / "pool.parquet")
+    keys = settings | {"pool": str(tmp_path / "pool.parquet"), "store": str(tmp_path / "s")}
+    result = curate(**keys, select="random", scores=())
+    (vectors,) = (result.store.path / "artifacts" / "vectors").iterdir()
+    matrix = np.load(vectors / "vectors.npy")
+    assert len(matrix) == 648
+    np.testing.assert_array_equal(matrix[:50], matrix[50:100])
+    assert not (vectors / "encoded.npy").exists()
 
 
 def test_frames_are_pools_too(
