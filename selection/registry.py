@@ -37,6 +37,9 @@ class Entry:
         Whether the result depends on the order of the rows, with default parameters.
     exempt_modes : tuple of str
         Values of its `mode` for which the result depends on the order of the rows.
+    copies_tie : bool
+        Rankers: whether copies of a column score equally (not where redundancy counts against a
+        column, or a column's place in the table decides its random start).
     """
 
     name: str
@@ -48,6 +51,7 @@ class Entry:
     nested: bool = False
     exempt_from_order: bool = False
     exempt_modes: tuple[str, ...] = ()
+    copies_tie: bool = True
 
 
 _ENTRIES = (
@@ -130,6 +134,74 @@ _ENTRIES = (
         "columns by eigenvector centrality in a graph of relevance and spread",
         needs=("vectors", "labels"),
     ),
+    Entry(
+        "inf_fs",
+        "ranker",
+        "assay.selection.infinite_selection:InfFS",
+        "columns by the energy of all paths through a graph of spread and unlikeness",
+        needs=("vectors",),
+        uses=("labels",),
+    ),
+    Entry(
+        "outrank",
+        "ranker",
+        "assay.selection.outrank:OutRank",
+        "columns by mutual information less what chance gives to as many levels",
+        needs=("vectors", "labels"),
+        exempt_modes=("shift",),
+    ),
+    Entry(
+        "distance_correlation",
+        "ranker",
+        "assay.selection.distance_correlation:DistanceCorrelation",
+        "columns by any relation to the classes or to a number",
+        needs=("vectors", "labels"),
+    ),
+    Entry(
+        "sequential_attention",
+        "ranker",
+        "assay.selection.sequential_attention:SequentialAttention",
+        "columns by what they explain beyond those chosen before (matching pursuit)",
+        needs=("vectors", "labels"),
+        copies_tie=False,
+    ),
+    Entry(
+        "quick_selection",
+        "ranker",
+        "assay.selection.quick_selection:QuickSelection",
+        "columns by their links in a sparse denoising auto-encoder, without labels",
+        needs=("vectors",),
+        copies_tie=False,
+    ),
+    Entry(
+        "mrmr",
+        "ranker",
+        "assay.selection.minimum_redundancy:MRMR",
+        "columns one by one, relevant to the classes and not redundant to those before",
+        needs=("vectors", "labels"),
+        copies_tie=False,
+    ),
+    Entry(
+        "relieff",
+        "ranker",
+        "assay.selection.relief:ReliefF",
+        "columns by their differences to near rows of other classes, less those of one class",
+        needs=("vectors", "labels"),
+    ),
+    Entry(
+        "laplacian",
+        "ranker",
+        "assay.selection.laplacian:LaplacianScore",
+        "columns by how smooth they are on the similarity graph of the rows, without labels",
+        needs=("vectors",),
+    ),
+    Entry(
+        "fisher",
+        "ranker",
+        "assay.selection.fisher:FisherScore",
+        "columns by variance between the classes over variance within them",
+        needs=("vectors", "labels"),
+    ),
 )
 
 
@@ -143,8 +215,8 @@ def entries(kind: str | None = None) -> tuple[Entry, ...]:
 
     Examples
     --------
-    >>> [entry.name for entry in entries("ranker")]
-    ['ecfs']
+    >>> [entry.name for entry in entries("ranker")][:2]
+    ['ecfs', 'inf_fs']
     """
     if kind is not None and kind not in KINDS:
         raise ConfigError(f"There is no kind {kind!r}; kinds are: {', '.join(KINDS)}.")
@@ -187,8 +259,8 @@ def help_text(kind: str) -> str:
 
     Examples
     --------
-    >>> print(help_text("ranker"))
-    ecfs  columns by eigenvector centrality in a graph of relevance and spread (needs vectors, labels)
+    >>> print(help_text("ranker").splitlines()[0])
+    ecfs                  columns by eigenvector centrality in a graph of relevance and spread (needs vectors, labels)
     """
     found = entries(kind)
     width = max((len(entry.name) for entry in found), default=0)

@@ -431,9 +431,9 @@ def test_a_ranking_is_complete_and_repeatable(entry):
     assert set(np.flatnonzero(first.get_support())) == set(np.argsort(first.ranking_)[:3])
     np.testing.assert_array_equal(first.scores_, again.scores_)
     assert first.ranking_[5] == 8
-    # copies tie, and the earlier column comes first
-    assert first.scores_[0] == pytest.approx(first.scores_[1])
-    assert first.ranking_[0] + 1 == first.ranking_[1]
+    if entry.copies_tie:  # and the earlier column comes first
+        assert first.scores_[0] == pytest.approx(first.scores_[1])
+        assert first.ranking_[0] + 1 == first.ranking_[1]
     order = np.random.default_rng(1).permutation(90)
     np.testing.assert_array_equal(make().fit(X[order], y[order]).ranking_, first.ranking_)
 
@@ -442,8 +442,9 @@ def test_a_ranking_is_complete_and_repeatable(entry):
 def test_a_ranker_refuses_what_it_cannot_rank(entry):
     X, y = table()
     make = registry.get(entry.name, "ranker")
-    with pytest.raises(AssayError):
-        make().fit(X, np.zeros(90, dtype=int))
+    if "labels" in entry.needs:
+        with pytest.raises(AssayError):
+            make().fit(X, np.zeros(90, dtype=int))
     for bad in (np.nan, np.inf):
         broken = X.copy()
         broken[3, 2] = bad
