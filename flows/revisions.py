@@ -8,8 +8,8 @@ REVISIONS = {
     "embed": 1,
     "graph": 1,
     "index": 1,
-    "score": 1,
-    "select": 1,
+    "score": 2,
+    "select": 2,
     "persist": 1,
     "features": 1,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import faiss
@@ -9,15 +10,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.index.centroids import assign
-from assay.index.knn_exact import available_threads, rank_candidates, unit_rows
+from assay.index.knn_exact import (
+    BlockScan,
+    available_threads,
+    exact_knn,
+    rank_candidates,
+    unit_rows,
+)
 from assay.index.vectors import Vectors
 
 DEFAULT_PROBES = 32
+FLAT_UP_TO = 50_000
+# the types that come with FAISS don't know their arguments
+_SearchHNSW: Any = faiss.SearchParametersHNSW  # type: ignore[attr-defined]
+_SearchIVF: Any = faiss.SearchParametersIVF
+_Bitmap: Any = faiss.IDSelectorBitmap
 _HNSW_LINKS = 16
 _HNSW_BUILD = 80
 # a few more are fetched than asked for, since they are put in order again in float64
 _SPARE = 8
 _SEARCHED = 1_024
+_COPIED = 65_536
 
 
 def new_index(kind: str, metric: str, dimension: int, centroids: Vectors | None) -> Any:
@@ -75,7 +88,40 @@ def add_rows(
         faiss.omp_set_num_threads(threads)
 
 
-def approximate_search(
+def read_rows(index: Any, labels: NDArray[np.int64]) -> Vectors:
+    """Return the stored rows of some labels."""
+    if isinstance(index, faiss.IndexFlat):
+        return stored_rows(index)[labels]
+    return np.asarray(index.reconstruct_batch(np.ascontiguousarray(labels)))
+
+
+def search_among(
+    index: Any,
+    Q: Vectors,
+    k: int,
+    metric: str,
+    labels: NDArray[np.int64],
+    rank: NDArray[np.int32],
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Search the rows of `labels` exactly, a part of them at a time.
+
+    Returns keys float64[m, k] and places in `labels` (-1: none).
+    """
+    keys, places = np.full((len(Q), k), np.inf), np.full((len(Q), k), -1)
+    rank = np.append(rank, np.iinfo(np.int32).max)
+    for begin in range(0, len(labels), _COPIED):
+        part = slice(begin, begin + _COPIED)
+        searched = BlockScan(read_rows(index, labels[part]), metric, rank[:-1][part])
+        more, rows = exact_knn(Q, searched, k, threads=available_threads())
+        keys = np.concatenate([keys, more], axis=1)
+        places = np.concatenate([places, np.where(rows < 0, -1, rows + begin)], axis=1)
+        order = np.lexsort((rank[places], keys), axis=1)[:, :k]
+        keys = np.take_along_axis(keys, order, axis=1)
+        places = np.take_along_axis(places, order, axis=1)
+    return keys, places
+
+
+def search_approximately(
     index: Any,
     Q: Vectors,
     k: int,
@@ -84,23 +130,30 @@ def approximate_search(
     centroids: Vectors | None,
     labels: NDArray[np.int64],
     rank: NDArray[np.int32],
+    lists_used: Callable[[NDArray[np.int64]], None] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Search an 'ivf' or 'hnsw' index and put what it finds in order of exact keys, then of rank.
 
-    Returns keys float64[m, k] and places in `labels`, the ascending labels of all rows (-1: none).
+    Only rows of the ascending `labels` are found. Returns keys float64[m, k] and places in `labels`
+    (-1: none). `lists_used` is told which lists are about to be read.
     """
     keys, places = np.empty((len(Q), k)), np.empty((len(Q), k), np.int64)
+    permitted = None
+    if len(labels) < index.ntotal:
+        bits = np.zeros(int(labels[-1]) + 1, bool)
+        bits[labels] = True
+        permitted = _Bitmap(np.packbits(bits, bitorder="little"))
+    count = min(k + _SPARE, len(labels))
     for begin in range(0, len(Q), _SEARCHED):
         part = slice(begin, begin + _SEARCHED)
         asked = unit_rows(Q[part]) if metric == "cosine" else Q[part]
-        count = min(k + _SPARE, len(labels))
         if centroids is None:
-            breadth = faiss.SearchParametersHNSW(efSearch=probes)  # type: ignore[attr-defined]
-            near = index.search(asked, count, params=breadth)[1]
+            how = _SearchHNSW(efSearch=probes, sel=permitted)
+            near = index.search(asked, count, params=how)[1]
         else:
-            index.nprobe = min(probes, len(centroids))
-            lists = assign(asked, centroids, metric, index.nprobe, threads=available_threads())
-            near = index.search_preassigned(asked, count, lists, None)[1]
+            width = min(probes, len(centroids))
+            lists = assign(asked, centroids, metric, width, threads=available_threads())
+            near = _search_lists(index, asked, count, lists.astype(np.int64), permitted, lists_used)
         found = np.unique(near[near >= 0])
         local = np.where(near < 0, -1, np.searchsorted(found, near))
         at = np.searchsorted(labels, found)
@@ -109,3 +162,26 @@ def approximate_search(
         # the last one stands for "none"
         places[part] = np.append(at, -1)[rows]
     return keys, places
+
+
+def _search_lists(
+    index: Any,
+    asked: Vectors,
+    count: int,
+    lists: NDArray[np.int64],
+    permitted: Any,
+    lists_used: Callable[[NDArray[np.int64]], None] | None,
+) -> NDArray[np.int64]:
+    """Return the labels nearest to each row of `asked` in its own lists, -1 where there are fewer.
+
+    The C++ method is called because the one for Python takes no parameters.
+    """
+    if lists_used is not None:
+        lists_used(lists)
+    how = _SearchIVF(nprobe=lists.shape[1], sel=permitted)
+    asked = np.ascontiguousarray(asked)
+    near = np.empty((len(asked), count), np.int64)
+    arrays = (lists, np.zeros(lists.shape, np.float32), np.empty(near.shape, np.float32), near)
+    given = [faiss.swig_ptr(array) for array in (asked, *arrays)]
+    index.search_preassigned_c(len(asked), given[0], count, *given[1:], False, how)
+    return near

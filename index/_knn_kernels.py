@@ -172,8 +172,11 @@ def scan_block(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def reverse_lists(rows):  # type: ignore[no-untyped-def]
-    """Return (starts int64[n + 1], sources int32[entries]): on whose lists each row stands."""
+def reverse_lists(rows, order):  # type: ignore[no-untyped-def]
+    """Return (starts int64[n + 1], sources int32[entries]): on whose lists each row stands.
+
+    The sources of a row come in `order`, int64[n].
+    """
     n, k = rows.shape
     starts = np.zeros(n + 1, np.int64)
     for i in range(n):
@@ -184,7 +187,7 @@ def reverse_lists(rows):  # type: ignore[no-untyped-def]
         starts[i + 1] += starts[i]
     at = starts[:-1].copy()
     sources = np.empty(starts[n], np.int32)
-    for i in range(n):
+    for i in order:
         for t in range(k):
             row = rows[i, t]
             if row >= 0:
@@ -201,38 +204,37 @@ def expand(  # type: ignore[no-untyped-def]
     rank,
     cells,
     met,
-    keys,
     rows,
     starts,
     sources,
     breadth,
-    begin,
-    end,
+    which,
     cell_count,
     new_keys,
     new_rows,
 ):
-    """Improve the lists of rows begin..end by the neighbours of their neighbours.
+    """Improve the lists new_keys and new_rows of the rows `which` by neighbours of neighbours.
 
-    For each row, up to `breadth` of its neighbours and of the rows on whose lists it stands are
-    followed, and `breadth` neighbours of each of those are tried, unless they lie in one of the
-    cells met[i], whose rows have all been compared with row i. cells[j] is the cell of row j.
+    For each row i = which[s], up to `breadth` of its neighbours rows[i] and of the rows on whose
+    lists it stands are followed, and `breadth` neighbours of each of those are tried, unless they
+    lie in one of the cells met[s], whose rows need not be tried. cells[j] is the cell of row j.
     """
-    k = keys.shape[1]
+    k = new_rows.shape[1]
     buckets = 4096
     tried = np.full(buckets, -1, np.int64)
     done = np.full(cell_count, -1, np.int64)
-    for i in range(begin, end):
+    for s in range(len(which)):
+        i = which[s]
         for p in range(met.shape[1]):
-            done[met[i, p]] = i
+            done[met[s, p]] = i
         for t in range(k):
-            new_keys[i, t] = keys[i, t]
-            new_rows[i, t] = rows[i, t]
-            if rows[i, t] >= 0:
-                tried[(rows[i, t] * 40503) & (buckets - 1)] = (i << 31) | np.int64(rows[i, t])
+            if new_rows[s, t] >= 0:
+                tried[(new_rows[s, t] * 40503) & (buckets - 1)] = (i << 31) | np.int64(
+                    new_rows[s, t]
+                )
         backward = min(starts[i + 1] - starts[i], breadth)
-        for s in range(breadth + backward):
-            via = rows[i, s] if s < breadth else sources[starts[i] + s - breadth]
+        for v in range(breadth + backward):
+            via = rows[i, v] if v < breadth else sources[starts[i] + v - breadth]
             if via < 0:
                 continue
             for u in range(-1, breadth):
@@ -246,10 +248,10 @@ def expand(  # type: ignore[no-untyped-def]
                     continue
                 tried[bucket] = mark
                 rough = _rough_key(metric, X, i, squares[i], row, squares[row])
-                if rough > new_keys[i, k - 1] and rough < np.inf:
+                if rough > new_keys[s, k - 1] and rough < np.inf:
                     continue
                 key = _key(metric, X, i, squares[i], X, row, squares[row])
-                _insert(new_keys, new_rows, i, key, row, rank)
+                _insert(new_keys, new_rows, s, key, row, rank)
 
 
 @njit(cache=True, nogil=True)

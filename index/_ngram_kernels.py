@@ -8,6 +8,7 @@ from numpy import int32, int64, uint8, uint32, uint64
 _SEED = uint64(0x9AE16A3B2F90404F)
 _STEP = uint64(0xC6A4A7935BD1E995)
 _CHAIN = uint64(0x9E3779B97F4A7C15)
+_SINGLE = uint32(3)
 
 
 @njit(inline="always")
@@ -85,7 +86,7 @@ def tokenize(data, offsets, table, fingerprints, indptr, text, starts):  # type:
                 code, i = _decode(data, i, end)
             entry = table[code]
             new_kind = entry & uint32(3)
-            if new_kind != kind:
+            if new_kind != kind or new_kind == _SINGLE:
                 if kind != uint32(0):
                     fingerprints[token] = mix(fingerprint)
                     token += 1

@@ -14,22 +14,41 @@ import pyarrow.compute as pc
 
 from assay.storage.errors import ConfigError, DependencyError, InputError
 
-SPACE, WORD, OTHER = 0, 1, 2
+SPACE, WORD, OTHER, SINGLE = 0, 1, 2, 3
 TOKENIZERS = ("re", "regex")
 # The lower case of these is longer than one character, or depends on the letters around it.
 CONTEXTUAL = "\u0130\u03a3"
+# Blocks of the scripts that are written without spaces between words: Thai, Lao, Myanmar, Khmer,
+# Tai, Hiragana, Katakana, Bopomofo and Han, with their extensions.
+_UNSPACED = (
+    (0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x1950, 0x19FF), (0x1A20, 0x1AAF),
+    (0x3005, 0x3007), (0x3031, 0x3035), (0x3040, 0x312F), (0x31A0, 0x31BF), (0x31F0, 0x31FF),
+    (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xA9E0, 0xA9FF), (0xAA60, 0xAADF), (0xF900, 0xFAFF),
+    (0xFF66, 0xFF9F), (0x1AFF0, 0x1B16F), (0x20000, 0x323AF),
+)  # fmt: skip
 # with the first byte apart, because a search for one byte is many times faster
 _CONTEXTUAL_BYTES = tuple((c.encode()[0], c.encode()) for c in CONTEXTUAL)
 _CODE_POINTS = 0x110000
 
 
-@lru_cache(maxsize=len(TOKENIZERS))
-def lowering_table(tokenizer: str) -> np.ndarray:
+@lru_cache(maxsize=2 * len(TOKENIZERS))
+def lowering_table(tokenizer: str, characters: bool = False) -> np.ndarray:
     """Return uint32[0x110000]: for each code point ``4 * lower case + class of the lower case``.
 
     The classes are `SPACE` (``\\s``), `WORD` (``\\w``) and `OTHER`, as the regular expressions of
-    the module `tokenizer` see them. Of the `CONTEXTUAL` characters only the class is right.
+    the module `tokenizer` see them. Of the `CONTEXTUAL` characters only the class is right. With
+    `characters` the letters and marks of scripts without spaces are `SINGLE`: a token each.
     """
+    if characters:
+        single = lowering_table(tokenizer).copy()
+        for first, last in _UNSPACED:
+            part = single[first : last + 1]
+            letters = np.array(
+                [unicodedata.category(chr(code))[0] in "LM" for code in range(first, last + 1)]
+            )
+            part[letters] |= SINGLE
+        single.flags.writeable = False
+        return single
     if tokenizer not in TOKENIZERS:
         raise ConfigError(f"tokenizer={tokenizer!r} is unknown; choose one of {TOKENIZERS}.")
     try:

@@ -26,6 +26,7 @@ def pagerank(
     alpha: float = 0.85,
     tol: float = 1e-8,
     personalization: ArrayLike | None = None,
+    symmetric: bool = False,
 ) -> NDArray[np.float64]:
     r"""Stationary distribution of a walk that now and then starts anew.
 
@@ -41,9 +42,11 @@ def pagerank(
         Chance to follow an edge, from 0 up to but not including 1; 0.85 is the authors'.
     tol : float, default 1e-8
         Iteration stops when the sum of absolute changes is at most `tol`, whatever n is. The error
-        is then at most ``tol * alpha / (1 - alpha)``.
+        is then at most ``tol * alpha / (1 - alpha) ** 2`` and mostly below tol.
     personalization : array of n numbers, optional
         Where walks start, up to a factor (default: everywhere alike).
+    symmetric : bool, default False
+        Say that the graph is undirected, which saves turning its edges round.
 
     Returns
     -------
@@ -58,8 +61,9 @@ def pagerank(
 
     Notes
     -----
-    One iteration costs a pass over the edges and there are at most ``log(tol / 2) / log(alpha)``
-    (118 with the defaults), since each shrinks the change by alpha. Memory is 8 bytes per edge.
+    Gauss-Seidel sweeps in order of the nodes: each is a pass over the edges that uses the ranks it
+    has just found, which takes about half as many as the power iteration (some 30 with the
+    defaults, 130 at most). Memory: 32 bytes per node, and the turned edges.
 
     References
     ----------
@@ -92,21 +96,52 @@ def pagerank(
                 f"personalization must be {n} numbers from 0 that are not all 0, one per node."
             )
         start = given / given.sum()
-    graph = sparse.csr_array((np.asarray(weights, np.float64), indices, indptr), shape=(n, n))
-    out = np.asarray(graph.sum(axis=1)).ravel()
-    share = np.divide(1.0, out, out=np.zeros(n), where=out > 0)
-    dangling = out <= 0
-    backward = graph.T
-    rank = start.copy()
-    steps = 1 if alpha == 0 else ceil(log(min(tol, 1.0) / 2) / log(alpha)) + 1
+    weights = np.asarray(weights)
+    arriving = (indptr, indices, weights)
+    if not symmetric:
+        backward = sparse.csr_array((weights, indices, indptr), shape=(n, n)).T.tocsr()
+        arriving = (backward.indptr, backward.indices, backward.data)
+    # without the mass on nodes that no edge leaves, the solution differs by a factor only
+    rank: NDArray[np.float64] = start.copy()
+    share = _inverse_sums(indptr, weights)
+    flow = rank * share
+    steps = 1 if alpha == 0 else ceil(log(min(tol, 1.0) * (1 - alpha) / 2) / log(alpha)) + 1
     for _ in range(steps):
-        previous = rank
-        rank = alpha * (backward @ (previous * share) + previous[dangling].sum() * start)
-        rank += (1 - alpha) * start
-        rank /= rank.sum()
-        if np.abs(rank - previous).sum() <= tol:
+        change = _sweep(*arriving, share, start, alpha, rank, flow)
+        if change <= tol:
             break
+    rank /= rank.sum()
     return rank
+
+
+@njit(cache=True, nogil=True)
+def _inverse_sums(indptr, weights):  # type: ignore[no-untyped-def]
+    found = np.zeros(len(indptr) - 1)
+    for i in range(len(found)):
+        total = 0.0
+        for e in range(indptr[i], indptr[i + 1]):
+            total += weights[e]
+        if total > 0.0:
+            found[i] = 1.0 / total
+    return found
+
+
+@njit(cache=True, nogil=True)
+def _sweep(indptr, indices, weights, share, start, alpha, rank, flow):  # type: ignore[no-untyped-def]
+    """Set each rank from the newest ranks of the nodes that lead to it; return the change.
+
+    flow holds rank * share.
+    """
+    change = 0.0
+    for i in range(len(rank)):
+        arriving = 0.0
+        for e in range(indptr[i], indptr[i + 1]):
+            arriving += weights[e] * flow[indices[e]]
+        new = alpha * arriving + (1.0 - alpha) * start[i]
+        change += abs(new - rank[i])
+        rank[i] = new
+        flow[i] = new * share[i]
+    return change
 
 
 def connected_components(indptr: IndexArray, indices: IndexArray) -> NDArray[np.int32]:
@@ -119,20 +154,46 @@ def connected_components(indptr: IndexArray, indices: IndexArray) -> NDArray[np.
 
     Notes
     -----
-    One pass over nodes and edges; memory is 9 bytes per edge.
+    Union-find: one pass over nodes and edges; memory is 4 bytes per node.
 
     Examples
     --------
     >>> connected_components(np.array([0, 1, 1, 2]), np.array([2, 0])).tolist()
     [0, 1, 0]
     """
+    labels: NDArray[np.int32] = _components(np.asarray(indptr, np.int64), indices)
+    return labels
+
+
+@njit(cache=True, nogil=True)
+def _components(indptr, indices):  # type: ignore[no-untyped-def]
     n = len(indptr) - 1
-    graph = sparse.csr_array((np.ones(len(indices), np.int8), indices, indptr), shape=(n, n))
-    _, labels = sparse.csgraph.connected_components(graph, directed=False)
-    _, first, found = np.unique(labels, return_index=True, return_inverse=True)
-    order = np.empty(len(first), np.int32)
-    order[np.argsort(first)] = np.arange(len(first), dtype=np.int32)
-    return order[found]
+    # each node points towards the first node of its part
+    root = np.arange(n).astype(np.int32)
+    for i in range(n):
+        a = i
+        while root[a] != a:
+            root[a] = root[root[a]]
+            a = root[a]
+        for e in range(indptr[i], indptr[i + 1]):
+            b = indices[e]
+            while root[b] != b:
+                root[b] = root[root[b]]
+                b = root[b]
+            if a < b:
+                root[b] = a
+            elif b < a:
+                root[a] = b
+                a = b
+    count = 0
+    for i in range(n):
+        # what a node points to comes before it, and holds its label by now
+        if root[i] == i:
+            root[i] = count
+            count += 1
+        else:
+            root[i] = root[root[i]]
+    return root
 
 
 def core_number(indptr: IndexArray, indices: IndexArray) -> NDArray[np.int32]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.index.knn_exact import BlockScan, Progress, empty_lists, run_threads, unit_rows
+from assay.index.mapped import mapping, release
 from assay.index.vectors import Vectors
 
 LIST_SIZE = 500
@@ -78,12 +79,18 @@ def assign(
     out = np.empty((n, probes), np.int32)
     blocks = [(b, min(b + _COLUMNS, len(centroids))) for b in range(0, len(centroids), _COLUMNS)]
 
+    mapped = mapping(X)
+    # a mapped file is best read from its beginning to its end
+    order = np.arange(n) if take is None or mapped is None else np.argsort(take, kind="stable")
+
     def work(begin: int) -> None:
-        part = slice(begin, min(begin + _CHUNK, n))
-        rows = np.ascontiguousarray(X[part]) if take is None else X[take[part]]
-        keys, out[part] = empty_lists(len(rows), probes)
+        part = order[begin : begin + _CHUNK]
+        rows = X[begin : begin + _CHUNK] if take is None else X[take[part]]
+        release(mapped)
+        keys, found = empty_lists(len(rows), probes)
         nobody = np.full(len(rows), -1)
-        searched.scan(rows, np.arange(len(rows)), nobody, blocks, keys, out[part])
+        searched.scan(rows, np.arange(len(rows)), nobody, blocks, keys, found)
+        out[part] = found
 
     run_threads(work, range(0, n, _CHUNK), threads, "assign", progress)
     return out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from assay.index.knn_exact import (
     exact_knn,
     run_threads,
 )
+from assay.index.mapped import release, scratch_vectors, take_rows
 from assay.index.vectors import Vectors
 
 COMPARED = 4_000
@@ -39,6 +41,7 @@ class Join:
     recall: Recall
     rounds: int
     probes: int
+    cells: NDArray[np.int32]
 
 
 class _Lists:
@@ -89,31 +92,32 @@ class _Lists:
     def expand(self) -> None:
         """Try the neighbours of neighbours, and of the rows on whose lists a row stands."""
         n, k = self.keys.shape
-        starts, sources = kernels.reverse_lists(self.rows)
-        keys, rows = np.empty_like(self.keys), np.empty_like(self.rows)
+        places = np.arange(n)
+        starts, sources = kernels.reverse_lists(self.rows, places)
+        rows = self.rows.copy()
 
         def work(begin: int) -> None:
+            part = slice(begin, begin + 2_048)
             kernels.expand(
                 self.searched.code,
                 self.searched.X,
                 self.searched.squares,
                 self.searched.rank,
                 self.cells,
-                self.met,
-                self.keys,
+                self.met[part],
                 self.rows,
                 starts,
                 sources,
                 min(k, BREADTH),
-                begin,
-                min(begin + 2_048, n),
+                places[part],
                 len(self.bounds) - 1,
-                keys,
-                rows,
+                self.keys[part],
+                rows[part],
             )
+            release(self.searched.mapped)
 
         run_threads(work, range(0, n, 2_048), self._threads, "expand", self._progress)
-        self.keys, self.rows = keys, rows
+        self.rows = rows
 
     def complete(self) -> None:
         """Search rows whose lists are still short exactly."""
@@ -138,6 +142,7 @@ def block_join(
     target_recall: float = 0.95,
     threads: int = 1,
     progress: Progress | None = None,
+    scratch: str | Path | None = None,
 ) -> Join:
     """Find about the k nearest neighbours of each of the rows X[take] among them.
 
@@ -170,16 +175,19 @@ def block_join(
         Lists joined at the same time; does not change the result.
     progress : callable, optional
         Called with (stage, done, total).
+    scratch : path, optional
+        Folder for the copy of the vectors, as a nameless file (default: memory).
 
     Returns
     -------
     Join
-        Lists by position in `take`, centroids, recall, rounds of expansion and probes.
+        Lists by position in `take`, centroids, recall, rounds of expansion, probes, and the cell of
+        each row of `take`.
 
     Notes
     -----
     With lists of B rows the join takes n * probes * B * d operations of BLAS and the assignment
-    n * (n / B) * d. Memory is one copy of the vectors, 24 bytes per entry of the lists while they
+    n * (n / B) * d. Memory is one copy of the vectors, 16 bytes per entry of the lists while they
     are expanded, 4 per entry reversed, and 4 * probes per row.
 
     Keys are exact whatever is approximated, so that a list holds the best of the rows met, by key
@@ -189,15 +197,17 @@ def block_join(
     n = len(take)
     count = list_count(n, k)
     by_noise = np.argsort(noise, kind="stable")
-    training = X[take[by_noise[: count * SAMPLES_PER_LIST]]]
+    training = take_rows(X, take[by_noise[: count * SAMPLES_PER_LIST]])
     centroids = train_centroids(training, count, metric, threads=threads)
     probes = min(max(4, COMPARED // (n // count)), len(centroids))
     met = assign(X, centroids, metric, probes, take=take, threads=threads, progress=progress)
+    cells = met[:, 0].copy()
 
     order = np.argsort(met[:, 0], kind="stable")
     rank = order.astype(np.int32)
     met = met[order]
-    searched = BlockScan(X[take[order]], metric, rank=rank)
+    room = None if scratch is None else scratch_vectors(n, X.shape[1], scratch)
+    searched = BlockScan(take_rows(X, take[order], room), metric, rank=rank)
     place = np.empty(n, np.int64)
     place[order] = np.arange(n)
     lists = _Lists(searched, met, len(centroids), k, threads, progress)
@@ -225,6 +235,10 @@ def block_join(
         met = assign(searched.X, centroids, metric, probes, threads=threads, progress=progress)
 
     lists.complete()
-    rows = rank[lists.rows[place]]
-    rows[lists.rows[place] < 0] = -1
-    return Join(lists.keys[place], rows, centroids, recall, rounds, probes)
+    keys, found = lists.keys, lists.rows
+    # the copy of the vectors goes before lists are copied
+    del lists, searched, room
+    keys, found = keys[place], found[place]
+    rows = rank[found]
+    rows[found < 0] = -1
+    return Join(keys, rows, centroids, recall, rounds, probes, cells)

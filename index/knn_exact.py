@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from assay.index import _knn_kernels as kernels
+from assay.index.mapped import mapping, release, take_rows
 from assay.index.vectors import Vectors
 
 Progress = Callable[[str, int, int], None]
@@ -21,6 +22,7 @@ Progress = Callable[[str, int, int], None]
 QUERY_BLOCK = 1_024
 COLUMN_BLOCK = 1_024
 RECALL_SAMPLE = 1_000
+_PART = 65_536
 _ROUNDING = 2.0**-24
 
 
@@ -61,9 +63,21 @@ def run_threads(
 
 def frozen(rows: Vectors) -> Vectors:
     """Return a read-only view, so that kernels are compiled for one kind of array only."""
-    view = rows.view()
+    view = np.asarray(rows).view()
     view.flags.writeable = False
     return view
+
+
+def row_squares(X: Vectors) -> NDArray[np.float64]:
+    """Return the squared length of every row; a mapped file is read in parts."""
+    mapped = mapping(X)
+    if mapped is None:
+        return np.asarray(kernels.squared_norms(frozen(X)))
+    found = np.empty(len(X))
+    for begin in range(0, len(X), _PART):
+        found[begin : begin + _PART] = kernels.squared_norms(frozen(X[begin : begin + _PART]))
+        release(mapped)
+    return found
 
 
 def unit_rows(X: Vectors) -> Vectors:
@@ -75,6 +89,15 @@ def unit_rows(X: Vectors) -> Vectors:
 def empty_lists(n: int, k: int) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
     """Return lists of neighbours without any neighbour: keys (inf) and rows (-1)."""
     return np.full((n, k), np.inf), np.full((n, k), -1, np.int32)
+
+
+def distances_of(keys: NDArray[np.float64], metric: str) -> NDArray[np.float32]:
+    """Return the distances that keys stand for."""
+    if metric == "l2":
+        return np.sqrt(keys).astype(np.float32)
+    if metric == "cosine":
+        return np.maximum(1.0 + keys, 0.0).astype(np.float32)
+    return keys.astype(np.float32)
 
 
 class BlockScan:
@@ -100,14 +123,16 @@ class BlockScan:
         self.metric = metric
         self.code = kernels.METRICS[metric]
         self.rank = np.arange(len(X), dtype=np.int32) if rank is None else rank
-        self.squares: NDArray[np.float64] = kernels.squared_norms(self.X)
+        self.squares = row_squares(X)
+        self.mapped = mapping(X)
         d = X.shape[1]
         self._bound = (2 * d + 16) * _ROUNDING
         self._centre = np.zeros(d, np.float32)
         self._scale = np.float32(1.0)
         if metric == "l2":
             step = max(1, len(X) // 65_536)
-            self._centre = X[::step].mean(axis=0, dtype=np.float64).astype(np.float32)
+            some = take_rows(X, np.arange(0, len(X), step))
+            self._centre = some.mean(axis=0, dtype=np.float64).astype(np.float32)
         if metric != "cosine":
             # wide enough for the centred rows too
             largest = 2 * float(np.sqrt(self.squares.max(initial=0.0)))
@@ -176,6 +201,7 @@ class BlockScan:
                 keys,
                 rows,
             )
+            release(self.mapped)
 
 
 def exact_knn(

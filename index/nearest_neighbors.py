@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import numpy as np
@@ -18,10 +20,11 @@ from assay.index.knn_exact import (
     Recall,
     RecallProbe,
     available_threads,
+    distances_of,
     empty_lists,
     exact_knn,
-    frozen,
     rank_candidates,
+    row_squares,
 )
 from assay.index.vectors import (
     EqualRows,
@@ -33,18 +36,24 @@ from assay.index.vectors import (
 )
 from assay.storage.errors import ConfigError, InputError
 
-METHODS = ("auto", "exact", "block_join", "ivf", "hnsw")
+METHODS = ("auto", "exact", "block_join", "ivf", "hnsw", "nn_descent")
 EXACT_UP_TO = 2e10
+EDGE_BYTES = 40
 
 
 @dataclass(frozen=True)
 class NearestNeighbors:
-    """Neighbours int32[n, k] (padding -1) and distances float32[n, k] (padding inf), best first."""
+    """Neighbours int32[n, k] (padding -1) and distances float32[n, k] (padding inf), best first.
+
+    The block join also gives its centroids and the nearest one of every row, `cells` int32[n] (-1
+    for rows that are not searched).
+    """
 
     neighbors: NDArray[np.int32]
     distances: NDArray[np.float32]
     centroids: Vectors | None
     report: dict[str, Any]
+    cells: NDArray[np.int32] | None = None
 
 
 @dataclass
@@ -57,6 +66,7 @@ class _Search:
     centroids: Vectors | None = None
     rounds: int = 0
     probes: int = 0
+    cells: NDArray[np.int32] | None = None
 
 
 def nearest_neighbors(
@@ -70,6 +80,8 @@ def nearest_neighbors(
     random_state: int = 0,
     threads: int | None = None,
     progress: Progress | None = None,
+    memory_limit: int | None = None,
+    scratch: str | Path | None = None,
 ) -> NearestNeighbors:
     """Find the k nearest rows of every row; parameters as in `SimilarityGraph.from_vectors`.
 
@@ -79,12 +91,15 @@ def nearest_neighbors(
     n = len(X)
     _check(n, k, metric, method, target_recall, threads)
     order = id_order(ids, n)
-    groups = equal_rows(X, order)
+    squares = row_squares(X)
+    groups = equal_rows(X, order, squares)
     standing = groups.first
-    squares = kernels.squared_norms(frozen(X))[order[standing]]
+    squares = squares[order[standing]]
     alive = squares > 0 if metric == "cosine" else np.ones(len(standing), bool)
     take = order[standing[alive]]
     noise = id_noise(ids, n, random_state)[take]
+    needed = 2 * X.nbytes + EDGE_BYTES * n * k
+    limited = memory_limit is not None and needed > memory_limit
     if method == "auto":
         cheap = float(len(take)) ** 2 * X.shape[1] <= EXACT_UP_TO
         method = "exact" if cheap or target_recall == 1 else "block_join"
@@ -99,6 +114,7 @@ def nearest_neighbors(
         random_state=random_state,
         threads=available_threads() if threads is None else threads,
         progress=progress,
+        scratch=(scratch or gettempdir()) if limited else None,
     )
     report = {
         "method": method,
@@ -114,13 +130,22 @@ def nearest_neighbors(
         "duplicates": n - len(standing),
         "zero_rows": int(np.diff(groups.starts)[~alive].sum()),
         "seed": random_state,
+        "out_of_core": limited,
     }
     keys, rows = _spread(found, _own_keys(squares[alive], metric), groups, alive, n, k)
-    neighbors = np.empty((n, k), np.int32)
-    neighbors[order] = np.where(rows < 0, np.int32(-1), order.astype(np.int32)[rows])
+    found.keys, found.rows = empty_lists(0, 0)
     distances = np.empty((n, k), np.float32)
-    distances[order] = _distances(keys, metric)
-    return NearestNeighbors(neighbors, distances, found.centroids, report)
+    distances[order] = distances_of(keys, metric)
+    del keys
+    neighbors = np.empty((n, k), np.int32)
+    neighbors[order] = np.append(order, -1).astype(np.int32)[rows]
+    del rows
+    cells = None
+    if found.cells is not None:
+        cells = np.full(n, -1, np.int32)
+        sizes = np.diff(groups.starts)
+        cells[order[groups.members[np.repeat(alive, sizes)]]] = np.repeat(found.cells, sizes[alive])
+    return NearestNeighbors(neighbors, distances, found.centroids, report, cells)
 
 
 def _search(
@@ -135,6 +160,7 @@ def _search(
     random_state: int,
     threads: int,
     progress: Progress | None,
+    scratch: str | Path | None,
 ) -> _Search:
     perfect = Recall(1.0, 1.0, 1.0)
     if k < 1:
@@ -149,8 +175,11 @@ def _search(
             target_recall=target_recall,
             threads=threads,
             progress=progress,
+            scratch=scratch,
         )
-        return _Search(join.keys, join.rows, join.recall, join.centroids, join.rounds, join.probes)
+        return _Search(
+            join.keys, join.rows, join.recall, join.centroids, join.rounds, join.probes, join.cells
+        )
     whole = len(take) == len(X) and bool((take[1:] > take[:-1]).all())
     searched = BlockScan(X if whole else X[take], metric)
     if method == "exact":
@@ -161,6 +190,19 @@ def _search(
         return _Search(*found, perfect)
     sample = np.argsort(noise, kind="stable")[-RECALL_SAMPLE:]
     truth = RecallProbe(searched, sample, k, threads, progress)
+    if method == "nn_descent":
+        # FAISS is needed for this and the indexes only
+        from assay.index.knn_nn_descent import nn_descent
+
+        keys, rows, recall, rounds = nn_descent(
+            searched,
+            k,
+            truth=truth,
+            target_recall=target_recall,
+            random_state=random_state,
+            threads=threads,
+        )
+        return _Search(keys, rows, recall, rounds=rounds)
     return _search_index(searched, k, method, target_recall, truth, random_state)
 
 
@@ -172,7 +214,6 @@ def _search_index(
     truth: RecallProbe,
     random_state: int,
 ) -> _Search:
-    # FAISS is needed for this only
     from assay.index.vector_index import VectorIndex
 
     n = len(searched.X)
@@ -219,14 +260,6 @@ def _own_keys(squares: NDArray[np.float64], metric: str) -> NDArray[np.float64]:
     return (
         -squares if metric == "ip" else np.full_like(squares, -1.0 if metric == "cosine" else 0.0)
     )
-
-
-def _distances(keys: NDArray[np.float64], metric: str) -> NDArray[np.float32]:
-    if metric == "l2":
-        return np.sqrt(keys).astype(np.float32)
-    if metric == "cosine":
-        return np.maximum(1.0 + keys, 0.0).astype(np.float32)
-    return keys.astype(np.float32)
 
 
 def _check(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from assay.index._ngram_kernels import add_counts, fast_buckets, tokenize
+from assay.index._threads import ordered_map
 from assay.index._unicode import TOKENIZERS, as_texts, lowering_table, utf8_chunks
 from assay.storage.errors import ConfigError
 
@@ -60,6 +62,10 @@ class NGramHasher:
     tokenizer : {"re", "regex"}, default "re"
         Whose ``\w`` and ``\s`` are meant: those of Python's `re`, or of the package `regex`, which
         differs on combining marks and number signs.
+    characters : bool, default False
+        Whether each letter or mark of a script that is written without spaces (Han, kana, Thai,
+        Lao, Khmer, Myanmar, Tai) is a token of its own, so that the n-grams of such text are
+        n-grams of characters. Otherwise a whole run of them is one token.
 
     Raises
     ------
@@ -71,8 +77,8 @@ class NGramHasher:
     Notes
     -----
     Time is linear in the bytes of text. Memory is 4 bytes per occurrence (twice that while
-    `transform` joins the chunks) and a few MB of working space. One thread, without the
-    interpreter lock.
+    `transform` joins the chunks) and a few MB of working space for each thread. The kernels run
+    without the interpreter lock, so that `stream` gains from threads.
 
     References
     ----------
@@ -95,6 +101,7 @@ class NGramHasher:
         *,
         hash: str = "fast",
         tokenizer: str = "re",
+        characters: bool = False,
     ) -> None:
         _check_count("ngrams", ngrams, 64)
         _check_count("buckets", buckets, _MAX_BUCKETS)
@@ -105,7 +112,8 @@ class NGramHasher:
         self.buckets = int(buckets)
         self.hash = hash
         self.tokenizer = tokenizer
-        self._table = lowering_table(tokenizer)
+        self.characters = bool(characters)
+        self._table = lowering_table(tokenizer, self.characters)
 
     def transform(self, texts: Any) -> NGrams:
         """Return the n-grams of every text.
@@ -126,20 +134,42 @@ class NGramHasher:
             np.concatenate([part.n_tokens for part in parts]),
         )
 
-    def stream(self, texts: Any) -> Iterator[NGrams]:
-        """Yield the n-grams of consecutive runs of texts, about a MB of text at a time."""
-        sha256 = self._sha256()
-        for data, offsets in utf8_chunks(as_texts(texts), _CHUNK):
-            fingerprints, tokens, text, starts = self._tokens(data, offsets, sha256 is not None)
-            n_tokens = np.diff(tokens)
-            sizes = sum(np.maximum(n_tokens - m, 0) for m in range(self.ngrams))
-            indptr = np.concatenate([[0], np.cumsum(sizes)])
-            buckets = np.empty(indptr[-1], np.int32)
-            if sha256 is None:
-                fast_buckets(fingerprints, tokens, self.ngrams, self.buckets, buckets)
-            else:
-                sha256(fingerprints, tokens, text, starts, buckets)
-            yield NGrams(indptr, buckets, n_tokens.astype(np.int32))
+    def stream(self, texts: Any, threads: int = 1) -> Iterator[NGrams]:
+        """Yield the n-grams of consecutive runs of texts, about a MB of text at a time.
+
+        Parameters
+        ----------
+        texts : as for `transform`, or an iterator of such
+        threads : int, default 1
+            They change nothing but the time.
+        """
+        contexts: SimpleQueue[Sha256Buckets | None] = SimpleQueue()
+        for _ in range(threads):
+            contexts.put(self._sha256())
+
+        def hashed(chunk: tuple[np.ndarray, np.ndarray]) -> NGrams:
+            context = contexts.get()
+            try:
+                return self._hashed(*chunk, context)
+            finally:
+                contexts.put(context)
+
+        columns = texts if isinstance(texts, Iterator) else [texts]
+        chunks = (chunk for column in columns for chunk in utf8_chunks(as_texts(column), _CHUNK))
+        return ordered_map(hashed, chunks, threads)
+
+    def _hashed(
+        self, data: np.ndarray, offsets: np.ndarray, sha256: Sha256Buckets | None
+    ) -> NGrams:
+        fingerprints, tokens, text, starts = self._tokens(data, offsets, sha256 is not None)
+        n_tokens = np.diff(tokens)
+        indptr = indptr_of(n_tokens, self.ngrams)
+        buckets = np.empty(indptr[-1], np.int32)
+        if sha256 is None:
+            fast_buckets(fingerprints, tokens, self.ngrams, self.buckets, buckets)
+        else:
+            sha256(fingerprints, tokens, text, starts, buckets)
+        return NGrams(indptr, buckets, n_tokens.astype(np.int32))
 
     def counts(self, texts: Any) -> np.ndarray:
         """Return int64[buckets]: how often each bucket occurs in all the texts together."""
@@ -176,6 +206,15 @@ class NGramHasher:
         from assay.index._sha256 import Sha256Buckets
 
         return Sha256Buckets(self.ngrams, self.buckets)
+
+
+def indptr_of(n_tokens: np.ndarray, ngrams: int) -> np.ndarray:
+    """Return int64[n + 1]: where the n-grams of texts of so many tokens begin and end."""
+    indptr = np.zeros(len(n_tokens) + 1, np.int64)
+    np.cumsum(
+        sum(np.maximum(n_tokens - m, 0, dtype=np.int64) for m in range(ngrams)), out=indptr[1:]
+    )
+    return indptr
 
 
 def _check_count(name: str, value: Any, most: int) -> None:

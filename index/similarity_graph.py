@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import polars as pl
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy import sparse
 
-from assay.index import centrality
+from assay.index.context_similarity import CANDIDATES, with_context
+from assay.index.edge_weights import check_weights, similarities_of
+from assay.index.graph_algorithms import GraphAlgorithms
+from assay.index.graph_files import read_graph, write_graph
 from assay.index.knn_exact import Progress
-from assay.index.nearest_neighbors import nearest_neighbors
-from assay.index.symmetrise import Edges, check_symmetrise, similarities_of, symmetric_edges
-from assay.index.vectors import as_ids, as_vectors, check_metric, id_order
-from assay.storage.errors import CorruptArtifactError
+from assay.index.nearest_neighbors import NearestNeighbors, nearest_neighbors
+from assay.index.symmetrise import Edges, check_symmetrise, symmetric_edges
+from assay.index.updatable_graph import UpdatableGraph
+from assay.index.vectors import Vectors, as_ids, as_vectors, check_metric
+from assay.storage.errors import ConfigError
 
 if TYPE_CHECKING:
     import networkx as nx
 
-_ARRAYS = ("indptr", "indices", "weights", "neighbors", "distances")
-_FORMAT = 1
+ROBUST = (None, "context")
 
 
-class SimilarityGraph:
+class SimilarityGraph(GraphAlgorithms, UpdatableGraph):
     r"""Undirected graph of nearest neighbours, built by `from_vectors`.
 
     Row i is joined to row j with the weight s(i, j) where j is among the k most similar rows of i,
@@ -54,14 +57,21 @@ class SimilarityGraph:
         Their similarities, -inf where there are fewer.
     ids : ndarray of str, or None
         The id of every node; None where positions serve as ids.
-    metric, k, symmetrise
-        As given.
+    metric, k, symmetrise, weighting
+        As given; `weighting` is what was given as `weights`.
+    vectors : float32[n, d] or None
+        The vectors, which `insert` and `remove` need and `save` leaves out. Set it to None to free
+        their memory.
     centroids_ : float32[lists, d] or None
         Centroids that the block join trained, of use to `VectorIndex`.
+    cells_ : int32[n] or None
+        The nearest of these centroids for every row, -1 for rows of length 0 under the cosine.
     report_ : dict
         method, n, k, metric, symmetrise, recall with its 95% interval (recall_low, recall_high),
         rounds of expansion, probes, blocks (lists), duplicates (rows that equal an earlier row),
-        zero_rows (of length 0 under the cosine), seed, edges.
+        zero_rows (of length 0 under the cosine), seed, edges, robust, out_of_core. After `insert` or `remove`
+        also inserted and removed, touched (rows whose lists changed), updates since it was built
+        and parent: n, edges and recall of the graph before.
 
     Notes
     -----
@@ -86,23 +96,32 @@ class SimilarityGraph:
         distances: NDArray[np.float32],
         metric: str,
         symmetrise: str = "union",
+        weights: str = "similarity",
         ids: Any = None,
-        centroids: NDArray[np.float32] | None = None,
+        vectors: Vectors | None = None,
+        centroids: Vectors | None = None,
+        cells: NDArray[np.int32] | None = None,
         report: dict[str, Any] | None = None,
         edges: Edges | None = None,
     ) -> None:
         check_metric(metric)
         check_symmetrise(symmetrise)
+        check_weights(weights, metric)
         self.neighbors = neighbors
         self.metric = metric
         self.symmetrise = symmetrise
+        self.weighting = weights
         self.k = neighbors.shape[1]
+        self.vectors = vectors
         self.centroids_ = centroids
+        self.cells_ = cells
         self.report_ = {} if report is None else report
         self._distances = distances
         self._ids = as_ids(ids, len(neighbors))
         self.indptr, self.indices, self.weights = (
-            symmetric_edges(neighbors, distances, metric, symmetrise) if edges is None else edges
+            symmetric_edges(neighbors, distances, metric, symmetrise, weights)
+            if edges is None
+            else edges
         )
 
     @classmethod
@@ -116,10 +135,14 @@ class SimilarityGraph:
         method: str = "auto",
         target_recall: float = 0.95,
         symmetrise: str = "union",
+        weights: str = "similarity",
+        robust: str | None = None,
         random_state: int = 0,
         threads: int | None = None,
         progress: Progress | None = None,
-    ) -> SimilarityGraph:
+        memory_limit: int | None = None,
+        scratch: str | Path | None = None,
+    ) -> Self:
         r"""Join every row of `X` to its nearest rows.
 
         Equal rows are searched once and then each gets its nearest rows, its copies among them.
@@ -135,20 +158,33 @@ class SimilarityGraph:
         k : int, default 15
             Neighbours per row; 15 keeps nearly all of most pools in one component.
         metric : {'cosine', 'l2', 'ip'}, default 'cosine'
-        method : {'auto', 'exact', 'block_join', 'ivf', 'hnsw'}, default 'auto'
+        method : {'auto', 'exact', 'block_join', 'ivf', 'hnsw', 'nn_descent'}, default 'auto'
             'auto' is exact where n n d <= 2e10 for n distinct rows (a second or two) or where
-            target_recall is 1, else the block join. 'ivf' and 'hnsw' search the FAISS indexes.
+            target_recall is 1, else the block join. 'ivf' and 'hnsw' search the FAISS indexes;
+            'nn_descent' is that of FAISS and may stay below the target.
         target_recall : float, default 0.95
             Approximate methods search on until the lower end of the 95% interval of the recall,
             measured on 1,000 rows, reaches it.
         symmetrise : {'union', 'mutual'}, default 'union'
             'mutual' has cleaner edges but falls apart into many components.
+        weights : {'similarity', 'self_tuning', 'fuzzy'}, default 'similarity'
+            Weights of the edges; see `edge_weights.directed_weights`.
+        robust : {None, 'context'}, default None
+            'context' takes as neighbours those of the 50 nearest rows that share most other
+            neighbours, and as similarity their cosine times their context; see
+            `context_neighbors`. Of use where vectors are noisy; for the cosine only.
         random_state : int, default 0
             Chooses, with the ids, which rows train and which measure the recall.
         threads : int, optional
             Default: the cores this process may use. Does not change the result.
         progress : callable, optional
             Called as progress(stage, done, total).
+        memory_limit : int, optional
+            Bytes. Where twice the vectors and 40 bytes per neighbour take more, the block join
+            keeps its copy of the vectors in a file, and only the lists in memory. Give the vectors
+            as `numpy.memmap`, so that they too are read in parts.
+        scratch : path, optional
+            Folder of that file (default: that for temporary files).
 
         Raises
         ------
@@ -162,29 +198,54 @@ class SimilarityGraph:
         bytes per neighbour of each row, and 100 MB. Graphs are built one at a time in a process.
         """
         check_symmetrise(symmetrise)
+        check_weights(weights, metric)
+        if robust not in ROBUST:
+            raise ConfigError(f"robust must be one of {ROBUST}, not {robust!r}.")
+        if robust and metric != "cosine":
+            raise ConfigError(f"robust={robust!r} needs metric='cosine', not {metric!r}.")
         X = as_vectors(X, ids=ids)
         named = as_ids(ids, len(X))
         found = nearest_neighbors(
             X,
             named,
-            k=k,
+            k=max(k, CANDIDATES) if robust else k,
             metric=metric,
             method=method,
             target_recall=target_recall,
             random_state=random_state,
             threads=threads,
             progress=progress,
+            memory_limit=memory_limit,
+            scratch=scratch,
         )
+        if robust:
+            found = with_context(found, k, threads)
+        report = found.report | {"symmetrise": symmetrise, "robust": robust}
+        return cls._of(replace(found, report=report), X, named, metric, symmetrise, weights)
+
+    @classmethod
+    def _of(
+        cls,
+        found: NearestNeighbors,
+        X: Vectors,
+        ids: pl.Series | None,
+        metric: str,
+        symmetrise: str,
+        weights: str,
+    ) -> Self:
         graph = cls(
             neighbors=found.neighbors,
             distances=found.distances,
             metric=metric,
             symmetrise=symmetrise,
-            ids=named,
+            weights=weights,
+            ids=ids,
+            vectors=X,
             centroids=found.centroids,
+            cells=found.cells,
             report=found.report,
         )
-        graph.report_ |= {"symmetrise": symmetrise, "edges": graph.number_of_edges()}
+        graph.report_["edges"] = graph.number_of_edges()
         return graph
 
     @cached_property
@@ -198,48 +259,6 @@ class SimilarityGraph:
     def distances(self) -> NDArray[np.float32]:
         """Return float32[n, k]: how far each of `neighbors` is, inf where there are fewer."""
         return self._distances
-
-    def degree(self) -> NDArray[np.int64]:
-        """Return the number of edges of every node."""
-        return np.diff(self.indptr)
-
-    def hubness(self) -> NDArray[np.int64]:
-        """Return on how many rows' lists of neighbours each row stands; see `centrality.hubness`."""
-        return centrality.hubness(self.neighbors)
-
-    def connected_components(self) -> NDArray[np.int32]:
-        """Label the components in order of their first node; see `centrality`."""
-        return centrality.connected_components(self.indptr, self.indices)
-
-    def core_number(self) -> NDArray[np.int32]:
-        """Return every node's core number; see `centrality.core_number`."""
-        return centrality.core_number(self.indptr, self.indices)
-
-    def pagerank(
-        self, alpha: float = 0.85, tol: float = 1e-8, personalization: ArrayLike | None = None
-    ) -> NDArray[np.float64]:
-        """Return every node's PageRank over the weights; see `centrality.pagerank`.
-
-        Sums run in order of id, so that the order of the rows can't change a bit.
-        """
-        order = id_order(self._ids, len(self))
-        graph = self.to_scipy()
-        if not np.array_equal(order, np.arange(len(self))):
-            graph = graph[order][:, order]
-            graph.sort_indices()
-            if personalization is not None:
-                personalization = np.asarray(personalization)[order]
-        found = centrality.pagerank(
-            graph.indptr,
-            graph.indices,
-            graph.data,
-            alpha=alpha,
-            tol=tol,
-            personalization=personalization,
-        )
-        ranks = np.empty_like(found)
-        ranks[order] = found
-        return ranks
 
     def to_scipy(self) -> sparse.csr_array:
         """Return the weighted adjacency matrix over the same memory: don't write to it."""
@@ -263,63 +282,39 @@ class SimilarityGraph:
 
     def save(self, directory: str | Path) -> None:
         """Write the graph to the existing folder `directory`."""
-        directory = Path(directory)
-        arrays = {name: getattr(self, name) for name in _ARRAYS if name != "distances"}
-        arrays["distances"] = self._distances
-        if self.centroids_ is not None:
-            arrays["centroids"] = self.centroids_
-        for name, array in arrays.items():
-            np.save(directory / f"{name}.npy", array)
-        if self._ids is not None:
-            self._ids.to_frame("sample_id").write_parquet(directory / "ids.parquet")
+        arrays = {
+            "indptr": self.indptr,
+            "indices": self.indices,
+            "weights": self.weights,
+            "neighbors": self.neighbors,
+            "distances": self._distances,
+            "centroids": self.centroids_,
+            "cells": self.cells_,
+        }
         said = {
-            "format": _FORMAT,
             "metric": self.metric,
             "symmetrise": self.symmetrise,
-            "shape": list(self.neighbors.shape),
-            "entries": len(self.indices),
-            "ids": self._ids is not None,
-            "centroids": self.centroids_ is not None,
+            "weighting": self.weighting,
             "report": self.report_,
         }
-        (directory / "graph.json").write_text(json.dumps(said, indent=1))
+        write_graph(Path(directory), arrays, self._ids, said)
 
     @classmethod
-    def load(cls, directory: str | Path) -> SimilarityGraph:
+    def load(cls, directory: str | Path) -> Self:
         """Read a graph that `save` wrote, checking that its parts fit together."""
-        directory = Path(directory)
-        try:
-            said = json.loads((directory / "graph.json").read_text())
-            names = [*_ARRAYS, *(["centroids"] if said["centroids"] else [])]
-            found = {name: np.load(directory / f"{name}.npy", allow_pickle=False) for name in names}
-            ids = pl.read_parquet(directory / "ids.parquet")["sample_id"] if said["ids"] else None
-            indptr, indices = found["indptr"], found["indices"]
-            whole = (
-                said["format"] == _FORMAT
-                and list(found["neighbors"].shape) == said["shape"]
-                and found["distances"].shape == found["neighbors"].shape
-                and len(indptr) == said["shape"][0] + 1
-                and len(indices) == len(found["weights"]) == said["entries"] == indptr[-1]
-                and bool((np.diff(indptr) >= 0).all())
-                and (not len(indices) or 0 <= indices.min() <= indices.max() < said["shape"][0])
-            )
-            if not whole:
-                raise ValueError("its parts don't fit together")
-            return cls(
-                neighbors=found["neighbors"],
-                distances=found["distances"],
-                metric=said["metric"],
-                symmetrise=said["symmetrise"],
-                ids=ids,
-                centroids=found.get("centroids"),
-                report=said["report"],
-                edges=(indptr, indices, found["weights"]),
-            )
-        except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
-            raise CorruptArtifactError(
-                f"The graph in {directory} can't be read ({type(error).__name__}: {error}); "
-                "build it again."
-            ) from error
+        found, ids, said = read_graph(Path(directory))
+        return cls(
+            neighbors=found["neighbors"],
+            distances=found["distances"],
+            metric=said["metric"],
+            symmetrise=said["symmetrise"],
+            weights=said.get("weighting", "similarity"),
+            ids=ids,
+            centroids=found.get("centroids"),
+            cells=found.get("cells"),
+            report=said["report"],
+            edges=(found["indptr"], found["indices"], found["weights"]),
+        )
 
     def is_directed(self) -> bool:
         return False

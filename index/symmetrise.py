@@ -6,13 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from assay.index.edge_weights import directed_weights, least_weight
 from assay.storage.errors import ConfigError
 
 Edges = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]
 
 SYMMETRISE = ("union", "mutual")
-# least weight of an edge, so that edges of dissimilar rows stay in the graph
-_LEAST = {"cosine": 1e-6, "ip": 1e-6, "l2": float(np.finfo(np.float32).tiny)}
 
 
 def check_symmetrise(how: str) -> None:
@@ -21,16 +20,12 @@ def check_symmetrise(how: str) -> None:
         raise ConfigError(f"symmetrise must be one of {', '.join(SYMMETRISE)}, not {how!r}.")
 
 
-def similarities_of(distances: NDArray[np.float32], metric: str) -> NDArray[np.float32]:
-    """Return 1 - d (cosine), 1 / (1 + d) (l2) or -d (ip); infinite distances become -inf."""
-    one = np.float32(1.0)
-    if metric == "l2":
-        return np.where(np.isinf(distances), np.float32(-np.inf), one / (one + distances))
-    return one - distances if metric == "cosine" else -distances
-
-
 def symmetric_edges(
-    neighbors: NDArray[np.int32], distances: NDArray[np.float32], metric: str, how: str = "union"
+    neighbors: NDArray[np.int32],
+    distances: NDArray[np.float32],
+    metric: str,
+    how: str = "union",
+    weights: str = "similarity",
 ) -> Edges:
     """Join rows one of which ('union'), or both of which ('mutual'), list the other.
 
@@ -41,8 +36,10 @@ def symmetric_edges(
     distances : float32[n, k]
         Their distances.
     metric : {'cosine', 'l2', 'ip'}
-        How distances turn into weights: as similarities, with a least weight above 0.
     how : {'union', 'mutual'}
+    weights : {'similarity', 'self_tuning', 'fuzzy'}
+        How distances turn into weights; see `directed_weights`. Of the fuzzy weights a and b of the
+        two directions, a + b - a b is taken ('union') or a b ('mutual'); the others are equal.
 
     Returns
     -------
@@ -54,11 +51,18 @@ def symmetric_edges(
     """
     n = len(neighbors)
     there = neighbors >= 0
-    weights = np.maximum(similarities_of(distances[there], metric), np.float32(_LEAST[metric]))
+    values = directed_weights(neighbors, distances, metric, weights)[there]
     indptr = np.concatenate([[0], np.cumsum(there.sum(axis=1))])
-    directed = sparse.csr_array((weights, neighbors[there], indptr), shape=(n, n))
+    directed = sparse.csr_array((values, neighbors[there], indptr), shape=(n, n))
+    del values, there
     directed.sort_indices()
     backward = directed.T.tocsr()
-    both = directed.maximum(backward) if how == "union" else directed.minimum(backward)
+    if weights == "fuzzy":
+        both = directed * backward
+        if how == "union":
+            both = directed + backward - both
+        both.data = np.maximum(both.data, least_weight(weights, metric))
+    else:
+        both = directed.maximum(backward) if how == "union" else directed.minimum(backward)
     both.sort_indices()
     return both.indptr.astype(np.int64), both.indices.astype(np.int32), both.data

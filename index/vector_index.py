@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-import faiss
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from assay.index._faiss_kinds import (
-    DEFAULT_PROBES,
-    add_rows,
-    approximate_search,
-    centroids_of,
-    new_index,
-    stored_rows,
-)
+from assay.index._faiss_kinds import FLAT_UP_TO
+from assay.index._index_files import read_index, write_index
+from assay.index._stored_rows import StoredRows
 from assay.index.centroids import SAMPLES_PER_LIST, list_count, train_centroids
-from assay.index.knn_exact import BlockScan, available_threads, exact_knn, unit_rows
+from assay.index.knn_exact import available_threads
 from assay.index.vectors import (
     Vectors,
     as_ids,
@@ -34,9 +27,7 @@ from assay.index.vectors import (
 from assay.storage.errors import ConfigError, CorruptArtifactError, IdError, InputError
 
 KINDS = ("auto", "flat", "ivf", "hnsw")
-FLAT_UP_TO = 50_000
-_ADDED = 65_536
-_FORMAT = 1
+_FORMAT = 2
 
 
 class VectorIndex:
@@ -54,7 +45,8 @@ class VectorIndex:
     kind : {'auto', 'flat', 'ivf', 'hnsw'}, default 'auto'
         'flat' compares everything and is exact. 'ivf' compares the rows of the `probes` nearest of
         n / 500 (at most sqrt(n)) k-means lists. 'hnsw' walks a navigable graph: quick to search,
-        slow to build, can't remove rows, and poor where many rows are equal. 'auto' is flat up to
+        slow to build, and poor where many rows are equal; rows that are removed stay in it unseen
+        until they are a fifth of it, then it is built again. 'auto' is flat up to
         50,000 rows and ivf beyond.
     random_state : int, default 0
         Chooses the rows that train the lists.
@@ -73,11 +65,11 @@ class VectorIndex:
     Raises
     ------
     ConfigError
-        Unknown metric or kind; rows to be removed from an HNSW index.
+        Unknown metric or kind; rows to be added to or removed from a mapped index.
     InputError, NonFiniteError, IdError
         Vectors or ids that can't be used.
     CorruptArtifactError
-        A saved index that can't be read or doesn't fit its description.
+        A saved index with a byte that is not as it was written.
 
     Notes
     -----
@@ -86,8 +78,7 @@ class VectorIndex:
     (ivf). Flat searches use NumPy's BLAS: the one in the FAISS wheel is several times slower.
 
     FAISS hangs in a forked child once its threads were used in the parent: use threads, or start
-    processes by spawning. Searches with different `probes` must not run at the same time on one
-    index.
+    processes by spawning.
 
     References
     ----------
@@ -111,13 +102,9 @@ class VectorIndex:
         self.kind = kind
         self.random_state = random_state
         self.kind_ = kind
-        self._index: Any = None
+        self._rows: StoredRows | None = None
         self._ids: pl.Series | None = None
-        # label of every stored row in FAISS, ascending, and the position it stands for
-        self._labels: NDArray[np.int64] = np.empty(0, np.int64)
-        self._positions: NDArray[np.int64] = np.empty(0, np.int64)
-        self.centroids: Vectors | None = None
-        self._searched: BlockScan | None = None
+        self._mapped: Path | None = None
 
     @classmethod
     def from_vectors(
@@ -135,7 +122,11 @@ class VectorIndex:
 
     @property
     def dimension(self) -> int:
-        return int(self._built().d)
+        return int(self._built().index.d)
+
+    @property
+    def centroids(self) -> Vectors | None:
+        return None if self._rows is None else self._rows.centroids
 
     @property
     def ids(self) -> NDArray[np.object_] | None:
@@ -157,14 +148,20 @@ class VectorIndex:
         self.kind_ = self.kind
         if self.kind == "auto":
             self.kind_ = "flat" if len(X) <= FLAT_UP_TO else "ivf"
-        self._labels, self._positions = np.empty(0, np.int64), np.empty(0, np.int64)
-        self.centroids = self._lists(X, centroids)
-        self._index = new_index(self.kind_, self.metric, X.shape[1], self.centroids)
-        self._append(X, id_order(self._ids, len(X)))
+        self._mapped = None
+        centroids = self._train(X, centroids)
+        self._rows = StoredRows.empty(self.kind_, self.metric, X.shape[1], centroids)
+        self._rows.append(X, id_order(self._ids, len(X)))
         return self
 
     def search(
-        self, Q: Any, k: int, *, probes: int | None = None
+        self,
+        Q: Any,
+        k: int,
+        *,
+        among: Any = None,
+        excluding: Any = None,
+        probes: int | None = None,
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Return the k nearest stored rows of every query, best first.
 
@@ -173,9 +170,12 @@ class VectorIndex:
         Q : array-like, shape (m, d)
         k : int
             Beyond the number of rows found, lists are padded.
+        among, excluding : sequence of ids (of positions where there are no ids), optional
+            Only the rows in `among` that are not in `excluding` are found. Where these are at most
+            50,000 they are searched exactly, whatever the kind.
         probes : int, optional
             Lists compared per query (ivf, default 32) or breadth of the walk (hnsw, default 2 k and
-            at least 64). More is slower and finds more. Flat ignores it.
+            at least 64); the defaults grow with the share of rows left out. Flat ignores it.
 
         Returns
         -------
@@ -184,45 +184,54 @@ class VectorIndex:
             ascending (padding inf).
         positions : int64[m, k]
             Positions of the rows (padding -1); a row that was indexed finds itself.
+
+        Examples
+        --------
+        >>> index = VectorIndex.from_vectors([[1, 0], [0, 1], [1, 1]], ids=["a", "b", "c"])
+        >>> _, positions = index.search([[2, 1]], k=2, excluding=["c"])
+        >>> index.ids[positions[0]].tolist()
+        ['a', 'b']
         """
         Q = as_vectors(Q, what="queries")
         if k < 1 or (probes is not None and probes < 1):
             raise ConfigError(f"k and probes must be at least 1, not {k!r} and {probes!r}.")
-        keys, positions = self.search_keys(Q, k, probes)
+        allowed = None
+        if among is not None or excluding is not None:
+            allowed = np.ones(len(self), bool) if among is None else self._find(among)
+            if excluding is not None:
+                allowed &= ~self._find(excluding)
+        keys, positions = self.search_keys(Q, k, probes, allowed)
         values = np.sqrt(keys) if self.metric == "l2" else -keys
         return values.astype(np.float32), positions
 
     def search_keys(
-        self, Q: Vectors, k: int, probes: int | None = None
+        self,
+        Q: Vectors,
+        k: int,
+        probes: int | None = None,
+        allowed: NDArray[np.bool_] | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Return keys float64[m, k] (lower is nearer) and positions; `Q` must be checked."""
-        index = self._built()
+        """Return keys float64[m, k] (lower is nearer) and positions; `Q` must be checked.
+
+        `allowed` tells for each position whether it may be found.
+        """
+        rows = self._built()
         check_width(Q, self.dimension)
-        if not len(self):
-            return np.full((len(Q), k), np.inf), np.full((len(Q), k), -1)
-        if self.kind_ == "flat":
-            if self._searched is None:
-                self._searched = BlockScan(stored_rows(index), self.metric, self._rank())
-            keys, rows = exact_knn(Q, self._searched, k, threads=available_threads())
-            return keys, np.where(rows < 0, -1, self._positions[rows])
-        probes = self.default_probes(k) if probes is None else probes
-        keys, places = approximate_search(
-            index, Q, k, probes, self.metric, self.centroids, self._labels, self._rank()
-        )
-        return keys, np.where(places < 0, -1, self._positions[places])
+        return rows.search(Q, k, probes, allowed, lambda: id_order(self._ids, len(rows)))
 
     def __len__(self) -> int:
-        return len(self._positions)
+        return 0 if self._rows is None else len(self._rows)
 
     def default_probes(self, k: int) -> int:
         """Return the `probes` of a search for k rows that doesn't name them."""
-        return DEFAULT_PROBES if self.kind_ == "ivf" else max(64, 2 * k)
+        return self._built().default_probes(k)
 
     def add(self, X: Any, ids: Any = None) -> None:
         """Append rows; their positions follow those there are. ids are needed where there are ids.
 
         Raises `IdError` on an id that is there already.
         """
+        self._check_writable()
         X = check_width(as_vectors(X, ids=ids), self.dimension)
         added = as_ids(ids, len(X))
         if (added is None) != (self._ids is None):
@@ -238,70 +247,67 @@ class VectorIndex:
                     f"{len(known)} ids are in the index already: {names}. Remove them first."
                 )
             self._ids = pl.concat([self._ids, added])
-        self._append(X, id_order(added, len(X)))
+        self._built().append(X, id_order(added, len(X)))
 
     def remove(self, ids: Any) -> None:
         """Take rows out by id (by position where there are no ids); later rows move up.
 
-        Costs a pass over the index. HNSW can't remove rows.
+        Costs a pass over the index; hnsw only hides the rows, or is built again (see `kind`).
         """
-        if self.kind_ == "hnsw":
-            raise ConfigError(
-                "An HNSW index can't remove rows; build it again without them, or use kind='ivf' "
-                "or 'flat'."
-            )
-        index = self._built()
-        gone = find_ids(self._ids, len(self), ids)
-        entries = np.flatnonzero(gone[self._positions])
-        index.remove_ids(np.ascontiguousarray(self._labels[entries]))
-        moved = np.cumsum(~gone) - 1
-        self._positions = moved[np.delete(self._positions, entries)]
-        self._labels = np.delete(self._labels, entries)
-        if self.kind_ == "flat":
-            # FAISS numbers the rows of a flat index anew
-            self._labels = np.arange(len(self._positions))
+        self._check_writable()
+        rows = self._built()
+        gone = self._find(ids)
+        rows.remove(gone)
         if self._ids is not None:
             self._ids = self._ids.filter(pl.Series(~gone))
-        self._searched = None
+        if rows.worn:
+            rows.build_again(id_order(self._ids, len(rows)))
 
     def save(self, directory: str | Path) -> None:
-        """Write the index to the existing folder `directory`."""
-        directory = Path(directory)
-        faiss.write_index(self._built(), str(directory / "index.faiss"))
-        np.save(directory / "rows.npy", np.stack([self._labels, self._positions]))
-        if self._ids is not None:
-            self._ids.to_frame("sample_id").write_parquet(directory / "ids.parquet")
-        (directory / "index.json").write_text(json.dumps(self._description(), indent=1))
+        """Write the index, and checksums of every 64 MiB of it, to the existing folder `directory`.
+
+        A mapped index is not written: copy its folder.
+        """
+        self._check_writable()
+        write_index(Path(directory), self._built(), self._ids, self._description())
 
     @classmethod
-    def load(cls, directory: str | Path) -> VectorIndex:
-        """Read an index that `save` wrote, checking that its parts fit together."""
+    def load(cls, directory: str | Path, *, mmap: bool = False, verify: bool = True) -> VectorIndex:
+        """Read an index that `save` wrote, checking that every byte is as it was written.
+
+        Parameters
+        ----------
+        directory : str or Path
+        mmap : bool, default False
+            Leave the vectors of an ivf index on disk and map them, for indexes larger than memory,
+            or shared between processes. Such an index can't be changed. Blocks of 64 MiB are
+            checked when a search first reads them; a filter that leaves at most 50,000 rows reads
+            all. In memory stay some 50 bytes per row.
+        verify : bool, default True
+            False leaves out the checksums, where `ArtifactStore.open` has compared its own.
+        """
         directory = Path(directory)
+        rows, ids, said = read_index(directory, mmap=mmap, verify=verify)
         try:
-            said = json.loads((directory / "index.json").read_text())
             found = cls(said["metric"], said["kind"], said["random_state"])
             found.kind_ = said["kind_"]
-            found._index = faiss.read_index(str(directory / "index.faiss"))
-            found._labels, found._positions = np.load(directory / "rows.npy", allow_pickle=False)
-            if said["ids"] is not None:
-                found._ids = pl.read_parquet(directory / "ids.parquet")["sample_id"]
+            found._rows, found._ids = rows, ids
             actual = found._description()
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, MemoryError) as error:
+            wrong = [key for key in said if said[key] != actual[key]]
+        except (ValueError, KeyError) as error:
             raise CorruptArtifactError(
-                f"The index in {directory} can't be read ({type(error).__name__}: {error}); "
-                "build it again."
+                f"The description of the index in {directory} can't be used ({error}); build it again."
             ) from error
-        wrong = [key for key in said if said[key] != actual[key]]
-        if wrong or not np.array_equal(np.sort(found._positions), np.arange(said["rows"])):
+        if wrong:
             raise CorruptArtifactError(
-                f"The index in {directory} doesn't fit its description "
-                f"({', '.join(wrong) or 'positions'}); build it again."
+                f"The index in {directory} doesn't fit its description ({', '.join(wrong)}); build "
+                "it again."
             )
-        found.centroids = centroids_of(found._index)
+        found._mapped = directory if mmap else None
         return found
 
     def _description(self) -> dict[str, Any]:
-        index = self._built()
+        index = self._built().index
         return {
             "format": _FORMAT,
             "metric": self.metric,
@@ -311,16 +317,17 @@ class VectorIndex:
             "faiss_type": type(index).__name__,
             "faiss_metric": int(index.metric_type),
             "dimension": int(index.d),
-            "rows": int(index.ntotal),
+            "stored": int(index.ntotal),
+            "rows": len(self),
             "ids": None if self._ids is None else len(self._ids),
         }
 
-    def _built(self) -> Any:
-        if self._index is None:
+    def _built(self) -> StoredRows:
+        if self._rows is None:
             raise InputError("The index is empty: call build(X) first.")
-        return self._index
+        return self._rows
 
-    def _lists(self, X: Vectors, centroids: Any) -> Vectors | None:
+    def _train(self, X: Vectors, centroids: Any) -> Vectors | None:
         if self.kind_ != "ivf":
             return None
         if centroids is not None:
@@ -330,18 +337,14 @@ class VectorIndex:
         sample = X[np.argsort(noise, kind="stable")[: lists * SAMPLES_PER_LIST]]
         return train_centroids(sample, lists, self.metric, threads=available_threads())
 
-    def _append(self, X: Vectors, order: NDArray[np.int64]) -> None:
-        start = int(self._labels[-1]) + 1 if len(self._labels) else 0
-        labels = np.arange(start, start + len(order))
-        for begin in range(0, len(order), _ADDED):
-            rows = X[order[begin : begin + _ADDED]]
-            rows = unit_rows(rows) if self.metric == "cosine" else rows
-            add_rows(self._index, rows, labels[begin : begin + _ADDED], self.metric, self.centroids)
-        self._positions = np.concatenate([self._positions, order + len(self)])
-        self._labels = np.concatenate([self._labels, labels])
-        self._searched = None
+    def _find(self, ids: Any) -> NDArray[np.bool_]:
+        if isinstance(ids, str | bytes):
+            raise IdError(f"Pass a list of ids, not the text {ids!r}.")
+        return find_ids(self._ids, len(self), ids)
 
-    def _rank(self) -> NDArray[np.int32]:
-        by_id = np.empty(len(self), np.int32)
-        by_id[id_order(self._ids, len(self))] = np.arange(len(self), dtype=np.int32)
-        return by_id[self._positions]
+    def _check_writable(self) -> None:
+        if self._mapped is not None:
+            raise ConfigError(
+                f"The index in {self._mapped} is mapped read-only: load it without mmap=True to "
+                "add, remove or save rows."
+            )

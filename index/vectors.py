@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from assay.index.mapped import mapping, release
 from assay.storage.errors import ConfigError, IdError, InputError, NonFiniteError
 from assay.storage.rowhash import hash_rows, uniform
 
@@ -26,6 +27,8 @@ def check_metric(metric: str) -> None:
 
 def as_vectors(X: Any, *, ids: Any = None, what: str = "vectors") -> Vectors:
     """Return `X` as a C-contiguous float32 array of finite values; no copy where it is one already.
+
+    A memory-mapped file stays one.
 
     Parameters
     ----------
@@ -65,9 +68,11 @@ beyond float32): 'a'. Repair or drop these rows.
         raise InputError(f"The {what} have shape {found.shape}: give at least one row and column.")
     with np.errstate(over="ignore"):
         vectors = np.ascontiguousarray(found, dtype=np.float32)
-    finite = np.concatenate(
-        [np.isfinite(vectors[b : b + _CHUNK]).all(axis=1) for b in range(0, len(vectors), _CHUNK)]
-    )
+    finite = np.empty(len(vectors), bool)
+    mapped = mapping(vectors)
+    for begin in range(0, len(vectors), _CHUNK):
+        finite[begin : begin + _CHUNK] = np.isfinite(vectors[begin : begin + _CHUNK]).all(axis=1)
+        release(mapped)
     if not finite.all():
         bad = np.flatnonzero(~finite)
         named = ids is not None and len(ids) == len(vectors)
@@ -170,22 +175,39 @@ class EqualRows:
         return self.members[self.starts[:-1]]
 
 
-def equal_rows(X: Vectors, order: NDArray[np.int64]) -> EqualRows:
-    """Group the rows X[order] that are equal to the byte (-0.0 counts as 0.0), by 128-bit hash."""
+def equal_rows(
+    X: Vectors, order: NDArray[np.int64], squares: NDArray[np.float64] | None = None
+) -> EqualRows:
+    """Group the rows X[order] that are equal to the byte (-0.0 counts as 0.0), by 128-bit hash.
+
+    With `squares`, numbers that are equal for equal rows, only rows that share one are hashed.
+    """
     n = len(X)
-    hashes = np.empty((n, 2), np.uint64)
-    for begin in range(0, n, _CHUNK):
+    suspects = np.arange(n)
+    if squares is not None:
+        suspects = np.flatnonzero(_repeated(squares)[order])
+    hashes = np.empty((len(suspects), 2), np.uint64)
+    for begin in range(0, len(suspects), _CHUNK):
+        part = slice(begin, begin + _CHUNK)
         # adding zero turns -0.0 into 0.0
-        hashes[begin : begin + _CHUNK] = hash_rows(X[begin : begin + _CHUNK] + np.float32(0.0))
-    hashes = hashes[order]
+        hashes[part] = hash_rows(X[order[suspects[part]]] + np.float32(0.0))
     by_hash = np.lexsort((hashes[:, 1], hashes[:, 0]))
-    new = np.ones(n, bool)
+    new = np.ones(len(suspects), bool)
     new[1:] = (hashes[by_hash[1:]] != hashes[by_hash[:-1]]).any(axis=1)
     # the sort is stable, so the first of a run is the group's first member
-    first = np.empty(n, np.int64)
-    first[by_hash] = by_hash[new][np.cumsum(new) - 1]
+    first = np.arange(n)
+    first[suspects[by_hash]] = suspects[by_hash[new]][np.cumsum(new) - 1]
     members = np.argsort(first, kind="stable")
     starts = np.flatnonzero(
         np.concatenate([[True], first[members[1:]] != first[members[:-1]], [True]])
     )
     return EqualRows(starts, members)
+
+
+def _repeated(values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    order = np.argsort(values)
+    same = np.diff(values[order]) == 0
+    found = np.zeros(len(values), bool)
+    found[order[1:][same]] = True
+    found[order[:-1][same]] = True
+    return found

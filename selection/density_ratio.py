@@ -2,129 +2,120 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
-import polars as pl
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
-from assay.index.ngrams import NGramHasher
-from assay.selection.hashed_texts import HashedTexts, Mask, mask_of, row_sums
-from assay.selection.inputs import Floats, Rows, derived_seed, text_series
-from assay.storage.errors import ConfigError, InputError
-from assay.storage.rowhash import uniform
+from assay.index._stream_kernels import distinct_rows, presence_rows, sum_rows
+from assay.index._threads import ordered_map
+from assay.index.bucket_stream import BucketStream
+from assay.index.ngrams import NGrams
+from assay.selection.inputs import Floats, Rows
 
 Mode = Literal["calibrated", "dsir"]
+Weighting = Literal["joint", "backoff", "logistic"]
 
-_BUCKETS = {"calibrated": 1 << 17, "dsir": 10_000}
 # keeps log(0) away in mode "dsir", as published
 _EPSILON = 1e-8
-# the temperature is chosen on at most so many rows and n-gram occurrences of the pool
-_SAMPLE_ROWS = 50_000
-_SAMPLE_NGRAMS = 1 << 24
-# temperatures tried, as multiples of the standard deviation of the log weights
-_TEMPERATURES = (0.0, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
-# a choice of fewer rows says too little about a temperature
-_SAMPLE_BUDGET = 50
+# inverse strength of the penalty of the logistic ratio; it hardly matters from 1 to 100
+_C = 10.0
+# sums that must not depend on the order of the rows are made of multiples of this
+_UNIT_BITS = 24
+_LIMIT = 1 << 7
 
 
 @dataclass(frozen=True, eq=False)
 class DensityRatio:
-    """What was estimated: counts, the log ratio of each bucket and the log weight of each row.
+    """What turns the n-grams of a document into its log weight under each of T targets.
 
-    `usable` says which rows of the pool have any n-gram; the log weight of the others is NaN.
+    Attributes
+    ----------
+    log_ratio : float64[T, buckets]
+        Log of the target's over the pool's share of each bucket.
+    means : float64[T]
+        The mean log ratio of the pool's n-grams.
+    shrinkage : float
+        N-grams of that mean which every document is taken to hold besides its own.
+    summed : bool
+        Whether weights are sums over the n-grams (mode "dsir") rather than means.
+    presence : float64[T, buckets] or None
+        Weights of a logistic regression on which buckets a document holds.
     """
 
-    mode: Mode
-    pool: HashedTexts
-    target: HashedTexts
-    smoothing: float
-    shrinkage: float
     log_ratio: Floats
-    log_weights: Floats
+    means: Floats
+    shrinkage: float
+    summed: bool
+    presence: Floats | None = None
+
+
+class Components(NamedTuple):
+    """Log weights of documents under T targets, before they are put together: float64[T, n]."""
+
+    backoff: Floats
+    presence: Floats | None
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Number, sum and sum of squares of values, in whole numbers: the same in any order."""
+
+    n: int
+    total: int
+    squares: int
+
+    @classmethod
+    def of(cls, values: Floats) -> Self:
+        """Return the moments of the values that are not NaN, each clipped to -128 to 128."""
+        n = total = squares = 0
+        for start in range(0, len(values), 1 << 18):
+            part = values[start : start + (1 << 18)]
+            part = np.clip(part[~np.isnan(part)], -_LIMIT, _LIMIT)
+            units = np.rint(part * 2.0**_UNIT_BITS).astype(np.int64)
+            more, squared = totals(units)
+            n, total, squares = n + len(units), total + more, squares + squared
+        return cls(n, total, squares)
+
+    def __add__(self, other: Moments) -> Moments:
+        return Moments(self.n + other.n, self.total + other.total, self.squares + other.squares)
 
     @property
-    def usable(self) -> Mask:
-        return self.pool.sizes > 0
+    def mean(self) -> float:
+        return self.total / max(1, self.n) / 2.0**_UNIT_BITS
 
-    def report(self) -> dict[str, Any]:
-        """Return what a person should know about the estimate."""
-        usable, used = self.usable, self.target.sizes > 0
-        p, q = self.distributions()
-        quantiles = np.quantile(self.log_weights[usable], [0, 0.05, 0.25, 0.5, 0.75, 0.95, 1])
-        names = ("min", "p5", "p25", "p50", "p75", "p95", "max")
-        return {
-            "mode": self.mode,
-            "dropped": {"empty": int((~usable).sum())},
-            "target_rows": int(used.sum()),
-            "target_dropped": {"empty": int((~used).sum())},
-            "target_unseen": float(
-                self.target.counts[self.pool.counts == 0].sum() / self.target.counts.sum()
-            ),
-            "kl_pool": divergence(p, q),
-            "log_weight_quantiles": dict(zip(names, quantiles.tolist(), strict=True)),
-        }
-
-    def distributions(self) -> tuple[Floats, Floats]:
-        """Return the n-gram distributions of target and pool, over the buckets the pool uses."""
-        seen = np.where(self.pool.counts > 0, self.target.counts, 0)
-        return seen / max(1, seen.sum()), self.pool.counts / self.pool.counts.sum()
-
-    def divergences_of(self, *subsets: Rows) -> list[float]:
-        """Return KL(target || rows) of each subset, its distribution backed off to the pool's."""
-        p, q = self.distributions()
-        return [
-            divergence(p, backed_off(counts, q, self.smoothing))
-            for counts in self.pool.counts_of(*subsets)
-        ]
+    @property
+    def spread(self) -> float:
+        """The standard deviation."""
+        above = self.squares * self.n - self.total**2
+        return float((above / max(1, self.n) ** 2) ** 0.5 / 2.0**_UNIT_BITS)
 
 
-def estimate(
-    pool: pl.Series,
-    target: Any,
-    *,
-    mode: Mode,
-    ngrams: int,
-    buckets: int | None,
-    smoothing: float,
-    shrinkage: float,
-) -> DensityRatio:
-    """Estimate the log ratio of every bucket and the log weight of every row of the pool.
+def totals(units: Rows) -> tuple[int, int]:
+    """Return the sum of whole numbers up to 2^31 and that of their squares, exactly."""
+    squared = units * units
+    low = squared & (2**31 - 1)
+    return int(units.sum()), (int((squared >> 31).sum()) << 31) + int(low.sum())
 
-    Raises
-    ------
-    ConfigError
-        A parameter is not what it may be.
-    InputError
-        No text of the pool, or none of the target, has any content.
-    """
-    if mode not in _BUCKETS:
-        raise ConfigError(f"mode is {mode!r}; choose one of {tuple(_BUCKETS)}.")
-    if not (isinstance(smoothing, int | float) and 0 < smoothing < np.inf):
-        raise ConfigError(f"smoothing is {smoothing!r}; pass a number above 0.")
-    if not (isinstance(shrinkage, int | float) and 0 <= shrinkage < np.inf):
-        raise ConfigError(f"shrinkage is {shrinkage!r}; pass a number >= 0.")
-    hasher = NGramHasher(
-        ngrams, _BUCKETS[mode] if buckets is None else buckets,
-        hash="sha256" if mode == "dsir" else "fast",
-    )  # fmt: skip
-    hashed, wanted = HashedTexts(hasher, pool), HashedTexts(hasher, text_series(target, "target"))
-    for name, texts in (("target", wanted), ("X", hashed)):
-        if not len(texts) or not texts.sizes.any():
-            raise InputError(f"No text of {name} has any content; pass at least one that has.")
-    pool_counts, target_counts = hashed.counts, wanted.counts
+
+def fit_ratio(
+    pool: Rows, targets: Rows, *, mode: Mode, smoothing: float, shrinkage: float,
+    presence: Floats | None = None,
+) -> DensityRatio:  # fmt: skip
+    """Return the ratio of the n-gram counts `targets` (int64[T, buckets]) to those of the pool."""
     if mode == "dsir":
-        log_ratio = np.log(target_counts / target_counts.sum() + _EPSILON) - np.log(
-            pool_counts / pool_counts.sum() + _EPSILON
-        )
-        log_weights = hashed.sums(log_ratio)
+        of_targets = targets / targets.sum(axis=1, keepdims=True)
+        log_ratio = np.log(of_targets + _EPSILON) - np.log(pool / pool.sum() + _EPSILON)
     else:
-        log_ratio = calibrated_log_ratio(target_counts, pool_counts, smoothing)
-        log_weights = shrunk_means(
-            hashed.sums(log_ratio), hashed.sizes, log_ratio, pool_counts, shrinkage
-        )
-    log_weights[hashed.sizes == 0] = np.nan
-    return DensityRatio(mode, hashed, wanted, smoothing, shrinkage, log_ratio, log_weights)
+        log_ratio = np.stack([calibrated_log_ratio(counts, pool, smoothing) for counts in targets])
+    means = np.array([float((row * pool).sum()) / pool.sum() for row in log_ratio])
+    return DensityRatio(log_ratio, means, shrinkage, mode == "dsir", presence)
 
 
 def calibrated_log_ratio(target: Rows, pool: Rows, smoothing: float) -> Floats:
@@ -134,14 +125,6 @@ def calibrated_log_ratio(target: Rows, pool: Rows, smoothing: float) -> Floats:
     """
     of_pool = np.maximum(pool, 1) / pool.sum()
     return np.asarray(np.log(backed_off(target, of_pool, smoothing) / of_pool))
-
-
-def shrunk_means(
-    sums: Floats, sizes: Rows, log_ratio: Floats, pool: Rows, shrinkage: float
-) -> Floats:
-    """Return each text's mean log ratio after adding `shrinkage` n-grams of the pool's mean."""
-    mean = float((log_ratio * pool).sum()) / pool.sum()
-    return np.asarray((sums + shrinkage * mean) / np.maximum(sizes + shrinkage, 1))
 
 
 def backed_off(counts: Rows, background: Floats, smoothing: float) -> Floats:
@@ -157,66 +140,110 @@ def divergence(p: Floats, q: Floats) -> float:
     return float((p[held] * np.log(p[held] / q[held])).sum())
 
 
-def choose_temperature(
-    ratio: DensityRatio, budget: int, noise: Floats, order: Floats, random_state: int
-) -> float:
-    """Return the temperature whose selection comes nearest to a held-out half of the target.
+def presence_weights(target: NGrams, pool: NGrams, buckets: int) -> Floats:
+    """Return float64[buckets]: what a logistic regression makes of the buckets documents hold.
 
-    The target's documents are halved by their content's hash. Each half in turn gives the log
-    weights of a sample of the pool; for every temperature the sample's share of the budget is
-    drawn with the final noise, and KL(other half || drawn) is measured. The temperature with the
-    least mean over both wins; temperatures are multiples of the spread of the log weights, so the
-    multiple is carried over.
+    A document is the set of its m different buckets, each 1 / sqrt(m), so that neither its length
+    nor what it repeats counts. The classes, target and pool, weigh the same.
 
-    Parameters
-    ----------
-    ratio : DensityRatio
-    budget : int
-    noise : float64[n]
-        Gumbel noise of each row.
-    order : float64[n]
-        The sample is the rows whose `order` is smallest.
-    random_state : int
+    Notes
+    -----
+    Time and memory follow the n-grams given. Documents must come in an order that does not depend
+    on that of the input, since the last bits do.
     """
-    halves = _halves(ratio.target, random_state)
-    if halves is None:
-        return 0.0
-    usable = np.flatnonzero(ratio.usable)
-    by_order = usable[np.argsort(order[usable], kind="stable")][:_SAMPLE_ROWS]
-    room = int((np.cumsum(ratio.pool.sizes[by_order]) <= _SAMPLE_NGRAMS).sum())
-    rows = np.sort(by_order[: max(1, room)])
-    grams = ratio.pool.take(rows)
+    rows = len(target.n_tokens) + len(pool.n_tokens)
+    parts = [_distinct(grams, buckets) for grams in (target, pool)]
+    columns = np.concatenate([found for _, found in parts])
+    used = np.flatnonzero(np.bincount(columns, minlength=buckets))
+    place = np.zeros(buckets, dtype=np.int32)
+    place[used] = np.arange(len(used))
+    sizes = np.concatenate([np.diff(ends) for ends, _ in parts])
+    values = np.repeat(1 / np.sqrt(np.maximum(sizes, 1)), sizes)
+    indptr = np.concatenate([[0], np.cumsum(sizes)])
+    held = csr_matrix((values, place[columns], indptr), shape=(rows, len(used)))
+    wanted = np.arange(rows) < len(target.n_tokens)
+    model = LogisticRegression(C=_C, class_weight="balanced", max_iter=200, tol=1e-3)
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(held, wanted)
+    weights = np.zeros(buckets)
+    weights[used] = model.coef_[0]
+    return weights
+
+
+def _distinct(grams: NGrams, buckets: int) -> tuple[Rows, NDArray[np.int32]]:
+    """Return the different buckets of each document, as a ragged array."""
+    last = np.full(buckets, -1, dtype=np.int32)
+    ends = np.empty(len(grams.indptr), dtype=np.int64)
+    out = np.empty(len(grams.buckets), dtype=np.int32)
+    distinct_rows(grams.indptr, grams.buckets, last, ends, out)
+    return ends, out[: ends[-1]]
+
+
+def weigh(grams: NGrams, ratio: DensityRatio) -> Components:
+    """Return the log weights of some documents; NaN for one without n-grams."""
+    rows, targets = len(grams.n_tokens), len(ratio.log_ratio)
     sizes = np.diff(grams.indptr)
-    share = min(1.0, budget / len(usable))
-    k = min(len(rows), max(round(share * len(rows)), min(_SAMPLE_BUDGET, budget)))
-    background = ratio.pool.counts / ratio.pool.counts.sum()
-    total = np.zeros(len(_TEMPERATURES))
-    for fitted, held_out in (halves, halves[::-1]):
-        log_ratio = calibrated_log_ratio(fitted, ratio.pool.counts, ratio.smoothing)
-        sums = row_sums(grams.indptr, grams.buckets, log_ratio)
-        weights = shrunk_means(sums, sizes, log_ratio, ratio.pool.counts, ratio.shrinkage)
-        seen = np.where(ratio.pool.counts > 0, held_out, 0)
-        p = seen / max(1, seen.sum())
-        for place, multiple in enumerate(_TEMPERATURES):
-            keys = noisy_keys(weights, multiple * weights.std(), noise[rows])
-            drawn = mask_of(np.argsort(-keys, kind="stable")[:k], len(rows))
-            counts = np.bincount(grams.buckets[np.repeat(drawn, sizes)], minlength=len(p))
-            total[place] += divergence(p, backed_off(counts, background, ratio.smoothing))
-    return float(_TEMPERATURES[int(total.argmin())] * ratio.log_weights[usable].std())
+    backoff = np.empty((targets, rows))
+    presence = None if ratio.presence is None else np.empty((targets, rows))
+    for target in range(targets):
+        sum_rows(grams.indptr, grams.buckets, ratio.log_ratio[target], backoff[target])
+        if presence is not None and ratio.presence is not None:
+            last = np.full(ratio.log_ratio.shape[1], -1, dtype=np.int32)
+            presence_rows(
+                grams.indptr, grams.buckets, ratio.presence[target], last, presence[target]
+            )
+    if not ratio.summed:
+        backoff += ratio.shrinkage * ratio.means[:, None]
+        backoff /= np.maximum(sizes + ratio.shrinkage, 1)
+    backoff[:, sizes == 0] = np.nan
+    if presence is not None:
+        presence[:, sizes == 0] = np.nan
+    return Components(backoff, presence)
 
 
-def noisy_keys(log_weights: Floats, temperature: float, noise: Floats) -> Floats:
-    """Return log_weights / temperature + noise; the log weights alone at temperature 0."""
-    return log_weights if temperature == 0 else log_weights / temperature + noise
+def weigh_shard(stream: BucketStream, ratio: DensityRatio, *, threads: int = 1) -> Components:
+    """Return the log weights of all documents of a shard."""
+    shape = (len(ratio.log_ratio), len(stream))
+    found = Components(np.empty(shape), None if ratio.presence is None else np.empty(shape))
+
+    def fill(part: tuple[int, NGrams]) -> None:
+        first, grams = part
+        rows = slice(first, first + len(grams.n_tokens))
+        for into, values in zip(found, weigh(grams, ratio), strict=True):
+            if into is not None and values is not None:
+                into[:, rows] = values
+
+    for _ in ordered_map(fill, stream, threads):
+        pass
+    return found
 
 
-def _halves(target: HashedTexts, random_state: int) -> tuple[Rows, Rows] | None:
-    """Return the bucket counts of two halves of the target, or None where it has one document."""
-    used = np.flatnonzero(target.sizes > 0)
-    if len(used) < 2:
-        return None
-    place = uniform(target.texts.gather(used), derived_seed(random_state, "target"))
-    order = used[np.argsort(place, kind="stable")]
-    middle = len(order) // 2
-    first, second = target.counts_of(order[:middle], order[middle:])
-    return first, second
+def moments(components: Components) -> list[tuple[Moments, Moments | None]]:
+    """Return the moments of each target's components in a shard; those of shards are added."""
+    presence = components.presence
+    return [
+        (Moments.of(values), None if presence is None else Moments.of(presence[target]))
+        for target, values in enumerate(components.backoff)
+    ]
+
+
+def combine(
+    components: Components, weighting: Weighting, of: list[tuple[Moments, Moments | None]]
+) -> NDArray[np.float64]:
+    """Return the log weights of a shard, float64[T, n], which take the place of the components.
+
+    "joint" adds to the mean log ratio the logistic score, brought to mean 0 and to the spread of
+    the log ratios in the whole pool, whose moments are `of`.
+    """
+    weights, presence = components
+    if presence is None or weighting == "backoff":
+        return weights
+    if weighting == "logistic":
+        return presence
+    for target, (backoff, logistic) in enumerate(of):
+        if logistic is not None and logistic.spread > 0:
+            presence[target] -= logistic.mean
+            presence[target] *= backoff.spread / logistic.spread
+            weights[target] += presence[target]
+    return weights

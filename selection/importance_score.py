@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
+from assay.index.ngrams import NGramHasher
 from assay.selection.base import Scorer
-from assay.selection.density_ratio import Mode, estimate
-from assay.selection.inputs import Floats, Inputs
+from assay.selection.density_ratio import Mode, Weighting
+from assay.selection.importance_choice import best
+from assay.selection.importance_fit import fit_evidence, need
+from assay.selection.importance_report import quantiles
+from assay.selection.importance_texts import TextSettings, Tokenizer
 
 
 class ImportanceScorer(Scorer):
@@ -17,18 +21,23 @@ class ImportanceScorer(Scorer):
     mode : {"calibrated", "dsir"}, default "calibrated"
     ngrams : int, default 2
     buckets : int, optional
-    smoothing : float > 0, default 0.25
+    tokenizer : {"auto", "re", "regex"}, default "auto"
+    weighting : {"joint", "backoff", "logistic"}, default "joint"
+    smoothing : float > 0, default 1
     shrinkage : float >= 0, default 10
+    embedding : bool, default False
+    threads : int, optional
         All as in `ImportanceResampler`.
 
     Attributes
     ----------
     scores_ : float64[n]
-        Higher = more like the target; NaN for a text without content.
-    log_ratio_ : float64[buckets]
+        Higher = more like the target (of several, the one it is most like); NaN for a text
+        without content.
+    log_ratio_ : float64[buckets], or [targets, buckets] with named targets
     report_ : dict
-        `kl_pool`, `log_weight_quantiles`, `dropped`, `target_rows`, `target_dropped`,
-        `target_unseen`.
+        `log_weight_quantiles`, `dropped`, `replaced`, and `kl_pool`, `target_rows`,
+        `target_dropped`, `target_replaced`, `target_unseen`, with named targets in `targets`.
 
     Raises
     ------
@@ -41,7 +50,7 @@ class ImportanceScorer(Scorer):
 
     Notes
     -----
-    Time linear in the text, memory as `ImportanceResampler`.
+    Input, time and memory as `ImportanceResampler`.
 
     References
     ----------
@@ -65,24 +74,60 @@ class ImportanceScorer(Scorer):
         mode: Mode = "calibrated",
         ngrams: int = 2,
         buckets: int | None = None,
-        smoothing: float = 0.25,
+        tokenizer: Tokenizer = "auto",
+        weighting: Weighting = "joint",
+        smoothing: float = 1.0,
         shrinkage: float = 10.0,
+        embedding: bool = False,
+        threads: int | None = None,
     ) -> None:
         self.mode = mode
         self.ngrams = ngrams
         self.buckets = buckets
+        self.tokenizer = tokenizer
+        self.weighting = weighting
         self.smoothing = smoothing
         self.shrinkage = shrinkage
+        self.embedding = embedding
+        self.threads = threads
 
-    def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
-        ratio = estimate(
-            inputs.texts(),
-            inputs.target,
-            mode=self.mode,
-            ngrams=self.ngrams,
-            buckets=self.buckets,
-            smoothing=self.smoothing,
-            shrinkage=self.shrinkage,
-        )
-        self.log_ratio_ = ratio.log_ratio
-        return ratio.log_weights, ratio.report()
+    def hasher(self) -> NGramHasher:
+        """Return what hashes the texts, to make a `BucketStream` with."""
+        settings = self._settings()
+        settings.check()
+        return settings.hasher()
+
+    def fit(
+        self,
+        X: Any = None,
+        y: Any = None,
+        *,
+        graph: Any = None,
+        scores: Any = None,
+        target: Any = None,
+        ids: Any = None,
+        groups: Any = None,
+    ) -> Self:
+        """Score every row. The inputs are those of `ImportanceResampler.fit`."""
+        need(X, target, type(self).__name__)
+        fitted = fit_evidence(
+            X, target, self._settings(), embedding=self.embedding, ids=ids,
+            y=y, graph=graph, scores=scores, groups=groups,
+        )  # fmt: skip
+        evidence = fitted.evidence
+        self.scores_ = best(evidence.log_weights)
+        self.log_ratio_ = evidence.log_ratio if fitted.named else evidence.log_ratio[0]
+        told = {name: evidence.told_of(place) for place, name in enumerate(fitted.names)}
+        self.report_: dict[str, Any] = {
+            "rows": fitted.rows.n,
+            **evidence.told(),
+            "log_weight_quantiles": quantiles(self.scores_),
+            **({"targets": told} if fitted.named else next(iter(told.values()))),
+        }
+        return self
+
+    def _settings(self) -> TextSettings:
+        return TextSettings(
+            self.mode, self.ngrams, self.buckets, self.tokenizer, self.weighting,
+            self.smoothing, self.shrinkage, self.threads,
+        )  # fmt: skip

@@ -177,8 +177,8 @@ def test_block_join_fills_lists_that_no_cell_could_fill(monkeypatch: pytest.Monk
     np.testing.assert_allclose(found.distances, np.sqrt(brute(X, 600, "l2")[1]), rtol=1e-6)
 
 
-@pytest.mark.parametrize("method", ["ivf", "hnsw"])
-@pytest.mark.parametrize("metric", ["cosine", "l2"])
+@pytest.mark.parametrize("method", ["ivf", "hnsw", "nn_descent"])
+@pytest.mark.parametrize("metric", METRICS)
 def test_faiss_methods_reach_the_target(method: str, metric: str) -> None:
     X = np.random.default_rng(8).normal(size=(2_500, 16)).astype(np.float32)
     found = nearest_neighbors(X, k=5, method=method, metric=metric)
@@ -280,6 +280,12 @@ def test_equal_rows_are_grouped_in_order() -> None:
     assert groups.members.tolist() == [0, 2, 1, 3, 4]
     assert groups.first.tolist() == [0, 1, 4]
     assert equal_rows(X, np.array([4, 3, 2, 1, 0])).members.tolist() == [0, 1, 3, 2, 4]
+    for order in (np.arange(5), np.array([4, 3, 2, 1, 0])):
+        hashed = equal_rows(X, order)
+        for squares in (np.zeros(5), np.array([1.0, 0.0, 1.0, 0.0, 4.0])):
+            fewer = equal_rows(X, order, squares)
+            np.testing.assert_array_equal(fewer.members, hashed.members)
+            np.testing.assert_array_equal(fewer.starts, hashed.starts)
 
 
 def test_recall_interval() -> None:
@@ -307,16 +313,16 @@ def test_expansion_never_makes_a_list_worse() -> None:
     best = np.argsort(own, axis=1)
     keys = np.take_along_axis(own, best, axis=1)
     rows = np.take_along_axis(rows, best, axis=1).astype(np.int32)
-    starts, sources = kernels.reverse_lists(rows)
+    starts, sources = kernels.reverse_lists(rows, np.arange(400))
     assert all(
         set(sources[starts[i] : starts[i + 1]]) == set(np.flatnonzero((rows == i).any(axis=1)))
         for i in range(400)
     )
-    new_keys, new_rows = np.empty_like(keys), np.empty_like(rows)
+    new_keys, new_rows = keys.copy(), rows.copy()
     none_met = np.empty((400, 0), np.int32)
     kernels.expand(
         searched.code, searched.X, searched.squares, searched.rank, np.zeros(400, np.int32), none_met,
-        keys, rows, starts, sources, 6, 0, 400, 1, new_keys, new_rows,
+        rows, starts, sources, 6, np.arange(400), 1, new_keys, new_rows,
     )  # fmt: skip
     assert (new_keys <= keys).all()
     assert new_keys.mean() < 0.7 * keys.mean()

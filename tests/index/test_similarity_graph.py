@@ -98,7 +98,7 @@ def test_edges_are_symmetric_sorted_and_without_loops(X: np.ndarray, k: int, met
     assert (union.similarities[:, :-1] >= union.similarities[:, 1:]).all()
 
 
-@pytest.mark.parametrize("method", ["exact", "block_join", "ivf", "hnsw"])
+@pytest.mark.parametrize("method", ["exact", "block_join", "ivf", "hnsw", "nn_descent"])
 def test_order_of_the_rows_and_threads_change_nothing(
     X: np.ndarray, ids: list[str], method: str
 ) -> None:

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import json
-
 import faiss
 import numpy as np
 import polars as pl
@@ -14,7 +12,6 @@ from sklearn.neighbors import NearestNeighbors
 from assay.index import SimilarityGraph, VectorIndex
 from assay.storage.errors import (
     ConfigError,
-    CorruptArtifactError,
     IdError,
     InputError,
     NonFiniteError,
@@ -172,7 +169,7 @@ def test_add_and_remove(
     assert (index.search(X[:5], 1, probes=16)[1].ravel() == np.arange(5)).all()
 
 
-def test_hnsw_adds_but_does_not_remove(X: np.ndarray) -> None:
+def test_hnsw_adds_with_any_number_of_threads(X: np.ndarray) -> None:
     threads = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(2)
     try:
@@ -182,8 +179,113 @@ def test_hnsw_adds_but_does_not_remove(X: np.ndarray) -> None:
         faiss.omp_set_num_threads(threads)
     index.add(X[300:600])
     assert (index.search(X[:600], 1)[1].ravel() == np.arange(600)).mean() > 0.99
-    with pytest.raises(ConfigError, match="HNSW index can't remove"):
-        index.remove([0])
+
+
+@pytest.mark.parametrize("with_ids", [False, True])
+def test_hnsw_hides_removed_rows_until_they_are_a_fifth(
+    X: np.ndarray, Q: np.ndarray, ids: list[str], with_ids: bool, tmp_path
+) -> None:
+    names = np.array(ids, dtype=object) if with_ids else np.arange(1_200)
+    index = VectorIndex.from_vectors(X, ids=names if with_ids else None, kind="hnsw")
+    # the last row that entered is among them
+    gone = np.unique(np.append(np.random.default_rng(3).permutation(1_200)[:199], [1_199]))
+    gone = np.unique(np.append(gone, np.argmax(names == max(names, key=str))))
+    index.remove(names[gone])
+    kept = np.delete(np.arange(1_200), gone)
+    assert index._description()["stored"] == 1_200
+    assert len(index) == len(kept)
+    if with_ids:
+        assert index.ids.tolist() == names[kept].tolist()
+    index.save(tmp_path)
+    scores = truth(Q, X[kept], "cosine")
+    kth = np.sort(scores, axis=1)[:, -10]
+    for found in (index, VectorIndex.load(tmp_path)):
+        values, positions = found.search(Q, 10)
+        got = np.take_along_axis(scores, positions, axis=1)
+        np.testing.assert_allclose(values, got, rtol=1e-5)
+        assert (got >= kth[:, None]).mean() > 0.97
+        # a removed row is not found even by itself, among all the rows there are
+        everything = found.search(X[gone], len(kept), probes=1_200)[1]
+        assert (np.diff(np.sort(everything, axis=1), axis=1) == 1).mean() > 0.99
+    index.add(X[gone[:60]], names[gone[:60]] if with_ids else None)
+    assert (index.search(X[gone[:60]], 1)[1].ravel() >= len(kept)).mean() > 0.95
+    index.remove(index.ids[:60] if with_ids else np.arange(60))
+    left = np.concatenate([kept[60:], gone[:60]])
+    assert index._description()["stored"] == len(index) == len(left)
+    fresh = VectorIndex.from_vectors(X[left], ids=names[left] if with_ids else None, kind="hnsw")
+    for got, expected in zip(index.search(Q, 9), fresh.search(Q, 9), strict=True):
+        np.testing.assert_array_equal(got, expected)
+    index.remove(index.ids if with_ids else np.arange(len(index)))
+    assert (index.search(Q, 2)[1] == -1).all()
+    index.add(X[:5], names[:5] if with_ids else None)
+    assert (index.search(X[:5], 1)[1].ravel() == np.arange(5)).all()
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_filters_of_few_rows_are_exact(
+    X: np.ndarray,
+    Q: np.ndarray,
+    ids: list[str],
+    kind: str,
+    metric: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # several parts, merged
+    monkeypatch.setattr("assay.index._faiss_kinds._COPIED", 300)
+    rng = np.random.default_rng(4)
+    names = np.array(ids, dtype=object)
+    index = VectorIndex.from_vectors(X, ids=ids, metric=metric, kind=kind)
+    scores = truth(Q, X, metric)
+    among, excluding = rng.permutation(1_200)[:700], rng.permutation(1_200)[:400]
+    for rows_left in (
+        {"among": names[among]},
+        {"excluding": names[excluding]},
+        {"among": names[among].tolist(), "excluding": pl.Series(names[excluding].tolist())},
+    ):
+        allowed = np.isin(names, rows_left.get("among", names))
+        allowed &= ~np.isin(names, list(rows_left.get("excluding", [])))
+        masked = np.where(allowed, scores, -np.inf)
+        expected = np.argsort(-masked, axis=1)[:, :8]
+        values, positions = index.search(Q, 8, **rows_left)
+        np.testing.assert_array_equal(positions, expected)
+        sign = -1 if metric == "l2" else 1
+        np.testing.assert_allclose(
+            sign * values, np.take_along_axis(scores, expected, axis=1), rtol=1e-5
+        )
+
+
+@pytest.mark.parametrize("kind", ["ivf", "hnsw"])
+def test_filters_of_many_rows_reach_approximate_searches(
+    X: np.ndarray, Q: np.ndarray, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assay.index._stored_rows.EXACT_UP_TO", 0)
+    index = VectorIndex.from_vectors(X, kind=kind)
+    index.remove([3, 5])
+    rows = np.delete(X, [3, 5], axis=0)
+    allowed = np.random.default_rng(5).random(len(rows)) < 0.3
+    masked = np.where(allowed, truth(Q, rows, "cosine"), -np.inf)
+    kth = np.sort(masked, axis=1)[:, -8]
+    for rows_left in ({"among": np.flatnonzero(allowed)}, {"excluding": np.flatnonzero(~allowed)}):
+        positions = index.search(Q, 8, **rows_left)[1]
+        assert allowed[positions].all()
+        got = np.take_along_axis(masked, positions, axis=1)
+        assert (np.diff(got, axis=1) <= 0).all()
+        assert (got >= kth[:, None]).mean() > 0.97
+    if kind == "ivf":
+        few = index.search(Q, 8, among=np.flatnonzero(allowed), probes=1)[1]
+        assert (np.take_along_axis(masked, few, axis=1) >= kth[:, None]).mean() < 0.9
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_filter_may_leave_nothing(X: np.ndarray, Q: np.ndarray, kind: str) -> None:
+    index = VectorIndex.from_vectors(X, metric="l2", kind=kind)
+    for rows_left in ({"among": []}, {"excluding": np.arange(1_200)}):
+        values, positions = index.search(Q, 3, **rows_left)
+        assert (positions == -1).all()
+        assert np.isposinf(values).all()
+    positions = index.search(Q, 3, among=[7, 7, 2])[1]
+    assert (np.sort(positions, axis=1) == [-1, 2, 7]).all()
 
 
 def test_wrong_input_is_refused(X: np.ndarray, ids: list[str]) -> None:
@@ -205,6 +307,11 @@ def test_wrong_input_is_refused(X: np.ndarray, ids: list[str]) -> None:
     with pytest.raises(NonFiniteError, match="'x1'"):
         index.add([[0.0] * 10, [np.inf] * 10], ["x0", "x1"])
     assert len(index) == len(index.ids) == 1_200
+    for rows_left in ({"among": ["n0", "who"]}, {"excluding": ["who"]}):
+        with pytest.raises(IdError, match="1 ids are not in the index: 'who'"):
+            index.search(X, 1, **rows_left)
+    with pytest.raises(IdError, match="list of ids, not the text 'n0'"):
+        index.search(X, 1, among="n0")
     with pytest.raises(ConfigError, match="at least 1"):
         index.search(X, 0)
     with pytest.raises(InputError, match="build"):
@@ -246,8 +353,7 @@ def test_save_and_load(
     X: np.ndarray, Q: np.ndarray, ids: list[str], kind: str, metric: str, tmp_path
 ) -> None:
     index = VectorIndex.from_vectors(X, ids=ids, metric=metric, kind=kind, random_state=3)
-    if kind != "hnsw":
-        index.remove(ids[5:50])
+    index.remove(ids[5:50])
     index.save(tmp_path)
     back = VectorIndex.load(tmp_path)
     for found, expected in zip(back.search(Q, 7), index.search(Q, 7), strict=True):
@@ -262,33 +368,6 @@ def test_save_and_load(
     plain.mkdir()
     VectorIndex.from_vectors(X, kind=kind).save(plain)
     assert VectorIndex.load(plain).ids is None
-
-
-def test_a_broken_folder_is_refused(X: np.ndarray, ids: list[str], tmp_path) -> None:
-    VectorIndex.from_vectors(X, ids=ids).save(tmp_path)
-    said = json.loads((tmp_path / "index.json").read_text())
-    for changed, name in (
-        ({"rows": 7}, "rows"),
-        ({"dimension": 11}, "dimension"),
-        ({"faiss_metric": 1}, "faiss_metric"),
-        ({"ids": 1_199}, "ids"),
-        ({"format": 0}, "format"),
-    ):
-        (tmp_path / "index.json").write_text(json.dumps(said | changed))
-        with pytest.raises(CorruptArtifactError, match=name):
-            VectorIndex.load(tmp_path)
-    (tmp_path / "index.json").write_text(json.dumps(said))
-    whole = (tmp_path / "index.faiss").read_bytes()
-    for broken in (b"", b"nonsense" + whole[8:], whole[: len(whole) // 2]):
-        (tmp_path / "index.faiss").write_bytes(broken)
-        with pytest.raises(CorruptArtifactError, match="can't be read"):
-            VectorIndex.load(tmp_path)
-    (tmp_path / "index.faiss").write_bytes(whole)
-    np.save(tmp_path / "rows.npy", np.zeros((2, 1_200), np.int64))
-    with pytest.raises(CorruptArtifactError, match="positions"):
-        VectorIndex.load(tmp_path)
-    with pytest.raises(CorruptArtifactError):
-        VectorIndex.load(tmp_path / "nowhere")
 
 
 @settings(max_examples=40, deadline=None)

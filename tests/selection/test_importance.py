@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import re
 from collections import Counter
@@ -12,10 +11,8 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from assay.index.ngrams import NGramHasher
 from assay.selection.budgets import ShortfallWarning
 from assay.selection.density_ratio import calibrated_log_ratio
-from assay.selection.hashed_texts import HashedTexts
 from assay.selection.importance_resampling import ImportanceResampler
 from assay.selection.importance_score import ImportanceScorer
 from assay.storage.errors import BudgetError, ConfigError, InputError, MissingInputError
@@ -79,13 +76,12 @@ def plain_dsir(pool, target, k, seed, buckets=10_000):
 @pytest.mark.parametrize(("smoothing", "shrinkage"), [(0.25, 10.0), (0.25, 0), (2, 3.5)])
 def test_calibrated_weights_follow_the_definition(smoothing, shrinkage):
     pool, target = sentences(200, 0), sentences(20, 1, tilt=0.2)
-    selector = ImportanceResampler(
-        budget=10, smoothing=smoothing, shrinkage=shrinkage, buckets=1 << 20
-    ).fit(pool, target=target)
+    plain = {"weighting": "backoff", "smoothing": smoothing, "shrinkage": shrinkage}
+    selector = ImportanceResampler(budget=10, buckets=1 << 20, **plain).fit(pool, target=target)
     expected = plain_calibrated(pool, target, smoothing, shrinkage)
     np.testing.assert_allclose(selector.log_weights_, expected, rtol=0, atol=1e-12)
     np.testing.assert_array_equal(selector.scores_, selector.log_weights_)
-    scorer = ImportanceScorer(smoothing=smoothing, shrinkage=shrinkage, buckets=1 << 20)
+    scorer = ImportanceScorer(buckets=1 << 20, **plain)
     np.testing.assert_array_equal(scorer.fit(pool, target=target).scores_, selector.scores_)
 
 
@@ -94,58 +90,6 @@ def test_log_ratios_of_rare_buckets_are_finite_and_known():
     assert np.isfinite(ratio).all()
     # c_t + mu p over n_t + mu, with mu = 1 and p = 1/2, 1/2, 1/10, 1/10
     assert ratio == pytest.approx(np.log([3.5 / 5 * 2, 0.5 / 5 * 2, 1.1 / 5 * 10, 0.1 / 5 * 10]))
-
-
-@pytest.mark.parametrize("seed", [0, 7])
-@pytest.mark.parametrize("k", [1, 30, 119])
-def test_dsir_mode_equals_the_plain_rule(seed, k):
-    pool, target = sentences(120, 2), sentences(15, 3, tilt=0.1)
-    log_ratio, log_weights, chosen = plain_dsir(pool, target, k, seed)
-    selector = ImportanceResampler(budget=k, mode="dsir", random_state=seed)
-    selector.fit(pool, target=target)
-    np.testing.assert_array_equal(selector.log_ratio_, log_ratio)
-    np.testing.assert_allclose(selector.log_weights_, log_weights, rtol=0, atol=1e-8)
-    assert set(selector.indices_.tolist()) == set(chosen.tolist())
-
-
-def test_dsir_mode_equals_the_package(tmp_path):
-    package = pytest.importorskip("data_selection")
-    pool, target = sentences(300, 4), sentences(30, 5, tilt=0.1)
-    # equal texts could not be told apart in the package's output
-    pool = [f"{text} {number}" for number, text in enumerate(pool)]
-    for name, texts in (("pool", pool), ("target", target)):
-        lines = "".join(json.dumps({"text": text}) + "\n" for text in texts)
-        (tmp_path / f"{name}.jsonl").write_text(lines)
-    theirs = package.HashedNgramDSIR(
-        [str(tmp_path / "pool.jsonl")],
-        [str(tmp_path / "target.jsonl")],
-        str(tmp_path / "cache"),
-        num_proc=1,
-        min_example_length=0,
-    )
-    theirs.fit_importance_estimator(num_tokens_to_fit="all")
-    theirs.compute_importance_weights()
-    np.random.seed(3)  # noqa: NPY002
-    theirs.resample(str(tmp_path / "out"), 40, str(tmp_path / "resampled"))
-    log_weights = np.load(tmp_path / "cache" / "log_importance_weights" / "0.npy")
-    drawn = {
-        json.loads(line)["text"]
-        for file in (tmp_path / "out").rglob("*.jsonl")
-        for line in file.read_text().splitlines()
-    }
-    selector = ImportanceResampler(budget=40, mode="dsir", random_state=3)
-    selector.fit(pool, target=target)
-    np.testing.assert_array_equal(selector.log_ratio_, theirs.log_diff)
-    np.testing.assert_allclose(selector.log_weights_, log_weights, rtol=0, atol=1e-8)
-    assert {pool[row] for row in selector.indices_} == drawn
-
-
-def test_dsir_mode_draws_in_the_order_given():
-    pool, target = sentences(100, 6), sentences(10, 7)
-    ids = [f"{(37 * row) % 100:02}" for row in range(100)]
-    plain = ImportanceResampler(budget=20, mode="dsir").fit(pool, target=target)
-    named = ImportanceResampler(budget=20, mode="dsir").fit(pool, target=target, ids=ids)
-    np.testing.assert_array_equal(plain.indices_, named.indices_)
 
 
 def test_temperature_zero_takes_the_largest_weights():
@@ -183,7 +127,7 @@ def test_the_automatic_temperature_is_a_multiple_of_the_spread():
     pool = sentences(400, 12) + sentences(100, 13, tilt=0.3)
     selector = ImportanceResampler(budget=50).fit(pool, target=sentences(40, 14, tilt=0.3))
     multiple = selector.report_["temperature"] / selector.log_weights_.std()
-    assert min(abs(multiple - tried) for tried in (0, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)) < 1e-9
+    assert min(abs(multiple - tried) for tried in (0, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)) < 1e-6
     single = ImportanceResampler(budget=50).fit(pool, target=["shares rose"])
     assert single.report_["temperature"] == 0
 
@@ -266,6 +210,9 @@ def test_inputs_without_content_are_refused():
         {"temperature": math.nan},
         {"smoothing": 0},
         {"shrinkage": -1},
+        {"weighting": "best"},
+        {"tokenizer": "nltk"},
+        {"threads": 0},
         {"buckets": 0},
         {"ngrams": 0},
     ],
@@ -311,26 +258,6 @@ def test_lone_surrogates_do_not_stop_a_fit():
     assert selector.indices_.tolist() == [0]
 
 
-def test_hashing_again_instead_of_keeping_changes_nothing():
-    texts = pl.Series([*sentences(6_000, 22) * 6, None, ""])
-    rows = np.array([0, 5, 35_999, 36_000])
-    values = np.random.default_rng(0).normal(size=1 << 12)
-    hasher = NGramHasher(2, 1 << 12)
-    kept, never = HashedTexts(hasher, texts), HashedTexts(hasher, texts, kept=0)
-    partly = HashedTexts(hasher, texts, kept=int(0.7 * kept.sizes.sum()))
-    assert partly.sizes.sum() == never.sizes.sum()
-    assert len(never._parts) == 0 < len(partly._parts) < len(kept._parts)
-    for other in (partly, never):
-        np.testing.assert_array_equal(kept.sizes, other.sizes)
-        np.testing.assert_array_equal(kept.counts, other.counts)
-        np.testing.assert_array_equal(kept.sums(values), other.sums(values))
-        np.testing.assert_array_equal(kept.counts_of(rows)[0], other.counts_of(rows)[0])
-        np.testing.assert_array_equal(kept.take(rows).buckets, other.take(rows).buckets)
-    found = hasher.transform(texts.gather(rows))
-    np.testing.assert_array_equal(kept.take(rows).buckets, found.buckets)
-    np.testing.assert_array_equal(kept.take(rows).indptr, found.indptr)
-
-
 @pytest.fixture(scope="module")
 def mixed_pool():
     frame = pl.read_parquet(shared("text_pool.parquet"), columns=["id", "text", "domain"])
@@ -354,3 +281,28 @@ def test_a_domain_is_found_in_a_mixed_pool(mixed_pool, domain):
         pool["text"], target=wanted["text"], ids=pool["id"], groups=pool["domain"]
     )
     assert shares["selected"] > as_published.report_["groups"][domain]["selected"] + 0.1
+
+
+def test_logistic_weights_count_each_bucket_of_a_text_once():
+    pool, target = sentences(1_500, 30), sentences(20, 31, tilt=0.2)
+    selector = ImportanceResampler(budget=10, weighting="logistic", buckets=1 << 20)
+    scores = selector.fit(pool, target=target).scores_
+    grams = [sorted(set(plain_ngrams(text))) for text in pool]
+    columns = {gram: place for place, gram in enumerate(sorted({g for row in grams for g in row}))}
+    held = np.zeros((len(pool), len(columns)))
+    for row, found in enumerate(grams):
+        held[row, [columns[gram] for gram in found]] = 1 / math.sqrt(len(found))
+    assert len(columns) < len(pool) / 3
+    # linear in what a text holds: the scores lie in the span of the columns
+    weights, *_ = np.linalg.lstsq(held, scores, rcond=None)
+    np.testing.assert_allclose(held @ weights, scores, atol=1e-8)
+
+
+def test_joint_weights_are_both_parts_on_one_scale():
+    pool, target = sentences(300, 32), sentences(20, 33, tilt=0.2)
+    joint, backoff, logistic = (
+        ImportanceScorer(weighting=name).fit(pool, target=target).scores_
+        for name in ("joint", "backoff", "logistic")
+    )
+    expected = backoff + (logistic - logistic.mean()) * backoff.std() / logistic.std()
+    np.testing.assert_allclose(joint, expected, atol=1e-6)

@@ -1,0 +1,307 @@
+"""The hashed n-grams of a pool, kept: in memory, or as files that are mapped back."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from assay.index._stream_kernels import copy_rows, count_all, count_rows
+from assay.index.ngrams import NGramHasher, NGrams, indptr_of
+from assay.storage.atomic import write_json
+from assay.storage.errors import CorruptArtifactError
+from assay.storage.fingerprints import fingerprint
+
+_FORMAT = 1
+_HEADER = "stream.json"
+# n-gram occurrences in one block (one file)
+_BLOCK = 1 << 21
+# bytes of blocks held in memory; those beyond go to temporary files
+_KEPT = 1 << 26
+# rows of a column that are turned into Arrow buffers at a time
+_ROWS = 1 << 16
+
+
+class Block(NamedTuple):
+    """The n-grams of `rows` consecutive texts, from `first`: an array or the file of one."""
+
+    first: int
+    rows: int
+    buckets: np.ndarray | Path
+
+    def load(self) -> np.ndarray:
+        """Return the buckets, read-only; a file is mapped, for as long as the array is used."""
+        if isinstance(self.buckets, Path):
+            return np.asarray(np.load(self.buckets, mmap_mode="r", allow_pickle=False))
+        return self.buckets
+
+
+class BucketStream:
+    """The bucket of every n-gram of every text of a pool, in order, and their counts.
+
+    What is made once for a pool serves every target: weights need no text any more. Iterating
+    yields ``(first row, NGrams)`` for consecutive runs of rows, whose buckets are uint16 (up to
+    65,536 buckets) or uint32.
+
+    Made by `of` (in memory, beyond `kept` bytes in temporary files), by `write` (in a folder) or
+    by `load` (from that folder).
+
+    Attributes
+    ----------
+    hasher : NGramHasher
+    n_tokens : int32[n]
+        Tokens of each text.
+    counts : int64[buckets]
+        How often each bucket occurs.
+
+    Notes
+    -----
+    4 bytes per text in memory; 2 or 4 bytes per n-gram on disk or in memory (about .8 or 1.6
+    bytes per byte of English text). One pass of hashing, spread over `threads`.
+
+    Examples
+    --------
+    >>> stream = BucketStream.of(["a rose is a rose", None, "a daisy"], NGramHasher())
+    >>> len(stream), stream.n_tokens.tolist(), stream.sizes().tolist()
+    (3, [5, 0, 2], [9, 0, 3])
+    >>> int(stream.counts.sum()), int(stream.counts_of([2]).sum())
+    (12, 3)
+    """
+
+    def __init__(
+        self,
+        hasher: NGramHasher,
+        blocks: Sequence[Block],
+        n_tokens: np.ndarray,
+        counts: np.ndarray,
+        scratch: Any = None,
+    ) -> None:
+        self.hasher = hasher
+        self.n_tokens = n_tokens
+        self.counts = counts
+        self._blocks = list(blocks)
+        # the temporary folder goes when the last user of this stream does
+        self._scratch = scratch
+
+    @classmethod
+    def of(cls, texts: Any, hasher: NGramHasher, *, threads: int = 1, kept: int = _KEPT) -> Self:
+        """Hash texts.
+
+        Parameters
+        ----------
+        texts : column of text, or iterable of columns of text
+            A Polars Series, Arrow array or sequence of str and None; or an iterator of them (such
+            as `Pool.batches`), which is hashed as it comes.
+        hasher : NGramHasher
+        threads : int, default 1
+            They change nothing but the time.
+        kept : int, default 64 MiB
+            Bytes of buckets to hold in memory; the rest goes to files in the system's temporary
+            folder, which are removed with the stream.
+        """
+        blocks: list[Block] = []
+        scratch: TemporaryDirectory[str] | None = None
+
+        def keep(block: Block) -> None:
+            nonlocal kept, scratch
+            kept -= block.load().nbytes
+            if kept < 0:
+                scratch = scratch or TemporaryDirectory(prefix="assay-", ignore_cleanup_errors=True)
+                block = _saved(block, Path(scratch.name) / f"{len(blocks)}.npy")
+            blocks.append(block)
+
+        n_tokens, counts = _hash(texts, hasher, threads, keep)
+        return cls(hasher, blocks, n_tokens, counts, scratch)
+
+    @classmethod
+    def write(
+        cls,
+        directory: Path | str,
+        texts: Any,
+        hasher: NGramHasher,
+        *,
+        threads: int = 1,
+        content: str = "",
+    ) -> Self:
+        """Hash texts into plain files in a folder that exists; see `of` and `load`.
+
+        `content` is a fingerprint of the texts, to be looked at by whoever reads the stream.
+        """
+        folder, blocks = Path(directory), list[Block]()
+
+        def keep(block: Block) -> None:
+            blocks.append(_saved(block, folder / f"buckets-{len(blocks):06}.npy"))
+
+        n_tokens, counts = _hash(texts, hasher, threads, keep)
+        np.save(folder / "n_tokens.npy", n_tokens)
+        np.save(folder / "counts.npy", counts)
+        header = {
+            "format": _FORMAT,
+            **_parameters(hasher),
+            "unicode": unicodedata.unidata_version,
+            "content": content,
+            "rows": [block.rows for block in blocks],
+        }
+        write_json(folder / _HEADER, header)
+        return cls(hasher, blocks, n_tokens, counts)
+
+    @classmethod
+    def load(cls, directory: Path | str) -> Self:
+        """Return the stream that `write` left in `directory`, its buckets mapped when used.
+
+        Raises
+        ------
+        CorruptArtifactError
+            The folder does not hold a whole stream.
+        """
+        folder = Path(directory)
+        try:
+            header = json.loads((folder / _HEADER).read_text())
+            if header["format"] != _FORMAT:
+                raise ValueError(f"format {header['format']} is not {_FORMAT}")
+            hasher = NGramHasher(
+                header["ngrams"],
+                header["buckets"],
+                hash=header["hash"],
+                tokenizer=header["tokenizer"],
+                characters=header["characters"],
+            )
+            n_tokens = np.load(folder / "n_tokens.npy", allow_pickle=False)
+            counts = np.load(folder / "counts.npy", allow_pickle=False)
+            files = [folder / f"buckets-{i:06}.npy" for i in range(len(header["rows"]))]
+            bounds = [0, *np.cumsum(header["rows"]).tolist()]
+            if bounds[-1] != len(n_tokens) or not all(file.is_file() for file in files):
+                raise ValueError("files are missing")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CorruptArtifactError(
+                f"{folder} does not hold a bucket stream ({error}); write it again with "
+                "BucketStream.write."
+            ) from error
+        blocks = [Block(*block) for block in zip(bounds, header["rows"], files, strict=False)]
+        return cls(hasher, blocks, n_tokens, counts)
+
+    @staticmethod
+    def fingerprint_of(content: str, hasher: NGramHasher) -> str:
+        """Return the address of the stream of a pool: its content's, and what hashes it.
+
+        Examples
+        --------
+        >>> len(BucketStream.fingerprint_of("00ff", NGramHasher()))
+        32
+        """
+        unicode = unicodedata.unidata_version
+        return fingerprint("bucket stream", _FORMAT, content, _parameters(hasher), unicode)
+
+    def __len__(self) -> int:
+        return len(self.n_tokens)
+
+    def __iter__(self) -> Iterator[tuple[int, NGrams]]:
+        for block in self._blocks:
+            n_tokens = self.n_tokens[block.first : block.first + block.rows]
+            indptr = indptr_of(n_tokens, self.hasher.ngrams)
+            yield block.first, NGrams(indptr, block.load(), n_tokens)
+
+    def sizes(self) -> np.ndarray:
+        """Return int64[n]: n-grams of each text."""
+        sizes = np.zeros(len(self), np.int64)
+        for m in range(self.hasher.ngrams):
+            sizes += np.maximum(self.n_tokens - m, 0)
+        return sizes
+
+    def counts_of(self, rows: Any, times: Any = None) -> np.ndarray:
+        """Return int64[buckets]: how often each bucket occurs in `rows`.
+
+        Parameters
+        ----------
+        rows : int64[m]
+            All different, in any order.
+        times : int64[m], optional
+            How many times each row counts; once by default.
+        """
+        rows = np.asarray(rows, np.int64)
+        order = np.argsort(rows, kind="stable")
+        rows = rows[order]
+        times = np.ones(len(rows), np.int64) if times is None else np.asarray(times)[order]
+        counts = np.zeros(self.hasher.buckets, np.int64)
+        for part, first, last, local in self._touched(rows):
+            count_rows(part.indptr, part.buckets, local, times[first:last], counts)
+        return counts
+
+    def take(self, rows: Any) -> NGrams:
+        """Return the n-grams of `rows`, which must ascend."""
+        rows = np.asarray(rows, np.int64)
+        n_tokens = self.n_tokens[rows]
+        indptr = indptr_of(n_tokens, self.hasher.ngrams)
+        out = np.empty(indptr[-1], np.uint32)
+        for part, first, last, local in self._touched(rows):
+            copy_rows(part.indptr, part.buckets, local, out[indptr[first] : indptr[last]])
+        return NGrams(indptr, _frozen(out), n_tokens)
+
+    def _touched(self, rows: np.ndarray) -> Iterator[tuple[NGrams, int, int, np.ndarray]]:
+        """Yield the parts that hold any of the ascending `rows`, which, and where they are there."""
+        for start, part in self:
+            first, last = np.searchsorted(rows, [start, start + len(part.n_tokens)])
+            if last > first:
+                yield part, int(first), int(last), rows[first:last] - start
+
+
+def _parameters(hasher: NGramHasher) -> dict[str, Any]:
+    names = ("ngrams", "buckets", "hash", "tokenizer", "characters")
+    return {name: getattr(hasher, name) for name in names}
+
+
+def _hash(
+    texts: Any, hasher: NGramHasher, threads: int, keep: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """Give `keep` the n-grams in blocks; return the tokens of each text and the counts."""
+    small = np.uint16 if hasher.buckets <= 1 << 16 else np.uint32
+    counts = np.zeros(hasher.buckets, np.int64)
+    tokens: list[np.ndarray] = []
+    pending: list[NGrams] = []
+    held = row = 0
+
+    def flush() -> None:
+        nonlocal held, row
+        buckets = np.concatenate([part.buckets for part in pending], dtype=small, casting="unsafe")
+        count_all(_frozen(buckets), counts)
+        rows = sum(len(part.n_tokens) for part in pending)
+        keep(Block(row, rows, buckets))
+        row, held = row + rows, 0
+        pending.clear()
+
+    for part in hasher.stream(_chunks(texts), threads):
+        tokens.append(part.n_tokens)
+        pending.append(part)
+        held += len(part.buckets)
+        if held >= _BLOCK:
+            flush()
+    if pending:
+        flush()
+    return np.concatenate([np.empty(0, np.int32), *tokens]), counts
+
+
+def _chunks(texts: Any) -> Any:
+    """Return texts as what `NGramHasher.stream` takes, without converting a whole column."""
+    if isinstance(texts, pl.Series):
+        return (texts.slice(row, _ROWS) for row in range(0, len(texts), _ROWS))
+    if isinstance(texts, Iterator):
+        return texts
+    return iter([texts]) if not isinstance(texts, pa.ChunkedArray) else iter(texts.chunks)
+
+
+def _saved(block: Block, path: Path) -> Block:
+    np.save(path, block.load(), allow_pickle=False)
+    return block._replace(buckets=path)
+
+
+def _frozen(array: np.ndarray) -> np.ndarray:
+    """Return the array, read-only: one type, for which each kernel is compiled once."""
+    array.flags.writeable = False
+    return array

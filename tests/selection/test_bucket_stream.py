@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from assay.index import bucket_stream
+from assay.index._threads import ordered_map, thread_count
+from assay.index.bucket_stream import BucketStream
+from assay.index.ngrams import NGramHasher
+from assay.storage import ArtifactStore, read_pool
+from assay.storage.errors import ConfigError, CorruptArtifactError
+from tests.selection.test_importance import sentences
+
+TEXTS = [*sentences(3_000, 1) * 3, None, "", "\u4f60\u597d \u4e16\u754c", " \t"]
+HASHERS = [
+    NGramHasher(2, 1 << 17),
+    NGramHasher(3, 10_000, hash="sha256", tokenizer="regex"),
+    NGramHasher(1, 1 << 16, characters=True),
+]
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(bucket_stream, "_BLOCK", 1 << 15)
+    monkeypatch.setattr("assay.index.ngrams._CHUNK", 1 << 14)
+
+
+def check(stream, hasher, texts=TEXTS):
+    """Compare a stream with what hashing the texts at once gives."""
+    grams = hasher.transform(texts)
+    np.testing.assert_array_equal(stream.n_tokens, grams.n_tokens)
+    np.testing.assert_array_equal(stream.sizes(), np.diff(grams.indptr))
+    counts = np.bincount(grams.buckets, minlength=hasher.buckets)
+    np.testing.assert_array_equal(stream.counts, counts)
+    row = at = 0
+    for first, part in stream:
+        assert first == row
+        np.testing.assert_array_equal(part.buckets, grams.buckets[at : at + len(part.buckets)])
+        row, at = row + len(part.n_tokens), at + len(part.buckets)
+        small = np.uint16 if hasher.buckets <= 65_536 else np.uint32
+        assert part.buckets.dtype == small
+    assert (row, at) == (len(texts), len(grams.buckets)) == (len(stream), stream.sizes().sum())
+    rows = np.array([0, 5, 8_999, 9_002])
+    picked = hasher.transform([texts[i] for i in rows])
+    found = stream.take(rows)
+    np.testing.assert_array_equal(found.indptr, picked.indptr)
+    np.testing.assert_array_equal(found.buckets, picked.buckets)
+    np.testing.assert_array_equal(
+        stream.counts_of(rows[::-1]), np.bincount(picked.buckets, minlength=hasher.buckets)
+    )
+    times = np.array([3, 0, 2, 5])
+    weighted = np.bincount(
+        picked.buckets, np.repeat(times, np.diff(picked.indptr)), minlength=hasher.buckets
+    )
+    np.testing.assert_array_equal(stream.counts_of(rows, times), weighted)
+    np.testing.assert_array_equal(stream.counts_of(rows[::-1], times[::-1]), weighted)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("hasher", HASHERS, ids=lambda h: f"{h.ngrams}-{h.hash}")
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("kept", [0, 150_000, 1 << 30])
+def test_a_stream_holds_what_hashing_gives(hasher, threads, kept):
+    stream = BucketStream.of(TEXTS, hasher, threads=threads, kept=kept)
+    in_files = sum(not isinstance(block.buckets, np.ndarray) for block in stream._blocks)
+    assert len(stream._blocks) > 2
+    expected = {0: len(stream._blocks), 1 << 30: 0}
+    assert in_files == expected.get(kept, in_files)
+    check(stream, hasher)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_temporary_files_go_with_the_stream():
+    stream = BucketStream.of(TEXTS, HASHERS[0], kept=0)
+    folder = stream._blocks[0].buckets.parent
+    assert folder.is_dir()
+    parts = iter(stream)
+    _, part = next(parts)
+    del stream, parts
+    assert not folder.exists()
+    assert part.buckets.sum() > 0
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("hasher", HASHERS, ids=lambda h: f"{h.ngrams}-{h.hash}")
+def test_a_stream_is_written_and_read(tmp_path, hasher):
+    written = BucketStream.write(tmp_path, TEXTS, hasher, threads=2, content="00ff")
+    check(written, hasher)
+    read = BucketStream.load(tmp_path)
+    check(read, hasher)
+    for name in ("ngrams", "buckets", "hash", "tokenizer", "characters"):
+        assert getattr(read.hasher, name) == getattr(hasher, name)
+    header = json.loads((tmp_path / "stream.json").read_text())
+    assert header["content"] == "00ff"
+    assert sum(header["rows"]) == len(TEXTS)
+    assert {file.suffix for file in tmp_path.iterdir()} == {".npy", ".json"}
+
+
+def test_a_stream_is_an_artifact(tmp_path):
+    pool = read_pool({"text": sentences(50, 2)})
+    store, hasher = ArtifactStore(tmp_path), HASHERS[0]
+    address = ("bucket_stream", BucketStream.fingerprint_of(pool.fingerprint, hasher))
+
+    def make(folder):
+        BucketStream.write(folder, pool.batches(), hasher, content=pool.fingerprint)
+
+    for made in (True, False):
+        folder, was_made = store.get_or_make(*address, make)
+        assert was_made == made
+    assert len(BucketStream.load(folder)) == 50
+    others = [NGramHasher(3), NGramHasher(2, 9), NGramHasher(characters=True)]
+    others += [NGramHasher(hash="sha256"), NGramHasher(tokenizer="regex")]
+    addresses = {BucketStream.fingerprint_of(pool.fingerprint, each) for each in others}
+    addresses |= {BucketStream.fingerprint_of("ab", hasher), address[1]}
+    assert len(addresses) == 7
+
+
+def test_a_broken_folder_is_refused(tmp_path):
+    with pytest.raises(CorruptArtifactError, match="does not hold a bucket stream"):
+        BucketStream.load(tmp_path)
+    BucketStream.write(tmp_path, ["a b"], HASHERS[0])
+    (tmp_path / "buckets-000000.npy").unlink()
+    with pytest.raises(CorruptArtifactError, match="files are missing"):
+        BucketStream.load(tmp_path)
+    header = json.loads((tmp_path / "stream.json").read_text())
+    (tmp_path / "stream.json").write_text(json.dumps(header | {"format": 99}))
+    with pytest.raises(CorruptArtifactError, match="format 99"):
+        BucketStream.load(tmp_path)
+
+
+@pytest.mark.parametrize("texts", [[], [None, ""], pa.chunked_array([], pa.string())])
+def test_streams_without_ngrams(tmp_path, texts):
+    stream = BucketStream.write(tmp_path, texts, HASHERS[0])
+    assert len(stream) == len(BucketStream.load(tmp_path)) == len(texts)
+    assert not stream.counts.any()
+    assert stream.take(np.arange(len(texts))).indptr.tolist() == [0] * (len(texts) + 1)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pl.Series,
+        pa.array,
+        lambda texts: pa.chunked_array([texts[:7], [], texts[7:]]),
+        lambda texts: iter([texts[:10], pl.Series(texts[10:])]),
+        lambda texts: read_pool({"text": texts}).batches(13),
+    ],
+)
+def test_any_column_is_the_same(make):
+    check(BucketStream.of(make(TEXTS), HASHERS[0]), HASHERS[0])
+
+
+def test_items_are_mapped_in_order_and_errors_come_through():
+    assert list(ordered_map(lambda x: x * x, range(50), 3)) == [x * x for x in range(50)]
+    assert thread_count(None) >= 1
+    for wrong in (0, -1, 1.5, True, "2"):
+        with pytest.raises(ConfigError, match="threads"):
+            thread_count(wrong)
+
+    def fail(x):
+        if x == 3:
+            raise ValueError("three")
+        return x
+
+    with pytest.raises(ValueError, match="three"):
+        list(ordered_map(fail, range(10), 2))
