@@ -1,0 +1,216 @@
+"""The other libraries that build graphs of nearest neighbours, each with a grid to be tuned over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.index.nearest_neighbors import nearest_neighbors
+from assay.index.vectors import Vectors
+
+Labels = NDArray[np.int64]
+Setting = dict[str, float]
+Rows = NDArray[np.int64] | slice
+
+_EFFORTS = tuple(sorted({round(8 * 1.2**i) for i in range(24)}))
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A library: how it builds, how it finds neighbours of rows that it holds, what can be tuned.
+
+    `settings` rise in quality; `efforts` are the breadths of a search, or (0,) where the build
+    already ends in a graph.
+    """
+
+    name: str
+    package: str
+    settings: tuple[Setting, ...]
+    efforts: tuple[int, ...]
+    build: Callable[[Vectors, Setting], Any]
+    find: Callable[[Any, Vectors, Rows, int, int], Labels]
+
+
+def _faiss() -> Any:
+    faiss = import_module("faiss")
+    faiss.omp_set_num_threads(1)
+    return faiss
+
+
+def _faiss_ivf(X: Vectors, setting: Setting) -> Any:
+    faiss = _faiss()
+    lists = int(setting["lists / sqrt(n)"] * len(X) ** 0.5)
+    index = faiss.IndexIVFFlat(faiss.IndexFlatL2(X.shape[1]), X.shape[1], lists)
+    index.cp.niter, index.cp.max_points_per_centroid = 8, 64
+    index.train(X)
+    index.add(X)
+    return index
+
+
+def _find_faiss_ivf(index: Any, X: Vectors, rows: Rows, effort: int, count: int) -> Labels:
+    _faiss()
+    index.nprobe = effort
+    return np.asarray(index.search(X[rows], count)[1])
+
+
+def _faiss_hnsw(X: Vectors, setting: Setting) -> Any:
+    index = _faiss().IndexHNSWFlat(X.shape[1], int(setting["M"]))
+    index.hnsw.efConstruction = int(setting["ef_construction"])
+    index.add(X)
+    return index
+
+
+def _find_faiss_hnsw(index: Any, X: Vectors, rows: Rows, effort: int, count: int) -> Labels:
+    index.hnsw.efSearch = effort
+    return np.asarray(index.search(X[rows], count)[1])
+
+
+def _faiss_nn_descent(X: Vectors, setting: Setting) -> Labels:
+    faiss = _faiss()
+    width = int(setting["K"])
+    index = faiss.IndexNNDescentFlat(X.shape[1], width)
+    index.nndescent.iter = int(setting["iterations"])
+    index.nndescent.L = width + int(setting["extra"])
+    index.add(X)
+    found = faiss.vector_to_array(index.nndescent.final_graph)
+    return np.asarray(found, np.int64).reshape(len(X), width)
+
+
+def _hnswlib(X: Vectors, setting: Setting) -> Any:
+    index = import_module("hnswlib").Index(space="l2", dim=X.shape[1])
+    index.init_index(
+        len(X), ef_construction=int(setting["ef_construction"]), M=int(setting["M"]), random_seed=1
+    )
+    index.add_items(X, num_threads=1)
+    return index
+
+
+def _find_hnswlib(index: Any, X: Vectors, rows: Rows, effort: int, count: int) -> Labels:
+    index.set_ef(max(effort, count))
+    return np.asarray(index.knn_query(X[rows], k=count, num_threads=1)[0]).astype(np.int64)
+
+
+def _usearch(X: Vectors, setting: Setting) -> Any:
+    index = import_module("usearch.index").Index(
+        ndim=X.shape[1],
+        metric="l2sq",
+        dtype="f32",
+        connectivity=int(setting["M"]),
+        expansion_add=int(setting["ef_construction"]),
+    )
+    index.add(np.arange(len(X)), X, threads=1)
+    return index
+
+
+def _find_usearch(index: Any, X: Vectors, rows: Rows, effort: int, count: int) -> Labels:
+    index.expansion_search = max(effort, count)
+    return np.asarray(index.search(X[rows], count, threads=1).keys).astype(np.int64)
+
+
+def _pynndescent(X: Vectors, setting: Setting) -> Labels:
+    found = import_module("pynndescent").NNDescent(
+        X,
+        metric="euclidean",
+        n_neighbors=int(setting["neighbors"]),
+        delta=setting["delta"],
+        random_state=1,
+        n_jobs=1,
+    )
+    return np.asarray(found.neighbor_graph[0]).astype(np.int64)
+
+
+def _rows_of_graph(graph: Labels, X: Vectors, rows: Rows, effort: int, count: int) -> Labels:
+    return graph[rows, :count]
+
+
+_HNSW: tuple[Setting, ...] = (
+    {"M": 8, "ef_construction": 40},
+    {"M": 12, "ef_construction": 60},
+    {"M": 16, "ef_construction": 80},
+)
+_ALL = (
+    Peer(
+        "faiss IVF-Flat",
+        "faiss",
+        ({"lists / sqrt(n)": 1.0}, {"lists / sqrt(n)": 2.0}, {"lists / sqrt(n)": 4.0}),
+        tuple(sorted({round(1.25**i) for i in range(26)})),
+        _faiss_ivf,
+        _find_faiss_ivf,
+    ),
+    Peer("faiss HNSW", "faiss", _HNSW, _EFFORTS, _faiss_hnsw, _find_faiss_hnsw),
+    Peer(
+        "faiss NN-descent",
+        "faiss",
+        tuple(
+            {"K": width, "iterations": rounds, "extra": extra}
+            for width, rounds, extra in (
+                (18, 6, 20),
+                (20, 8, 30),
+                (24, 8, 50),
+                (32, 8, 50),
+                (40, 10, 60),
+            )
+        ),
+        (0,),
+        _faiss_nn_descent,
+        _rows_of_graph,
+    ),
+    Peer("hnswlib", "hnswlib", _HNSW, _EFFORTS, _hnswlib, _find_hnswlib),
+    Peer("usearch", "usearch", _HNSW, _EFFORTS, _usearch, _find_usearch),
+    Peer(
+        "pynndescent",
+        "pynndescent",
+        tuple(
+            {"neighbors": neighbors, "delta": delta}
+            for neighbors, delta in ((16, 0.01), (16, 0.001), (20, 0.001), (30, 0.001), (40, 0.001))
+        ),
+        (0,),
+        _pynndescent,
+        _rows_of_graph,
+    ),
+)
+
+
+def peers(named: str) -> tuple[list[Peer], list[str]]:
+    """Return the peers that can be imported, and "name: why not" for the others."""
+    found, missing = [], []
+    for peer in _ALL:
+        if named and peer.name not in named.split(","):
+            missing.append(f"{peer.name} (not asked for)")
+            continue
+        try:
+            import_module(peer.package)
+        except ImportError:
+            missing.append(f"{peer.name} (not installed)")
+        else:
+            found.append(peer)
+    return found, missing
+
+
+def versions() -> str:
+    """Return the versions of the packages compared."""
+    told = []
+    for name in ("numpy", "faiss-cpu", "hnswlib", "usearch", "pynndescent", "networkx", "igraph"):
+        try:
+            told.append(f"{name} {version(name)}")
+        except ImportError:
+            continue
+    return ", ".join(told)
+
+
+def without_itself(labels: Labels, rows: Labels, k: int) -> Labels:
+    """Return the first k labels of every row that are not the row itself."""
+    same = labels == rows[:, None]
+    order = np.argsort(same, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(labels, order, axis=1)
+
+
+def own_graph(X: Vectors, k: int, target: float, threads: int = 1) -> Any:
+    """Return assay's nearest neighbours, with the recall that it measured for itself."""
+    return nearest_neighbors(X, k=k, metric="l2", target_recall=target, threads=threads)

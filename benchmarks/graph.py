@@ -1,0 +1,323 @@
+"""The graph of nearest neighbours against every library one could pick instead.
+
+    python benchmarks/graph.py [--size 200000] [--million] [--peers "faiss HNSW,hnswlib"]
+
+Every method builds the 15 nearest neighbours (Euclidean) of all rows with one thread; time is that
+of the build and of the search of all rows, without compilation. Each is tuned over a grid to the
+recall asked for, measured on 1,000 rows that are searched exactly: its build settings on 10,000
+rows, its breadth on all. The best two peers and assay are then run in full, in turns, and their
+figures are medians; ~ marks a full build with the time of 1,000 searches scaled up. assay's time
+holds the recall that it measures for itself and the grouping of equal rows, which the others leave
+to the user. Prints a report and writes it, with a plot, to `results/graph.md`. Data:
+`ASSAY_TEST_DATA`, else `shared/data` beside the repository. Peers that aren't installed are left
+out: hnswlib, usearch, pynndescent, igraph, networkit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import _fast_blas  # noqa: F401
+import numpy as np
+from _graph_algorithms import compare
+from _graph_data import K, Truth, cifar10, generated, resnet18, timed
+from _graph_peers import Peer, own_graph, peers, versions, without_itself
+from _graph_race import OWN, TARGETS, Entry, best_peer, own, race, say
+from _support import save, table, verdict, write
+from matplotlib import pyplot
+from threadpoolctl import threadpool_limits
+
+from assay.index import SimilarityGraph
+from assay.index.vectors import Vectors
+
+ALGORITHM_NODES = 100_000
+DISTINCT = 15_000
+MILLION = 1_000_000
+UNMEASURED = "not measured in this run: add `--million`"
+Goals = list[tuple[str, str, str, str]]
+
+
+def load() -> str:
+    """Return the load averages, where the system tells them."""
+    return ", ".join(f"{x:.1f}" for x in os.getloadavg()) if hasattr(os, "getloadavg") else "?"
+
+
+def construction_rows(name: str, entries: list[Entry]) -> list[list[str]]:
+    """Return the rows of the table for one set of vectors."""
+    rows = []
+    for target in TARGETS:
+        mine = own(entries, target).cpu
+        for e in sorted((e for e in entries if e.target == target), key=lambda e: e.cpu):
+            short = "" if e.reached else " (not reached)"
+            rows.append(
+                [
+                    name,
+                    f"{target:g}",
+                    e.method,
+                    e.setting,
+                    f"{e.recall:.4f}{short}",
+                    f"{e.cpu:.2f}",
+                    f"{e.wall:.2f}",
+                    f"{e.cpu / mine:.2f}",
+                    str(len(e.runs)) if e.full else "~",
+                ]
+            )
+    return rows
+
+
+def speed_goals(results: dict[str, list[Entry]]) -> Goals:
+    """Return goal 1 for every set of vectors."""
+    goals: Goals = []
+    for name, entries in results.items():
+        for target, least in ((0.985, 2.5), (0.95, 1.0)):
+            mine, best = own(entries, target), best_peer(entries, target)
+            if best is None:
+                continue
+            ratio = best.cpu / mine.cpu
+            met = ratio >= least and mine.reached
+            aim = f"best peer takes >= {least} x the CPU time" if least > 1 else "ahead of all"
+            found = f"{ratio:.2f} x ({mine.cpu:.2f} s, {best.method} {best.cpu:.2f} s)"
+            goals.append((f"1. {name}, recall {target:g}", aim, found, verdict(met)))
+    return goals
+
+
+def alone(rows: int, threads: int) -> dict[str, Any]:
+    """Build a graph in a process of its own."""
+    say(f"{rows:,} rows with {threads} threads, in a process of its own")
+    script = str(Path(__file__).with_name("_graph_memory.py"))
+    done = subprocess.run(
+        [sys.executable, script, str(rows), str(threads)],
+        stdout=subprocess.PIPE,
+        check=True,
+        env=os.environ | {"NUMBA_NUM_THREADS": "2"},
+    )
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+def scale_goals(million: bool) -> Goals:
+    """Return goal 2, and the memory of goal 3."""
+    small = alone(200_000, 1)
+    goals: Goals = []
+    if million:
+        large = alone(MILLION, 1)
+        mean, low, high = large["recall"]
+        found = f"{mean:.4f} [{low:.4f}, {high:.4f}]"
+        goals = [
+            ("2. 1M x 128, recall", ">= .98 with its interval", found, verdict(low >= 0.98)),
+            (
+                "2. 1M x 128, CPU",
+                "<= 45 s",
+                f"{large['cpu']:.1f} s",
+                verdict(large["cpu"] <= 45),
+            ),
+            (
+                "2. 1M x 128, memory",
+                "<= 1.8 GB",
+                f"{large['peak'] / 1e9:.2f} GB",
+                verdict(large["peak"] <= 1.8e9),
+            ),
+            (
+                "2. time(1M) / time(200k)",
+                "<= 6.5",
+                f"{large['cpu'] / small['cpu']:.2f} ({small['cpu']:.1f} s at 200k)",
+                verdict(large["cpu"] <= 6.5 * small["cpu"]),
+            ),
+        ]
+    else:
+        goals = [("2. 1M x 128: recall, CPU, memory, growth", "see above", UNMEASURED, "-")]
+    both = alone(200_000, 2)
+    gain = small["wall"] / both["wall"]
+    goals.append(
+        (
+            "2. two threads, 200k",
+            ">= 1.6 x faster by the clock, idle machine",
+            f"{gain:.2f} x ({small['wall']:.1f} s, {both['wall']:.1f} s) at load {load()}",
+            verdict(gain >= 1.6),
+        )
+    )
+    size = large if million else small
+    factor = 1 if million else MILLION / 200_000
+    whole, sparse = size["bytes"] * factor, size["bytes_csr"] * factor
+    note = "" if million else ", from 200k"
+    goals.append(
+        (
+            "3. graph of 1M nodes",
+            "<= 300 MB",
+            f"{whole / 1e6:.0f} MB, {sparse / 1e6:.0f} MB of it the sparse matrix{note}",
+            verdict(whole <= 300e6),
+        )
+    )
+    return goals
+
+
+def algorithm_goals(
+    seconds: dict[str, dict[str, float]],
+) -> tuple[str, Goals]:
+    """Return the table of the algorithms, and goal 3."""
+    libraries = ["assay", "networkx", "igraph", "networkit"]
+    rows = [
+        [name, *(f"{took[x]:.3f}" if x in took else "-" for x in libraries)]
+        for name, took in seconds.items()
+    ]
+    aims = (
+        ("PageRank", "networkx", 50.0),
+        ("core number", "networkx", 80.0),
+        ("components", "networkx", 6.0),
+        *((n, x, 1.0) for n in ("core number", "PageRank", "clustering") for x in libraries[2:]),
+        ("eigenvector", "igraph", 3.0),
+    )
+    goals: Goals = []
+    for name, library, least in aims:
+        if library in seconds[name]:
+            ratio = seconds[name][library] / seconds[name]["assay"]
+            aim = f">= {least:g} x" if least > 1 else "at least on par"
+            goals.append(
+                (f"3. {name} against {library}", aim, f"{ratio:.2f} x", verdict(ratio >= least))
+            )
+    return table(["CPU s", *libraries], rows), goals
+
+
+def duplicate_goals(X: Vectors, contestants: list[Peer]) -> Goals:
+    """Return goal 4: recall on the distinct rows when as many copies are added."""
+    rng = np.random.default_rng(5)
+    distinct = X[rng.permutation(len(X))[:DISTINCT]]
+    goals: Goals = []
+    for name, copied in (
+        ("copies of one row", np.zeros(DISTINCT, np.int64)),
+        (
+            "one copy of each of half the rows, and again",
+            rng.integers(DISTINCT // 2, size=DISTINCT),
+        ),
+    ):
+        doubled = np.concatenate([distinct, distinct[copied]])
+        others = np.setdiff1d(np.arange(DISTINCT), copied)
+        others = np.sort(rng.permutation(others)[:1_000])
+
+        def recall(rows: Vectors, method: Any, others: Any = others) -> float:
+            return float(Truth(rows, others).recall(method(rows)[others]))
+
+        methods = {OWN: _block_join}
+        methods |= {p.name: partial(_best_built, p) for p in contestants if p.name == "faiss HNSW"}
+        for method, run in methods.items():
+            before, after = recall(distinct, run), recall(doubled, run)
+            goals.append(
+                (
+                    f"4. 50% duplicates ({name}), {method}",
+                    "falls by <= .01" if method == OWN else "for comparison",
+                    f"{before:.4f} to {after:.4f}",
+                    verdict(before - after <= 0.01) if method == OWN else "-",
+                )
+            )
+    return goals
+
+
+def _block_join(X: Vectors) -> Any:
+    graph = SimilarityGraph.from_vectors(X, k=K, metric="l2", method="block_join", threads=1)
+    return graph.neighbors
+
+
+def _best_built(peer: Peer, X: Vectors) -> Any:
+    labels = peer.find(peer.build(X, peer.settings[-1]), X, slice(None), 40, K + 1)
+    return without_itself(labels, np.arange(len(X)), K)
+
+
+def plot(results: dict[str, list[Entry]]) -> str:
+    """Draw recall against CPU time, one panel for each set of vectors."""
+    figure, axes = pyplot.subplots(1, len(results), figsize=(5 * len(results), 4.2), squeeze=False)
+    methods = sorted({e.method for entries in results.values() for e in entries})
+    colours = {method: f"C{at}" for at, method in enumerate(methods)}
+    for axis, (name, entries) in zip(axes[0], results.items(), strict=True):
+        for method in methods:
+            points = sorted((e.recall, e.cpu) for e in entries if e.method == method)
+            mine = method == OWN
+            axis.plot(
+                *zip(*points, strict=True),
+                marker="o",
+                color="black" if mine else colours[method],
+                linewidth=2.5 if mine else 1.2,
+                label=method,
+            )
+        axis.set(title=name, xlabel=f"recall of the {K} nearest", yscale="log")
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_minor_formatter("{x:g}")
+        axis.grid(alpha=0.3, which="both")
+    axes[0][0].set_ylabel("CPU seconds, one thread")
+    axes[0][-1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    figure.tight_layout()
+    return save(figure, "graph.png")
+
+
+def main() -> None:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=int, default=200_000, help="rows of the generated set")
+    parser.add_argument("--million", action="store_true", help="build 1M rows too (goal 2)")
+    parser.add_argument("--peers", default="", help="names, separated by commas (default: all)")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=60.0, help="for repeats, per set")
+    options = parser.parse_args()
+    contestants, missing = peers(options.peers)
+    began = load()
+    with threadpool_limits(1):
+        sample = generated(3_000)
+        own_graph(generated(20_000), K, 0.9)
+        for peer in contestants:
+            peer.find(peer.build(sample, peer.settings[0]), sample, slice(None), 16, K + 1)
+        sets = {
+            "cifar10 60k x 192": cifar10(),
+            "ADBench resnet18 5k x 512": resnet18(),
+            f"generated {options.size // 1000}k x 128": generated(options.size),
+        }
+        results, notes = {}, []
+        for name, X in sets.items():
+            (truth, results[name]), spent = timed(
+                partial(race, name, X, contestants, options.repeats, options.seconds)
+            )
+            notes.append(f"{name}: intrinsic dimension {truth.dimension:.1f}")
+            say(f"{name}: {spent.wall:.0f} s")
+        say("duplicates")
+        duplicates = duplicate_goals(sets["cifar10 60k x 192"], contestants)
+        say("algorithms")
+        nodes = generated(ALGORITHM_NODES)
+        graph = SimilarityGraph.from_vectors(nodes, k=K, metric="l2", threads=1)
+        seconds, absent = compare(graph, options.repeats)
+    algorithms, goals = algorithm_goals(seconds)
+    goals = speed_goals(results) + scale_goals(options.million) + goals + duplicates
+    head = ["data", "recall asked", "method", "setting", "recall", "CPU s", "wall s"]
+    rows = [row for name, entries in results.items() for row in construction_rows(name, entries)]
+    met = sum(goal[3] == "met" for goal in goals)
+    judged = sum(goal[3] != "-" for goal in goals)
+    write(
+        "graph.md",
+        "\n\n".join(
+            (
+                "# The graph of nearest neighbours",
+                f"`python benchmarks/{Path(__file__).name}`: {os.cpu_count()} cores, load average "
+                f"{began} before and {load()} after, Python {platform.python_version()}, "
+                f"{versions()}. Left out: {', '.join(missing + absent) or 'nothing'}.",
+                f"k = {K}, Euclidean, one thread, compilation left out; {'; '.join(notes)}. "
+                "~: whole build, the search of 1,000 rows scaled up; otherwise medians of full runs.",
+                f"## Goals: {met} of {judged} met",
+                table(["goal", "aim", "found", ""], goals),
+                "## Construction",
+                table([*head, "CPU, in assay's", "runs"], rows),
+                plot(results),
+                f"## Algorithms, {ALGORITHM_NODES:,} nodes, {graph.number_of_edges():,} edges",
+                algorithms,
+            )
+        )
+        + "\n",
+    )
+
+
+if __name__ == "__main__":
+    main()
