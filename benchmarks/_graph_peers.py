@@ -168,7 +168,14 @@ _ALL = (
         "pynndescent",
         tuple(
             {"neighbors": neighbors, "delta": delta}
-            for neighbors, delta in ((16, 0.01), (16, 0.001), (20, 0.001), (30, 0.001), (40, 0.001))
+            for neighbors, delta in (
+                (16, 0.01),
+                (16, 0.001),
+                (20, 0.001),
+                (30, 0.001),
+                (40, 0.001),
+                (60, 0.001),
+            )
         ),
         (0,),
         _pynndescent,

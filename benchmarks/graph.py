@@ -194,7 +194,7 @@ def duplicate_goals(X: Vectors, contestants: list[Peer]) -> Goals:
     for name, copied in (
         ("copies of one row", np.zeros(DISTINCT, np.int64)),
         (
-            "one copy of each of half the rows, and again",
+            "copies of half the rows",
             rng.integers(DISTINCT // 2, size=DISTINCT),
         ),
     ):

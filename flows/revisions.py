@@ -7,7 +7,7 @@ REVISIONS = {
     "read": 1,
     "embed": 1,
     "graph": 1,
-    "index": 1,
+    "index": 2,
     "score": 2,
     "select": 2,
     "persist": 1,
