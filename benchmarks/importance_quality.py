@@ -67,6 +67,7 @@ EVALUATION_SEEDS = (0, 1, 2, 3, 4)
 TARGETS = (50, 200, 600)
 BUDGETS = (0.5, 1.0)
 IN_POOL, HELD_OUT = 1_200, 2_000
+KL_TICKS = (-3, -2, -1, -0.5, -0.25, 0, 0.25, 0.5)
 MEASURES = {
     "precision": "Precision",
     "kl_unseen": "KL reduction, to documents that nothing else sees",
@@ -374,9 +375,13 @@ def plot_methods(results: pl.DataFrame) -> str:
             axis.set_xticks(range(len(TARGETS)), [str(size) for size in TARGETS])
             axis.set_title(f"{title}, budget {share:g}x", fontsize=10)
             axis.grid(alpha=0.3)
-            if name != "precision":
+            if name == "precision":
+                axis.set_ylim(0, 1)
+            else:
                 # far below zero only the order matters
                 axis.set_yscale("symlog", linthresh=0.5)
+                axis.set_yticks(KL_TICKS, [f"{tick:g}" for tick in KL_TICKS])
+                axis.minorticks_off()
     for axis in axes[-1]:
         axis.set_xlabel("target documents")
     handles, labels = axes[0, 0].get_legend_handles_labels()
@@ -387,16 +392,19 @@ def plot_methods(results: pl.DataFrame) -> str:
 def plot_domains(results: pl.DataFrame) -> str:
     """Draw the precision of each domain, ours beside the package."""
     figure, axes = pyplot.subplots(1, 2, figsize=(10, 4.5), sharey=True, layout="constrained")
+    found = gaps(results, "precision", 200)
+    names = found.filter(pl.col("budget") == BUDGETS[-1]).sort("ours")["domain"].to_list()
+    y = np.arange(len(names))
     for axis, share in zip(axes, BUDGETS, strict=True):
-        found = gaps(results, "precision", 200).filter(pl.col("budget") == share).sort("ours")
-        y = np.arange(len(found))
-        axis.barh(y + 0.2, found["ours"], 0.4, label=OURS, color="C0")
-        axis.barh(y - 0.2, found["package"], 0.4, label=PACKAGE, color="C1")
-        axis.set_yticks(y, found["domain"].to_list())
+        part = found.filter(pl.col("budget") == share)
+        for side, method, offset in (("ours", OURS, 0.2), ("package", PACKAGE, -0.2)):
+            values = dict(zip(part["domain"], part[side], strict=True))
+            axis.barh(y + offset, [values[name] for name in names], 0.4, label=method)
         axis.set_title(f"precision, 200 target documents, budget {share:g}x", fontsize=10)
         axis.set_xlim(0, 1)
         axis.grid(alpha=0.3, axis="x")
-    axes[0].legend(loc="lower right", fontsize=9)
+    axes[0].set_yticks(y, names)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return save(figure, "importance_domains.png")
 
 
