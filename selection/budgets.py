@@ -1,13 +1,10 @@
-"""How many rows a budget means, and how a budget is shared out."""
+"""How many rows a budget means."""
 
 from __future__ import annotations
 
 import math
 from numbers import Integral, Real
 from typing import Any
-
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from assay.storage.errors import BudgetError
 
@@ -92,49 +89,3 @@ def _from_text(text: str) -> int | float | None:
         return int(stripped) if stripped.isdecimal() else float(stripped)
     except ValueError:
         return None
-
-
-def allocate(counts: ArrayLike, total: int) -> NDArray[np.int64]:
-    """Share `total` out over bins as evenly as their sizes allow (water-filling).
-
-    Bins are served from the smallest up: each gets ``min(size, rest // bins left)``. Sizes are
-    never exceeded, the sum is exactly `total`, and two bins that are not used up differ by at
-    most one.
-
-    Parameters
-    ----------
-    counts : int array of shape (bins,)
-        Size of each bin. Bins of equal size are served in their given order.
-    total : int
-        What to share out, from 0 to the sum of `counts`.
-
-    Returns
-    -------
-    int64 array of shape (bins,)
-
-    Raises
-    ------
-    BudgetError
-        `total` is negative or more than the bins hold.
-
-    Notes
-    -----
-    Time O(bins log bins).
-
-    Examples
-    --------
-    >>> allocate([10, 1, 10], 9).tolist()
-    [4, 1, 4]
-    """
-    sizes = np.asarray(counts, dtype=np.int64)
-    if not 0 <= total <= sizes.sum():
-        raise BudgetError(
-            f"{total} rows can't be shared out over bins of {sizes.sum()} rows in all; "
-            "give a total from 0 to that sum."
-        )
-    shares = np.zeros(len(sizes), dtype=np.int64)
-    rest = int(total)
-    for served, bin_ in enumerate(np.argsort(sizes, kind="stable")):
-        shares[bin_] = min(int(sizes[bin_]), rest // (len(sizes) - served))
-        rest -= int(shares[bin_])
-    return shares

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.selection.budgets import allocate, parse_budget, resolve_budget
+from assay.selection.budgets import parse_budget, resolve_budget
 from assay.storage.errors import BudgetError
 
 
@@ -57,21 +57,3 @@ def test_more_rows_than_the_pool_has_is_refused_with_both_numbers():
 @given(st.integers(1, 10**6), st.integers(1, 100))
 def test_whole_percentages_are_exact(n, percent):
     assert resolve_budget(percent / 100, n) == max(1, math.floor(Fraction(percent, 100) * n))
-
-
-@given(st.lists(st.integers(0, 50), min_size=1, max_size=20), st.floats(0, 1))
-def test_water_filling_is_exact_bounded_and_even(counts, share):
-    total = int(sum(counts) * share)
-    shares = allocate(counts, total)
-    assert shares.sum() == total
-    assert (shares <= counts).all()
-    open_bins = shares < np.asarray(counts)
-    if open_bins.any():
-        # no bin gets more than one above a bin that could have taken more
-        assert shares.max() - shares[open_bins].min() <= 1
-
-
-@pytest.mark.parametrize("total", [-1, 7])
-def test_water_filling_refuses_what_the_bins_do_not_hold(total):
-    with pytest.raises(BudgetError):
-        allocate([1, 2, 3], total)
