@@ -11,7 +11,7 @@ from scipy.sparse.linalg import ArpackError, eigsh
 from threadpoolctl import threadpool_limits
 
 from assay.index.centrality import IndexArray, connected_components
-from assay.storage.errors import AssayError, ConfigError
+from assay.storage.errors import ConfigError, ConvergenceError
 
 # components up to this size are solved densely, all of one size at a time
 _DENSE = 48
@@ -95,7 +95,7 @@ def eigenvector_centrality(
     ------
     ConfigError
         tol out of range.
-    AssayError
+    ConvergenceError
         ARPACK did not converge: the largest eigenvalues lie too close together.
 
     Notes
@@ -205,7 +205,7 @@ def _solve_large(block: sparse.csr_array, tol: float) -> tuple[float, NDArray[np
             maxiter=_RESTARTS,
         )
     except ArpackError as error:
-        raise AssayError(
+        raise ConvergenceError(
             f"The eigenvector centrality of a component of {size} nodes did not converge to "
             f"tol={tol!r}; give a larger tol, or use pagerank."
         ) from error

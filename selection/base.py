@@ -176,6 +176,8 @@ class Selector(_Estimator):
             self.ranking_ = inputs.given_rows(choice.ranking)
         self.scores_ = inputs.as_given(choice.scores)
         self.weights_ = np.ones(len(choice.chosen))
+        self.__dict__.pop("nearest_", None)
+        self._ids = ids if ids is not None else getattr(graph, "ids", None)
         self.report_: dict[str, Any] = {
             "rows": inputs.n,
             "budget": budget,
@@ -193,6 +195,47 @@ class Selector(_Estimator):
         ]
         return self
 
+    def represent(self, X: Any = None, graph: Any = None, *, metric: str = "cosine") -> Self:
+        """Set `weights_` to how many rows of the pool each chosen row stands for.
+
+        Also sets `nearest_`, int64[n]: the chosen row (a row of the pool) nearest to each row. So a
+        model can be trained on the subset with weights. See
+        `assay.selection.representation.representation_weights`.
+
+        Parameters
+        ----------
+        X : array of shape (n, d), optional
+            Vectors; used where they are given.
+        graph : SimilarityGraph of the n rows, optional
+        metric : {"cosine", "l2"}, default "cosine"
+            Of the vectors.
+        """
+        from assay.selection.representation import representation_weights
+
+        check_is_fitted(self)
+        self.weights_, self.nearest_, _ = representation_weights(
+            self.indices_, X, graph, self._ids, metric=metric
+        )
+        return self
+
+    def propagate(self, values: Any) -> NDArray[Any]:
+        """Return for every row of the pool the value of the chosen row nearest to it.
+
+        Parameters
+        ----------
+        values : array of shape (len(indices_), ...)
+            In the order of `indices_`. `represent` comes first.
+        """
+        from assay.selection.representation import propagate
+
+        check_is_fitted(self, "nearest_", msg="Call represent() before propagate().")
+        return propagate(values, self.indices_, self.nearest_)
+
+    def outcomes(self) -> list[Outcome]:
+        """Return why rows are in or out, by reason: the rows as given and a detail of each."""
+        check_is_fitted(self)
+        return list(self._outcomes)
+
     def decisions(self) -> pl.DataFrame:
         """Return one row per row of the pool, in its order: why it is in or out.
 
@@ -201,8 +244,7 @@ class Selector(_Estimator):
         pl.DataFrame
             `selected` (bool), `stage`, `reason`, `detail` (text: a JSON object).
         """
-        check_is_fitted(self)
-        frames = [_explained(outcome) for outcome in self._outcomes]
+        frames = [explained(outcome) for outcome in self.outcomes()]
         return pl.concat(frames).sort("row").drop("row")
 
 
@@ -269,7 +311,7 @@ def _shares(inputs: Inputs, chosen: Rows) -> dict[str, dict[str, float]]:
     return shares
 
 
-def _explained(outcome: Outcome) -> pl.DataFrame:
+def explained(outcome: Outcome) -> pl.DataFrame:
     """Return the rows of one outcome with their detail as JSON, numbers finite or null."""
     fields = pl.DataFrame(dict(outcome.detail)).with_columns(
         pl.when(pl.selectors.float().is_finite()).then(pl.selectors.float())

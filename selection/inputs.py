@@ -106,6 +106,14 @@ class Inputs:
         self.order: Rows | None = None if in_order else given.arg_sort().to_numpy().astype(np.int64)
         self.ids = given if self.order is None else given.gather(self.order)
 
+    @property
+    def holds_vectors(self) -> bool:
+        """Whether X holds numbers rather than texts."""
+        if isinstance(self._X, np.ndarray):
+            return self._X.dtype.kind in "biuf"
+        first = None if isinstance(self._X, pl.DataFrame) else next(iter(self._X), None)
+        return not isinstance(first.as_py() if hasattr(first, "as_py") else first, str | None)
+
     def texts(self) -> pl.Series:
         """Return the texts (String, null where there is none)."""
         series = text_series(self._X)

@@ -81,5 +81,9 @@ class DependencyError(AssayError, RuntimeError):
     """An optional package that is needed here is not installed."""
 
 
+class ConvergenceError(AssayError, RuntimeError):
+    """An iteration did not come to an end that can be trusted."""
+
+
 class ServiceError(AssayError, RuntimeError):
     """A service did not answer as it should."""

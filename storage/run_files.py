@@ -49,7 +49,7 @@ class RunTablesData:
         content_hash, then the kept columns. Its row number is the key of the other frames.
     scores : dict of str to DataFrame
         Method -> columns key, score (rows without a score are left out).
-    selections, decisions, feature_scores, metrics : DataFrame
+    selections, decisions, feature_scores, metrics, ledger, duplicates : DataFrame
         Columns as in `assay.storage.views.TABLES`, with `key` where samples are meant.
     """
 
@@ -59,6 +59,8 @@ class RunTablesData:
     decisions: pl.DataFrame | None = None
     feature_scores: pl.DataFrame | None = None
     metrics: pl.DataFrame | None = None
+    ledger: pl.DataFrame | None = None
+    duplicates: pl.DataFrame | None = None
 
 
 def write_run(path: Path, info: RunInfo, finished_at: datetime, data: RunTablesData) -> None:
@@ -135,7 +137,9 @@ def _fill(
         con.unregister("_samples")
     for method, frame in data.scores.items():
         _insert_scores(con, method, frame)
-    for table in ("selections", "decisions", "feature_scores", "metrics"):
+    for table in TABLES:
+        if table in ("samples", "scores"):
+            continue
         rows = getattr(data, table)
         if rows is not None:
             names = [c.split()[0] for c in TABLES[table].split(", ")]

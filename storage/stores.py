@@ -199,7 +199,7 @@ class ScoreStore:
         runs = list(runs)
         for run in runs:
             con.execute(f"CREATE SCHEMA published.{run.alias}")
-            for table in ("run", *TABLES):
+            for table in ("run", *(t for t in TABLES if t in run.tables)):
                 con.execute(
                     f"CREATE TABLE published.{run.alias}.{table} AS FROM {run.alias}.main.{table}"
                 )
@@ -305,6 +305,9 @@ def _describe(con: duckdb.DuckDBPyConnection, run_id: str, alias: str) -> RunTab
     if row is None:
         raise StoreError(f"The run file of {run_id} is empty.")
     columns = con.execute(f"DESCRIBE {alias}.main.samples").fetchall()
+    tables = con.execute(
+        "SELECT table_name FROM duckdb_tables() WHERE database_name = ?", [alias]
+    ).fetchall()
     return RunTables(
         run_id=run_id,
         kind=row[0],
@@ -312,6 +315,7 @@ def _describe(con: duckdb.DuckDBPyConnection, run_id: str, alias: str) -> RunTab
         finished_at=row[2],
         methods=tuple(row[3]),
         kept=tuple((c[0], c[1]) for c in columns if c[0] not in RESERVED_COLUMNS),
+        tables=frozenset(t[0] for t in tables),
     )
 
 

@@ -28,6 +28,9 @@ TABLES = {
     "decisions": "key INTEGER, selected BOOLEAN, stage VARCHAR, reason VARCHAR, detail JSON",
     "feature_scores": "method VARCHAR, feature VARCHAR, score DOUBLE, rank BIGINT, selected BOOLEAN",
     "metrics": "name VARCHAR, value DOUBLE, baseline DOUBLE",
+    "ledger": "name VARCHAR, value DOUBLE, baseline DOUBLE, after_cutoff DOUBLE, better VARCHAR, "
+    "verdict VARCHAR",
+    "duplicates": "key INTEGER, group_id VARCHAR, keeper BOOLEAN, similarity DOUBLE, kind VARCHAR",
 }
 
 
@@ -41,6 +44,8 @@ class RunTables:
     finished_at: int  # microseconds since 1970
     methods: tuple[str, ...] = ()
     kept: tuple[tuple[str, str], ...] = field(default=())
+    # run files written by earlier versions lack the newer tables
+    tables: frozenset[str] = frozenset(TABLES)
 
     @property
     def alias(self) -> str:
@@ -148,8 +153,17 @@ def statements(runs: Sequence[RunTables]) -> list[str]:
         views[table] = _union(
             [_of_samples(r, table) for r in curated], f"{run_id}, {sample}, {rest(table)}"
         )
-    for table in ("feature_scores", "metrics"):
-        views[table] = _union([_of_run(r, table) for r in runs], f"{run_id}, {TABLES[table]}")
+    for table in ("feature_scores", "metrics", "ledger"):
+        views[table] = _union(
+            [_of_run(r, table) for r in runs if table in r.tables], f"{run_id}, {TABLES[table]}"
+        )
+    views["duplicates"] = "SELECT run_id, group_id, sample_id, keeper, similarity, kind FROM (" + (
+        _union(
+            [_of_samples(r, "duplicates") for r in curated if "duplicates" in r.tables],
+            f"{run_id}, {sample}, {rest('duplicates')}",
+        )
+        + ")"
+    )
     made = [f"CREATE VIEW {name} AS {query}" for name, query in views.items()]
     return [*made, *_MACROS]
 

@@ -1,0 +1,255 @@
+"""The last stage of a plan: a selector, and what constraints make of its order of preference."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from assay.selection import registry
+from assay.selection.base import Outcome
+from assay.selection.blending import blend_scores
+from assay.selection.budgets import ShortfallWarning
+from assay.selection.constraints import Constraints, Taken, bounds, coded, take
+from assay.selection.inputs import Floats, Rows
+from assay.selection.plan_inputs import PlanInputs
+from assay.selection.plan_stages import difficulty_of
+from assay.selection.representation import representation_weights
+from assay.storage.errors import BudgetError, ConfigError, MissingInputError
+
+# rows * chosen * dimensions that are still searched exactly for the nearest chosen row
+SEARCHED = 2e11
+
+if TYPE_CHECKING:
+    from assay.selection.planning import SelectionPlan
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PlanChoice:
+    """Rows chosen of the whole pool, their weights, and an outcome for every row that was seen."""
+
+    chosen: Rows
+    weights: Floats
+    scores: Floats
+    outcomes: list[Outcome]
+    report: dict[str, Any]
+
+
+def choose(
+    plan: SelectionPlan,
+    pool: PlanInputs,
+    rows: Rows,
+    must: NDArray[np.bool_],
+    cost: Floats | None,
+    budget: float,
+) -> PlanChoice:
+    """Fit the plan's selector on `rows` and take from its order what the constraints allow."""
+    constraints = _constraints(plan, pool, rows, must, cost, budget)
+    entry = registry.entry(plan.selector, "selector")
+    given = pool.given({*entry.needs, *entry.uses}, rows, selector=True)
+    scores = _scores(plan, pool, rows)
+    selector, order, taken = _fitted(plan, {**given, "scores": scores}, constraints, len(rows))
+    shortfall = int(budget) - len(taken.rows) if cost is None else 0
+    if shortfall > 0:
+        message = (
+            f"The budget is {int(budget)} rows but the plan leaves only {len(taken.rows)} of "
+            f"{pool.n}: {shortfall} are missing"
+        )
+        if plan.strict:
+            raise BudgetError(f"{message}; lower the budget, loosen it, or set strict=False.")
+        warnings.warn(f"{message}.", ShortfallWarning, stacklevel=3)
+    stands_for, nearest, similarity = _represented(pool, rows, taken.rows, given)
+    if plan.weigh:
+        if stands_for is None:
+            raise MissingInputError("weigh=True needs vectors as X, or a graph.")
+        weights = stands_for
+    else:
+        own = np.ones(len(rows))
+        own[selector.indices_] = selector.weights_
+        weights = own[taken.rows]
+    everywhere = np.full(pool.n, np.nan)
+    everywhere[rows] = selector.scores_
+    spent = float(len(taken.rows) if cost is None else cost[rows[taken.rows]].sum())
+    return PlanChoice(
+        chosen=rows[taken.rows],
+        weights=weights,
+        scores=everywhere,
+        outcomes=_outcomes(selector, order, taken, rows, pool.ids, nearest, similarity),
+        report={
+            **selector.report_,
+            "rows": pool.n,
+            "budget": int(budget) if cost is None else budget,
+            "spent": spent,
+            "selected": len(taken.rows),
+            "shortfall": max(0, shortfall),
+        },
+    )
+
+
+def _represented(
+    pool: PlanInputs, rows: Rows, chosen: Rows, given: dict[str, Any]
+) -> tuple[Floats | None, Rows | None, NDArray[Any] | None]:
+    """Return `representation_weights` by vectors, or by the graph where those cost too much."""
+    X = pool.vectors(rows)
+    graph = given["graph"]
+    if X is not None and (graph is None or len(rows) * len(chosen) * X.shape[1] <= SEARCHED):
+        return representation_weights(chosen, X=X, ids=given["ids"])
+    if graph is None:
+        return None, None, None
+    return representation_weights(chosen, graph=graph, ids=given["ids"])
+
+
+def _constraints(
+    plan: SelectionPlan,
+    pool: PlanInputs,
+    rows: Rows,
+    must: NDArray[np.bool_],
+    cost: Floats | None,
+    budget: float,
+) -> Constraints:
+    given: dict[str, Any] = {"budget": budget, "must": must[rows]}
+    if cost is not None:
+        given["cost"] = cost[rows]
+    if plan.quotas or plan.minima:
+        name = plan.by or next((c for c in ("group_id", "label") if c in pool.table.columns), None)
+        if name is None:
+            raise MissingInputError("Quotas and minima need groups: pass groups, or name `by`.")
+        codes, names = coded(pool.column(name, "column of groups"))
+        whole = cost is None
+        given |= {
+            "groups": codes[rows],
+            "names": names,
+            "most": bounds(
+                plan.quotas or {}, names, budget, default=math.inf, whole=whole, what="quotas"
+            ),
+            "least": bounds(
+                plan.minima or {}, names, budget, default=0.0, whole=whole, what="minima"
+            ),
+        }
+        if (given["least"] > given["most"]).any():
+            worst = names[int(np.argmax(given["least"] > given["most"]))]
+            raise BudgetError(f"The minimum of group {worst!r} is above its quota; change one.")
+    return Constraints(**given)
+
+
+def _scores(plan: SelectionPlan, pool: PlanInputs, rows: Rows) -> Floats | None:
+    if plan.blend:
+        parts = {name: pool.score(name)[rows] for name in plan.blend}
+        return blend_scores(parts, plan.blend, method=plan.blend_method)
+    values = difficulty_of(pool, plan.difficulty)
+    return None if values is None else values[rows]
+
+
+def _fitted(
+    plan: SelectionPlan, given: dict[str, Any], constraints: Constraints, n: int
+) -> tuple[Any, Rows, Taken]:
+    """Fit for as many rows as the constraints need; also the order walked and what was taken."""
+    make = registry.get(plan.selector, "selector")
+    options = dict(plan.options or {})
+    known = inspect.signature(make).parameters
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise ConfigError(
+            f"{plan.selector} has no parameter {unknown[0]!r}; it has: {', '.join(known)}."
+        )
+    if plan.cutoff is not None and "cutoff" in known:
+        options.setdefault("cutoff", 0.0)
+    must = np.flatnonzero(constraints.must)
+    must = must[given["ids"].gather(must).arg_sort().to_numpy()]
+    size = _first_size(constraints, n)
+    while True:
+        selector = make(budget=size, random_state=plan.random_state, **options)
+        with warnings.catch_warnings():
+            # told for the whole plan
+            warnings.simplefilter("ignore", ShortfallWarning)
+            selector.fit(**given)
+        order = selector.ranking_ if selector.nested else selector.indices_
+        order = np.concatenate([must, order[~constraints.must[order]]])
+        taken = take(order, constraints)
+        if size == n or len(order) >= n or _met(taken, constraints):
+            return selector, order, taken
+        size = min(n, 2 * size)
+
+
+def _first_size(constraints: Constraints, n: int) -> int:
+    if constraints.cost is None:
+        return max(1, min(int(constraints.budget), n))
+    mean = float(constraints.cost.mean())
+    return n if mean == 0 else max(1, min(n, math.ceil(constraints.budget / mean)))
+
+
+def _met(taken: Taken, constraints: Constraints) -> bool:
+    """Return whether more of the order could not make the selection fuller."""
+    cost = constraints.cost
+    if cost is None and taken.missing > 0:
+        return False
+    if cost is not None and not len(taken.costly) and not len(taken.displaced):
+        return False
+    if constraints.groups is None or constraints.least is None:
+        return True
+    groups, size = constraints.groups, len(constraints.least)
+    unit = np.ones(len(groups)) if cost is None else cost
+    of_group = groups >= 0
+    there = np.bincount(groups[of_group], unit[of_group], size)
+    mine = taken.rows[groups[taken.rows] >= 0]
+    got = np.bincount(groups[mine], unit[mine], size)
+    return bool((got >= np.minimum(constraints.least, there) * (1 - 1e-9)).all())
+
+
+def _outcomes(
+    selector: Any,
+    order: Rows,
+    taken: Taken,
+    rows: Rows,
+    ids: pl.Series,
+    nearest: Rows | None,
+    similarity: NDArray[Any] | None,
+) -> list[Outcome]:
+    """Return the selector's outcomes in the pool's rows, changed where constraints decided."""
+    n = len(rows)
+    position = np.zeros(n, dtype=np.int64)
+    position[taken.rows] = np.arange(1, len(taken.rows) + 1)
+    place = np.full(n, n, dtype=np.int64)
+    place[order] = np.arange(len(order))
+    last = place[taken.rows].max(initial=-1)
+    passed = np.full(n, "", dtype="U9")
+    own = np.zeros(n, dtype=bool)
+    own[selector.indices_] = True
+    for why, which in (
+        ("quota", taken.full),
+        ("cost", taken.costly),
+        ("displaced", taken.displaced),
+    ):
+        # behind the last row taken the selector's own reason stands
+        passed[which[(place[which] < last) | own[which]]] = why
+
+    def told(which: Rows, detail: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        if nearest is None or similarity is None:
+            return detail
+        near = ids.gather(rows[nearest[which]]).to_numpy()
+        return {**detail, "nearest": near, "similarity": similarity[which]}
+
+    outcomes = []
+    for outcome in selector.outcomes():
+        free = passed[outcome.rows] == ""
+        mine = position[outcome.rows] > 0
+        for keep, reason in ((mine, "selected"), (~mine & free, outcome.reason)):
+            which = outcome.rows[keep]
+            detail = {name: values[keep] for name, values in outcome.detail.items()}
+            if reason == "selected":
+                detail = {**detail, "position": position[which], "score": selector.scores_[which]}
+                stage = "select"
+            else:
+                detail, stage = told(which, detail), outcome.stage
+            outcomes.append(Outcome(rows[which], stage, reason, detail))
+    for why in ("quota", "cost", "displaced"):
+        which = np.flatnonzero((passed == why) & (position == 0))
+        detail = told(which, {"score": selector.scores_[which], "place": place[which] + 1})
+        outcomes.append(Outcome(rows[which], "select", why, detail))
+    return outcomes

@@ -1,0 +1,159 @@
+"""Plans from a configuration: filters, duplicates, constraints and the ledger in the store."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+from assay.flows import CurationConfig, curate
+from assay.flows.plans import make_plan
+from assay.storage.errors import ColumnError, ConfigError
+
+WORDS = "graph index score pool target sample budget table query night label vector".split()
+RNG = np.random.default_rng(0)
+POOL = pl.DataFrame(
+    {
+        "id": [f"d{i:03}" for i in range(240)],
+        "text": [" ".join(RNG.choice(WORDS, RNG.integers(2, 12))) for _ in range(240)],
+        "site": RNG.choice(["a", "b", "c"], 240, p=[0.8, 0.15, 0.05]),
+        "tokens": RNG.integers(1, 50, 240),
+    }
+)
+POOL = pl.concat([POOL, POOL[:30].with_columns(pl.format("copy-{}", "id").alias("id"))])
+TOML = """
+id = "id"
+text = "text"
+budget = 40
+select = "facility_location"
+scores = ["pagerank"]
+keep = ["site"]
+
+[plan]
+filters = ["length(text) > 12", "tokens < 45", "pagerank is not null"]
+deduplicate = ["exact_duplicates"]
+keeper = "tokens desc"
+cutoff = 0.1
+by = "site"
+must_include = ["d000"]
+must_exclude = ["d001"]
+weigh = true
+
+[plan.quotas]
+a = 0.5
+
+[plan.minima]
+c = 3
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("plan")
+    POOL.write_parquet(folder / "pool.parquet")
+    (folder / "run.toml").write_text(TOML)
+    config = CurationConfig.from_toml(
+        folder / "run.toml", pool=str(folder / "pool.parquet"), store=str(folder / "store")
+    )
+    return curate(config), config
+
+
+def test_every_row_is_decided_once_and_constraints_hold(run) -> None:
+    result, _ = run
+    told = result.sql("SELECT * FROM latest_decisions")
+    assert told.height == POOL.height == told["sample_id"].n_unique()
+    assert set(told["reason"]) >= {"selected", "filter", "exact_duplicates", "hard_cutoff", "quota"}
+    chosen = result.sql(
+        "SELECT sample_id, position, weight, site FROM latest_selection JOIN latest_samples "
+        "USING (pool, sample_id) ORDER BY position"
+    )
+    assert chosen.height == 40
+    assert chosen["sample_id"][0] == "d000"
+    assert (chosen["site"] == "a").sum() == 20
+    assert (chosen["site"] == "c").sum() >= 3
+    counts = dict(told.group_by("stage").len().iter_rows())
+    seen = POOL.height - counts["filter"] - counts["deduplicate"] - counts["cutoff"]
+    assert chosen["weight"].sum() == seen
+    tokens = dict(POOL.select("id", "tokens").iter_rows())
+    for name, detail in told.filter(pl.col("reason") == "filter")["sample_id", "detail"].iter_rows():
+        rule = json.loads(detail)
+        assert ("threshold" in rule) == (rule["rule"] == "tokens < 45")
+        if "value" in rule:
+            assert rule["value"] == tokens[name] >= 45
+
+
+def test_duplicates_are_stored_with_their_keeper(run) -> None:
+    result, _ = run
+    found = result.sql("SELECT * FROM duplicates")
+    assert found.columns == ["run_id", "group_id", "sample_id", "keeper", "similarity", "kind"]
+    keepers = found.filter("keeper")
+    assert keepers["group_id"].to_list() == keepers["sample_id"].to_list()
+    out = result.sql("SELECT sample_id FROM decisions WHERE reason = 'exact_duplicates'")
+    assert sorted(found.filter(~pl.col("keeper"))["sample_id"]) == sorted(out["sample_id"])
+    texts = dict(POOL.select("id", "text").iter_rows())
+    assert all(texts[g] == texts[s] for g, s in found["group_id", "sample_id"].iter_rows())
+
+
+def test_the_ledger_stands_beside_random(run) -> None:
+    result, _ = run
+    ledger = result.sql("SELECT * FROM ledger")
+    names = set(ledger["name"])
+    assert {"coverage.auc", "facility_location_ratio", "effective_sample_size"} <= names
+    assert ledger["after_cutoff"].null_count() < ledger.height
+    metrics = dict(result.sql("SELECT name, value FROM metrics").iter_rows())
+    for name, value in ledger["name", "value"].iter_rows():
+        assert metrics[name] == value
+    published = pl.concat([ledger.select("name", "value")])
+    assert published.height == len(names)
+
+
+def test_again_with_the_same_rules_nothing_is_computed(run) -> None:
+    result, config = run
+    again = curate(config)
+    assert not again.computed and again.run_id == result.run_id
+    other = config.model_copy(update={"plan": config.plan.model_copy(update={"cutoff": 0.2})})
+    assert make_plan(other).run_id != result.run_id
+
+
+@pytest.mark.parametrize(
+    ("rules", "error", "told"),
+    [
+        ({"filters": ["size > 3"]}, ConfigError, "'size', which is not there"),
+        ({"filters": ["tokens >"]}, ConfigError, "not valid SQL"),
+        ({"keeper": "lenght desc"}, ConfigError, "lenght"),
+        ({"cost": "words"}, ColumnError, "words"),
+        ({"by": "sites"}, ColumnError, "site"),
+        ({"deduplicate": "twins"}, ColumnError, "twins"),
+        ({"deduplicate": [{"name": "exact_duplicates", "fold": True}]}, ColumnError, "normalise"),
+        ({"cutoff": 1.5}, ConfigError, "cutoff"),
+        ({"filter": ["tokens > 1"]}, ConfigError, "unknown key"),
+    ],
+)
+def test_wrong_rules_are_told_before_anything_is_computed(run, tmp_path, rules, error, told) -> None:
+    _, config = run
+    with pytest.raises(error, match=told.replace("(", "\\(")):
+        curate(
+            CurationConfig.build(
+                config.model_dump(exclude={"plan", "store"}, exclude_unset=True)
+                | {"plan": rules, "store": str(tmp_path / "store")}
+            )
+        )
+    assert not (tmp_path / "store").exists()
+
+
+def test_the_budget_may_count_a_column_and_scores_may_be_blended(run, tmp_path) -> None:
+    _, config = run
+    rules = {"cost": "tokens", "blend": {"pagerank": 1.0, "knn_density": -2.0}}
+    result = curate(
+        pool=config.pool, id="id", text="text", keep="tokens", select="top", budget=400,
+        plan=rules, store=str(tmp_path),
+    )  # fmt: skip
+    chosen = result.sql(
+        "SELECT s.*, p.pagerank, p.knn_density FROM latest_samples s JOIN latest_selection "
+        "USING (pool, sample_id) JOIN latest_scores p USING (pool, sample_id)"
+    )
+    assert 350 < chosen["tokens"].sum() <= 400
+    everyone = result.sql("SELECT knn_density FROM latest_scores")
+    assert chosen["knn_density"].mean() < everyone["knn_density"].mean()

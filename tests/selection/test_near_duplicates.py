@@ -1,0 +1,185 @@
+"""Near, semantic and pivot duplicates, against brute force."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import polars as pl
+import pytest
+
+from assay.index import SimilarityGraph
+from assay.selection import NearDuplicates, PivotDeduplicator, SemanticDuplicates
+from assay.selection.minhash import shingles, signatures
+from assay.storage.errors import ConfigError, MissingInputError
+from tests.data import shared
+
+WORDS = [f"w{i}" for i in range(400)]
+
+
+def texts_with_copies(n: int, seed: int) -> list[str]:
+    """Return texts of which half are others with a few words changed."""
+    rng = np.random.default_rng(seed)
+    made = [" ".join(rng.choice(WORDS, rng.integers(3, 80))) for _ in range(n // 2)]
+    for text in rng.choice(made, n - len(made)):
+        words = str(text).split()
+        for place in rng.choice(len(words), rng.integers(0, 4)):
+            words[place] = str(rng.choice(WORDS))
+        made.append(" ".join(words))
+    return made
+
+
+def shingle_set(text: str, n: int) -> set[tuple[str, ...]]:
+    words = re.findall(r"\w+|[^\w\s]+", text.lower())
+    if not words:
+        return set()
+    return {tuple(words[i : i + n]) for i in range(max(1, len(words) - n + 1))}
+
+
+def jaccard(a: set, b: set) -> float:
+    return len(a & b) / len(a | b) if a or b else 0.0
+
+
+@pytest.mark.parametrize("n", [1, 3, 5])
+def test_shingles_are_those_of_sets(n) -> None:
+    texts = [*texts_with_copies(60, 0), "", "one", "One, two! one, two!", "  "]
+    found = shingles(texts, n)
+    sets = [shingle_set(text, n) for text in texts]
+    assert np.diff(found.indptr).tolist() == [len(s) for s in sets]
+    parts = [set(found.values[a:b]) for a, b in zip(found.indptr, found.indptr[1:], strict=False)]
+    for i in range(len(texts)):
+        for j in range(i):
+            assert jaccard(parts[i], parts[j]) == jaccard(sets[i], sets[j])
+
+
+def test_signatures_agree_as_often_as_the_jaccard_similarity_says() -> None:
+    texts = texts_with_copies(60, 1)
+    found = shingles(texts, 2)
+    signature = signatures(found, 2_000, random_state=3)
+    sets = [shingle_set(text, 2) for text in texts]
+    for i, j in [(i, j) for i in range(60) for j in range(i) if jaccard(sets[i], sets[j]) > 0.1]:
+        agree = (signature[i] == signature[j]).mean()
+        assert abs(agree - jaccard(sets[i], sets[j])) < 4.5 * np.sqrt(0.25 / 2_000)
+
+
+def stars(similarity, order, threshold):
+    """Return keepers by comparing every row with every earlier keeper."""
+    keeper, keepers = np.arange(len(similarity)), []
+    for row in order:
+        best = max(((similarity[row, k], -k) for k in keepers), default=(-1, 0))
+        if best[0] >= threshold:
+            keeper[row] = -best[1]
+        else:
+            keepers.append(row)
+    return keeper
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_near_duplicates_are_those_of_all_pairs(seed) -> None:
+    texts = texts_with_copies(300, seed)
+    sets = [shingle_set(text, 3) for text in texts]
+    similarity = np.array([[jaccard(a, b) for b in sets] for a in sets])
+    priority = np.random.default_rng(seed).integers(0, 50, 300)
+    order = np.argsort(priority, kind="stable")
+    # so many bands of one value each find every pair of at least .6
+    step = NearDuplicates(threshold=0.6, ngrams=3, bands=60, rows=1)
+    found = step.fit(texts, priority=priority)
+    expected = stars(similarity, order, 0.6)
+    np.testing.assert_array_equal(found.keeper_, expected)
+    assert 50 < (~found.keep_).sum() < 200
+    np.testing.assert_allclose(found.similarity_[~found.keep_],
+                               similarity[np.arange(300), expected][~found.keep_])  # fmt: skip
+
+
+def test_the_default_bands_find_close_pairs_and_nothing_else() -> None:
+    texts = texts_with_copies(2_000, 7)
+    found = NearDuplicates().fit(texts)
+    sets = [shingle_set(text, 5) for text in texts]
+    for row in np.flatnonzero(~found.keep_):
+        assert jaccard(sets[row], sets[found.keeper_[row]]) == found.similarity_[row] >= 0.75
+    close = {tuple(sorted(s)): i for i, s in reversed(list(enumerate(sets)))}
+    same = [row for row in range(2_000) if close[tuple(sorted(sets[row]))] != row]
+    assert len(same) > 100 and not found.keep_[same].any()
+    alone = NearDuplicates().fit(["", None, "  ", "a b"])
+    assert alone.keep_.all()
+
+
+def test_order_of_rows_does_not_matter() -> None:
+    texts = pl.Series(texts_with_copies(500, 5))
+    ids = pl.Series([f"{i:03}" for i in np.random.default_rng(1).permutation(500)])
+    order = np.random.default_rng(2).permutation(500)
+    one = NearDuplicates(threshold=0.5, ngrams=2).fit(texts, ids=ids)
+    two = NearDuplicates(threshold=0.5, ngrams=2).fit(texts[order], ids=ids[order])
+    assert one.duplicates().equals(two.duplicates()) and one.report_ == two.report_
+
+
+def test_chinese_is_shingled_by_character() -> None:
+    text = "数据集进来图和分数出来每天晚上都可以重新运行而且每一行都有理由"
+    found = NearDuplicates(threshold=0.9).fit(
+        [text, text[:-1], "完全不同的一句话在这里"]
+    )
+    assert found.keeper_.tolist() == [0, 0, 2]
+
+
+def test_semantic_duplicates_are_those_of_all_pairs() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 6))
+    X[150:] = X[:150] + rng.normal(size=(150, 6)) * rng.choice([0.02, 0.3], (150, 1))
+    graph = SimilarityGraph.from_vectors(X, k=20)
+    unit = X / np.linalg.norm(X, axis=1, keepdims=True)
+    cosine = unit @ unit.T
+    np.fill_diagonal(cosine, -1)
+    priority = rng.permutation(300)
+    found = SemanticDuplicates(threshold=0.99).fit(graph=graph, priority=priority)
+    expected = stars(np.round(cosine, 9), np.argsort(priority), 0.99)
+    np.testing.assert_array_equal(found.keeper_, expected)
+    assert 60 < (~found.keep_).sum() < 200
+    auto = SemanticDuplicates().fit(graph=graph)
+    usual = np.median(graph.similarities[:, -1])
+    np.testing.assert_allclose(auto.report_["threshold"], 1 - 0.25 * (1 - usual), rtol=1e-6)
+    assert (auto.similarity_ >= auto.report_["threshold"] - 1e-6).all()
+
+
+def test_pivots() -> None:
+    rng = np.random.default_rng(4)
+    X = rng.normal(size=(400, 4)).astype(np.float32)
+    X[0] = 0
+    found = PivotDeduplicator(n_pivots=10, threshold=0.8).fit(X)
+    assert found.report_["pivots"] == 10
+    unit = X / np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1e-9)
+    pivots = np.unique(found.keeper_[~found.keep_])
+    likeness = unit @ unit[pivots].T
+    own = found.keep_ & ~np.isin(np.arange(400), pivots)
+    assert (likeness[own].max(axis=1) < 0.8 + 1e-5).all()
+    out = np.flatnonzero(~found.keep_)
+    np.testing.assert_array_equal(found.keeper_[out], pivots[likeness[out].argmax(axis=1)])
+    assert found.keep_[0] and 50 < len(out) < 350
+
+
+@pytest.mark.parametrize(
+    ("step", "given", "error"),
+    [
+        (NearDuplicates(threshold=0), {"X": ["a"]}, ConfigError),
+        (NearDuplicates(bands=0), {"X": ["a"]}, ConfigError),
+        (NearDuplicates(), {"ids": [1]}, MissingInputError),
+        (SemanticDuplicates(), {"X": [[1.0]]}, MissingInputError),
+        (SemanticDuplicates(threshold="high"), {"graph": "graph"}, ConfigError),
+        (PivotDeduplicator(n_pivots=0), {"X": [[1.0]]}, ConfigError),
+        (PivotDeduplicator(threshold=2), {"X": [[1.0]]}, ConfigError),
+    ],
+)
+def test_what_is_wrong_is_told(step, given, error) -> None:
+    if given.get("graph"):
+        given["graph"] = SimilarityGraph.from_vectors(np.eye(3), k=1)
+    with pytest.raises(error):
+        step.fit(**given)
+
+
+def test_templated_texts_of_the_pool_fall_together() -> None:
+    frame = pl.read_parquet(shared("text_pool.parquet")).head(20_000)
+    column = "text" if "text" in frame.columns else frame.columns[1]
+    texts = frame[column]
+    found = NearDuplicates().fit(pl.concat([texts, texts[:500].str.to_uppercase()]))
+    copies = np.arange(20_000, 20_500)
+    worded = (texts[:500].str.count_matches(r"\w") > 0).fill_null(False).to_numpy()
+    assert not found.keep_[copies[worded]].any()
