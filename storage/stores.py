@@ -124,6 +124,12 @@ class ScoreStore:
         if not self.is_finished(info.run_id):
             self._note(info, "failed", message)
 
+    def note_failed(self, note: dict[str, Any], message: str) -> None:
+        """Mark a run that is noted as under way as failed."""
+        write_json(
+            self._run_path(note["run_id"], ".json"), note | {"status": "failed", "message": message}
+        )
+
     def _note(self, info: RunInfo, status: str, message: str | None) -> None:
         note = {
             "run_id": info.run_id,
