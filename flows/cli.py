@@ -27,6 +27,10 @@ def _names(kind: str) -> str:
     return ", ".join(entry.name for entry in registry.entries(kind))
 
 
+def _deduplication() -> str:
+    return ", ".join(e.name for e in registry.entries("step") if e.name != "hard_cutoff")
+
+
 Store = Annotated[Path, typer.Option(help="The store's folder.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 
@@ -123,6 +127,16 @@ def curate(
     select: Annotated[str | None, typer.Option(help=f"The selector: {_names('selector')}.")] = None,
     scores: Annotated[str | None, typer.Option(help=f"Scores, A,B: {_names('scorer')}.")] = None,
     difficulty: Annotated[str | None, typer.Option(help="The score taken as difficulty.")] = None,
+    filter: Annotated[
+        list[str] | None, typer.Option(help="An SQL condition that rows must meet. Repeatable.")
+    ] = None,
+    deduplicate: Annotated[
+        str | None, typer.Option(help=f"Steps, A,B: {_deduplication()}.")
+    ] = None,
+    cutoff: Annotated[
+        str | None, typer.Option(help="Share to drop as too hard (0.1), or auto.")
+    ] = None,
+    cost: Annotated[str | None, typer.Option(help="Column that the budget counts.")] = None,
     store: Annotated[str | None, typer.Option(help="The store's folder.")] = None,
     seed: Annotated[int | None, typer.Option(help="The one seed of everything random.")] = None,
     prefect: Annotated[bool, typer.Option("--prefect", help="Run as the Prefect flow.")] = False,
@@ -136,6 +150,10 @@ def curate(
 
     names = CurationConfig.model_fields
     given = {key: value for key, value in locals().items() if key in names and value is not None}
+    rules = {"filters": filter, "deduplicate": deduplicate, "cutoff": cutoff, "cost": cost}
+    plan = {key: value for key, value in rules.items() if value}
+    if plan:
+        given["plan"] = plan
     if config is not None:
         settings = CurationConfig.from_toml(config, **given)
     else:
@@ -157,15 +175,26 @@ def features(
     table: Annotated[str, typer.Argument(help="The file of the table.")],
     label: Annotated[str, typer.Option(help="The column to be explained.")],
     method: Annotated[str, typer.Option(help=f"Rankers, A,B: {_names('ranker')}.")] = "ecfs",
-    k: Annotated[int, typer.Option(help="How many features to select.")] = 50,
+    k: Annotated[str, typer.Option(help="How many features to select, or auto.")] = "50",
     name: Annotated[str | None, typer.Option(help="The table's name in the store.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(help="A parameter of a method: ecfs.alpha=cv. Repeatable.")
+    ] = None,
+    missing: Annotated[str, typer.Option(help="median, indicator or raise.")] = "median",
+    stability: Annotated[int, typer.Option(help="How many bootstrap resamples; 0: none.")] = 0,
+    consensus: Annotated[
+        str | None, typer.Option(help="Add what the methods agree on: rra, borda or median.")
+    ] = None,
+    memory_mb: Annotated[
+        int, typer.Option(help="Larger tables are read in blocks where the method allows.")
+    ] = 1024,
     store: Store = Path("assay-store"),
     seed: Annotated[int, typer.Option(help="The one seed of everything random.")] = 0,
     json: Json = False,
 ) -> None:
     """Rank the columns of a table by how much they say about its label."""
     from assay.flows import progress, runner
-    from assay.flows.configuration import FeatureConfig
+    from assay.flows.configuration import FeatureConfig, method_options
     from assay.flows.output import print_json
     from assay.flows.summary import feature_summary, print_features
 
@@ -176,6 +205,11 @@ def features(
             "methods": method,
             "k": k,
             "name": name,
+            "options": method_options(option or []),
+            "missing": missing,
+            "stability": stability,
+            "consensus": consensus,
+            "memory_mb": memory_mb,
             "store": str(store),
             "seed": seed,
         },
@@ -254,6 +288,25 @@ def runs(store: Store = Path("assay-store"), json: Json = False) -> None:
         print_json(rows_json(frame))
     else:
         print_table(frame)
+
+
+@app.command()
+def check(
+    store: Store = Path("assay-store"),
+    repair: Annotated[bool, typer.Option("--repair", help="Mend what can be rebuilt.")] = False,
+    json: Json = False,
+) -> None:
+    """Verify checksums, counts and decisions of a store, and the libraries of linear algebra."""
+    from assay.flows.checking import check_all, print_check
+    from assay.flows.output import print_json
+
+    found = check_all(_open(store), repair=repair)
+    if json:
+        print_json(found)
+    else:
+        print_check(found)
+    if any(not finding["repaired"] for finding in found["findings"]):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -53,7 +53,11 @@ class _Strict(BaseModel):
             ) from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"The configuration {path} is not valid TOML: {error}.") from error
-        values.update({key: value for key, value in overrides.items() if value is not None})
+        for key, value in overrides.items():
+            if isinstance(value, Mapping) and isinstance(values.get(key), dict):
+                values[key] |= value
+            elif value is not None:
+                values[key] = value
         return cls.build(values, where=str(path))
 
 
@@ -107,12 +111,61 @@ class EmbeddingConfig(_Strict):
 
 
 class GraphConfig(_Strict):
-    """The similarity graph."""
+    """The similarity graph; see `assay.index.SimilarityGraph.from_vectors`."""
 
     k: int = Field(default=15, ge=1, le=1000)
     metric: Literal["cosine", "l2", "ip"] = "cosine"
-    method: Literal["auto", "exact", "block_join", "ivf", "hnsw"] = "auto"
+    method: Literal["auto", "exact", "block_join", "ivf", "hnsw", "nn_descent"] = "auto"
     target_recall: float = Field(default=0.95, gt=0, le=1)
+    symmetrise: Literal["union", "mutual"] = "union"
+    weights: Literal["similarity", "self_tuning", "fuzzy"] = "similarity"
+    robust: Literal["context"] | None = None
+    memory_limit: int | None = Field(default=None, ge=1)
+
+
+class PlanConfig(_Strict):
+    """What happens before and around the selector; see `assay.selection.SelectionPlan`.
+
+    Parameters
+    ----------
+    filters : tuple of str
+        SQL conditions that a row must meet, over the samples, the pool's own columns and the scores.
+    deduplicate : tuple of str or mapping
+        Deduplication steps by name; a mapping holds `name` and the step's parameters.
+    keeper : str, optional
+        The SQL order in which rows claim to be the one that stays.
+    cutoff : float or "auto", optional
+        Share to drop as too hard.
+    blend, blend_method
+        Scores with weights, made one for the selector.
+    cost : str, optional
+        Column that the budget is counted in.
+    by, quotas, minima
+        Column of groups, and the most and the least of each.
+    must_include, must_exclude : tuple of str
+        Ids.
+    weigh : bool
+        Whether the weight of a chosen row is how much of the pool it stands for.
+    """
+
+    filters: tuple[str, ...] = ()
+    deduplicate: Annotated[tuple[str | dict[str, Any], ...], BeforeValidator(_as_tuple)] = ()
+    keeper: str | None = None
+    cutoff: Annotated[float, Field(ge=0, lt=1)] | Literal["auto"] | None = None
+    blend: dict[str, float] = Field(default_factory=dict)
+    blend_method: Literal["rank", "z", "none", "rra", "median"] = "rank"
+    cost: str | None = None
+    by: str | None = None
+    quotas: dict[str, int | float] = Field(default_factory=dict)
+    minima: dict[str, int | float] = Field(default_factory=dict)
+    must_include: tuple[str, ...] = ()
+    must_exclude: tuple[str, ...] = ()
+    weigh: bool = False
+
+    def steps(self) -> list[tuple[str, dict[str, Any]]]:
+        """Return the deduplication steps as (name, parameters)."""
+        given = [{"name": s} if isinstance(s, str) else dict(s) for s in self.deduplicate]
+        return [(str(s.pop("name", "")), s) for s in given]
 
 
 class CurationConfig(_Strict):
@@ -144,6 +197,8 @@ class CurationConfig(_Strict):
         The store's folder.
     seed : int, default 0
         The one seed of everything random.
+    plan : PlanConfig
+        Filters, deduplication, cutoff, blend of scores and constraints.
     embedding, graph : EmbeddingConfig, GraphConfig
         The embedder and the similarity graph.
 
@@ -170,6 +225,7 @@ class CurationConfig(_Strict):
     options: dict[str, Any] = Field(default_factory=dict)
     store: str = "assay-store"
     seed: int = Field(default=0, ge=0, lt=2**63)
+    plan: PlanConfig = PlanConfig()
     embedding: EmbeddingConfig = EmbeddingConfig()
     graph: GraphConfig = GraphConfig()
 
@@ -192,8 +248,23 @@ class FeatureConfig(_Strict):
         The column to be explained.
     methods : tuple of str, default ("ecfs",)
         Names of rankers in the registry.
-    k : int, default 50
-        How many features each method selects (all, where there are fewer).
+    k : int or "auto", default 50
+        How many features each method selects (all, where there are fewer); "auto": each as many as
+        its cross-validation, or without labels the split of its scores, says.
+    options : mapping
+        Method -> further parameters of its ranker: ``{"ecfs": {"alpha": "cv"}}``.
+    missing : {"median", "indicator", "raise"}
+        What is done about missing values of numbers (see `assay.selection.columns.to_matrix`). The
+        share of each column is stored as the metric ``missing:<column>``.
+    stability : int, default 0
+        How many bootstrap resamples each method ranks anew; 0: none. Stored as the metrics
+        ``stability:<method>`` with ``stability_low`` and ``stability_high``, its interval, and
+        ``frequency:<method>:<feature>``, how often a selected feature is among the best k.
+    consensus : {"rra", "borda", "median"}, optional
+        Store what the methods agree on as a method more, named ``consensus``.
+    memory_mb : int, default 1024
+        A table that takes more as 64-bit floats is ranked by blocks of columns or rows, where the
+        method allows.
     store, seed
         As in `CurationConfig`.
     """
@@ -202,6 +273,38 @@ class FeatureConfig(_Strict):
     name: str | None = None
     label: str
     methods: Names = ("ecfs",)
-    k: int = Field(default=50, ge=1)
+    k: Annotated[int, Field(ge=1)] | Literal["auto"] = 50
+    options: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    missing: Literal["median", "indicator", "raise"] = "median"
+    stability: int = Field(default=0, ge=0)
+    consensus: Literal["rra", "borda", "median"] | None = None
+    memory_mb: int = Field(default=1024, ge=1)
     store: str = "assay-store"
     seed: int = Field(default=0, ge=0, lt=2**63)
+
+
+def method_options(given: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return the `options` that texts METHOD.PARAMETER=VALUE mean; values are TOML, or text.
+
+    Raises
+    ------
+    ConfigError
+        A text is not of that form.
+
+    Examples
+    --------
+    >>> method_options(["ecfs.alpha=cv", "inf_fs.supervised=true"])
+    {'ecfs': {'alpha': 'cv'}, 'inf_fs': {'supervised': True}}
+    """
+    options: dict[str, dict[str, Any]] = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        method, dot, parameter = key.strip().partition(".")
+        if not (equals and dot and method and parameter):
+            raise ConfigError(f"The option {text!r} is not of the form METHOD.PARAMETER=VALUE.")
+        try:
+            parsed = tomllib.loads(f"value = {value.strip()}")["value"]
+        except tomllib.TOMLDecodeError:
+            parsed = value.strip()
+        options.setdefault(method, {})[parameter] = parsed
+    return options

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,10 @@ from assay.storage import ScoreStore
 from assay.storage.errors import ColumnError, ConfigError
 from assay.storage.fingerprints import fingerprint
 from assay.storage.run_files import RunInfo, RunTablesData
-from assay.storage.tables import read_table, table_columns, table_fingerprint, table_name
+from assay.storage.tables import Table, table_columns, table_fingerprint, table_name
+
+MEGABYTE = 1 << 20
+METRICS = {"name": pl.String, "value": pl.Float64, "baseline": pl.Float64}
 
 
 class FeaturePlan(BaseModel):
@@ -49,8 +54,10 @@ def make_plan(config: FeatureConfig) -> FeaturePlan:
         raise ColumnError.missing(config.label, columns)
     if not config.methods:
         raise ConfigError("No method was given; `methods` names one ranker or more.")
-    for method in config.methods:
+    for method in (*config.methods, *config.options):
         registry.entry(method, "ranker")
+    for method in config.options:
+        _ranker(config, method)
     resolved = config.model_copy(update={"name": config.name or table_name(config.table)})
     made_of = table_fingerprint(config.table)
     settings = resolved.model_dump(mode="json", exclude={"store", "table"})
@@ -89,66 +96,167 @@ def rank(plan: FeaturePlan, method: str, started_at: datetime) -> Ref:
             method,
             config.k,
             config.seed,
+            config.options.get(method, {}),
+            config.missing,
+            config.stability,
+            config.memory_mb,
         ),
     )
-    plan_store = plan.store
-    if not plan_store.artifacts.exists(*ref):
+    store = plan.store
+
+    def began(samples: int) -> None:
         # what can be wrong with the table is found before anything is written
-        matrix = _matrix(plan)
-        plan_store.begin(run_info(plan, started_at, len(matrix[0])))
-    else:
-        matrix = None
+        store.begin(run_info(plan, started_at, samples))
+
+    found = []
+    if not store.artifacts.exists(*ref):
+        with step(f"rank {method}"):
+            found.append(_rank(config, method, began))
 
     def make(out: Path) -> None:
-        table = matrix or _matrix(plan)
-        X, names, y, report = table
-        for column, note in report.items():
-            logger.info("column %s: %s", column, note)
-        ranker = registry.get(method, "ranker")(n_features_to_select=min(config.k, len(names)))
-        given = {"discrete_features": table.discrete, "random_state": config.seed}
-        ranker.set_params(**{k: v for k, v in given.items() if k in ranker.get_params()})
-        ranker.fit(X, y)
-        pl.DataFrame(
-            {
-                "feature": names,
-                "score": np.asarray(ranker.scores_, dtype=np.float64),
-                "rank": np.asarray(ranker.ranking_, dtype=np.int64),
-                "selected": ranker.get_support(),
-            }
-        ).sort("rank").write_parquet(out / "features.parquet")
-        (out / "report.json").write_text(json.dumps({"samples": len(X), "columns": report}))
+        result = found[0] if found else _rank(config, method, began)
+        result.features.write_parquet(out / "features.parquet")
+        result.missing.write_parquet(out / "missing.parquet")
+        result.metrics.write_parquet(out / "metrics.parquet")
+        (out / "report.json").write_text(json.dumps(result.report))
 
-    with step(f"rank {method}"):
-        return get_or_make(plan_store, "features", ref, make, run=plan.run_id, label=method)
+    return get_or_make(store, "features", ref, make, run=plan.run_id, label=method)
 
 
-def _matrix(plan: FeaturePlan) -> Any:
-    from assay.selection.columns import to_matrix
+@dataclass
+class _Found:
+    """What one method gave."""
 
-    return to_matrix(read_table(str(plan.config.table)), label=plan.config.label)
+    features: pl.DataFrame
+    missing: pl.DataFrame
+    metrics: pl.DataFrame
+    report: dict[str, Any]
+
+
+def _ranker(config: FeatureConfig, method: str) -> Any:
+    ranker = registry.get(method, "ranker")(n_features_to_select=config.k)
+    known = ranker.get_params()
+    options = config.options.get(method, {})
+    for name in options:
+        if name not in known:
+            raise ColumnError.missing(name, known, what=f"parameter of {method}")
+    if "random_state" in known:
+        ranker.set_params(random_state=config.seed)
+    return ranker.set_params(**options)
+
+
+def _rank(config: FeatureConfig, method: str, began: Callable[[int], None]) -> _Found:
+    # scikit-learn is loaded where something is ranked
+    from assay.selection.table_ranking import rank_table
+
+    ranked = rank_table(
+        _ranker(config, method),
+        Table(str(config.table)),
+        label=config.label,
+        memory=config.memory_mb * MEGABYTE,
+        missing=config.missing,
+        began=began,
+    )
+    for column, note in ranked.report.items():
+        logger.info("column %s: %s", column, note)
+    if ranked.mode != "memory":
+        logger.info("%s: the table was read by %s", method, ranked.mode)
+    ranker = ranked.ranker
+    features = pl.DataFrame(
+        {
+            "feature": ranked.names,
+            "score": np.asarray(ranker.scores_, dtype=np.float64),
+            "rank": np.asarray(ranker.ranking_, dtype=np.int64),
+            "selected": ranker.get_support(),
+        }
+    )
+    metrics = _stability(config, method, ranked, features) if config.stability else []
+    return _Found(
+        features.sort("rank"),
+        ranked.missing,
+        pl.DataFrame(metrics, schema=METRICS, orient="row"),
+        {"samples": ranked.n_rows, "columns": ranked.report, "mode": ranked.mode},
+    )
+
+
+def _stability(
+    config: FeatureConfig, method: str, ranked: Any, features: pl.DataFrame
+) -> list[tuple[str, float, float | None]]:
+    from assay.selection.stability import bootstrap_stability
+
+    if ranked.matrix is None:
+        raise ConfigError(
+            f"stability needs the table in memory, but it takes more than memory_mb, "
+            f"{config.memory_mb}; raise that, or set stability to 0."
+        )
+    k = int(features["selected"].sum())
+    found = bootstrap_stability(
+        ranked.ranker,
+        ranked.matrix.X,
+        ranked.matrix.y,
+        k=k,
+        n_resamples=config.stability,
+        random_state=config.seed,
+    )
+    frequency = features.select("feature", "rank", "selected").with_columns(
+        found.features["frequency"]
+    )
+    chosen = frequency.filter("selected").sort("rank")
+    return [
+        (f"stability:{method}", found.overall, 0.0),
+        (f"stability_low:{method}", found.low, None),
+        (f"stability_high:{method}", found.high, None),
+        *(
+            (f"frequency:{method}:{row['feature']}", row["frequency"], k / features.height)
+            for row in chosen.iter_rows(named=True)
+        ),
+    ]
 
 
 def persist(plan: FeaturePlan, started_at: datetime, refs: dict[str, Ref]) -> str:
     """Write the rankings into the run's one file; the run is finished when it is there."""
-    frames = []
+    frames, metrics = [], []
     samples = 0
     for method, ref in refs.items():
         folder = plan.store.artifacts.open(*ref)
         frame = pl.read_parquet(folder / "features.parquet")
         frames.append(frame.with_columns(pl.lit(method).alias("method")))
+        metrics.append(pl.read_parquet(folder / "metrics.parquet"))
+        missing = pl.read_parquet(folder / "missing.parquet")
         samples = json.loads((folder / "report.json").read_text())["samples"]
+    if plan.config.consensus:
+        frames.append(_consensus(frames, plan.config.consensus))
     ranked = pl.concat(frames)
-    metrics = pl.DataFrame(
-        {
-            "name": ["samples", "features"],
-            "value": [float(samples), float(ranked["feature"].n_unique())],
-            "baseline": [None, None],
-        },
-        schema={"name": pl.String, "value": pl.Float64, "baseline": pl.Float64},
+    told = [
+        ("samples", float(samples), None),
+        ("features", float(ranked["feature"].n_unique()), None),
+        *((f"missing:{row['feature']}", row["share"], None) for row in missing.rows(named=True)),
+    ]
+    data = RunTablesData(
+        feature_scores=ranked,
+        metrics=pl.concat([pl.DataFrame(told, schema=METRICS, orient="row"), *metrics]),
     )
-    data = RunTablesData(feature_scores=ranked, metrics=metrics)
     plan.store.finish(run_info(plan, started_at, samples), data)
     return plan.run_id
+
+
+def _consensus(frames: list[pl.DataFrame], how: str) -> pl.DataFrame:
+    """Return the ranking that the methods agree on; it keeps as many as they keep, in the median."""
+    from assay.selection.stability import consensus_ranking
+
+    names = frames[0]["feature"].sort()
+    ranks = [frame.sort("feature")["rank"].to_numpy() for frame in frames]
+    found = consensus_ranking(ranks, method=how)
+    kept = int(np.median([frame["selected"].sum() for frame in frames]))
+    return pl.DataFrame(
+        {
+            "feature": names,
+            "score": found.scores,
+            "rank": found.ranking,
+            "selected": found.ranking <= kept,
+            "method": ["consensus"] * len(names),
+        }
+    ).sort("rank")
 
 
 def publish(plan: FeaturePlan, run_id: str) -> str:

@@ -11,8 +11,9 @@ import polars as pl
 
 from assay.flows.plans import Plan, run_info
 from assay.flows.progress import step
-from assay.flows.selecting import load_selection
-from assay.flows.stages import Ref, load_graph, load_samples, load_scores, usable
+from assay.flows.scoring import load_scores
+from assay.flows.selecting import load_ledger, load_selection
+from assay.flows.stages import Ref, load_graph, load_samples, usable
 from assay.storage.run_files import RunTablesData
 
 
@@ -23,12 +24,14 @@ def persist(
     graph: Ref,
     scores: dict[str, Ref],
     selection: Ref,
+    ledger: Ref,
 ) -> str:
     """Write the run's tables into its one file; the run is finished when it is there."""
     with step("persist"):
         frame = load_samples(plan, samples)
         keys = usable(frame)["key"]
-        chosen, decisions, own_scores, report = load_selection(plan, selection)
+        chosen, decisions, duplicates, own_scores, report = load_selection(plan, selection)
+        judged = load_ledger(plan, ledger)
         tables: dict[str, pl.DataFrame] = {}
         for method in plan.scores:
             values = load_scores(plan, scores[method]) if method in scores else own_scores
@@ -40,7 +43,14 @@ def persist(
             scores=tables,
             selections=chosen,
             decisions=decisions,
-            metrics=_metrics(frame, len(chosen), load_graph(plan, graph).report_, report),
+            metrics=pl.concat(
+                [
+                    _metrics(frame, len(chosen), load_graph(plan, graph).report_, report),
+                    judged.select("name", "value", "baseline"),
+                ]
+            ).unique("name", keep="first", maintain_order=True),
+            ledger=judged,
+            duplicates=duplicates,
         )
         plan.store.finish(run_info(plan, started_at, frame.height), data)
     return plan.run_id

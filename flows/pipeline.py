@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from assay.flows import persisting, selecting, stages
+from assay.flows import embedding, persisting, scoring, selecting, stages
 from assay.flows.plans import Plan
 
 Call = Callable[..., Any]
@@ -18,7 +18,7 @@ def directly(stage: Callable[..., Any], *args: Any) -> Any:
 
 
 def compose(plan: Plan, started_at: datetime, call: Call = directly) -> Any:
-    """Run read -> embed -> graph -> index -> score -> select -> persist -> publish.
+    """Run read -> embed -> graph -> index -> score -> select -> judge -> persist -> publish.
 
     The index follows the graph because it takes over the graph's centroids.
 
@@ -33,17 +33,18 @@ def compose(plan: Plan, started_at: datetime, call: Call = directly) -> Any:
         on as arguments as they are.
     """
     samples = call(stages.read, plan, started_at)
-    vectors = call(stages.embed, plan, samples)
+    vectors = call(embedding.embed, plan, samples)
     graph = call(stages.graph, plan, samples, vectors)
     index = call(stages.index, plan, samples, vectors, graph)
     scores = {
-        method: call(stages.score, plan, method, samples, vectors, graph)
+        method: call(scoring.score, plan, method, samples, vectors, graph)
         for method in plan.scores
         # a selector that is its own scorer gives its scores with the selection
         if method != plan.select
     }
     selection = call(selecting.select, plan, samples, vectors, graph, scores)
-    run = call(persisting.persist, plan, started_at, samples, graph, scores, selection)
+    ledger = call(selecting.judge, plan, samples, vectors, graph, selection)
+    run = call(persisting.persist, plan, started_at, samples, graph, scores, selection, ledger)
     return call(persisting.publish, plan, run, index)
 
 

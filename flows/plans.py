@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from assay.flows.configuration import CurationConfig
 from assay.flows.revisions import REVISIONS
+from assay.flows.rules import check_rules
 from assay.index.embedders import embedder_class
 from assay.selection import registry
 from assay.storage import Pool, ScoreStore, read_pool
@@ -91,12 +92,14 @@ def make_plan(config: CurationConfig) -> Plan:
     there = _inputs(config, pool)
     decided |= _methods(config, there)
     resolved = config.model_copy(update=decided)
+    check_rules(resolved, pool.columns)
     target_fingerprint = read_target(resolved, pool.kind).fingerprint if config.target else None
     defaults = _defaults_taken(config, resolved)
     embedder = make_model(resolved, pool.kind)
     decides = embedder.fingerprint if embedder else resolved.embedding.deciding(pool.kind)
     generation = fingerprint("generation", REVISIONS["embed"], pool.fingerprint, decides)[:12]
     settings = resolved.model_dump(mode="json", exclude=_ENGINE)
+    settings["graph"].pop("memory_limit")
     run_id = fingerprint(
         "curate", REVISIONS, pool.fingerprint, target_fingerprint, settings, generation
     )[:16]
@@ -157,7 +160,7 @@ def _methods(config: CurationConfig, there: set[str]) -> dict[str, Any]:
     if scores is None:
         wanted = ("importance", "label_agreement", "self_confidence", "pagerank", "knn_density")
         known = {entry.name: entry for entry in registry.entries("scorer")}
-        scores = tuple(n for n in wanted if n in known and set(known[n].needs) <= there)
+        scores = tuple(n for n in wanted if n in known and not known[n].lacks(there))
     select = config.select
     if select is None:
         known = {entry.name: entry for entry in registry.entries("selector")}
@@ -168,22 +171,16 @@ def _methods(config: CurationConfig, there: set[str]) -> dict[str, Any]:
             order.append("ccs")
         else:
             order += ["facility_location", "ccs"]
-        select = next((n for n in order if n in known and set(known[n].needs) <= there), None)
-        if select is None:
-            raise ConfigError(
-                f"No selector can use the target with {config.vector or config.image!r}: "
-                "importance resampling needs texts. Leave the target out, or name a method with "
-                f"--select ({', '.join(sorted(known))})."
-            )
+        select = next(n for n in order if n in known and not known[n].lacks(there))
     difficulty = config.difficulty
-    if difficulty is None and select == "ccs":
+    if difficulty is None and (select in ("ccs", "d2") or config.plan.cutoff is not None):
         difficulty = "label_agreement" if "labels" in there else "knn_density"
-    if difficulty is not None and difficulty not in scores:
-        scores = (*scores, difficulty)
+    scores = (*scores, *config.plan.blend, *([difficulty] if difficulty else []))
     for name in scores:
         _check_needs(registry.entry(name, "scorer"), there)
     # a difficulty that was decided above counts as there
-    _check_needs(registry.entry(select, "selector"), there | ({"scores"} if difficulty else set()))
+    scored = {"scores"} if difficulty or config.plan.blend else set()
+    _check_needs(registry.entry(select, "selector"), there | scored)
     _check_options(select, config.options)
     return {"scores": tuple(dict.fromkeys(scores)), "select": select, "difficulty": difficulty}
 
@@ -195,7 +192,7 @@ def _check_needs(entry: registry.Entry, there: set[str]) -> None:
         "target": "a target (--target)",
         "scores": "a difficulty (--difficulty)",
     }
-    missing = [how.get(need, need) for need in entry.needs if need not in there]
+    missing = [how.get(need, need) for need in entry.lacks(there)]
     if missing:
         raise InputError(f"{entry.kind} {entry.name!r} needs {' and '.join(missing)}.")
 

@@ -6,10 +6,12 @@ A golden test on a small input fails when output changes and the revision does n
 REVISIONS = {
     "read": 1,
     "embed": 1,
+    "hash": 1,
     "graph": 1,
     "index": 2,
     "score": 2,
-    "select": 2,
-    "persist": 1,
+    "select": 3,
+    "judge": 1,
+    "persist": 2,
     "features": 1,
 }

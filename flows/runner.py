@@ -13,8 +13,8 @@ from assay.flows import feature_pipeline, pipeline
 from assay.flows.configuration import CurationConfig, FeatureConfig
 from assay.flows.frames import stored_path
 from assay.flows.plans import Plan, make_plan, run_info
+from assay.flows.rules import check_budget
 from assay.flows.stages import check_target
-from assay.selection.budgets import resolve_budget
 from assay.storage import ScoreStore, read_pool
 from assay.storage.run_files import RunInfo
 
@@ -113,7 +113,7 @@ def _with_frames(
     """Let the store keep a copy of each frame, once it is known that the frames can be used."""
     opened = read_pool(config.pool if given["pool"] is None else given["pool"], **config.roles())
     if given["pool"] is not None:
-        resolve_budget(config.budget, opened.samples().height)
+        check_budget(config, opened.samples().height)
     if given["target"] is not None:
         column = {opened.kind: getattr(opened.roles, opened.kind)}
         check_target(read_pool(given["target"], name="target", **column), "the target")

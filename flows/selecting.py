@@ -1,4 +1,4 @@
-"""The stage that selects: budget, selector, one decision for every row of the pool."""
+"""The stages that select and that judge: a plan, one decision for every row, and a ledger."""
 
 from __future__ import annotations
 
@@ -9,30 +9,33 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
+from assay.flows.contents import target_of, target_vectors, texts_of
 from assay.flows.plans import Plan
 from assay.flows.progress import logger, step
 from assay.flows.revisions import REVISIONS
+from assay.flows.rules import OF_SAMPLES, columns_of_rules, known_columns, text_steps
+from assay.flows.scoring import load_scores
 from assay.flows.stages import (
     Ref,
-    _stage,
     folder,
-    inputs,
+    load_graph,
     load_samples,
-    load_scores,
+    load_vectors,
+    make_stage,
     usable,
     write_report,
 )
+from assay.selection import registry
 from assay.selection.budgets import ShortfallWarning, resolve_budget
 from assay.storage.fingerprints import fingerprint
 
 
 def select(plan: Plan, samples: Ref, vectors: Ref, graph: Ref, scores: dict[str, Ref]) -> Ref:
     """Choose the rows, in order of preference, and decide for every row of the pool."""
-    from assay.selection import registry
-
     config = plan.config
-    difficulty = scores.get(config.difficulty) if config.difficulty else None
+    rules = config.plan.model_dump(exclude_defaults=True)
     ref = Ref(
         "selection",
         fingerprint(
@@ -43,7 +46,10 @@ def select(plan: Plan, samples: Ref, vectors: Ref, graph: Ref, scores: dict[str,
             samples,
             vectors,
             graph,
-            difficulty,
+            # the rules may name any score and any column of the pool
+            scores if rules else scores.get(str(config.difficulty)),
+            plan.pool_fingerprint if rules else None,
+            rules,
             config.difficulty,
             plan.target_fingerprint,
             config.seed,
@@ -53,52 +59,103 @@ def select(plan: Plan, samples: Ref, vectors: Ref, graph: Ref, scores: dict[str,
     def make(out: Path) -> None:
         frame = load_samples(plan, samples)
         rows = usable(frame)
-        entry = registry.entry(plan.select, "selector")
-        with step(f"select {plan.select}", None):
-            given = inputs(plan, {*entry.needs, *entry.uses}, samples, vectors, graph)
-            if difficulty is not None:
-                values = load_scores(plan, difficulty)
-                scorer = registry.get(str(config.difficulty), "scorer")
-                given["scores"] = -values if scorer.points == "easier" else values
-            selector = _fit(plan, frame.height, rows.height, given)
-        _write(out, frame, rows, selector)
+        made, wanted = _plan(plan, frame.height, rows.height)
+        with step(f"select {plan.select}", None), warnings.catch_warnings():
+            # said over the whole pool
+            warnings.simplefilter("ignore", ShortfallWarning)
+            made.fit(**_given(plan, frame, vectors, graph, scores))
+        if wanted is not None:
+            made.report_["budget"] = wanted
+            made.report_["shortfall"] = wanted - len(made.indices_)
+            if made.report_["shortfall"]:
+                logger.warning(
+                    "the budget is %s rows, but only %s of the pool's %s are usable: all of them "
+                    "are chosen",
+                    f"{wanted:,}",
+                    f"{len(made.indices_):,}",
+                    f"{frame.height:,}",
+                )
+        _write(out, frame, rows, made)
 
-    return _stage(plan, "select", ref, make)
+    return make_stage(plan, "select", ref, make)
 
 
-def _fit(plan: Plan, n: int, n_usable: int, given: dict[str, Any]) -> Any:
-    from assay.selection import registry
+def _plan(plan: Plan, n: int, n_usable: int) -> tuple[Any, int | None]:
+    """Return the selection plan, and the rows asked for (None where the budget is a cost)."""
+    from assay.selection import SelectionPlan
 
     config = plan.config
-    wanted = resolve_budget(config.budget, n)
-    if wanted > n_usable:
-        logger.warning(
-            "the budget is %s rows, but only %s of the pool's %s are usable: all of them are chosen",
-            f"{wanted:,}",
-            f"{n_usable:,}",
-            f"{n:,}",
-        )
-    make = registry.get(plan.select, "selector")
-    selector = make(budget=min(wanted, n_usable), random_state=config.seed, **config.options)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ShortfallWarning)  # said above, over the whole pool
-        selector.fit(**given)
-    selector.report_["budget"] = wanted
-    selector.report_["shortfall"] = wanted - len(selector.indices_)
-    return selector
+    rules = config.plan.model_dump(exclude={"deduplicate"})
+    wanted = None if config.plan.cost else resolve_budget(config.budget, n)
+    return SelectionPlan(
+        **rules,
+        budget=config.budget if wanted is None else min(wanted, n_usable),
+        selector=plan.select,
+        options=config.options,
+        deduplicate=config.plan.steps(),
+        difficulty="difficulty" if config.difficulty else None,
+        random_state=config.seed,
+    ), wanted
 
 
-def _write(out: Path, frame: pl.DataFrame, rows: pl.DataFrame, selector: Any) -> None:
+def _given(
+    plan: Plan, frame: pl.DataFrame, vectors: Ref, graph: Ref, scores: dict[str, Ref]
+) -> dict[str, Any]:
+    """Return what the plan is fitted on: the usable rows in every form that it may need."""
+    config = plan.config
+    rows = usable(frame)
+    entry = registry.entry(plan.select, "selector")
+    values = {name: load_scores(plan, ref) for name, ref in scores.items()}
+    if config.difficulty in values:
+        scorer = registry.get(str(config.difficulty), "scorer")
+        own = values[str(config.difficulty)]
+        values["difficulty"] = -own if scorer.points == "easier" else own
+    given: dict[str, Any] = {
+        "X": load_vectors(plan, vectors),
+        "ids": rows["sample_id"],
+        "graph": load_graph(plan, graph),
+        "scores": values,
+        "table": _table(plan, frame, list(values)),
+    }
+    if config.label:
+        given["y"] = rows["label"].to_numpy()
+    if config.group:
+        given["groups"] = rows["group_id"].to_numpy()
+    keep = frame["problem"].is_null().to_numpy()
+    if plan.kind == "text" and "texts" in entry.needs:
+        method = registry.get(plan.select, "selector")(budget=1, **config.options)
+        given["stream"] = texts_of(plan, keep, method)
+    if plan.kind == "text" and text_steps(config.plan):
+        given["texts"] = plan.read_pool().contents().filter(pa.array(keep))
+    if "target" in entry.needs or (config.target and "target" in entry.uses):
+        given["target"] = target_of(plan, vectors, entry.needs)
+    return given
+
+
+def _table(plan: Plan, frame: pl.DataFrame, scores: list[str]) -> pl.DataFrame:
+    """Return the columns that rules may name beside the scores, of the usable rows."""
+    config = plan.config
+    there = [*OF_SAMPLES, *config.keep]
+    table = usable(frame).select(there)
+    named = columns_of_rules(config.plan, known_columns(config, plan.read_pool().columns))
+    more = [name for name in named if name not in there and name not in scores]
+    if more:
+        rows = np.flatnonzero(frame["problem"].is_null().to_numpy())
+        table = table.hstack(plan.read_pool().take(rows, more))
+    return table
+
+
+def _write(out: Path, frame: pl.DataFrame, rows: pl.DataFrame, made: Any) -> None:
     key = rows["key"].to_numpy()
-    chosen = np.asarray(selector.indices_)
+    chosen = np.asarray(made.indices_)
     pl.DataFrame(
         {
             "key": key[chosen],
             "position": np.arange(1, len(chosen) + 1),
-            "weight": np.asarray(selector.weights_, dtype=np.float64),
+            "weight": np.asarray(made.weights_, dtype=np.float64),
         }
     ).write_parquet(out / "selections.parquet")
-    decided = selector.decisions().with_columns(pl.Series("key", key))
+    decided = made.decisions().with_columns(pl.Series("key", key))
     left_out = frame.filter(pl.col("problem").is_not_null()).select(
         pl.lit(False).alias("selected"),
         pl.lit("read").alias("stage"),
@@ -109,18 +166,60 @@ def _write(out: Path, frame: pl.DataFrame, rows: pl.DataFrame, selector: Any) ->
     pl.concat([decided.select(left_out.columns), left_out]).sort("key").write_parquet(
         out / "decisions.parquet"
     )
-    np.save(out / "scores.npy", np.asarray(selector.scores_, dtype=np.float64))
-    write_report(out / "report.json", selector.report_)
+    found = made.duplicates_.join(rows.select("sample_id", "key"), on="sample_id")
+    found.drop("sample_id").write_parquet(out / "duplicates.parquet")
+    np.save(out / "scores.npy", np.asarray(made.scores_, dtype=np.float64))
+    np.save(out / "kept.npy", made.kept_)
+    write_report(out / "report.json", made.report_)
+
+
+def judge(plan: Plan, samples: Ref, vectors: Ref, graph: Ref, selection: Ref) -> Ref:
+    """Measure the selection beside random subsets of equal size."""
+    ref = Ref("ledger", fingerprint(REVISIONS["judge"], selection, samples, vectors, graph))
+
+    def make(out: Path) -> None:
+        from assay.selection.evaluation import evaluate_selection
+
+        config = plan.config
+        frame = load_samples(plan, samples)
+        rows = usable(frame)
+        at = folder(plan, selection)
+        chosen = pl.read_parquet(at / "selections.parquet")
+        place = np.searchsorted(rows["key"].to_numpy(), chosen["key"].to_numpy())
+        kept = np.load(at / "kept.npy")
+        target = target_vectors(plan, vectors) if config.target else None
+        with step("judge", None):
+            evaluate_selection(
+                place,
+                X=load_vectors(plan, vectors),
+                graph=load_graph(plan, graph),
+                y=rows["label"].to_numpy() if config.label else None,
+                groups=rows["group_id"].to_numpy() if config.group else None,
+                cutoff_kept=None if kept.all() else kept,
+                target=target,
+                ids=rows["sample_id"],
+                duplicates=rows["content_hash"],
+                weights=chosen["weight"].to_numpy(),
+                random_state=config.seed,
+            ).write_parquet(out / "ledger.parquet")
+
+    return make_stage(plan, "judge", ref, make)
+
+
+def load_ledger(plan: Plan, ref: Ref) -> pl.DataFrame:
+    """Return what was measured of the selection."""
+    return pl.read_parquet(folder(plan, ref) / "ledger.parquet")
 
 
 def load_selection(
     plan: Plan, ref: Ref
-) -> tuple[pl.DataFrame, pl.DataFrame, np.ndarray, dict[str, Any]]:
-    """Return the selections, the decisions, the selector's own scores and its report."""
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, np.ndarray, dict[str, Any]]:
+    """Return selections, decisions, duplicates, the selector's own scores and its report."""
     at = folder(plan, ref)
     return (
         pl.read_parquet(at / "selections.parquet"),
         pl.read_parquet(at / "decisions.parquet"),
+        pl.read_parquet(at / "duplicates.parquet"),
         np.load(at / "scores.npy"),
         json.loads((at / "report.json").read_text()),
     )

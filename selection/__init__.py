@@ -5,47 +5,97 @@ from typing import TYPE_CHECKING
 from assay.storage.lazy import lazy_face
 
 if TYPE_CHECKING:
+    from assay.selection.bandit import BanditSelector as BanditSelector
     from assay.selection.base import Scorer as Scorer
     from assay.selection.base import Selector as Selector
+    from assay.selection.classic_filters import ChiSquared as ChiSquared
+    from assay.selection.classic_filters import FTest as FTest
+    from assay.selection.classic_filters import NeighborInformation as NeighborInformation
     from assay.selection.coverage_centric import CoverageCentricSelector as CoverageCentricSelector
+    from assay.selection.d2 import D2Selector as D2Selector
     from assay.selection.distance_correlation import DistanceCorrelation as DistanceCorrelation
     from assay.selection.eigenvector_centrality import ECFS as ECFS
+    from assay.selection.evaluation import evaluate_selection as evaluate_selection
+    from assay.selection.exact_duplicates import ExactDuplicates as ExactDuplicates
     from assay.selection.facility_location import (
         FacilityLocationSelector as FacilityLocationSelector,
     )
     from assay.selection.fisher import FisherScore as FisherScore
+    from assay.selection.graph_cut import GraphCutSelector as GraphCutSelector
+    from assay.selection.hard_cutoff import HardCutoff as HardCutoff
+    from assay.selection.herding import HerdingSelector as HerdingSelector
+    from assay.selection.hierarchical import (
+        HierarchicalBalancedSelector as HierarchicalBalancedSelector,
+    )
     from assay.selection.importance_resampling import ImportanceResampler as ImportanceResampler
     from assay.selection.infinite_selection import InfFS as InfFS
+    from assay.selection.influence_network import InfluenceNetwork as InfluenceNetwork
+    from assay.selection.k_center import KCenterSelector as KCenterSelector
     from assay.selection.laplacian import LaplacianScore as LaplacianScore
     from assay.selection.minimum_redundancy import MRMR as MRMR
+    from assay.selection.moderate import ModerateSelector as ModerateSelector
+    from assay.selection.near_duplicates import NearDuplicates as NearDuplicates
     from assay.selection.outrank import OutRank as OutRank
+    from assay.selection.pivot_duplicates import PivotDeduplicator as PivotDeduplicator
+    from assay.selection.planning import SelectionPlan as SelectionPlan
     from assay.selection.quick_selection import QuickSelection as QuickSelection
     from assay.selection.random_subset import RandomSelector as RandomSelector
     from assay.selection.relief import ReliefF as ReliefF
+    from assay.selection.representation import propagate as propagate
+    from assay.selection.representation import representation_weights as representation_weights
+    from assay.selection.saturated_coverage import (
+        SaturatedCoverageSelector as SaturatedCoverageSelector,
+    )
+    from assay.selection.semantic_duplicates import SemanticDuplicates as SemanticDuplicates
     from assay.selection.sequential_attention import SequentialAttention as SequentialAttention
     from assay.selection.stability import bootstrap_stability as bootstrap_stability
     from assay.selection.stability import consensus_ranking as consensus_ranking
+    from assay.selection.top_scores import TopSelector as TopSelector
+    from assay.selection.transport import TransportSelector as TransportSelector
 
 __getattr__, __dir__, __all__ = lazy_face(
     __name__,
     {
+        "BanditSelector": ".bandit",
+        "ChiSquared": ".classic_filters",
         "CoverageCentricSelector": ".coverage_centric",
+        "D2Selector": ".d2",
         "DistanceCorrelation": ".distance_correlation",
         "ECFS": ".eigenvector_centrality",
+        "ExactDuplicates": ".exact_duplicates",
+        "FTest": ".classic_filters",
         "FacilityLocationSelector": ".facility_location",
         "FisherScore": ".fisher",
+        "GraphCutSelector": ".graph_cut",
+        "HardCutoff": ".hard_cutoff",
+        "HerdingSelector": ".herding",
+        "HierarchicalBalancedSelector": ".hierarchical",
         "ImportanceResampler": ".importance_resampling",
         "InfFS": ".infinite_selection",
+        "KCenterSelector": ".k_center",
+        "InfluenceNetwork": ".influence_network",
         "LaplacianScore": ".laplacian",
         "MRMR": ".minimum_redundancy",
+        "ModerateSelector": ".moderate",
+        "NeighborInformation": ".classic_filters",
+        "NearDuplicates": ".near_duplicates",
         "OutRank": ".outrank",
+        "PivotDeduplicator": ".pivot_duplicates",
         "QuickSelection": ".quick_selection",
         "RandomSelector": ".random_subset",
         "ReliefF": ".relief",
+        "SaturatedCoverageSelector": ".saturated_coverage",
         "Scorer": ".base",
+        "SelectionPlan": ".planning",
         "Selector": ".base",
+        "SemanticDuplicates": ".semantic_duplicates",
         "SequentialAttention": ".sequential_attention",
+        "TopSelector": ".top_scores",
+        "TransportSelector": ".transport",
         "bootstrap_stability": ".stability",
         "consensus_ranking": ".stability",
+        "evaluate_selection": ".evaluation",
+        "propagate": ".representation",
+        "representation_weights": ".representation",
     },
 )

@@ -126,9 +126,8 @@ class ScoreStore:
 
     def note_failed(self, note: dict[str, Any], message: str) -> None:
         """Mark a run that is noted as under way as failed."""
-        write_json(
-            self._run_path(note["run_id"], ".json"), note | {"status": "failed", "message": message}
-        )
+        changed = note | {"status": "failed", "message": message}
+        write_json(self._run_path(note["run_id"], ".json"), changed)
 
     def _note(self, info: RunInfo, status: str, message: str | None) -> None:
         note = {

@@ -43,7 +43,7 @@ def make_outputs(folder: Path) -> dict[str, dict[str, Any]]:
         (path,) = (plan.store.path / "artifacts" / kind).iterdir()
         found[kind] = stages.Ref(kind, path.name)
     graph = stages.load_graph(plan, found["graph"])
-    chosen, _, importance, _ = selecting.load_selection(plan, found["selection"])
+    chosen, _, _, importance, _ = selecting.load_selection(plan, found["selection"])
     wide = plan.store.sql("SELECT pagerank, knn_density FROM latest_scores ORDER BY sample_id")
     hashes = stages.load_samples(plan, found["samples"])["content_hash"].to_list()
     return {

@@ -12,7 +12,7 @@ from assay.flows import CurationConfig, curate
 from assay.flows.plans import make_plan
 from assay.storage.errors import ColumnError, ConfigError
 
-WORDS = "graph index score pool target sample budget table query night label vector".split()
+WORDS = ["graph", "index", "score", "pool", "target", "sample", "budget", "table", "query", "night", "label", "vector"]
 RNG = np.random.default_rng(0)
 POOL = pl.DataFrame(
     {
@@ -112,7 +112,8 @@ def test_the_ledger_stands_beside_random(run) -> None:
 def test_again_with_the_same_rules_nothing_is_computed(run) -> None:
     result, config = run
     again = curate(config)
-    assert not again.computed and again.run_id == result.run_id
+    assert not again.computed
+    assert again.run_id == result.run_id
     other = config.model_copy(update={"plan": config.plan.model_copy(update={"cutoff": 0.2})})
     assert make_plan(other).run_id != result.run_id
 

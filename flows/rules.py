@@ -1,0 +1,66 @@
+"""The rules of a plan: which columns they name, and that they can be met before anything is run."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Collection, Sequence
+
+from assay.flows.configuration import CurationConfig, PlanConfig
+from assay.selection import registry
+from assay.selection.budgets import resolve_budget
+from assay.selection.deduplication import deduplicator
+from assay.storage.errors import ColumnError
+from assay.storage.expressions import columns_named
+
+OF_SAMPLES = ("sample_id", "source", "row", "label", "group_id", "content_hash")
+
+
+def columns_of_rules(plan: PlanConfig, known: Sequence[str]) -> list[str]:
+    """Return the columns that filters, keeper, cost and groups name.
+
+    Raises
+    ------
+    ConfigError, ColumnError
+        A rule is no SQL, or names a column that is not there.
+    """
+    named: dict[str, None] = {}
+    for rule in plan.filters:
+        named |= dict.fromkeys(columns_named(rule, known, what="filter"))
+    if plan.keeper:
+        named |= dict.fromkeys(columns_named(plan.keeper, known, what="keeper order", order=True))
+    for column, what in ((plan.cost, "cost column"), (plan.by, "column of groups")):
+        if column is not None:
+            if column not in known:
+                raise ColumnError.missing(column, known, what=what)
+            named[column] = None
+    return list(named)
+
+
+def known_columns(config: CurationConfig, pool: Collection[str]) -> list[str]:
+    """Return every column that a rule may name: of the samples, of the scores, of the pool."""
+    scores = [*(config.scores or ()), *(["difficulty"] if config.difficulty else [])]
+    return list(dict.fromkeys([*OF_SAMPLES, *config.keep, *scores, *pool]))
+
+
+def check_rules(config: CurationConfig, pool: Collection[str]) -> None:
+    """Raise what is wrong with the rules, before anything is computed."""
+    columns_of_rules(config.plan, known_columns(config, pool))
+    for name, options in config.plan.steps():
+        known = list(inspect.signature(deduplicator(name)).parameters)
+        for option in options:
+            if option not in known:
+                raise ColumnError.missing(option, known, what=f"option of {name}")
+
+
+def check_budget(config: CurationConfig, n: int) -> None:
+    """Raise `BudgetError` where the budget is more than a pool of `n` rows has.
+
+    A budget in cost is known to fit only when the costs are read.
+    """
+    if config.plan.cost is None:
+        resolve_budget(config.budget, n)
+
+
+def text_steps(plan: PlanConfig) -> bool:
+    """Return whether a deduplication step reads texts."""
+    return any("texts" in registry.entry(name, "step").needs for name, _ in plan.steps())

@@ -1,0 +1,73 @@
+"""The stage that scores: one number per usable row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from assay.flows.contents import target_of, texts_of
+from assay.flows.plans import Plan
+from assay.flows.progress import step
+from assay.flows.revisions import REVISIONS
+from assay.flows.stages import (
+    Ref,
+    folder,
+    load_graph,
+    load_samples,
+    load_vectors,
+    make_stage,
+    usable,
+)
+from assay.selection import registry
+from assay.storage.fingerprints import fingerprint
+
+
+def inputs(
+    plan: Plan, entry: registry.Entry, method: Any, samples: Ref, vectors: Ref, graph: Ref
+) -> dict[str, Any]:
+    """Return the arguments of `fit` for a method of the registry, over the usable rows."""
+    frame = load_samples(plan, samples)
+    rows = usable(frame)
+    needs = {*entry.needs, *entry.uses}
+    given: dict[str, Any] = {"ids": rows["sample_id"]}
+    if plan.config.label:
+        given["y"] = rows["label"].to_numpy()
+    if plan.config.group:
+        given["groups"] = rows["group_id"].to_numpy()
+    if "texts" in needs and plan.kind == "text":
+        given["X"] = texts_of(plan, frame["problem"].is_null().to_numpy(), method)
+    elif needs & {"texts", "vectors"}:
+        given["X"] = load_vectors(plan, vectors)
+    if "target" in needs:
+        given["target"] = target_of(plan, vectors, needs)
+    if "graph" in needs:
+        given["graph"] = load_graph(plan, graph)
+    return given
+
+
+def score(plan: Plan, method: str, samples: Ref, vectors: Ref, graph: Ref) -> Ref:
+    """Compute one score for every usable row."""
+    entry = registry.entry(method, "scorer")
+    made_of = {
+        "labels": plan.config.label,
+        "target": plan.target_fingerprint,
+        "graph": graph,
+    }
+    of = [made_of.get(need) for need in (*entry.needs, *entry.uses)]
+    ref = Ref("scores", fingerprint(REVISIONS["score"], method, vectors, of, plan.config.seed))
+
+    def make(out: Path) -> None:
+        with step(f"score {method}", None):
+            scorer = registry.get(method, "scorer")()
+            scorer.fit(**inputs(plan, entry, scorer, samples, vectors, graph))
+            np.save(out / "scores.npy", np.asarray(scorer.scores_, dtype=np.float64))
+
+    return make_stage(plan, "score", ref, make, method)
+
+
+def load_scores(plan: Plan, ref: Ref) -> np.ndarray:
+    """Return one score of every usable row."""
+    found: np.ndarray = np.load(folder(plan, ref) / "scores.npy")
+    return found

@@ -1,0 +1,196 @@
+"""`rank_features` and `assay features`: methods, options, missing values, stability, consensus, memory."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from assay.flows.cli import app
+from assay.flows.configuration import FeatureConfig, method_options
+from assay.flows.runner import rank_features
+from assay.selection import consensus_ranking, registry
+from assay.storage.errors import ColumnError, ConfigError, InputError
+
+RANKERS = [entry.name for entry in registry.entries("ranker")]
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> str:
+    rng = np.random.default_rng(1)
+    n = 240
+    y = rng.integers(0, 2, n)
+    frame = pl.DataFrame({f"noise{i}": rng.normal(size=n) for i in range(8)}).with_columns(
+        signal=pl.Series(y * 2.0 + rng.normal(size=n) * 0.3),
+        other=pl.Series(y + rng.normal(size=n)),
+        gap=pl.Series(np.where(rng.random(n) < 0.1 + 0.4 * y, np.nan, rng.normal(size=n))),
+        colour=pl.Series(np.array(["red", "green", "blue"])[rng.integers(0, 3, n)]),
+        label=pl.Series(np.where(y, "yes", "no")),
+    )
+    path = tmp_path_factory.mktemp("tables") / "t.parquet"
+    frame.write_parquet(path, row_group_size=50)
+    return str(path)
+
+
+def _metrics(result: Any) -> dict[str, tuple[float, float | None]]:
+    rows = result.sql("SELECT name, value, baseline FROM metrics").iter_rows()
+    return {name: (value, baseline) for name, value, baseline in rows}
+
+
+def test_every_ranker_writes_its_scores(path: str, tmp_path: Path) -> None:
+    result = rank_features(
+        table=path,
+        label="label",
+        methods=RANKERS,
+        k=3,
+        options={"quick_selection": {"hidden": 20, "epochs": 2}},
+        store=str(tmp_path),
+    )
+    scores = result.sql("FROM feature_scores")
+    assert scores.columns == ["run_id", "method", "feature", "score", "rank", "selected"]
+    assert set(scores["method"]) == set(RANKERS)
+    for _, part in scores.group_by("method"):
+        assert sorted(part["rank"]) == list(range(1, 13))
+        assert part["selected"].sum() == 3
+    best = scores.filter(pl.col("rank") == 1, pl.col("feature") == "signal")["method"]
+    assert {"ecfs", "fisher", "outrank", "mrmr", "relieff", "f_classif"} <= set(best)
+
+
+def test_how_many_columns_may_be_left_to_the_methods(path: str, tmp_path: Path) -> None:
+    result = rank_features(
+        table=path, label="label", methods="fisher,laplacian", k="auto", store=str(tmp_path)
+    )
+    kept = result.sql(
+        "SELECT method, count(*) AS n FROM feature_scores WHERE selected GROUP BY ALL"
+    )
+    counts = dict(kept.iter_rows())
+    assert counts["fisher"] in (1, 2)
+    assert 1 <= counts["laplacian"] <= 12
+
+
+def test_options_reach_the_ranker_and_make_another_run(path: str, tmp_path: Path) -> None:
+    settings = {"table": path, "label": "label", "methods": "ecfs,inf_fs", "store": str(tmp_path)}
+    plain = rank_features(**settings)
+    changed = rank_features(
+        **settings, options={"ecfs": {"alpha": 0.1}, "inf_fs": {"supervised": True}}
+    )
+    assert plain.run_id != changed.run_id
+    for method in ("ecfs", "inf_fs"):
+        a, b = (
+            result.sql(
+                "SELECT score FROM feature_scores WHERE run_id = "
+                f"'{result.run_id}' AND method = '{method}' ORDER BY feature"
+            )["score"]
+            for result in (plain, changed)
+        )
+        assert a.to_list() != b.to_list()
+    again = rank_features(**settings, options={"ecfs": {"alpha": 0.1}})
+    assert again.computed
+
+
+def test_what_options_may_be(path: str, tmp_path: Path) -> None:
+    settings = {"table": path, "label": "label", "store": str(tmp_path / "s")}
+    with pytest.raises(ColumnError, match="Did you mean 'alpha'"):
+        rank_features(**settings, options={"ecfs": {"alhpa": 1}})
+    with pytest.raises(ColumnError, match="ranker"):
+        rank_features(**settings, options={"efcs": {"alpha": 1}})
+    with pytest.raises(ConfigError, match="alpha is 3"):
+        rank_features(**settings, options={"ecfs": {"alpha": 3}})
+    with pytest.raises(ConfigError, match="k"):
+        rank_features(**settings, k="all")
+    found = method_options(["ecfs.alpha=cv", "ecfs.n_bins=12", "outrank.search='3mr'"])
+    assert found == {"ecfs": {"alpha": "cv", "n_bins": 12}, "outrank": {"search": "3mr"}}
+    for bad in ("ecfs.alpha", "alpha=1", ".alpha=1"):
+        with pytest.raises(ConfigError, match="METHOD"):
+            method_options([bad])
+
+
+def test_missing_values_are_told_and_may_be_refused_or_ranked(path: str, tmp_path: Path) -> None:
+    settings = {"table": path, "label": "label", "store": str(tmp_path)}
+    share = pl.read_parquet(path)["gap"].is_nan().mean()
+    assert _metrics(rank_features(**settings))["missing:gap"] == (pytest.approx(share), None)
+    found = rank_features(**settings, missing="indicator")
+    ranked = found.sql(f"FROM feature_scores WHERE run_id = '{found.run_id}' ORDER BY rank")
+    assert "gap is missing" in ranked["feature"].to_list()[:3]
+    with pytest.raises(InputError, match="gap"):
+        rank_features(**settings, missing="raise")
+
+
+def test_stability_and_consensus_are_stored(path: str, tmp_path: Path) -> None:
+    methods = ("ecfs", "fisher", "outrank")
+    result = rank_features(
+        table=path,
+        label="label",
+        methods=methods,
+        k=4,
+        stability=12,
+        consensus="rra",
+        store=str(tmp_path),
+    )
+    metrics = _metrics(result)
+    for method in methods:
+        value, baseline = metrics[f"stability:{method}"]
+        assert baseline == 0.0
+        assert (
+            metrics[f"stability_low:{method}"][0] <= value <= metrics[f"stability_high:{method}"][0]
+        )
+        assert metrics[f"frequency:{method}:signal"] == (1.0, pytest.approx(4 / 12))
+        assert sum(name.startswith(f"frequency:{method}:") for name in metrics) == 4
+    scores = result.sql("FROM feature_scores")
+    wide = scores.pivot("method", index="feature", values="rank").sort("feature")
+    expected = consensus_ranking([wide[method].to_numpy() for method in methods]).ranking
+    assert wide["consensus"].to_list() == expected.tolist()
+    assert scores.filter(method="consensus")["selected"].sum() == 4
+    assert not rank_features(
+        table=path, label="label", methods=methods, k=4, stability=12, consensus="rra",
+        store=str(tmp_path),
+    ).computed  # fmt: skip
+
+
+def test_a_table_over_the_limit_of_memory_gives_the_same(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"table": path, "label": "label", "methods": "ecfs,outrank,mrmr", "k": 4}
+    whole = rank_features(**settings, store=str(tmp_path / "a"))
+    from assay.flows import feature_pipeline
+
+    monkeypatch.setattr(feature_pipeline, "MEGABYTE", 1)
+    parts = rank_features(**settings, memory_mb=1, store=str(tmp_path / "b"))
+    query = "SELECT method, feature, score, rank, selected FROM feature_scores ORDER BY ALL"
+    a, b = whole.sql(query), parts.sql(query)
+    assert a.drop("score").equals(b.drop("score"))
+    np.testing.assert_allclose(a["score"], b["score"], rtol=1e-12)
+    modes = {
+        json.loads(found.read_text())["mode"]
+        for found in (tmp_path / "b" / "artifacts" / "features").glob("*/report.json")
+    }
+    assert modes == {"rows", "columns", "memory"}
+    with pytest.raises(ConfigError, match="memory_mb"):
+        rank_features(**settings, memory_mb=1, stability=5, store=str(tmp_path / "b"))
+
+
+def test_nothing_is_written_where_the_table_is_at_fault(path: str, tmp_path: Path) -> None:
+    frame = pl.read_parquet(path).with_columns(label=pl.lit(None, dtype=pl.String))
+    frame.write_parquet(tmp_path / "bad.parquet")
+    with pytest.raises(InputError, match="labels"):
+        rank_features(table=str(tmp_path / "bad.parquet"), label="label", store=str(tmp_path / "s"))
+    assert not (tmp_path / "s").exists()
+
+
+def test_the_command_line(path: str, tmp_path: Path) -> None:
+    arguments = [
+        "features", path, "--label", "label", "--method", "ecfs,fisher", "--k", "auto",
+        "--option", "ecfs.alpha=cv", "--missing", "indicator", "--stability", "4",
+        "--consensus", "median", "--memory-mb", "64", "--store", str(tmp_path), "--json",
+    ]  # fmt: skip
+    done = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert done.exit_code == 0
+    told = json.loads(done.stdout)
+    assert {row["method"] for row in told["features"]} == {"ecfs", "fisher", "consensus"}
+    config = FeatureConfig(label="y", k=3)
+    assert (config.stability, config.consensus, config.missing) == (0, None, "median")
