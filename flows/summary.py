@@ -53,6 +53,7 @@ def curation_summary(result: RunResult) -> dict[str, Any]:
         "scores": config["scores"],
         "reasons": reasons.rows(named=True),
         "metrics": {row["name"]: row for row in metrics.rows(named=True)},
+        "ledger": store.run_table(run_id, "FROM ledger").rows(named=True),
         "shares": {c: shares(store, run_id, c).rows(named=True) for c in config["keep"]},
     }
 
@@ -73,6 +74,7 @@ def print_curation(result: RunResult) -> None:
             print(f"  {row['n']:>9,} left out at stage {row['stage']}: {row['reason']}")
     for column in summary["shares"]:
         _print_shares(shares(result.store, result.run_id, column), column)
+    _print_ledger(summary["ledger"])
     print(f"Store: {summary['store']}")
 
 
@@ -92,6 +94,20 @@ def _print_shares(frame: pl.DataFrame, column: str) -> None:
     )
     if frame.height > SHOWN_GROUPS:
         print(f"  and {frame.height - SHOWN_GROUPS} more values of {column}")
+
+
+def _print_ledger(ledger: list[dict[str, Any]]) -> None:
+    """Say in which figures the selection beats random subsets of equal size, and in which not."""
+    told: dict[str, list[str]] = {}
+    for row in ledger:
+        if row["verdict"]:
+            told.setdefault(row["verdict"], []).append(
+                f"{row['name']} {row['value']:.3g} ({row['baseline']:.3g})"
+            )
+    if told:
+        print("Beside random subsets of equal size (their figure in brackets):")
+    for verdict in sorted(told):
+        print(f"  {verdict}: {', '.join(told[verdict])}")
 
 
 def feature_summary(result: RunResult) -> dict[str, Any]:

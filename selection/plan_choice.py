@@ -228,6 +228,8 @@ def _outcomes(
     ):
         # behind the last row taken the selector's own reason stands
         passed[which[(place[which] < last) | own[which]]] = why
+    # the selector was asked for more rows than were needed in the end
+    passed[(passed == "displaced") & (place > last)] = "budget"
 
     def told(which: Rows, detail: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         if nearest is None or similarity is None:
@@ -248,7 +250,7 @@ def _outcomes(
             else:
                 detail, stage = told(which, detail), outcome.stage
             outcomes.append(Outcome(rows[which], stage, reason, detail))
-    for why in ("quota", "cost", "displaced"):
+    for why in ("quota", "cost", "displaced", "budget"):
         which = np.flatnonzero((passed == why) & (position == 0))
         detail = told(which, {"score": selector.scores_[which], "place": place[which] + 1})
         outcomes.append(Outcome(rows[which], "select", why, detail))
