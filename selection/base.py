@@ -101,7 +101,7 @@ class Selector(_Estimator):
     ranking_ : int64[usable]
         Nested selectors only: all usable rows in order of preference; every budget is a prefix.
     weights_ : float64, aligned with `indices_`
-        1.0 where the method gives no weights.
+        1.0 where the method gives no weights; see `represent`.
     scores_ : float64[n]
         What the method ranks by, higher = preferred (or as the selector says).
     report_ : dict

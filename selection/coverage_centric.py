@@ -7,12 +7,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.selection.allocation import allocate
 from assay.selection.base import Choice, Outcome, Selector, rank_of
-from assay.selection.budgets import allocate
-from assay.selection.graph_scores import knn_density
+from assay.selection.hard_cutoff import cut_outcome, cut_rows, cutoff_share, difficulty_of
 from assay.selection.inputs import Floats, Inputs, Rows
-from assay.selection.label_agreement import label_agreement
-from assay.storage.errors import ConfigError, MissingInputError
+from assay.storage.errors import ConfigError
 
 
 class Strata(NamedTuple):
@@ -97,18 +96,20 @@ class CoverageCentricSelector(Selector):
         self.n_strata = n_strata
 
     def _select(self, inputs: Inputs, budget: int) -> Choice:
-        cutoff = _cutoff(self.cutoff, budget / inputs.n)
+        cutoff = cutoff_share(self.cutoff, budget / inputs.n)
         if isinstance(self.n_strata, bool) or not isinstance(self.n_strata, int | np.integer):
             raise ConfigError(f"n_strata is {self.n_strata!r}; pass a whole number >= 1.")
         if self.n_strata < 1:
             raise ConfigError(f"n_strata is {self.n_strata}; pass a whole number >= 1.")
-        difficulty, source = _difficulty(inputs)
+        difficulty, source = difficulty_of(inputs, type(self).__name__)
         strata = stratify(difficulty, budget, cutoff, self.n_strata)
         drawn = _draw(strata, inputs.noise(self.random_state, "ccs"))
         ranks = rank_of(difficulty)
         cut = np.flatnonzero(strata.stratum < 0)
-        threshold = float(difficulty[cut].min()) if len(cut) else None
-        rest = np.setdiff1d(np.flatnonzero(strata.stratum >= 0), drawn, assume_unique=True)
+        cut_off, threshold = cut_outcome(difficulty, ranks, cut)
+        undrawn = strata.stratum >= 0
+        undrawn[drawn] = False
+        rest = np.flatnonzero(undrawn)
 
         def of_strata(rows: Rows) -> dict[str, NDArray[Any]]:
             stratum = strata.stratum[rows]
@@ -119,16 +120,7 @@ class CoverageCentricSelector(Selector):
             }
 
         outcomes = [
-            Outcome(
-                cut,
-                "cutoff",
-                "hard_cutoff",
-                {
-                    "value": difficulty[cut],
-                    "threshold": np.full(len(cut), threshold, dtype=np.float64),
-                    "rank": ranks[cut],
-                },
-            ),
+            cut_off,
             Outcome(
                 rest,
                 "select",
@@ -156,17 +148,17 @@ class CoverageCentricSelector(Selector):
 def stratify(difficulty: Floats, budget: int, cutoff: float, n_strata: int) -> Strata:
     """Cut off the hardest rows, split the others by difficulty and share the budget out."""
     n = len(difficulty)
-    n_cut = min(int(n * cutoff), n - budget)
-    easiness = -difficulty
-    kept = np.sort(np.argsort(easiness, kind="stable")[n_cut:])
-    values = easiness[kept]
+    cut = cut_rows(difficulty, cutoff, budget)
+    stratum = np.zeros(n, dtype=np.int64)
+    stratum[cut] = -1
+    kept = np.flatnonzero(stratum == 0)
+    values = -difficulty[kept]
     low = values.min()
     high = values.max() * (1.0001 if values.max() > 0 else 0.9999)
     edges = low + np.arange(1, n_strata) * ((high - low) / n_strata)
-    stratum = np.full(n, -1, dtype=np.int64)
     stratum[kept] = np.searchsorted(edges, values, side="right") if high > low else 0
     counts = np.bincount(stratum[kept], minlength=n_strata).astype(np.int64)
-    return Strata(stratum, counts, allocate(counts, budget), n_cut)
+    return Strata(stratum, counts, allocate(counts, budget), len(cut))
 
 
 def _draw(strata: Strata, noise: Floats) -> Rows:
@@ -177,28 +169,3 @@ def _draw(strata: Strata, noise: Floats) -> Rows:
     place = np.arange(len(order)) - (np.cumsum(strata.counts) - strata.counts)[stratum]
     taken = place < strata.budgets[stratum]
     return order[taken][np.lexsort((stratum[taken], place[taken]))]
-
-
-def _cutoff(cutoff: Any, share: float) -> float:
-    """Return the share to cut off when `share` of the pool is kept."""
-    if isinstance(cutoff, str) and cutoff == "auto":
-        return 0.0 if share >= 0.5 else 0.1 if share > 0.1 else 0.3
-    if isinstance(cutoff, bool) or not isinstance(cutoff, int | float | np.number):
-        raise ConfigError(f"cutoff is {cutoff!r}; pass a share in [0, 1) or 'auto'.")
-    if not 0 <= cutoff < 1:
-        raise ConfigError(f"cutoff is {cutoff!r}; pass a share in [0, 1) or 'auto'.")
-    return float(cutoff)
-
-
-def _difficulty(inputs: Inputs) -> tuple[Floats, str]:
-    """Return the difficulty of every row (higher = harder) and where it came from."""
-    if inputs.scores is not None:
-        return inputs.scores, "scores"
-    if inputs.graph is None:
-        raise MissingInputError(
-            "CoverageCentricSelector needs a difficulty: pass scores (higher = harder), or "
-            "graph=SimilarityGraph.from_vectors(X, ids=ids), with labels y where there are some."
-        )
-    if inputs.labels is not None:
-        return 1 - label_agreement(inputs.graph, inputs.labels)[0], "label_agreement"
-    return -knn_density(inputs.graph), "knn_density"

@@ -169,12 +169,19 @@ def _fitted(
             # told for the whole plan
             warnings.simplefilter("ignore", ShortfallWarning)
             selector.fit(**given)
-        order = selector.ranking_ if selector.nested else selector.indices_
-        order = np.concatenate([must, order[~constraints.must[order]]])
-        taken = take(order, constraints)
+        order, taken = _walked(selector.indices_, must, constraints)
+        if selector.nested and len(order) < n and not _met(taken, constraints):
+            # worked out only when it is asked for
+            order, taken = _walked(selector.ranking_, must, constraints)
         if size == n or len(order) >= n or _met(taken, constraints):
             return selector, order, taken
         size = min(n, 2 * size)
+
+
+def _walked(order: Rows, must: Rows, constraints: Constraints) -> tuple[Rows, Taken]:
+    """Return the order with the must-include rows first, and what is taken of it."""
+    order = np.concatenate([must, order[~constraints.must[order]]])
+    return order, take(order, constraints)
 
 
 def _first_size(constraints: Constraints, n: int) -> int:

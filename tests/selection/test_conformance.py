@@ -27,6 +27,8 @@ from tests.selection.small_graphs import knn
 
 N = 60
 WORDS = ["cat", "dog", "stock", "share", "rose", "fell", "the", "a", "again", ","]
+# of the kind of the vectors
+TARGET = np.random.default_rng(5).integers(-3, 4, size=(6, 5)) + 0.5
 
 
 def of_kind(kind):
@@ -65,6 +67,7 @@ def given(entry, columns):
     arguments = {name: value for name, value in columns.items() if name != "vectors"}
     if "texts" not in entry.needs:
         arguments["X"] = columns["vectors"]
+        arguments["target"] = TARGET
     return arguments
 
 
