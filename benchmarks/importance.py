@@ -1,11 +1,13 @@
 """Importance resampling against the package `data-selection`: equality, speed, memory.
 
-    python benchmarks/importance.py [--languages FILE.parquet]
+    python benchmarks/importance.py [--languages FILE.parquet] [--kept FOLDER] [--only SECTION ...]
 
 Data: `text_pool.parquet` in the folder `ASSAY_TEST_DATA`, else in `shared/data` beside the
 repository. `--languages` names a table with the columns `text` and `language`; without it the texts
 in other languages than English are words that the package dateparser carries, in random order.
-What is chosen, and how good it is, is measured by `importance_quality.py`.
+What is chosen, and how good it is, is measured by `importance_quality.py`. With `--kept` a section
+that was measured before is taken from that folder; `--only` measures no others, and writes no
+report.
 """
 
 from __future__ import annotations
@@ -262,12 +264,19 @@ def passes(pool: pl.DataFrame, target: pl.Series) -> Speeds:
         size / interleaved(lambda: ours(whole, exact), lambda: ours(whole, fast)), axis=0
     )
     again = {}
-    for name, hasher, ratio in (
-        ("second target, mode dsir", exact, ratios[exact]),
-        ("second target, default", fast, ratio_of(streams[fast], target, "calibrated", "joint")),
+    for name, hasher, ratio, options in (
+        ("mode dsir", exact, ratios[exact], {"mode": "dsir", "tokenizer": INSTALLED_ENGINE}),
+        ("default", fast, ratio_of(streams[fast], target, "calibrated", "joint"), {}),
     ):
-        seconds = interleaved(partial(weigh_shard, streams[hasher], ratio), rounds=5)
-        again[name] = size / float(np.median(seconds))
+        selector = ImportanceResampler(budget=CHOSEN_SHARE, threads=1, **options)
+        seconds = interleaved(
+            partial(weigh_shard, streams[hasher], ratio),
+            partial(selector.fit, streams[hasher], target=target),
+            rounds=5,
+        )
+        weights, fit = np.median(seconds, axis=0)
+        again[f"second target, weights, {name}"] = size / float(weights)
+        again[f"second target, whole fit, {name}"] = size / float(fit)
     speed = np.median(sliced, axis=0)
     times = np.median(sliced[:, 1:] / sliced[:, :1], axis=0)
     goals = [
@@ -437,38 +446,65 @@ def goal_table(goals: list[Goal]) -> str:
     )
 
 
+SECTIONS = ("parity", "memory", "passes", "end to end", "threads")
+
+
+def section(name: str, work: Callable[[], Any], kept: Path | None) -> tuple[Any, list[Goal], float]:
+    """Return what a section tells, its goals, and the load average when it was measured."""
+    path = None if kept is None else kept / f"{name.replace(' ', '_')}.json"
+    if path is not None and path.exists():
+        told, goals, load = json.loads(path.read_text())
+        return told, [Goal(*goal) for goal in goals], load
+    started = time.perf_counter()
+    told, goals = work()
+    load = os.getloadavg()[0]
+    spent = time.perf_counter() - started
+    print(f"{name}: {spent:.0f} s, load average {load:.1f}", file=sys.stderr, flush=True)
+    if path is not None:
+        path.write_text(json.dumps([told, goals, load], default=bool))
+    return told, goals, load
+
+
 def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--languages", help="Parquet file with columns text and language")
+    parser.add_argument("--kept", type=Path, help="folder of sections measured, to go on from")
+    parser.add_argument("--only", nargs="+", choices=SECTIONS, help="measure these alone")
     options = parser.parse_args()
+    if options.only and not options.kept:
+        parser.error("--only needs --kept, to keep what it measures")
+    if options.kept is not None:
+        options.kept.mkdir(parents=True, exist_ok=True)
     everything = documents()
     target = everything.filter(pl.col("domain") == TARGET_DOMAIN).sample(TARGET_ROWS, seed=0)
     pool = everything.join(target.select("id"), on="id", how="anti", maintain_order="left")
-    started = time.perf_counter()
-
-    def done(what: str) -> None:
-        print(f"{what}: after {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
-
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        equal = parity(folder, pool, options.languages)
-        done("parity")
-        one_pass = passes(pool, target["text"])
-        done("passes")
-        whole = end_to_end(folder, pool, target["text"])
-        done("end to end")
-        spread = threads(pool)
-        done("threads")
-        held = memory(folder, pool, target["text"])
-        done("memory")
-    told = one_pass.told | whole.told
+        works: dict[str, Callable[[], Any]] = {
+            "parity": lambda: parity(folder, pool, options.languages),
+            "memory": lambda: memory(folder, pool, target["text"]),
+            "passes": lambda: passes(pool, target["text"]),
+            "end to end": lambda: end_to_end(folder, pool, target["text"]),
+            "threads": lambda: threads(pool),
+        }
+        found = {
+            name: section(name, work, options.kept)
+            for name, work in works.items()
+            if name in (options.only or SECTIONS)
+        }
+    if options.only:
+        return
+    equal, held, one_pass, whole, spread = (found[name] for name in SECTIONS)
+    told = one_pass[0] | whole[0]
+    loads = ", ".join(f"{name} {load:.1f}" for name, (_, _, load) in found.items())
     command = "python benchmarks/importance.py"
     if options.languages:
         command += f" --languages {Path(options.languages).name}"
     parts = [
         "# Importance resampling against data-selection 1.0.3\n",
-        f"`{command}` on {machine()}\n",
+        f"`{command}` on {machine()}. Load average of the last minute when a section was done: "
+        f"{loads}.\n",
         f"## Equality in mode dsir\n\n{equal[0]}\n\n{goal_table(equal[1])}\n",
         "## Speed\n",
         "CPU seconds of one thread, both sides in turn within one run, medians of 3 to 5 rounds "
@@ -477,9 +513,10 @@ def main() -> None:
         "round. A pass tokenises, hashes and weighs, and keeps the weights alone. End to end is fit, weights and resampling of "
         "a tenth, from file to file: exact is mode dsir; fast hash is the same work in mode "
         "calibrated, without classifier and without a choice of temperature; default has both, "
-        "about a second more whatever the size of the pool (its speed is in the second table). A second target weighs a pool whose "
-        "hashed n-grams are kept.\n",
-        goal_table(one_pass.goals + whole.goals) + "\n",
+        "about a second more whatever the size of the pool (its speed is in the second table). Of a second target, on a pool whose "
+        "hashed n-grams are kept, `weights` is what has to be done for every document; the whole fit "
+        "also fits the classifier (three times), chooses the temperature, draws and reports.\n",
+        goal_table(one_pass[1] + whole[1]) + "\n",
         table(
             ["MB of text per CPU second", ""],
             [[name, speed_told(speed)] for name, speed in told.items()],

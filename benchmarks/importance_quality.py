@@ -1,6 +1,6 @@
 """Which documents does importance resampling choose? Prints tables, writes them and plots.
 
-    python benchmarks/importance_quality.py [--jobs 2]
+    python benchmarks/importance_quality.py [--jobs 2] [--kept FOLDER]
 
 From `text_pool.parquet` (in the folder `ASSAY_TEST_DATA`, else `shared/data` beside the
 repository) a seed draws a pool of at most 1,200 documents of each domain, and of one domain 50, 200
@@ -18,8 +18,10 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from time import process_time
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import polars as pl
@@ -33,6 +35,7 @@ from sklearn.preprocessing import normalize
 
 from assay.index.bucket_stream import BucketStream
 from assay.index.ngrams import NGramHasher
+from assay.selection import importance_texts
 from assay.selection.importance_resampling import ImportanceResampler
 
 Rows = NDArray[np.int64]
@@ -79,6 +82,9 @@ CLASSIFIER, BEST, RANDOM = "classifier + Pareto noise", "classifier, top-k", "ra
 # what was compared on the tuning domains
 CANDIDATES: dict[str, dict[str, Any]] = {
     OURS: {},
+    "draws backed off by .25": {"backing": 0.25},
+    "draws backed off by 1": {"backing": 1.0},
+    "draws backed off by 10": {"backing": 10.0},
     "joint, temperature 0": {"temperature": 0},
     "joint, smoothing .25": {"temperature": 0, "smoothing": 0.25},
     "joint, shrinkage 30": {"temperature": 0, "shrinkage": 30},
@@ -140,13 +146,19 @@ def draw(seed: int, in_pool: int, least_words: int = 0) -> Draw:
 
 
 def ours(
-    given: Draw, target: pl.Series, budgets: Mapping[float, int], **options: Any
+    given: Draw,
+    target: pl.Series,
+    budgets: Mapping[float, int],
+    backing: float | None = None,
+    **options: Any,
 ) -> list[Rows]:
-    """Return the rows that `ImportanceResampler` chooses."""
+    """Return the rows that `ImportanceResampler` chooses, with another constant where given."""
+    usual = importance_texts._TRIAL_BACKING
 
     def chosen(budget: int) -> Rows:
         selector = ImportanceResampler(budget=budget, random_state=given.seed, **options)
-        return selector.fit(given.streams["calibrated"], target=target).indices_
+        with patch.object(importance_texts, "_TRIAL_BACKING", backing or usual):
+            return selector.fit(given.streams["calibrated"], target=target).indices_
 
     if "temperature" in options:
         # then smaller budgets are prefixes
@@ -223,13 +235,24 @@ def measure(
     methods: Callable[[Draw, pl.Series, Mapping[float, int]], dict[str, list[Rows]]],
     in_pool: int = IN_POOL,
     least_words: int = 0,
+    kept: Path | None = None,
 ) -> pl.DataFrame:
-    """Return one row per domain, target size, budget and method, of the pool of one seed."""
+    """Return one row per domain, target size, budget and method, of the pool of one seed.
+
+    What is found for a domain is kept in a folder, if one is given, and not done again.
+    """
     started, found = process_time(), []
+    names = {d: f"{methods.__name__}-{seed}-{in_pool}-{least_words}-{d}.parquet" for d in domains}
+    if kept is not None:
+        found = [pl.read_parquet(kept / n) for n in names.values() if (kept / n).exists()]
+        domains = tuple(domain for domain in domains if not (kept / names[domain]).exists())
+        if not domains:
+            return pl.concat(found)
     given = draw(seed, in_pool, least_words)
     exact = NGramHasher(2, 10_000, hash="sha256")
     of_pool = given.exact.sum(axis=0)
     for domain in domains:
+        rows_found = []
         inside = given.domains == domain
         rest = given.rest.filter(pl.col("domain") == domain)["text"]
         unseen = rest[max(targets) :][:HELD_OUT]
@@ -243,7 +266,7 @@ def measure(
             for method, choices in methods(given, rest[:size], budgets).items():
                 for share, rows in zip(budgets, choices, strict=True):
                     chosen = given.exact[rows].sum(axis=0)
-                    found.append(
+                    rows_found.append(
                         {
                             "seed": given.seed,
                             "domain": domain,
@@ -257,8 +280,11 @@ def measure(
                             },
                         }
                     )
+        found.append(pl.DataFrame(rows_found))
+        if kept is not None:
+            found[-1].write_parquet(kept / names[domain])
     print(f"seed {given.seed}: {process_time() - started:.0f} s", file=sys.stderr, flush=True)
-    return pl.DataFrame(found)
+    return pl.concat(found)
 
 
 def means(results: pl.DataFrame, measure: str, *by: str) -> pl.DataFrame:
@@ -438,12 +464,19 @@ def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--kept", type=Path, help="folder of what was found, to go on from")
     options = parser.parse_args()
+    if options.kept is not None:
+        options.kept.mkdir(parents=True, exist_ok=True)
+    keep = {"kept": options.kept}
     few = (200,)
     tasks = [
-        *(delayed(measure)(s, TUNING, few, candidates) for s in TUNING_SEEDS),
-        *(delayed(measure)(s, EVALUATION, TARGETS, everything) for s in EVALUATION_SEEDS),
-        *(delayed(measure)(s, LONG, few, everything, 2_000, LONG_WORDS) for s in EVALUATION_SEEDS),
+        *(delayed(measure)(s, TUNING, few, candidates, **keep) for s in TUNING_SEEDS),
+        *(delayed(measure)(s, EVALUATION, TARGETS, everything, **keep) for s in EVALUATION_SEEDS),
+        *(
+            delayed(measure)(s, LONG, few, everything, 2_000, LONG_WORDS, **keep)
+            for s in EVALUATION_SEEDS
+        ),
     ]
     found = Parallel(n_jobs=options.jobs, pre_dispatch=options.jobs)(tasks)
     ends = np.cumsum([len(TUNING_SEEDS), len(EVALUATION_SEEDS), len(EVALUATION_SEEDS)])

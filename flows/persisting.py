@@ -30,27 +30,28 @@ def persist(
     with step("persist"):
         frame = load_samples(plan, samples)
         keys = usable(frame)["key"]
-        chosen, decisions, duplicates, own_scores, report = load_selection(plan, selection)
+        made = load_selection(plan, selection)
         judged = load_ledger(plan, ledger)
         tables: dict[str, pl.DataFrame] = {}
         for method in plan.scores:
-            values = load_scores(plan, scores[method]) if method in scores else own_scores
+            values = load_scores(plan, scores[method]) if method in scores else made.scores
             tables[method] = pl.DataFrame({"key": keys, "score": values}).filter(
                 pl.col("score").is_not_nan()
             )
         data = RunTablesData(
             samples=frame.drop("key", "problem"),
             scores=tables,
-            selections=chosen,
-            decisions=decisions,
+            selections=made.chosen,
+            decisions=made.decisions,
             metrics=pl.concat(
                 [
-                    _metrics(frame, len(chosen), load_graph(plan, graph).report_, report),
+                    _metrics(frame, len(made.chosen), load_graph(plan, graph).report_, made.report),
                     judged.select("name", "value", "baseline"),
                 ]
             ).unique("name", keep="first", maintain_order=True),
             ledger=judged,
-            duplicates=duplicates,
+            duplicates=made.duplicates,
+            leaks=made.leaks,
         )
         plan.store.finish(run_info(plan, started_at, frame.height), data)
     return plan.run_id

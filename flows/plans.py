@@ -36,6 +36,7 @@ class Plan(BaseModel):
     pool_fingerprint: str
     target_fingerprint: str | None
     embedder_fingerprint: str | None = None
+    evaluation: dict[str, str] = {}
     generation: str
     run_id: str
     defaults: tuple[str, ...]
@@ -74,6 +75,20 @@ def read_target(config: CurationConfig, kind: str) -> Pool:
     return read_pool(config.target, name="target", **{kind: getattr(config, kind)})
 
 
+def evaluation_sets(config: CurationConfig, kind: str) -> dict[str, Pool]:
+    """Open the evaluation sets that the plan must not leak; their text column is the pool's.
+
+    Raises
+    ------
+    ConfigError, ColumnError, InputError
+        The pool holds no texts, or a set can't be read.
+    """
+    given = config.plan.leakage
+    if given and kind != "text":
+        raise ConfigError(f"Leakage is looked for in texts, and the pool holds {kind}s.")
+    return {name: read_pool(path, name=name, text=config.text) for name, path in given.items()}
+
+
 def make_plan(config: CurationConfig) -> Plan:
     """Decide what the configuration leaves open, and check what can be checked without computing.
 
@@ -100,15 +115,16 @@ def make_plan(config: CurationConfig) -> Plan:
     generation = fingerprint("generation", REVISIONS["embed"], pool.fingerprint, decides)[:12]
     settings = resolved.model_dump(mode="json", exclude=_ENGINE)
     settings["graph"].pop("memory_limit")
-    run_id = fingerprint(
-        "curate", REVISIONS, pool.fingerprint, target_fingerprint, settings, generation
-    )[:16]
+    evaluation = {name: p.fingerprint for name, p in evaluation_sets(resolved, pool.kind).items()}
+    made_of = (pool.fingerprint, target_fingerprint, evaluation, settings, generation)
+    run_id = fingerprint("curate", REVISIONS, *made_of)[:16]
     return Plan(
         config=resolved,
         kind=pool.kind,
         pool_fingerprint=pool.fingerprint,
         target_fingerprint=target_fingerprint,
         embedder_fingerprint=embedder.fingerprint if embedder else None,
+        evaluation=evaluation,
         generation=generation,
         run_id=run_id,
         defaults=defaults,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
 from assay.flows.contents import target_of, target_vectors, texts_of
-from assay.flows.plans import Plan
+from assay.flows.plans import Plan, evaluation_sets
 from assay.flows.progress import logger, step
 from assay.flows.revisions import REVISIONS
 from assay.flows.rules import OF_SAMPLES, columns_of_rules, known_columns, text_steps
@@ -49,6 +49,7 @@ def select(plan: Plan, samples: Ref, vectors: Ref, graph: Ref, scores: dict[str,
             # the rules may name any score and any column of the pool
             scores if rules else scores.get(str(config.difficulty)),
             plan.pool_fingerprint if rules else None,
+            plan.evaluation,
             rules,
             config.difficulty,
             plan.target_fingerprint,
@@ -66,13 +67,13 @@ def select(plan: Plan, samples: Ref, vectors: Ref, graph: Ref, scores: dict[str,
             made.fit(**_given(plan, frame, vectors, graph, scores))
         if wanted is not None:
             made.report_["budget"] = wanted
-            made.report_["shortfall"] = wanted - len(made.indices_)
+            made.report_["shortfall"] = wanted - made.report_["selected"]
             if made.report_["shortfall"]:
                 logger.warning(
                     "the budget is %s rows, but only %s of the pool's %s are usable: all of them "
                     "are chosen",
                     f"{wanted:,}",
-                    f"{len(made.indices_):,}",
+                    f"{made.report_['selected']:,}",
                     f"{frame.height:,}",
                 )
         _write(out, frame, rows, made)
@@ -85,7 +86,7 @@ def _plan(plan: Plan, n: int, n_usable: int) -> tuple[Any, int | None]:
     from assay.selection import SelectionPlan
 
     config = plan.config
-    rules = config.plan.model_dump(exclude={"deduplicate"})
+    rules = config.plan.model_dump(exclude={"deduplicate", "leakage"})
     wanted = None if config.plan.cost else resolve_budget(config.budget, n)
     return SelectionPlan(
         **rules,
@@ -93,9 +94,21 @@ def _plan(plan: Plan, n: int, n_usable: int) -> tuple[Any, int | None]:
         selector=plan.select,
         options=config.options,
         deduplicate=config.plan.steps(),
+        leakage=_evaluation(plan),
         difficulty="difficulty" if config.difficulty else None,
         random_state=config.seed,
     ), wanted
+
+
+def _evaluation(plan: Plan) -> dict[str, pl.DataFrame]:
+    """Return the items of the evaluation sets, named by the hash of their content."""
+    sets = evaluation_sets(plan.config, plan.kind)
+    return {
+        name: pl.DataFrame(
+            {"item": items.samples()["sample_id"], "text": pl.Series(items.contents())}
+        )
+        for name, items in sets.items()
+    }
 
 
 def _given(
@@ -125,7 +138,7 @@ def _given(
     if plan.kind == "text" and "texts" in entry.needs:
         method = registry.get(plan.select, "selector")(budget=1, **config.options)
         given["stream"] = texts_of(plan, keep, method)
-    if plan.kind == "text" and text_steps(config.plan):
+    if plan.kind == "text" and (plan.evaluation or text_steps(config.plan)):
         given["texts"] = plan.read_pool().contents().filter(pa.array(keep))
     if "target" in entry.needs or (config.target and "target" in entry.uses):
         given["target"] = target_of(plan, vectors, entry.needs)
@@ -168,6 +181,8 @@ def _write(out: Path, frame: pl.DataFrame, rows: pl.DataFrame, made: Any) -> Non
     )
     found = made.duplicates_.join(rows.select("sample_id", "key"), on="sample_id")
     found.drop("sample_id").write_parquet(out / "duplicates.parquet")
+    leaks = made.leaks_.join(rows.select("sample_id", "key"), on="sample_id")
+    leaks.drop("sample_id").write_parquet(out / "leaks.parquet")
     np.save(out / "scores.npy", np.asarray(made.scores_, dtype=np.float64))
     np.save(out / "kept.npy", made.kept_)
     write_report(out / "report.json", made.report_)
@@ -211,15 +226,25 @@ def load_ledger(plan: Plan, ref: Ref) -> pl.DataFrame:
     return pl.read_parquet(folder(plan, ref) / "ledger.parquet")
 
 
-def load_selection(
-    plan: Plan, ref: Ref
-) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, np.ndarray, dict[str, Any]]:
-    """Return selections, decisions, duplicates, the selector's own scores and its report."""
+class Selection(NamedTuple):
+    """What the stage that selects left: frames by key, the selector's own scores, its report."""
+
+    chosen: pl.DataFrame
+    decisions: pl.DataFrame
+    duplicates: pl.DataFrame
+    leaks: pl.DataFrame
+    scores: np.ndarray
+    report: dict[str, Any]
+
+
+def load_selection(plan: Plan, ref: Ref) -> Selection:
+    """Return what the stage that selects left."""
     at = folder(plan, ref)
-    return (
+    return Selection(
         pl.read_parquet(at / "selections.parquet"),
         pl.read_parquet(at / "decisions.parquet"),
         pl.read_parquet(at / "duplicates.parquet"),
+        pl.read_parquet(at / "leaks.parquet"),
         np.load(at / "scores.npy"),
         json.loads((at / "report.json").read_text()),
     )

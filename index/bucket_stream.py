@@ -24,7 +24,7 @@ _HEADER = "stream.json"
 # n-gram occurrences in one block (one file)
 _BLOCK = 1 << 21
 # bytes of blocks held in memory; those beyond go to temporary files
-_KEPT = 1 << 26
+_KEPT = 1 << 25
 # rows of a column that are turned into Arrow buffers at a time
 _ROWS = 1 << 16
 
@@ -60,6 +60,8 @@ class BucketStream:
         Tokens of each text.
     counts : int64[buckets]
         How often each bucket occurs.
+    fingerprint : str
+        That of `fingerprint_of`, where `write` was given that of the texts, else empty.
 
     Notes
     -----
@@ -82,8 +84,10 @@ class BucketStream:
         n_tokens: np.ndarray,
         counts: np.ndarray,
         scratch: Any = None,
+        fingerprint: str = "",
     ) -> None:
         self.hasher = hasher
+        self.fingerprint = fingerprint
         self.n_tokens = n_tokens
         self.counts = counts
         self._blocks = list(blocks)
@@ -102,7 +106,7 @@ class BucketStream:
         hasher : NGramHasher
         threads : int, default 1
             They change nothing but the time.
-        kept : int, default 64 MiB
+        kept : int, default 32 MiB
             Bytes of buckets to hold in memory; the rest goes to files in the system's temporary
             folder, which are removed with the stream.
         """
@@ -132,9 +136,11 @@ class BucketStream:
     ) -> Self:
         """Hash texts into plain files in a folder that exists; see `of` and `load`.
 
-        `content` is a fingerprint of the texts, to be looked at by whoever reads the stream.
+        The file that says what the others are comes last, so that a folder whose writing was
+        stopped can't be loaded. `content` is a fingerprint of the texts.
         """
         folder, blocks = Path(directory), list[Block]()
+        (folder / _HEADER).unlink(missing_ok=True)
 
         def keep(block: Block) -> None:
             blocks.append(_saved(block, folder / f"buckets-{len(blocks):06}.npy"))
@@ -142,15 +148,17 @@ class BucketStream:
         n_tokens, counts = _hash(texts, hasher, threads, keep)
         np.save(folder / "n_tokens.npy", n_tokens)
         np.save(folder / "counts.npy", counts)
+        address = cls.fingerprint_of(content, hasher) if content else ""
         header = {
             "format": _FORMAT,
+            "fingerprint": address,
             **_parameters(hasher),
             "unicode": unicodedata.unidata_version,
             "content": content,
             "rows": [block.rows for block in blocks],
         }
         write_json(folder / _HEADER, header)
-        return cls(hasher, blocks, n_tokens, counts)
+        return cls(hasher, blocks, n_tokens, counts, fingerprint=address)
 
     @classmethod
     def load(cls, directory: Path | str) -> Self:
@@ -185,7 +193,7 @@ class BucketStream:
                 "BucketStream.write."
             ) from error
         blocks = [Block(*block) for block in zip(bounds, header["rows"], files, strict=False)]
-        return cls(hasher, blocks, n_tokens, counts)
+        return cls(hasher, blocks, n_tokens, counts, fingerprint=header["fingerprint"])
 
     @staticmethod
     def fingerprint_of(content: str, hasher: NGramHasher) -> str:
@@ -198,6 +206,19 @@ class BucketStream:
         """
         unicode = unicodedata.unidata_version
         return fingerprint("bucket stream", _FORMAT, content, _parameters(hasher), unicode)
+
+    def select(self, rows: Any) -> BucketStream:
+        """Return the stream of some rows, in their order here; nothing is hashed or written.
+
+        Where the rows left out have no n-grams, nothing is copied either.
+
+        Parameters
+        ----------
+        rows : int64[m]
+            All different, ascending.
+        """
+        rows = np.asarray(rows, np.int64)
+        return self if len(rows) == len(self) else _Selected(self, rows)
 
     def __len__(self) -> int:
         return len(self.n_tokens)
@@ -250,6 +271,28 @@ class BucketStream:
             first, last = np.searchsorted(rows, [start, start + len(part.n_tokens)])
             if last > first:
                 yield part, int(first), int(last), rows[first:last] - start
+
+
+class _Selected(BucketStream):
+    """Some rows of a stream; buckets are copied where a part of it holds others too."""
+
+    def __init__(self, stream: BucketStream, rows: np.ndarray) -> None:
+        left = np.ones(len(stream), bool)
+        left[rows] = False
+        counts = stream.counts - stream.counts_of(np.flatnonzero(left))
+        super().__init__(stream.hasher, (), stream.n_tokens[rows], counts)
+        self._stream, self._rows = stream, rows
+
+    def __iter__(self) -> Iterator[tuple[int, NGrams]]:
+        for part, first, last, local in self._stream._touched(self._rows):
+            n_tokens = self.n_tokens[first:last]
+            indptr = indptr_of(n_tokens, self.hasher.ngrams)
+            buckets = part.buckets
+            if indptr[-1] < len(buckets):
+                buckets = np.empty(indptr[-1], np.uint32)
+                copy_rows(part.indptr, part.buckets, local, buckets)
+                _frozen(buckets)
+            yield first, NGrams(indptr, buckets, n_tokens)
 
 
 def _parameters(hasher: NGramHasher) -> dict[str, Any]:

@@ -32,12 +32,14 @@ if TYPE_CHECKING:
     from assay.selection.influence_network import InfluenceNetwork as InfluenceNetwork
     from assay.selection.k_center import KCenterSelector as KCenterSelector
     from assay.selection.laplacian import LaplacianScore as LaplacianScore
+    from assay.selection.leakage import Leakage as Leakage
     from assay.selection.minimum_redundancy import MRMR as MRMR
     from assay.selection.moderate import ModerateSelector as ModerateSelector
     from assay.selection.near_duplicates import NearDuplicates as NearDuplicates
     from assay.selection.outrank import OutRank as OutRank
     from assay.selection.pivot_duplicates import PivotDeduplicator as PivotDeduplicator
     from assay.selection.planning import SelectionPlan as SelectionPlan
+    from assay.selection.pvi import PVI as PVI
     from assay.selection.quick_selection import QuickSelection as QuickSelection
     from assay.selection.random_subset import RandomSelector as RandomSelector
     from assay.selection.relief import ReliefF as ReliefF
@@ -46,26 +48,36 @@ if TYPE_CHECKING:
     from assay.selection.saturated_coverage import (
         SaturatedCoverageSelector as SaturatedCoverageSelector,
     )
+    from assay.selection.self_confidence import Margin as Margin
+    from assay.selection.self_confidence import SelfConfidence as SelfConfidence
     from assay.selection.semantic_duplicates import SemanticDuplicates as SemanticDuplicates
     from assay.selection.sequential_attention import SequentialAttention as SequentialAttention
     from assay.selection.stability import bootstrap_stability as bootstrap_stability
     from assay.selection.stability import consensus_ranking as consensus_ranking
     from assay.selection.top_scores import TopSelector as TopSelector
+    from assay.selection.training_dynamics import AUM as AUM
+    from assay.selection.training_dynamics import EL2N as EL2N
+    from assay.selection.training_dynamics import Entropy as Entropy
+    from assay.selection.training_dynamics import Forgetting as Forgetting
     from assay.selection.transport import TransportSelector as TransportSelector
 
 __getattr__, __dir__, __all__ = lazy_face(
     __name__,
     {
+        "AUM": ".training_dynamics",
         "BanditSelector": ".bandit",
         "ChiSquared": ".classic_filters",
         "CoverageCentricSelector": ".coverage_centric",
         "D2Selector": ".d2",
         "DistanceCorrelation": ".distance_correlation",
         "ECFS": ".eigenvector_centrality",
+        "EL2N": ".training_dynamics",
+        "Entropy": ".training_dynamics",
         "ExactDuplicates": ".exact_duplicates",
         "FTest": ".classic_filters",
         "FacilityLocationSelector": ".facility_location",
         "FisherScore": ".fisher",
+        "Forgetting": ".training_dynamics",
         "GraphCutSelector": ".graph_cut",
         "HardCutoff": ".hard_cutoff",
         "HerdingSelector": ".herding",
@@ -75,11 +87,14 @@ __getattr__, __dir__, __all__ = lazy_face(
         "KCenterSelector": ".k_center",
         "InfluenceNetwork": ".influence_network",
         "LaplacianScore": ".laplacian",
+        "Leakage": ".leakage",
         "MRMR": ".minimum_redundancy",
+        "Margin": ".self_confidence",
         "ModerateSelector": ".moderate",
         "NeighborInformation": ".classic_filters",
         "NearDuplicates": ".near_duplicates",
         "OutRank": ".outrank",
+        "PVI": ".pvi",
         "PivotDeduplicator": ".pivot_duplicates",
         "QuickSelection": ".quick_selection",
         "RandomSelector": ".random_subset",
@@ -87,6 +102,7 @@ __getattr__, __dir__, __all__ = lazy_face(
         "SaturatedCoverageSelector": ".saturated_coverage",
         "Scorer": ".base",
         "SelectionPlan": ".planning",
+        "SelfConfidence": ".self_confidence",
         "Selector": ".base",
         "SemanticDuplicates": ".semantic_duplicates",
         "SequentialAttention": ".sequential_attention",

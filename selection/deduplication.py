@@ -9,9 +9,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from assay.selection import registry
 from assay.selection.base import _Estimator
 from assay.selection.inputs import Floats, Inputs, Rows
-from assay.storage.errors import InputError
+from assay.storage.errors import ColumnError, InputError
 
 SCHEMA = {
     "group_id": pl.String,
@@ -122,3 +123,18 @@ def first_of_each(codes: NDArray[Any], order: Rows) -> Rows:
     _, first, inverse = np.unique(codes[coded], return_index=True, return_inverse=True)
     keeper[coded] = coded[first][inverse]
     return keeper
+
+
+def deduplicator(name: str) -> type[Deduplicator]:
+    """Return the class of a deduplication step.
+
+    Raises
+    ------
+    ColumnError
+        No deduplication step has that name.
+    """
+    found = {e.name: registry.get(e.name, "step") for e in registry.entries("step")}
+    known = {n: cls for n, cls in found.items() if issubclass(cls, Deduplicator)}
+    if name not in known:
+        raise ColumnError.missing(name, known, what="deduplication step")
+    return known[name]

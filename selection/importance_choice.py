@@ -68,8 +68,10 @@ def choose(
     quota = quotas(shares, budget)
     drawn: dict[str, Drawn] = {}
     for target, name in enumerate(fitted.names):
-        noise = gumbel(rows.noise(random_state, _stream(name)))
         tau: float
+        noise = np.zeros(0)
+        if temperature != 0:
+            noise = gumbel(rows.noise(random_state, _stream(name)))
         if temperature == "auto":
             tau = choose_temperature(evidence, target, max(1, quota[name]), noise, replace=replace)
         else:

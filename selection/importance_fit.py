@@ -87,7 +87,8 @@ def fit_evidence(
         wanted_texts = {name: TextTarget(t, stream.hasher, name) for name, t in targets.items()}
     rows = rows or population(X, len(stream), ids, **others)
     replaced = 0 if texts is None else texts.replaced
-    order = rows.noise(0, "sample")
+    # mode "dsir" samples nothing
+    order = rows.noise(0, "sample") if settings.mode == "calibrated" else np.zeros(rows.n)
     found = TextEvidence(stream, wanted_texts, order, settings, replaced=replaced)
     del order
     if embedding and texts is not None:

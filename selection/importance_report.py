@@ -63,6 +63,7 @@ def _drawn_report(
         "kl_selected": kl,
         "kl_selected_random": by_chance,
         "effective_sample_size": effective_sample_size(log_weights, drawn.temperature),
+        "effective_sample_size_random": float(np.count_nonzero(evidence.usable)),
         "topk_overlap": float(np.isin(drawn.rows, top).mean()),
         "topk_overlap_random": float(np.isin(random, top).mean()),
         "log_weight_quantiles": quantiles(log_weights),

@@ -89,9 +89,11 @@ class ImportanceResampler(Selector):
         0 takes the largest log weights without noise: the purest subset, and the least varied.
         "auto" takes that of 0, 1/16, 1/8, 1/4, 1/2 and 1 times the standard deviation of the log
         weights whose draw comes nearest, in KL, to a held-out half of the target, on a sample of
-        at most 50,000 rows. Where the target is a narrow part of a large pool that is next to 0,
-        because noise then brings in rows of the rest; where the budget is much of the pool, or
-        the target is broad, it is larger. Not used in mode "dsir".
+        at most 50,000 rows; what is drawn is backed off to the pool, with thrice its n-grams,
+        because a small draw lacks most of the target's rare ones however it is made. Where the
+        target is a narrow part of a large pool the temperature is next to 0, because noise then
+        brings in rows of the rest; where the budget is much of the pool, or the target is broad,
+        it is larger. Not used in mode "dsir".
     replace : bool, default False
         Whether rows are drawn with replacement. `indices_` then holds each row drawn once, and
         `weights_` how often it was drawn: the budget is their sum, and may be above the rows with
@@ -129,7 +131,8 @@ class ImportanceResampler(Selector):
         takes too), `log_weight_quantiles` (also `_selected`), `groups`, `dropped` (rows by
         reason), `replaced` (texts with lone surrogates), `target_rows`, `target_dropped`,
         `target_replaced`, `target_unseen` (share of the target's n-grams that the pool never
-        uses). What ends in `_random` is the same of a random subset of equal size. With named
+        uses). What ends in `_random` is the same of a random subset of equal size (the rows with
+        content where it is the effective sample size, as all of them weigh the same). With named
         targets `targets` holds the report of each, with its `quota` and `selected`, and `kl_...`
         and overlaps are means over the budget.
 
@@ -151,7 +154,7 @@ class ImportanceResampler(Selector):
     distributions with independent coordinates.
 
     Time linear in the text: one pass of hashing, a few over what was hashed. Hashed n-grams beyond
-    64 MiB lie in temporary files. Memory beyond that is at most 32 bytes per row (and the ids,
+    32 MiB lie in temporary files. Memory beyond that is at most 32 bytes per row (and the ids,
     where there are any), 16 more for each further target; `decisions` takes more.
 
     References

@@ -4,7 +4,7 @@ One call per shard and phase, and sums of whole numbers in between, so that the 
 depend on how the pool is cut into shards, on their order, or on threads. The estimators run the
 same functions over one shard.
 
-1. `count_shard` hashes a shard into a stream; the counts are added.
+1. `count_shard` hashes a shard into a stream, or finds it hashed; the counts are added.
 2. `sample_shard` takes its part of a fixed sample; `Sample.merge` puts the parts together.
 3. `fit_ratio`, once, with `presence_weights` where the weighting asks for them.
 4. `weigh_shard` and `moments`, which are added; then `combine`.
@@ -29,6 +29,7 @@ Examples
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ from assay.selection.density_ratio import (
 from assay.selection.importance_draws import gumbel, tempered_keys
 from assay.selection.importance_sample import Sample, sample_shard
 from assay.selection.top_k import Cut, key_histogram, refine, take_shard, threshold
+from assay.storage.errors import CorruptArtifactError
 
 __all__ = [
     "Components", "Cut", "DensityRatio", "Moments", "Sample", "combine", "count_shard",
@@ -70,11 +72,18 @@ def count_shard(
     texts : column of text, or iterator of columns of text
     hasher : NGramHasher
     directory : path, optional
-        A folder that exists, in which the stream is kept; `BucketStream.load` reads it.
+        A folder in which the stream is kept; made where it is not there.
     threads : int, default 1
     content : str, optional
-        A fingerprint of the texts, noted in the folder.
+        A fingerprint of the texts, noted in the folder. Where the folder holds the whole stream
+        of the same content, hashed alike, that is loaded, and nothing of `texts` is read.
     """
     if directory is None:
         return BucketStream.of(texts, hasher, threads=threads)
+    if content:
+        with suppress(CorruptArtifactError):
+            found = BucketStream.load(directory)
+            if found.fingerprint == BucketStream.fingerprint_of(content, hasher):
+                return found
+    Path(directory).mkdir(parents=True, exist_ok=True)
     return BucketStream.write(directory, texts, hasher, threads=threads, content=content)

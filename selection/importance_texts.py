@@ -40,6 +40,9 @@ _TOKENIZERS = ("auto", "re", "regex")
 _BUCKETS = {"calibrated": 1 << 17, "dsir": 10_000}
 # what reports back subsets off with, as a share of their n-grams
 _BACKING = 0.25
+# the same where temperatures are tried: with less, what a draw lacks outweighs what it has too much
+# of, and a target of many rare words is drawn nearly at random
+_TRIAL_BACKING = 3.0
 # documents and n-grams of the pool that a logistic regression sees
 _FIT_ROWS, _FIT_NGRAMS = 10_000, 1 << 21
 
@@ -209,7 +212,7 @@ class TextEvidence:
             else:
                 weights = np.repeat(count, sizes)
                 drawn = np.bincount(grams.buckets, weights=weights, minlength=len(p)).astype(int)
-            return divergence(p, backed_off(drawn, self._background, _BACKING))
+            return divergence(p, backed_off(drawn, self._background, _TRIAL_BACKING))
 
         return measure
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from assay.selection import registry
 from assay.selection.base import Outcome
-from assay.selection.deduplication import SCHEMA
+from assay.selection.deduplication import SCHEMA, deduplicator
 from assay.selection.hard_cutoff import HardCutoff
 from assay.selection.inputs import Floats
+from assay.selection.leakage import SCHEMA as LEAKS
+from assay.selection.leakage import Leakage
 from assay.selection.plan_inputs import PlanInputs
 from assay.storage.errors import MissingInputError
 from assay.storage.expressions import holds, places
@@ -39,6 +41,28 @@ def filtered(pool: PlanInputs, rules: Sequence[str], must: Mask, alive: Mask) ->
     return outcomes
 
 
+def leaked(
+    pool: PlanInputs,
+    evaluation: Mapping[str, Any],
+    options: Mapping[str, Any],
+    must: Mask,
+    alive: Mask,
+) -> tuple[list[Outcome], pl.DataFrame]:
+    """Leave out the rows that hold items of evaluation sets; also which."""
+    if not evaluation:
+        return [], pl.DataFrame(schema=LEAKS)
+    rows = np.flatnonzero(alive)
+    found = Leakage(evaluation=evaluation, **options).fit(**pool.given({"texts"}, rows))
+    out = ~found.keep_ & ~must[rows]
+    detail = {
+        "evaluation_set": found.evaluation_set_.filter(pl.Series(out)).to_numpy(),
+        "item": found.item_.filter(pl.Series(out)).to_numpy(),
+        "span": found.span_[out],
+    }
+    alive[rows[out]] = False
+    return [Outcome(rows[out], "leakage", "leakage", detail)], found.leaks()
+
+
 def deduplicated(
     pool: PlanInputs, steps: Sequence[Any], keeper: str | None, must: Mask, alive: Mask
 ) -> tuple[list[Outcome], pl.DataFrame]:
@@ -49,9 +73,10 @@ def deduplicated(
     priority = np.where(must, order - pool.n, order)
     outcomes, groups = [], []
     for name, options in ((s, {}) if isinstance(s, str) else s for s in steps):
+        make = deduplicator(name)
         entry = registry.entry(name, "step")
         rows = np.flatnonzero(alive)
-        found = registry.get(name, "step")(**options)
+        found = make(**options)
         found.fit(**pool.given({*entry.needs, *entry.uses}, rows), priority=priority[rows])
         out = ~found.keep_ & ~must[rows]
         groups.append(found.duplicates())

@@ -14,12 +14,12 @@ from assay.selection.base import Outcome, explained
 from assay.selection.constraints import checked_cost, total_budget
 from assay.selection.plan_choice import choose
 from assay.selection.plan_inputs import PlanInputs
-from assay.selection.plan_stages import cut, deduplicated, filtered
+from assay.selection.plan_stages import cut, deduplicated, filtered, leaked
 from assay.storage.errors import ConfigError, InputError
 
 
 class SelectionPlan(BaseEstimator):  # type: ignore[misc]
-    """Filters -> deduplication -> cutoff -> blend of scores -> a selector under constraints.
+    """Filters -> leakage -> deduplication -> cutoff -> blend of scores -> a selector under constraints.
 
     Every row of the pool gets exactly one decision: selected, or the first thing that left it out.
 
@@ -34,6 +34,9 @@ class SelectionPlan(BaseEstimator):  # type: ignore[misc]
         Parameters of the selector.
     filters : sequence of str, default ()
         SQL conditions over the table that a row must meet: ``"length(text) > 20"``.
+    leakage : mapping of name to texts, optional
+        Evaluation sets whose items must not be chosen; see `Leakage`, and for its parameters
+        `leakage_options`.
     deduplicate : sequence of str or (str, mapping), default ()
         Names of deduplication steps in the registry, with their parameters.
     keeper : str, optional
@@ -73,6 +76,8 @@ class SelectionPlan(BaseEstimator):  # type: ignore[misc]
         The selector's, NaN for rows that it did not see.
     kept_ : bool[n]
         Rows that the selector saw.
+    leaks_ : pl.DataFrame
+        Rows found in evaluation sets: sample_id, evaluation_set, item, span, kind.
     duplicates_ : pl.DataFrame
         Groups found: group_id, sample_id, keeper (bool), similarity, kind.
     report_ : dict
@@ -113,6 +118,8 @@ class SelectionPlan(BaseEstimator):  # type: ignore[misc]
         selector: str = "facility_location",
         options: Mapping[str, Any] | None = None,
         filters: Sequence[str] = (),
+        leakage: Mapping[str, Any] | None = None,
+        leakage_options: Mapping[str, Any] | None = None,
         deduplicate: Sequence[Any] = (),
         keeper: str | None = None,
         cutoff: float | Literal["auto"] | None = None,
@@ -133,6 +140,8 @@ class SelectionPlan(BaseEstimator):  # type: ignore[misc]
         self.selector = selector
         self.options = options
         self.filters = filters
+        self.leakage = leakage
+        self.leakage_options = leakage_options
         self.deduplicate = deduplicate
         self.keeper = keeper
         self.cutoff = cutoff
@@ -182,6 +191,10 @@ class SelectionPlan(BaseEstimator):  # type: ignore[misc]
             Outcome(np.flatnonzero(banned), "filter", "must_exclude", {}),
             *filtered(pool, self.filters, must, alive),
         ]
+        found, self.leaks_ = leaked(
+            pool, self.leakage or {}, self.leakage_options or {}, must, alive
+        )
+        outcomes += found
         found, self.duplicates_ = deduplicated(pool, self.deduplicate, self.keeper, must, alive)
         outcomes += found
         if self.cutoff is not None:
@@ -203,7 +216,12 @@ class SelectionPlan(BaseEstimator):  # type: ignore[misc]
         return self
 
     def decisions(self) -> pl.DataFrame:
-        """Return one row per row of the pool, in its order; see `Selector.decisions`."""
+        """Return one row per row of the pool, in its order; see `Selector.decisions`.
+
+        Stages and reasons: filter (must_exclude, filter), leakage, deduplicate (the step's name),
+        cutoff (hard_cutoff), select (quota: its group had its most; cost: it did not fit; displaced:
+        others had to be taken; budget: used up before it; else the selector's own).
+        """
         check_is_fitted(self)
         frames = [explained(outcome) for outcome in self._outcomes if len(outcome.rows)]
         return pl.concat(frames).sort("row").drop("row")

@@ -128,6 +128,13 @@ ENTRIES: tuple[Entry, ...] = (
         vectors_for_texts=True,
     ),
     Entry(
+        "leakage",
+        "step",
+        "assay.selection.leakage:Leakage",
+        "texts that hold items of an evaluation set",
+        needs=("texts",),
+    ),
+    Entry(
         "near_duplicates",
         "step",
         "assay.selection.near_duplicates:NearDuplicates",

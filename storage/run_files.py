@@ -49,7 +49,7 @@ class RunTablesData:
         content_hash, then the kept columns. Its row number is the key of the other frames.
     scores : dict of str to DataFrame
         Method -> columns key, score (rows without a score are left out).
-    selections, decisions, feature_scores, metrics, ledger, duplicates : DataFrame
+    selections, decisions, feature_scores, metrics, ledger, leaks, duplicates : DataFrame
         Columns as in `assay.storage.views.TABLES`, with `key` where samples are meant.
     """
 
@@ -60,6 +60,7 @@ class RunTablesData:
     feature_scores: pl.DataFrame | None = None
     metrics: pl.DataFrame | None = None
     ledger: pl.DataFrame | None = None
+    leaks: pl.DataFrame | None = None
     duplicates: pl.DataFrame | None = None
 
 

@@ -30,6 +30,7 @@ TABLES = {
     "metrics": "name VARCHAR, value DOUBLE, baseline DOUBLE",
     "ledger": "name VARCHAR, value DOUBLE, baseline DOUBLE, after_cutoff DOUBLE, better VARCHAR, "
     "verdict VARCHAR",
+    "leaks": "key INTEGER, evaluation_set VARCHAR, item VARCHAR, span BIGINT, kind VARCHAR",
     "duplicates": "key INTEGER, group_id VARCHAR, keeper BOOLEAN, similarity DOUBLE, kind VARCHAR",
 }
 
@@ -157,6 +158,10 @@ def statements(runs: Sequence[RunTables]) -> list[str]:
         views[table] = _union(
             [_of_run(r, table) for r in runs if table in r.tables], f"{run_id}, {TABLES[table]}"
         )
+    views["leaks"] = _union(
+        [_of_samples(r, "leaks") for r in curated if "leaks" in r.tables],
+        f"{run_id}, {sample}, {rest('leaks')}",
+    )
     views["duplicates"] = "SELECT run_id, group_id, sample_id, keeper, similarity, kind FROM (" + (
         _union(
             [_of_samples(r, "duplicates") for r in curated if "duplicates" in r.tables],

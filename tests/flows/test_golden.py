@@ -43,15 +43,15 @@ def make_outputs(folder: Path) -> dict[str, dict[str, Any]]:
         (path,) = (plan.store.path / "artifacts" / kind).iterdir()
         found[kind] = stages.Ref(kind, path.name)
     graph = stages.load_graph(plan, found["graph"])
-    chosen, _, _, importance, _ = selecting.load_selection(plan, found["selection"])
+    made = selecting.load_selection(plan, found["selection"])
     wide = plan.store.sql("SELECT pagerank, knn_density FROM latest_scores ORDER BY sample_id")
     hashes = stages.load_samples(plan, found["samples"])["content_hash"].to_list()
     return {
         "read": {"hashes": np.array(hashes)},
         "embed": {"vectors": stages.load_vectors(plan, found["vectors"])},
         "graph": {"neighbors": graph.neighbors, "weights": graph.weights},
-        "score": {"scores": wide.to_numpy(), "importance": importance},
-        "select": {"key": chosen["key"].to_numpy()},
+        "score": {"scores": wide.to_numpy(), "importance": made.scores},
+        "select": {"key": made.chosen["key"].to_numpy()},
     }
 
 

@@ -12,7 +12,20 @@ from assay.flows import CurationConfig, curate
 from assay.flows.plans import make_plan
 from assay.storage.errors import ColumnError, ConfigError
 
-WORDS = ["graph", "index", "score", "pool", "target", "sample", "budget", "table", "query", "night", "label", "vector"]
+WORDS = [
+    "graph",
+    "index",
+    "score",
+    "pool",
+    "target",
+    "sample",
+    "budget",
+    "table",
+    "query",
+    "night",
+    "label",
+    "vector",
+]
 RNG = np.random.default_rng(0)
 POOL = pl.DataFrame(
     {
@@ -77,7 +90,9 @@ def test_every_row_is_decided_once_and_constraints_hold(run) -> None:
     seen = POOL.height - counts["filter"] - counts["deduplicate"] - counts["cutoff"]
     assert chosen["weight"].sum() == seen
     tokens = dict(POOL.select("id", "tokens").iter_rows())
-    for name, detail in told.filter(pl.col("reason") == "filter")["sample_id", "detail"].iter_rows():
+    for name, detail in told.filter(pl.col("reason") == "filter")[
+        "sample_id", "detail"
+    ].iter_rows():
         rule = json.loads(detail)
         assert ("threshold" in rule) == (rule["rule"] == "tokens < 45")
         if "value" in rule:
@@ -132,7 +147,9 @@ def test_again_with_the_same_rules_nothing_is_computed(run) -> None:
         ({"filter": ["tokens > 1"]}, ConfigError, "unknown key"),
     ],
 )
-def test_wrong_rules_are_told_before_anything_is_computed(run, tmp_path, rules, error, told) -> None:
+def test_wrong_rules_are_told_before_anything_is_computed(
+    run, tmp_path, rules, error, told
+) -> None:
     _, config = run
     with pytest.raises(error, match=told.replace("(", "\\(")):
         curate(
@@ -158,3 +175,31 @@ def test_the_budget_may_count_a_column_and_scores_may_be_blended(run, tmp_path) 
     assert 350 < chosen["tokens"].sum() <= 400
     everyone = result.sql("SELECT knn_density FROM latest_scores")
     assert chosen["knn_density"].mean() < everyone["knn_density"].mean()
+
+
+def test_rows_that_hold_evaluation_items_are_left_out_and_listed(run, tmp_path) -> None:
+    _, config = run
+    leaked = POOL.filter(pl.col("text").str.count_matches(" ") >= 9)["text"][0]
+    pl.DataFrame(
+        {"text": [leaked.upper(), "an item that nobody has ever seen before at all"]}
+    ).write_csv(tmp_path / "quiz.csv")
+    keys = {
+        "pool": config.pool, "id": "id", "text": "text", "select": "random", "scores": (), "budget": 50,
+        "store": str(tmp_path / "store"),
+    }  # fmt: skip
+    result = curate(**keys, plan={"leakage": {"quiz": str(tmp_path / "quiz.csv")}})
+    leaks = result.sql("SELECT * FROM leaks")
+    assert leaks.columns == ["run_id", "sample_id", "evaluation_set", "item", "span", "kind"]
+    expected = POOL.filter(pl.col("text") == leaked)["id"]
+    assert set(expected) <= set(leaks["sample_id"])
+    assert set(leaks["evaluation_set"]) == {"quiz"}
+    assert leaks["span"].max() == leaked.count(" ") + 1
+    out = result.sql("SELECT sample_id FROM decisions WHERE stage = 'leakage'")
+    assert sorted(out["sample_id"]) == sorted(leaks["sample_id"])
+    # other items are another run
+    pl.DataFrame({"text": ["nothing of the kind is in this pool at all"]}).write_csv(
+        tmp_path / "quiz.csv"
+    )
+    again = curate(**keys, plan={"leakage": {"quiz": str(tmp_path / "quiz.csv")}})
+    assert again.computed
+    assert again.sql(f"SELECT * FROM leaks WHERE run_id = '{again.run_id}'").is_empty()

@@ -74,6 +74,43 @@ def test_a_stream_holds_what_hashing_gives(hasher, threads, kept):
 
 
 @pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("hasher", HASHERS, ids=lambda h: f"{h.ngrams}-{h.hash}")
+@pytest.mark.parametrize("kept", [0, 1 << 30])
+@pytest.mark.parametrize("left_out", ["without n-grams", "some", "whole blocks", "none"])
+def test_some_rows_of_a_stream_are_a_stream(hasher, kept, left_out):
+    stream = BucketStream.of(TEXTS, hasher, kept=kept)
+    chosen = {
+        "without n-grams": stream.n_tokens > 0,
+        "some": np.random.default_rng(0).random(len(TEXTS)) < 0.7,
+        "whole blocks": np.arange(len(TEXTS)) >= 4_000,
+        "none": np.ones(len(TEXTS), bool),
+    }[left_out]
+    rows = np.flatnonzero(chosen)
+    part = stream.select(rows)
+    assert (part is stream) == (left_out == "none")
+    texts = [TEXTS[row] for row in rows]
+    grams = hasher.transform(texts)
+    np.testing.assert_array_equal(part.counts, np.bincount(grams.buckets, minlength=hasher.buckets))
+    np.testing.assert_array_equal(part.sizes(), np.diff(grams.indptr))
+    found = list(part)
+    assert [first for first, _ in found] == np.cumsum([0] + [len(g.n_tokens) for _, g in found])[
+        :-1
+    ].tolist()
+    np.testing.assert_array_equal(np.concatenate([g.buckets for _, g in found]), grams.buckets)
+    if left_out == "without n-grams":
+        pairs = zip(found, stream, strict=True)
+        assert all(np.shares_memory(a.buckets, b.buckets) for (_, a), (_, b) in pairs) or not kept
+    picked = np.array([0, 7, len(rows) - 1])
+    np.testing.assert_array_equal(
+        part.take(picked).buckets, hasher.transform([texts[i] for i in picked]).buckets
+    )
+    again = part.select(np.arange(1, len(part), 2))
+    np.testing.assert_array_equal(again.counts, hasher.counts(texts[1::2]))
+    del stream
+    assert sum(int(g.n_tokens.sum()) for _, g in part) == int(part.n_tokens.sum())
+
+
+@pytest.mark.usefixtures("small_blocks")
 def test_temporary_files_go_with_the_stream():
     stream = BucketStream.of(TEXTS, HASHERS[0], kept=0)
     folder = stream._blocks[0].buckets.parent

@@ -26,7 +26,7 @@ def test_eigenvector_is_that_of_each_component() -> None:
     assert found.report_["components"] == len(components)
     for nodes in components:
         rows = sorted(nodes)
-        values, vectors = np.linalg.eigh(nx.to_numpy_array(PLAIN, nodelist=rows))
+        _values, vectors = np.linalg.eigh(nx.to_numpy_array(PLAIN, nodelist=rows))
         expected = abs(vectors[:, -1]) * np.sqrt(len(rows) / 300)
         np.testing.assert_allclose(found.scores_[rows], expected, atol=1e-5)
     share = found.scores_**2

@@ -158,6 +158,7 @@ def test_the_report_measures_what_it_says():
     assert report["kl_reduction"] > report["kl_reduction_random"] + 0.1
     weights = np.exp(selector.log_weights_ / 0.05)
     assert report["effective_sample_size"] == pytest.approx(weights.sum() ** 2 / (weights**2).sum())
+    assert report["effective_sample_size_random"] == len(pool)
     assert report["log_weight_quantiles"]["p50"] == pytest.approx(np.median(selector.log_weights_))
     top = np.argsort(-selector.log_weights_)[:60]
     assert report["topk_overlap"] == np.isin(selector.indices_, top).mean()

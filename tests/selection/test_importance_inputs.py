@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 
 import numpy as np
 import polars as pl
@@ -19,7 +20,7 @@ from assay.selection.importance_resampling import ImportanceResampler
 from assay.selection.importance_score import ImportanceScorer
 from assay.selection.top_k import top_k
 from assay.storage import read_pool
-from assay.storage.errors import ConfigError, IdError, InputError, NonFiniteError
+from assay.storage.errors import ConfigError, IdError, InputError, NonFiniteError, SourceError
 from tests.selection.test_importance import sentences
 
 POOL = [*sentences(300, 0), *sentences(60, 1, tilt=0.3), None, " ", "x"]
@@ -247,6 +248,24 @@ def test_lone_surrogates_are_counted():
     assert ImportanceResampler(budget=1).fit(["a"], target=["a"]).report_["replaced"] == 0
 
 
+def test_json_lines_with_blank_lines_and_lone_surrogates(tmp_path):
+    lines = [json.dumps({"text": text}) for text in POOL if text is not None]
+    (tmp_path / "blank.jsonl").write_text("\n".join([*lines[:9], "", "  ", *lines[9:]]) + "\n\n")
+    selector = ImportanceResampler(budget=50).fit(
+        read_pool(tmp_path / "blank.jsonl"), target=TARGET
+    )
+    in_memory = [text for text in POOL if text is not None]
+    same(selector, ImportanceResampler(budget=50).fit(in_memory, target=TARGET))
+    pair, half = r'{"text": "a \ud83d\ude00 b"}', r'{"text": "a \ud83d b"}'
+    (tmp_path / "pair.jsonl").write_text("\n".join([*lines, pair]))
+    pool = read_pool(tmp_path / "pair.jsonl")
+    assert pool.contents()[-1].as_py() == "a \U0001f600 b"
+    for place in (0, 3, len(lines)):
+        (tmp_path / "half.jsonl").write_text("\n".join([*lines[:place], half, *lines[place:]]))
+        with pytest.raises(SourceError, match=rf"line {place + 1}\b.*half of a surrogate pair"):
+            read_pool(tmp_path / "half.jsonl")
+
+
 @pytest.mark.parametrize("budget", [1, 359, 361])
 def test_budgets_up_to_all_usable_rows(budget):
     selector = ImportanceResampler(budget=budget).fit(POOL, target=TARGET)
@@ -295,6 +314,41 @@ def by_shards(cuts, seed, temperature, budget):
     for w, (a, b) in zip(weights, bounds, strict=True):
         whole[a:b] = w
     return np.sort(np.concatenate(taken)), whole, sample.order
+
+
+def test_shards_that_were_hashed_are_not_hashed_again(tmp_path):
+    hasher, read = ImportanceResampler(budget=1).hasher(), []
+
+    def shard(number, hasher=hasher, content="v1"):
+        def texts():
+            read.append(number)
+            yield pl.Series(POOL[number * 100 : (number + 1) * 100])
+
+        return shards.count_shard(
+            texts(),
+            hasher,
+            directory=tmp_path / "streams" / str(number),
+            content=f"{content}/{number}",
+        )
+
+    first = [shard(number) for number in range(2)]
+    # a third that was stopped: files, but nothing that says what they are
+    shutil.copytree(tmp_path / "streams" / "0", tmp_path / "streams" / "2")
+    (tmp_path / "streams" / "2" / "stream.json").unlink()
+    streams = [shard(number) for number in range(4)]
+    assert read == [0, 1, 2, 3]
+    assert len({stream.fingerprint for stream in streams}) == 4
+    for stream, again in zip(first, streams, strict=False):
+        np.testing.assert_array_equal(stream.counts, again.counts)
+    whole = BucketStream.of(POOL, hasher)
+    np.testing.assert_array_equal(sum(stream.counts for stream in streams), whole.counts)
+    # other texts, or hashed otherwise: not the same
+    shard(1, content="v2")
+    shard(2, hasher=NGramHasher(3))
+    assert read == [0, 1, 2, 3, 1, 2]
+    assert shard(2, hasher=NGramHasher(3)).hasher.ngrams == 3
+    shards.count_shard(POOL, hasher, directory=tmp_path / "nameless")
+    assert BucketStream.load(tmp_path / "nameless").fingerprint == ""
 
 
 def noise_of_positions(stream):

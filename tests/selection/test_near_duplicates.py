@@ -57,7 +57,9 @@ def test_signatures_agree_as_often_as_the_jaccard_similarity_says() -> None:
     found = shingles(texts, 2)
     signature = signatures(found, 2_000, random_state=3)
     sets = [shingle_set(text, 2) for text in texts]
-    for i, j in [(i, j) for i in range(60) for j in range(i) if jaccard(sets[i], sets[j]) > 0.1]:
+    close = [(a, b) for a in range(60) for b in range(a) if jaccard(sets[a], sets[b]) > 0.1]
+    assert len(close) > 10
+    for i, j in close:
         agree = (signature[i] == signature[j]).mean()
         assert abs(agree - jaccard(sets[i], sets[j])) < 4.5 * np.sqrt(0.25 / 2_000)
 
@@ -99,7 +101,8 @@ def test_the_default_bands_find_close_pairs_and_nothing_else() -> None:
         assert jaccard(sets[row], sets[found.keeper_[row]]) == found.similarity_[row] >= 0.75
     close = {tuple(sorted(s)): i for i, s in reversed(list(enumerate(sets)))}
     same = [row for row in range(2_000) if close[tuple(sorted(sets[row]))] != row]
-    assert len(same) > 100 and not found.keep_[same].any()
+    assert len(same) > 100
+    assert not found.keep_[same].any()
     alone = NearDuplicates().fit(["", None, "  ", "a b"])
     assert alone.keep_.all()
 
@@ -110,7 +113,8 @@ def test_order_of_rows_does_not_matter() -> None:
     order = np.random.default_rng(2).permutation(500)
     one = NearDuplicates(threshold=0.5, ngrams=2).fit(texts, ids=ids)
     two = NearDuplicates(threshold=0.5, ngrams=2).fit(texts[order], ids=ids[order])
-    assert one.duplicates().equals(two.duplicates()) and one.report_ == two.report_
+    assert one.duplicates().equals(two.duplicates())
+    assert one.report_ == two.report_
 
 
 def test_chinese_is_shingled_by_character() -> None:
@@ -153,7 +157,8 @@ def test_pivots() -> None:
     assert (likeness[own].max(axis=1) < 0.8 + 1e-5).all()
     out = np.flatnonzero(~found.keep_)
     np.testing.assert_array_equal(found.keeper_[out], pivots[likeness[out].argmax(axis=1)])
-    assert found.keep_[0] and 50 < len(out) < 350
+    assert found.keep_[0]
+    assert 50 < len(out) < 350
 
 
 @pytest.mark.parametrize(

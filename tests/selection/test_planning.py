@@ -94,7 +94,8 @@ def test_without_constraints_a_plan_is_its_selector(selector, make) -> None:
     )
     names = set(IDS[made.indices_].to_list())
     seen = out.struct.field("nearest").drop_nulls()
-    assert len(seen) and set(seen) <= names
+    assert len(seen)
+    assert set(seen) <= names
 
 
 EVERYTHING = {
@@ -250,3 +251,18 @@ def test_quotas_on_images() -> None:
     )
     counts = np.unique(np.array(labels)[made.indices_], return_counts=True)[1]
     assert counts.tolist() == [20] * 10
+
+
+def test_draws_with_replacement_stay_what_they_are() -> None:
+    texts = [f"word{i % 7} word{i % 3}" for i in range(60)]
+    options = {"replace": True, "temperature": 0.5}
+    given = {"target": texts[:6], "ids": [f"{i:02}" for i in range(60)]}
+    from assay.selection import ImportanceResampler
+
+    alone = ImportanceResampler(budget=40, **options).fit(texts, **given)
+    made = SelectionPlan(budget=40, selector="importance", options=options)
+    made.fit(texts=texts, **given)
+    assert len(alone.indices_) < 40
+    np.testing.assert_array_equal(made.indices_, alone.indices_)
+    np.testing.assert_array_equal(made.weights_, alone.weights_)
+    assert made.report_["shortfall"] == 0

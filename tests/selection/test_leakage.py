@@ -1,0 +1,115 @@
+"""Leakage: the longest common run of words against brute force, and items planted in real texts."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from assay.selection import Leakage
+from assay.selection.span_matching import SpanMatcher, words_of
+from assay.storage.errors import ConfigError, InputError, MissingInputError
+from tests.data import shared
+
+TEXTS = st.lists(
+    st.lists(st.sampled_from("abcd"), max_size=14).map(" ".join), min_size=1, max_size=6
+)
+
+
+def longest(text: list[str], item: list[str], n: int) -> int:
+    """Return the longest common run of at least n words; of a short item only the whole."""
+    if len(item) < n:
+        return len(item) if item and text == item else 0
+    best = 0
+    for i in range(len(text)):
+        for j in range(len(item)):
+            k = 0
+            while i + k < len(text) and j + k < len(item) and text[i + k] == item[j + k]:
+                k += 1
+            best = max(best, k)
+    return best if best >= n else 0
+
+
+@settings(max_examples=300, deadline=None)
+@given(TEXTS, TEXTS, st.integers(1, 4))
+def test_longest_runs_are_those_of_all_pairs(texts, items, n) -> None:
+    found = SpanMatcher(words_of(pl.Series(items)), n).longest(words_of(pl.Series(texts)))
+    for row, text in enumerate(texts):
+        lengths = [longest(text.split(), item.split(), n) for item in items]
+        assert found.length[row] == max(lengths)
+        expected = lengths.index(max(lengths)) if max(lengths) else -1
+        assert found.item[row] == expected
+
+
+def test_case_punctuation_and_spacing_do_not_count() -> None:
+    item = "How many legs has a spider that lost two of them in a fight with a wasp"
+    changed = (
+        "...HOW many\n legs: has a spider   that lost - two - of them, in a fight with a wasp!!"
+    )
+    found = Leakage(evaluation={"quiz": [item]}).fit([changed, item[: len(item) // 3], "wasp"])
+    assert found.keep_.tolist() == [False, True, True]
+    assert found.span_.tolist() == [17, 0, 0]
+    assert found.leaks().row(0) == ("0", "quiz", "0", 17, "span")
+    assert found.report_["sets"] == {"quiz": {"items": 1, "short": 0, "found": 1, "rows": 1}}
+
+
+def test_short_items_are_found_only_alone() -> None:
+    found = Leakage(evaluation={"s": ["two plus two"]}).fit(
+        ["Two, plus two?", "and two plus two is"]
+    )
+    assert found.keep_.tolist() == [False, True]
+
+
+@pytest.fixture(scope="module")
+def pool() -> pl.Series:
+    return pl.read_parquet(shared("text_pool.parquet"), columns=["text"])["text"].head(60_000)
+
+
+def test_planted_items_are_found_and_clean_texts_are_not(pool) -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.permutation(len(pool))
+    words = pool.str.count_matches(r"\w+")
+    items = [r for r in rows if 20 <= words[int(r)] <= 120][:400]
+    hosts = [r for r in rows if words[int(r)] > 60 and r not in set(items)][:1_200]
+    clean = np.setdiff1d(np.arange(len(pool)), [*items, *hosts])
+    tests = pool.gather(items)
+
+    def planted(change, hosts):
+        return [f"{pool[int(h)]}\n{change(t)}\n" for h, t in zip(hosts, tests, strict=True)]
+
+    verbatim = planted(lambda t: t, hosts[:400])
+    cased = planted(lambda t: re.sub(r"\s+", "  ", t).upper(), hosts[400:800])
+    halved = planted(lambda t: " ".join(t.split()[: -(-len(t.split()) * 3 // 4)]), hosts[800:])
+    texts = pl.concat([pool.gather(clean), pl.Series([*verbatim, *cased, *halved])])
+    found = Leakage(evaluation={"tests": tests}).fit(texts)
+    kept = found.keep_[len(clean) :]
+    assert 1 - kept[:400].mean() >= 0.99
+    assert 1 - kept[400:].mean() >= 0.95
+    # an item may really be in the pool twice: those are no false alarms
+    alarms = np.flatnonzero(~found.keep_[: len(clean)])
+    twice = [
+        longest(re.findall(r"\w+", texts[int(r)].lower()),
+                re.findall(r"\w+", tests[int(found.item_[int(r)])].lower()), 8)
+        for r in alarms
+    ]  # fmt: skip
+    assert all(length >= 8 for length in twice)
+    assert len([x for x in twice if x < 20]) / len(clean) <= 1e-4
+
+
+@pytest.mark.parametrize(
+    ("options", "texts", "error"),
+    [
+        ({"evaluation": {}}, ["a"], ConfigError),
+        ({"evaluation": {"x": []}}, ["a"], InputError),
+        ({"evaluation": {"x": ["a"]}, "ngrams": 0}, ["a"], ConfigError),
+        ({"evaluation": {"x": ["a"]}, "share": 2}, ["a"], ConfigError),
+        ({"evaluation": {"x": ["a"]}}, None, MissingInputError),
+    ],
+)
+def test_what_is_wrong_is_told(options, texts, error) -> None:
+    with pytest.raises(error):
+        Leakage(**options).fit(texts, ids=[1])
