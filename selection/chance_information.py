@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
-from assay.selection.relevance import Counts, Floats
+from assay.selection.class_parts import Counts, Floats
 
 BLOCK_CELLS = 1 << 18  # 2 MiB
 
@@ -117,5 +117,9 @@ class CorrectedInformation:
                 + log_factorial[n - size - others]
             )
             share = np.exp(log_share - log_share.max(axis=1, keepdims=True)) * inside
-            entropy -= (share * self._weight[found]).sum(axis=1) / share.sum(axis=1)
+            # one after the other, so that the result does not depend on how wide the table is
+            entropy -= (
+                np.cumsum(share * self._weight[found], axis=1)[:, -1]
+                / np.cumsum(share, axis=1)[:, -1]
+            )
         self._chance[drawn] = entropy

@@ -9,11 +9,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from assay.selection.relevance import normalized_mutual_information
 from assay.storage.errors import ColumnError, ConfigError, InputError, NonFiniteError
 from assay.storage.frames import as_table
 
 MAX_LEVELS = 64
 FEW_LEVELS = 10  # never taken for an identifier, however few the rows
+ADDED = " is missing"
+TREATMENTS = ("median", "indicator", "raise")
 
 _NAMES = (pl.String, pl.Categorical, pl.Enum)
 _EXACT_IN_FLOAT32 = (pl.Boolean, pl.Int8, pl.Int16, pl.UInt8, pl.UInt16, pl.Float32)
@@ -41,16 +44,24 @@ class FeatureMatrix(_Parts):
         that were taken as they are don't appear.
     discrete : bool[d]
         Columns of X whose values are codes of names: `ECFS(discrete_features=matrix.discrete)`.
+    missing : polars.DataFrame
+        One row per column of the table that has missing values: feature, missing (values), share,
+        treatment ("median", "level", "indicator", "left out") and label_information, the normalised
+        mutual information of whether a value is missing with the labels. Where that is not near 0,
+        values are not missing at random, and filling them hides something.
     """
 
     discrete: NDArray[np.bool_]
+    missing: pl.DataFrame
 
 
-def to_matrix(frame: Any, *, label: str, features: Sequence[str] | None = None) -> FeatureMatrix:
+def to_matrix(
+    frame: Any, *, label: str, features: Sequence[str] | None = None, missing: str = "median"
+) -> FeatureMatrix:
     """Turn a table into the matrix that feature rankers take; nothing is lost without a word.
 
     - Numbers and booleans stay as they are. Missing values (null or NaN) take the column's lower
-      median, which is one of its values.
+      median, which is one of its values, unless `missing` says otherwise.
     - Strings and categories become codes: 0 is the most frequent level, levels of equal frequency
       are in order of their names, and a missing value is a level of its own. Codes depend neither
       on the labels nor on the order of the rows, and as long as there are no more levels than
@@ -70,6 +81,11 @@ def to_matrix(frame: Any, *, label: str, features: Sequence[str] | None = None) 
         Column of labels: strings, categories, booleans or numbers.
     features : sequence of str, optional
         Columns to use, in this order. Default: all but the label.
+    missing : {"median", "indicator", "raise"}, default "median"
+        "indicator": as "median", and for every column of numbers with missing values a column more,
+        named after it with " is missing" added, that is 1 where the value was missing: what says
+        something about the labels by being absent is then ranked too. "raise": refuse missing
+        values of numbers and of names.
 
     Returns
     -------
@@ -84,7 +100,8 @@ def to_matrix(frame: Any, *, label: str, features: Sequence[str] | None = None) 
     NonFiniteError
         A column holds infinite values.
     InputError
-        Missing labels, labels of another type, no row or no column to rank.
+        Missing labels, labels of another type, no row or no column to rank; missing values where
+        `missing` is "raise".
 
     Notes
     -----
@@ -107,28 +124,119 @@ def to_matrix(frame: Any, *, label: str, features: Sequence[str] | None = None) 
     wanted = _wanted(table, label, features)
     if table.height == 0:
         raise InputError("The table has no rows, so there is nothing to rank its columns by.")
-    y = _labels(table[label])
+    y = labels(table[label])
+    matrix = encode(table.select(wanted), y, missing)
+    if not matrix.names:
+        reasons = "; ".join(f"{name}: {note}" for name, note in matrix.report.items())
+        raise InputError(f"The table has no column to rank beside {label!r}. {reasons}".strip())
+    return matrix
+
+
+def encode(table: pl.DataFrame, y: NDArray[Any], missing: str = "median") -> FeatureMatrix:
+    """Turn columns without the label into a matrix, which may have no column; see `to_matrix`.
+
+    Every column is encoded by itself, so that a table can be encoded in blocks of columns.
+    """
+    if missing not in TREATMENTS:
+        raise ConfigError(
+            f"missing is {missing!r}; it may be one of {', '.join(map(repr, TREATMENTS))}."
+        )
     columns: dict[str, pl.Series] = {}
     report: dict[str, str] = {}
-    for name in wanted:
-        column, note = _encode(table[name])
+    told: list[dict[str, Any]] = []
+    for name in table.columns:
+        given = table[name]
+        column, note = _encode(given)
+        absent = _absent(given)
         if column is not None:
             columns[name] = column
         if note:
             report[name] = note
-    if not columns:
-        reasons = "; ".join(f"{name}: {note}" for name, note in report.items())
-        raise InputError(f"The table has no column to rank beside {label!r}. {reasons}".strip())
+        if absent is not None:
+            named = given.dtype in _NAMES
+            treatment = "left out" if column is None else "level" if named else missing
+            told.append(_missing_row(name, absent, treatment, y))
+            if treatment == "indicator":
+                added = name + ADDED
+                if added in table.columns:
+                    raise ConfigError(
+                        f"The table has a column {added!r} already; rename it, or use another "
+                        "value of missing."
+                    )
+                columns[added] = pl.Series(absent).cast(pl.Int8)
+    if missing == "raise" and told:
+        shown = ", ".join(f"{row['feature']} ({row['missing']:,})" for row in told[:10])
+        raise InputError(
+            f"{len(told)} of {table.width} columns hold missing values: {shown}. Fill them, or "
+            "declare how they are handled with missing='median' or 'indicator'."
+        )
     names = list(columns)
-    nominal = np.array([table.schema[name] in _NAMES for name in names])
-    small = all(table.schema[name] in (*_NAMES, *_EXACT_IN_FLOAT32) for name in names)
+    kinds = [table.schema.get(name, pl.Int8()) for name in names]
+    small = all(kind in (*_NAMES, *_EXACT_IN_FLOAT32) for kind in kinds)
     X = np.empty((table.height, len(names)), dtype=np.float32 if small else np.float64, order="F")
     for j, column in enumerate(columns.values()):
         X[:, j] = column.to_numpy()
     _refuse_infinite(X, names)
     matrix = FeatureMatrix(X, names, y, report)
-    matrix.discrete = nominal
+    matrix.discrete = np.array([kind in _NAMES for kind in kinds], dtype=bool)
+    matrix.missing = pl.DataFrame(told, schema=_MISSING)
     return matrix
+
+
+_MISSING: dict[str, Any] = {
+    "feature": pl.String,
+    "missing": pl.Int64,
+    "share": pl.Float64,
+    "treatment": pl.String,
+    "label_information": pl.Float64,
+}
+
+
+def _absent(column: pl.Series) -> NDArray[np.bool_] | None:
+    """Return which values are missing, None where none is."""
+    if column.dtype.is_float():
+        column = column.fill_nan(None)
+    return column.is_null().to_numpy() if column.null_count() else None
+
+
+def _missing_row(
+    name: str, absent: NDArray[np.bool_], treatment: str, y: NDArray[Any]
+) -> dict[str, Any]:
+    codes = np.unique(y, return_inverse=True)[1]
+    information = 0.0
+    if codes.max() > 0 and not absent.all():
+        column = absent[:, None].astype(np.float64)
+        information = float(normalized_mutual_information(column, codes, n_bins=2)[0])
+    return {
+        "feature": name,
+        "missing": int(absent.sum()),
+        "share": float(absent.mean()),
+        "treatment": treatment,
+        "label_information": information,
+    }
+
+
+def encode_names(X: Any) -> tuple[Any, NDArray[np.bool_] | None]:
+    """Return a frame with its columns of names as codes, and which those are; others as they are.
+
+    Codes are those of `to_matrix`; no column is left out.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> from assay.selection.columns import encode_names
+    >>> X, named = encode_names(pl.DataFrame({"a": [1.5, 2.5], "b": ["x", "y"]}))
+    >>> X.rows(), named.tolist()
+    ([(1.5, 0), (2.5, 1)], [False, True])
+    """
+    if not (hasattr(X, "columns") and hasattr(X, "__arrow_c_stream__")):
+        return X, None
+    table = X if isinstance(X, pl.DataFrame) else pl.DataFrame(as_table(X))
+    named = np.array([kind in _NAMES for kind in table.dtypes], dtype=bool)
+    if not named.any():
+        return X, None
+    codes = [_level_codes(table.to_series(int(j)).cast(pl.String))[0] for j in named.nonzero()[0]]
+    return table.with_columns(codes), named
 
 
 def _wanted(table: pl.DataFrame, label: str, features: Sequence[str] | None) -> list[str]:
@@ -148,7 +256,8 @@ def _wanted(table: pl.DataFrame, label: str, features: Sequence[str] | None) -> 
     return wanted
 
 
-def _labels(column: pl.Series) -> NDArray[Any]:
+def labels(column: pl.Series) -> NDArray[Any]:
+    """Return a column of labels as an array; see `to_matrix` for what is refused."""
     kind = column.dtype
     if not (kind in _NAMES or kind == pl.Boolean or kind.is_integer() or kind.is_float()):
         raise InputError(
@@ -191,7 +300,8 @@ def _encode(column: pl.Series) -> tuple[pl.Series | None, str]:
     return column.fill_null(pl.Series([median]).cast(column.dtype)[0]), note
 
 
-def _codes(column: pl.Series) -> tuple[pl.Series | None, str]:
+def _level_codes(column: pl.Series) -> tuple[pl.Series, int]:
+    """Return the code of each value, under the column's name, and how many levels there are."""
     level = column.rename("level").to_frame()
     levels = (
         level.group_by("level")
@@ -199,7 +309,13 @@ def _codes(column: pl.Series) -> tuple[pl.Series | None, str]:
         .sort("len", "level", descending=[True, False], nulls_last=True)
         .with_row_index("code")
     )
-    n, count = len(column), len(levels)
+    codes = level.join(levels, on="level", how="left", nulls_equal=True, maintain_order="left")
+    return codes["code"].clip(upper_bound=MAX_LEVELS - 1).rename(column.name), len(levels)
+
+
+def _codes(column: pl.Series) -> tuple[pl.Series | None, str]:
+    codes, count = _level_codes(column)
+    n = len(column)
     if count > FEW_LEVELS and 2 * count > n:
         return None, f"left out: {count:,} different values in {n:,} rows, an identifier or text"
     notes = []
@@ -208,8 +324,7 @@ def _codes(column: pl.Series) -> tuple[pl.Series | None, str]:
         notes.append(f"{column.null_count():,} of {n:,} values {verb} a level")
     if count > MAX_LEVELS:
         notes.append(f"the {count - MAX_LEVELS + 1:,} rarest of {count:,} levels share one code")
-    codes = level.join(levels, on="level", how="left", nulls_equal=True, maintain_order="left")
-    return codes["code"].clip(upper_bound=MAX_LEVELS - 1), "; ".join(notes)
+    return codes, "; ".join(notes)
 
 
 def _refuse_infinite(X: NDArray[Any], names: list[str]) -> None:

@@ -7,13 +7,15 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import column_or_1d
 
+from assay.selection._distance_kernels import paired_distances
+from assay.selection.class_parts import Counts, Floats
+from assay.selection.column_blocks import dense_rows
 from assay.selection.joint_dependence import forward_search
 from assay.selection.ranker_base import LIMIT, FeatureRanker
-from assay.selection.relevance import BLOCK_VALUES, Counts, Floats
+from assay.selection.relevance import BLOCK_VALUES
 from assay.storage.errors import ConfigError, InputError, NonFiniteError
 
 
@@ -30,8 +32,9 @@ class DistanceCorrelation(FeatureRanker):
 
     Parameters
     ----------
-    n_features_to_select : int or float, optional
-        How many columns to keep: a count, or a share in (0, 1]. Default: half of them.
+    n_features_to_select : int, float or "auto", optional
+        How many columns to keep: a count, or a share in (0, 1]. Default: half of them. "auto":
+        chosen by cross-validation (see `FeatureRanker`).
     target : {"classes", "numbers"}, default "classes"
         What y holds.
     search : {"marginal", "forward"}, default "marginal"
@@ -42,6 +45,8 @@ class DistanceCorrelation(FeatureRanker):
     max_rows : int, default 1024
         Rows that take part in the forward search, whose time and memory grow with their square; of
         more rows those whose contents hash smallest.
+    missing : {"raise", "median"}, default "raise"
+        NaN: refused, or given the lower median of their column (told in `missing_`).
 
     Attributes
     ----------
@@ -50,8 +55,8 @@ class DistanceCorrelation(FeatureRanker):
         earlier, for others R of the columns chosen together with them.
     ranking_ : int64[d]
         Rank of each column, 1 the best. Ties go by the order of the columns, constant columns last.
-    classes_, n_features_in_, feature_names_in_
-        As in scikit-learn (`classes_` only where the target is classes).
+    classes_, n_features_in_, feature_names_in_, n_features_, validation_, missing_
+        As `FeatureRanker` (`classes_` only where the target is classes).
 
     Raises
     ------
@@ -92,16 +97,22 @@ class DistanceCorrelation(FeatureRanker):
 
     def __init__(
         self,
-        n_features_to_select: int | float | None = None,
+        n_features_to_select: int | float | str | None = None,
         *,
         target: str = "classes",
         search: str = "marginal",
         max_rows: int = 1024,
+        missing: str = "raise",
     ) -> None:
         self.n_features_to_select = n_features_to_select
         self.target = target
         self.search = search
         self.max_rows = max_rows
+        self.missing = missing
+
+    @property
+    def _by_column(self) -> bool:  # type: ignore[override]
+        return self.search == "marginal" and self.target == "classes"
 
     def fit(self, X: Any, y: ArrayLike | None = None) -> DistanceCorrelation:
         """Score and rank the columns of X against y, classes or numbers as `target` says."""
@@ -121,14 +132,19 @@ class DistanceCorrelation(FeatureRanker):
         del self.classes_, self._values
         return self
 
-    def _score(self, X: NDArray[Any], y: Any) -> Floats:
-        numbers = self._values[y] if self.target == "numbers" else None
+    def _target(self, codes: Counts) -> NDArray[Any]:
+        return self._values[codes] if self.target == "numbers" else codes
+
+    def _score(self, X: Any, y: Any) -> Floats:
         if self.search == "forward":
             steps = self._count_to_select(X.shape[1])
-            return forward_search(X, y if numbers is None else numbers, steps, int(self.max_rows))
-        if numbers is None:
-            return class_distance_correlation(X, y)
-        return numeric_distance_correlation(X, numbers)
+            return forward_search(X, self._target(y), steps, int(self.max_rows))
+        return self._score_figures(self._figures(X, y, None))
+
+    def _figures(self, X: Any, y: Any, named: NDArray[np.bool_] | None) -> Floats:
+        if self.target == "classes":
+            return class_distance_correlation(X, y)[None]
+        return numeric_distance_correlation(X, self._values[y])[None]
 
     def _check_parameters(self) -> None:
         for name, allowed in (
@@ -141,12 +157,12 @@ class DistanceCorrelation(FeatureRanker):
             raise ConfigError(f"max_rows is {self.max_rows!r}; it may be a count from 2.")
 
 
-def class_distance_correlation(X: NDArray[Any], y: Counts) -> Floats:
+def class_distance_correlation(X: Any, y: Counts) -> Floats:
     """Distance correlation of every column with the classes; see `DistanceCorrelation`.
 
     Parameters
     ----------
-    X : array of shape (n, d)
+    X : array or csc_array of shape (n, d)
         Finite numbers.
     y : int64[n]
         Class of each row, 0 ... n_classes - 1, each present, at least two.
@@ -191,12 +207,12 @@ def class_distance_correlation(X: NDArray[Any], y: Counts) -> Floats:
     return result
 
 
-def numeric_distance_correlation(X: NDArray[Any], y: Floats) -> Floats:
+def numeric_distance_correlation(X: Any, y: Floats) -> Floats:
     """Distance correlation of every column with a number; see `DistanceCorrelation`.
 
     Parameters
     ----------
-    X : array of shape (n, d)
+    X : array or csc_array of shape (n, d)
         Finite numbers.
     y : float64[n]
         Finite numbers.
@@ -235,7 +251,7 @@ def numeric_distance_correlation(X: NDArray[Any], y: Floats) -> Floats:
         order = np.argsort(block, axis=1, kind="stable")
         ascending = np.take_along_axis(block, order, axis=1)
         distances, own_variance = _row_distances(ascending)
-        pairs = _paired_distances(ascending, order, number)
+        pairs = paired_distances(ascending, order, number)
         both = (distances * own[0][order]).sum(axis=1)
         covariance = pairs / n**2 + distances.sum(axis=1) * own_total / n**4 - 2 * both / n**3
         result[columns] = _correlation(covariance, own_variance, float(variance[0]))
@@ -254,13 +270,13 @@ def _numbers(y: ArrayLike) -> Floats:
     return numbers
 
 
-def _blocks(X: NDArray[Any], rows: Counts) -> Any:
+def _blocks(X: Any, rows: Counts) -> Any:
     """Yield blocks of columns as rows of an array, each brought to [0, 1]."""
     n, d = X.shape
     width = max(1, BLOCK_VALUES // n)
     for start in range(0, d, width):
         columns = slice(start, min(start + width, d))
-        block = np.take(np.ascontiguousarray(X.T[columns], dtype=np.float64), rows, axis=1)
+        block = np.take(dense_rows(X, columns), rows, axis=1)
         block -= block.min(axis=1, keepdims=True)
         span = block.max(axis=1, keepdims=True)
         block /= np.where(span > 0, span, 1.0)
@@ -298,41 +314,4 @@ def _correlation(covariance: Floats, variance: Floats, other: float) -> Floats:
         covariance, np.sqrt(product), out=np.zeros_like(covariance), where=product > 0
     )
     result: Floats = np.sqrt(np.clip(ratio, 0.0, 1.0))
-    return result
-
-
-@njit(cache=True, nogil=True)
-def _paired_distances(ascending, order, number):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Return the sum of |x_i - x_j| |y_i - y_j| over all i, j; y ascends by original position."""
-    m, n = ascending.shape
-    result = np.empty(m)
-    tree = np.empty((n + 1, 4))
-    for row in range(m):
-        tree[:] = 0.0
-        seen = sum_x = sum_y = sum_xy = total = 0.0
-        for i in range(n):
-            x, place = ascending[row, i], order[row, i] + 1
-            y = number[place - 1]
-            below = below_x = below_y = below_xy = 0.0
-            k = place
-            while k > 0:
-                below += tree[k, 0]
-                below_x += tree[k, 1]
-                below_y += tree[k, 2]
-                below_xy += tree[k, 3]
-                k -= k & -k
-            lower = below * x * y - x * below_y - y * below_x + below_xy
-            total += 2.0 * lower - (seen * x * y - x * sum_y - y * sum_x + sum_xy)
-            k = place
-            while k <= n:
-                tree[k, 0] += 1.0
-                tree[k, 1] += x
-                tree[k, 2] += y
-                tree[k, 3] += x * y
-                k += k & -k
-            seen += 1.0
-            sum_x += x
-            sum_y += y
-            sum_xy += x * y
-        result[row] = 2.0 * total
     return result

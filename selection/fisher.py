@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from assay.selection.eigenvector_centrality import column_mask
+from assay.selection.class_parts import Floats, Relevance
 from assay.selection.ranker_base import FeatureRanker
-from assay.selection.relevance import Floats, column_relevance, fisher_score
+from assay.selection.relevance import column_relevance, fisher_score
 
 LARGEST = float(np.finfo(np.float64).max)
 
@@ -23,11 +23,14 @@ class FisherScore(FeatureRanker):
 
     Parameters
     ----------
-    n_features_to_select : int or float, optional
-        How many columns to keep: a count, or a share in (0, 1]. Default: half of them.
+    n_features_to_select : int, float or "auto", optional
+        How many columns to keep: a count, or a share in (0, 1]. Default: half of them. "auto":
+        chosen by cross-validation (see `FeatureRanker`).
     discrete_features : bool[d] or array of int, optional
         Columns (mask or positions) whose values are names rather than amounts; F / (1 + F) is then
         the share of the classes' Gini impurity that the names explain (see `column_relevance`).
+    missing : {"raise", "median"}, default "raise"
+        NaN: refused, or given the lower median of their column (told in `missing_`).
 
     Attributes
     ----------
@@ -35,8 +38,8 @@ class FisherScore(FeatureRanker):
         Fisher scores; the largest float where every class is constant and the classes differ.
     ranking_ : int64[d]
         Rank of each column, 1 the best. Ties go by the order of the columns, constant columns last.
-    classes_, n_features_in_, feature_names_in_
-        As in scikit-learn.
+    classes_, n_features_in_, feature_names_in_, n_features_, validation_, missing_
+        As `FeatureRanker`.
 
     Raises
     ------
@@ -47,7 +50,7 @@ class FisherScore(FeatureRanker):
 
     Notes
     -----
-    O(n d log n) time, O(block) memory. Each column is looked at alone: copies rank side by side,
+    O(n d log n) time, O(block) memory; sparse X takes O(z log z) for z stored values. Each column is looked at alone: copies rank side by side,
     and a column that tells the classes apart only together with another gets nothing.
 
     References
@@ -65,17 +68,24 @@ class FisherScore(FeatureRanker):
 
     def __init__(
         self,
-        n_features_to_select: int | float | None = None,
+        n_features_to_select: int | float | str | None = None,
         *,
         discrete_features: ArrayLike | None = None,
+        missing: str = "raise",
     ) -> None:
         self.n_features_to_select = n_features_to_select
         self.discrete_features = discrete_features
+        self.missing = missing
 
-    def _score(self, X: NDArray[Any], y: Any) -> Floats:
+    _by_column = True
+    _streams = True
+
+    def _figures(self, X: Any, y: Any, named: NDArray[np.bool_] | None) -> Floats:
         scores = fisher_score(X, y)
-        names = column_mask(self.discrete_features, X.shape[1])
-        if names is not None and names.any():
-            every = np.ones(int(names.sum()), dtype=bool)
-            scores[names] = column_relevance(X[:, names], y, nominal=every).fisher
-        return np.minimum(scores, LARGEST)
+        if named is not None and named.any():
+            every = np.ones(int(named.sum()), dtype=bool)
+            scores[named] = column_relevance(X[:, named], y, nominal=every).fisher
+        return np.minimum(scores, LARGEST)[None]
+
+    def _relevance_figures(self, relevance: Relevance, y: Any) -> Floats:
+        return np.minimum(relevance.fisher, LARGEST)[None]

@@ -9,13 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.selection.eigenvector_centrality import EQUAL
+from assay.selection.column_blocks import dense_rows
+from assay.selection.eigenvector_centrality import EQUAL, VALIDATED_COUNTS
+from assay.selection.inner_validation import choose_alpha
 from assay.selection.path_energy import Largest, cut_size, energies, step_factor
 from assay.selection.rank_correlation import AbsoluteSpearman, Floats, Positions
 from assay.selection.ranker_base import FeatureRanker
 from assay.selection.relevance import column_relevance
 from assay.storage.errors import ConfigError
 
+DEFAULT_ALPHA = 0.5
+ALPHAS = (0.0, 0.2, 0.4, DEFAULT_ALPHA, 0.6, 0.8, 1.0)
 EXACT_UP_TO = 2e11  # multiply-adds of one product with the matrix of correlations: 5 to 10 seconds
 SAMPLED_COLUMNS = 1024
 MOST_CANDIDATES = 4096
@@ -36,16 +40,17 @@ class InfFS(FeatureRanker):
 
     Parameters
     ----------
-    n_features_to_select : int or float, optional
+    n_features_to_select : int, float or "auto", optional
         How many columns to keep: a count, or a share in (0, 1]. Default: half of them, or what
-        `cut` says.
+        `cut` says. "auto": see `FeatureRanker`.
     supervised : bool, default False
         Whether to use labels. More than two classes are averaged over one class against the rest,
         weighted by the share of the class.
-    alpha : float or three floats, default 0.5
+    alpha : float, three floats or "cv", default 0.5
         Share of the spread S, in [0, 1]. Supervised, it stands for the weights
         (a1, a2, a3) = (1 - alpha, alpha / 2, alpha / 2), which can be given instead: alpha = 2/3
-        is the same as equal weights.
+        is the same as equal weights. "cv", supervised only, chooses among 0, 0.2, ... 1 and 0.5 as
+        `ECFS` does.
     scaling : {"authors", "paper", "2016"}, default "authors"
         The factor r, with R the largest row sum of A. "paper": r = (1 - e) / R, where
         e = 5e-6 d. "authors": the code of 2020 divides A by R + e before it does that, so that
@@ -63,6 +68,8 @@ class InfFS(FeatureRanker):
         those of the best 4 times as many columns as are kept (at most 4,096), so that the columns
         kept are nearly always the same. "auto" does it where one product with |rho| would take
         over 2e11 multiply-adds.
+    missing : {"raise", "median"}, default "raise"
+        NaN: refused, or given the lower median of their column (told in `missing_`).
 
     Attributes
     ----------
@@ -73,8 +80,10 @@ class InfFS(FeatureRanker):
         Rank of each column, 1 the best. Ties go by the order of the columns, constant columns last.
     approximate_ : bool
         Whether row sums were estimated.
-    classes_, n_features_in_, feature_names_in_
-        As in scikit-learn.
+    alpha_ : float or three floats
+        alpha, as given or chosen.
+    classes_, n_features_in_, feature_names_in_, n_features_, validation_, missing_
+        As `FeatureRanker`.
 
     Raises
     ------
@@ -87,7 +96,8 @@ class InfFS(FeatureRanker):
     -----
     A is never built. Supervised: O(n d log n + steps d) time, 3 steps under "authors" and some 10
     under the others. Unsupervised: each step also takes n d^2 multiply-adds of BLAS (see
-    `AbsoluteSpearman`), 2 steps under "authors"; float32[d, n] and 64 MiB of memory. The energies
+    `AbsoluteSpearman`), 2 steps under "authors"; float32[d, n] ranks (dense,
+    also of sparse X) and 64 MiB of memory. The energies
     are found in the Krylov space of A and the vector of ones, to a relative 1e-12. A term of A
     whose entries are all equal is left out; a constant column has relevance and correlation 0.
 
@@ -108,15 +118,18 @@ class InfFS(FeatureRanker):
     array([3, 2, 1, 4])
     """
 
+    alpha_: float | tuple[float, ...]
+
     def __init__(
         self,
-        n_features_to_select: int | float | None = None,
+        n_features_to_select: int | float | str | None = None,
         *,
         supervised: bool = False,
-        alpha: float | Sequence[float] = 0.5,
+        alpha: float | Sequence[float] | str = DEFAULT_ALPHA,
         scaling: str = "authors",
         cut: str | None = None,
         approximate: bool | str = "auto",
+        missing: str = "raise",
     ) -> None:
         self.n_features_to_select = n_features_to_select
         self.supervised = supervised
@@ -124,25 +137,60 @@ class InfFS(FeatureRanker):
         self.scaling = scaling
         self.cut = cut
         self.approximate = approximate
+        self.missing = missing
 
     @property
     def _uses_labels(self) -> bool:  # type: ignore[override]
         return bool(self.supervised)
 
-    def _score(self, X: NDArray[Any], y: Any) -> Floats:
+    @property
+    def _by_column(self) -> bool:  # type: ignore[override]
+        return bool(self.supervised)
+
+    def _score(self, X: Any, y: Any) -> Floats:
         weights = self._check_parameters()
         self.approximate_ = False
         if not self.supervised:
+            self.alpha_ = weights[0]
             return self._unsupervised(X, weights[0])
-        figures = column_relevance(X, y, estimator="fslib")
-        information, fisher = _unit(figures.mutual_information), _unit(figures.fisher)
-        spread = _unit(figures.deviation)
-        order = np.lexsort((information, fisher, figures.fisher, spread))
+        if not (isinstance(self.alpha, str) and self.alpha == "cv"):
+            return self._score_figures(self._figures(X, y, None))
+        d = X.shape[1]
+        counts = [count for count in VALIDATED_COUNTS if count < d] or [max(1, d // 2)]
+        if self.n_features_to_select is not None and not self._automatic:
+            counts = [self._count_to_select(d)]
+
+        def scores_of(rows: NDArray[np.int64]) -> Any:
+            figures = self._figures(X[rows], y[rows], None)
+            return lambda alpha: self._energies(figures, self._weights(alpha))
+
+        choice = choose_alpha(scores_of, X, y, ALPHAS, DEFAULT_ALPHA, counts)
+        self.validation_ = choice.tried
+        self.alpha_ = float(choice.value)
+        return self._energies(self._figures(X, y, None), self._weights(self.alpha_))
+
+    def _figures(self, X: Any, y: Any, named: NDArray[np.bool_] | None) -> Floats:
+        return np.array(column_relevance(X, y, estimator="fslib"))
+
+    def _score_figures(self, figures: Floats) -> Floats:
+        self.approximate_ = False
+        weights = self._check_parameters()
+        self.alpha_ = float(self.alpha) if isinstance(self.alpha, Real) else weights
+        return self._energies(figures, weights)
+
+    def _weights(self, alpha: float) -> tuple[float, ...]:
+        return (alpha,) if self.scaling == "2016" else (1 - alpha, alpha / 2, alpha / 2)
+
+    def _energies(self, figures: Floats, weights: tuple[float, ...]) -> Floats:
+        raw_fisher, raw_information, deviation, _ = figures
+        information, fisher = _unit(raw_information), _unit(raw_fisher)
+        spread = _unit(deviation)
+        order = np.lexsort((information, fisher, raw_fisher, spread))
         m, f = information[order], fisher[order]
         largest = Largest(spread[order])
         if self.scaling == "2016":
             (alpha,) = weights
-            f = figures.fisher[order] / max(figures.fisher.max(), np.finfo(float).tiny)
+            f = raw_fisher[order] / max(raw_fisher.max(), np.finfo(float).tiny)
             low = f.min() ** 2
             share = (1 - alpha) / (1 - low) if 1 - low > EQUAL else 0.0
 
@@ -162,7 +210,7 @@ class InfFS(FeatureRanker):
         scores[order] = energies(times, len(order), self.scaling)
         return scores
 
-    def _unsupervised(self, X: NDArray[Any], alpha: float) -> Floats:
+    def _unsupervised(self, X: Any, alpha: float) -> Floats:
         n, d = X.shape
         spearman = AbsoluteSpearman(X)
         spread = _unit(_deviation(X))
@@ -219,6 +267,10 @@ class InfFS(FeatureRanker):
             )
         three = self.supervised and self.scaling != "2016"
         given: Any = self.alpha
+        if isinstance(given, str) and given == "cv":
+            if not self.supervised:
+                raise ConfigError("alpha='cv' needs labels, which only supervised=True uses.")
+            given = DEFAULT_ALPHA
         if isinstance(given, Real) and 0 <= float(given) <= 1:
             alpha = float(given)
             return (1 - alpha, alpha / 2, alpha / 2) if three else (alpha,)
@@ -230,7 +282,7 @@ class InfFS(FeatureRanker):
             return weights
         raise ConfigError(
             f"alpha is {self.alpha!r}; it may be a number from 0 to 1"
-            + (" or three weights from 0, not all 0." if three else ".")
+            + (", 'cv', or three weights from 0, not all 0." if three else " or 'cv'.")
         )
 
 
@@ -256,13 +308,13 @@ def _estimated_degrees(
     return degree
 
 
-def _deviation(X: NDArray[Any]) -> Floats:
+def _deviation(X: Any) -> Floats:
     """Standard deviation of every column; copies get equal values, to the last bit."""
     n, d = X.shape
     deviation = np.empty(d)
     width = max(1, BLOCK_VALUES // n)
     for start in range(0, d, width):
-        block = np.sort(X.T[start : start + width].astype(np.float64), axis=1)
+        block = np.sort(dense_rows(X, slice(start, start + width)), axis=1)
         above = block - block[:, :1]
         above -= above.mean(axis=1, keepdims=True)
         deviation[start : start + width] = np.sqrt(np.square(above).sum(axis=1) / (n - 1))

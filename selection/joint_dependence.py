@@ -9,13 +9,14 @@ from numba import njit
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from assay.selection.relevance import Floats
+from assay.selection.class_parts import Floats
+from assay.selection.column_blocks import dense
 from assay.selection.row_order import rows_by_content
 
 NOTHING_NEW = 1e-10  # share of a column's variance that chosen columns leave
 
 
-def forward_search(X: NDArray[Any], y: NDArray[Any], steps: int, max_rows: int = 1024) -> Floats:
+def forward_search(X: Any, y: NDArray[Any], steps: int, max_rows: int = 1024) -> Floats:
     """Scores of columns added one after the other by joint distance correlation with y.
 
     The distance correlation of several columns is taken after whitening. Squared distances of
@@ -24,8 +25,8 @@ def forward_search(X: NDArray[Any], y: NDArray[Any], steps: int, max_rows: int =
 
     Parameters
     ----------
-    X : array of shape (n, d)
-        Finite numbers.
+    X : array or csc_array of shape (n, d)
+        Finite numbers; the rows that take part are made dense.
     y : int64[n] or float64[n]
         Integers are classes, floats numbers.
     steps : int
@@ -59,7 +60,7 @@ def forward_search(X: NDArray[Any], y: NDArray[Any], steps: int, max_rows: int =
     """
     rows = rows_by_content(X, y)[:max_rows]
     d = X.shape[1]
-    Z = np.ascontiguousarray(X[rows].T, dtype=np.float64)
+    Z = np.ascontiguousarray(dense(X[rows]).T, dtype=np.float64)
     Z -= Z.min(axis=1, keepdims=True)
     Z /= np.maximum(Z.max(axis=1, keepdims=True), np.finfo(np.float64).tiny)
     Z -= Z.mean(axis=1, keepdims=True)

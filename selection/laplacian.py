@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from assay.index.similarity_graph import SimilarityGraph
+from assay.selection.column_blocks import dense_rows
 from assay.selection.ranker_base import FeatureRanker
 from assay.selection.row_order import rows_by_content
 from assay.storage.errors import ConfigError
@@ -27,8 +28,9 @@ class LaplacianScore(FeatureRanker):
 
     Parameters
     ----------
-    n_features_to_select : int or float, optional
-        How many columns to keep: a count, or a share in (0, 1]. Default: half of them.
+    n_features_to_select : int, float or "auto", optional
+        How many columns to keep: a count, or a share in (0, 1]. Default: half of them. "auto":
+        those above the point that splits the scores best in two (see `FeatureRanker`).
     n_neighbors : int, default 5
         Rows that each row is joined to, before the edges are made symmetric (n - 1 where there are
         fewer). The usual choice: the score looks at the local structure.
@@ -37,6 +39,8 @@ class LaplacianScore(FeatureRanker):
     scale : bool, default True
         Bring every column to [0, 1] before rows are compared, so that no column's unit decides
         which rows are near. The score of a column does not depend on its own scale.
+    missing : {"raise", "median"}, default "raise"
+        NaN: refused, or given the lower median of their column (told in `missing_`).
 
     Attributes
     ----------
@@ -44,8 +48,8 @@ class LaplacianScore(FeatureRanker):
         1 - L, in [-1, 1]; -1 for constant columns.
     ranking_ : int64[d]
         Rank of each column, 1 the best. Ties go by the order of the columns, constant columns last.
-    n_features_in_, feature_names_in_
-        As in scikit-learn.
+    n_features_in_, feature_names_in_, n_features_, missing_
+        As `FeatureRanker`.
 
     Raises
     ------
@@ -56,8 +60,8 @@ class LaplacianScore(FeatureRanker):
 
     Notes
     -----
-    Building the graph (exact up to n^2 d = 2e10), then O(n k d) time; a float32 copy of X and O(block)
-    memory. Rows are put in order of their content first, so that their order does not matter.
+    Building the graph (exact up to n^2 d = 2e10), then O(n k d) time; a dense float32 copy of X and
+    O(block) memory. Rows are put in order of their content first, so that their order does not matter.
 
     References
     ----------
@@ -78,18 +82,20 @@ class LaplacianScore(FeatureRanker):
 
     def __init__(
         self,
-        n_features_to_select: int | float | None = None,
+        n_features_to_select: int | float | str | None = None,
         *,
         n_neighbors: int = 5,
         metric: str = "l2",
         scale: bool = True,
+        missing: str = "raise",
     ) -> None:
         self.n_features_to_select = n_features_to_select
         self.n_neighbors = n_neighbors
         self.metric = metric
         self.scale = scale
+        self.missing = missing
 
-    def _score(self, X: NDArray[Any], y: Any) -> NDArray[np.float64]:
+    def _score(self, X: Any, y: Any) -> NDArray[np.float64]:
         k = self.n_neighbors
         if isinstance(k, bool) or not isinstance(k, Integral) or k < 1:
             raise ConfigError(f"n_neighbors is {k!r}; it may be a count from 1.")
@@ -101,7 +107,7 @@ class LaplacianScore(FeatureRanker):
         width = max(1, BLOCK_VALUES // n)
         for start in range(0, d, width):
             columns = slice(start, start + width)
-            rows[:, columns] = _centred(X[:, columns], self.scale).T
+            rows[:, columns] = _centred(X, columns, self.scale).T
         graph = SimilarityGraph.from_vectors(rows, k=min(int(k), n - 1), metric=self.metric)
         weights = graph.weights.astype(np.float64)
         edges = csr_array((weights, graph.indices, graph.indptr), shape=(n, n))
@@ -109,14 +115,14 @@ class LaplacianScore(FeatureRanker):
         scores = np.empty(d)
         for start in range(0, d, width):
             columns = slice(start, start + width)
-            scores[columns] = _smoothness(edges, degree, _centred(X[:, columns], True))
+            scores[columns] = _smoothness(edges, degree, _centred(X, columns, True))
         return scores
 
 
-def _centred(X: NDArray[Any], scale: bool) -> NDArray[np.float64]:
+def _centred(X: Any, columns: slice, scale: bool) -> NDArray[np.float64]:
     """Columns as contiguous rows, from 0 (and up to 1)."""
-    block = np.ascontiguousarray(X.T, dtype=np.float64)
-    block -= block.min(axis=1, keepdims=True)
+    values = dense_rows(X, columns)
+    block: NDArray[np.float64] = values - values.min(axis=1, keepdims=True)
     if scale:
         span = block.max(axis=1, keepdims=True)
         block /= np.where(span > 0, span, 1.0)

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from assay.selection.eigenvector_centrality import FISHER_LIMIT, column_mask
+from assay.selection.class_parts import Floats
+from assay.selection.column_blocks import bounds, dense_column, dense_rows
+from assay.selection.eigenvector_centrality import FISHER_LIMIT
 from assay.selection.ranker_base import FeatureRanker
-from assay.selection.relevance import Floats, column_relevance, default_bins
+from assay.selection.relevance import column_relevance, default_bins
 from assay.storage.errors import ConfigError
 
 CRITERIA = ("fcq", "fcd", "miq", "mid")
@@ -29,8 +31,9 @@ class MRMR(FeatureRanker):
 
     Parameters
     ----------
-    n_features_to_select : int or float, optional
-        How many columns to keep: a count, or a share in (0, 1]. Default: half of them.
+    n_features_to_select : int, float or "auto", optional
+        How many columns to keep: a count, or a share in (0, 1]. Default: half of them. "auto":
+        chosen by cross-validation (see `FeatureRanker`).
     criterion : {"fcq", "fcd", "miq", "mid"}, default "fcq"
         "fc": R is the F statistic of the classes, C the absolute correlation of two columns; "mi":
         both are mutual information, of columns cut into bins of equal width. The default costs
@@ -44,6 +47,8 @@ class MRMR(FeatureRanker):
     discrete_features : bool[d] or array of int, optional
         Columns (mask or positions) whose values are names rather than amounts: "mi" takes their
         values as bins, "fc" their codes as amounts in C only.
+    missing : {"raise", "median"}, default "raise"
+        NaN: refused, or given the lower median of their column (told in `missing_`).
 
     Attributes
     ----------
@@ -53,8 +58,8 @@ class MRMR(FeatureRanker):
         Rank of each column, 1 the best. Ties go by the order of the columns, constant columns last.
     relevance_ : float64[d]
         R_j.
-    classes_, n_features_in_, feature_names_in_
-        As in scikit-learn.
+    classes_, n_features_in_, feature_names_in_, n_features_, validation_, missing_
+        As `FeatureRanker`.
 
     Raises
     ------
@@ -66,7 +71,7 @@ class MRMR(FeatureRanker):
     Notes
     -----
     O(depth n d) time with one sum of redundancies per column, no d x d array; beside X a copy of it
-    ("mi": one byte per value). Copies of a column are as redundant as can be: unlike in other
+    ("mi": one byte per value), which is dense where X is sparse too. Copies of a column are as redundant as can be: unlike in other
     rankings they come far behind it, unless they are much more relevant than what else there is.
 
     References
@@ -85,24 +90,27 @@ class MRMR(FeatureRanker):
 
     def __init__(
         self,
-        n_features_to_select: int | float | None = None,
+        n_features_to_select: int | float | str | None = None,
         *,
         criterion: str = "fcq",
         depth: int | None = None,
         n_bins: int | None = None,
         discrete_features: ArrayLike | None = None,
+        missing: str = "raise",
     ) -> None:
         self.n_features_to_select = n_features_to_select
         self.criterion = criterion
         self.depth = depth
         self.n_bins = n_bins
         self.discrete_features = discrete_features
+        self.missing = missing
 
-    def _score(self, X: NDArray[Any], y: Any) -> Floats:
+    def _score(self, X: Any, y: Any) -> Floats:
         self._check_parameters()
         n, d = X.shape
-        names = column_mask(self.discrete_features, d)
-        constant = np.asarray(X.min(axis=0) == X.max(axis=0))
+        names = self._named(d)
+        low, high = bounds(X)
+        constant = low == high
         redundancy: _Correlation | _Information
         if self.criterion.startswith("fc"):
             fisher = column_relevance(X, y, nominal=names).fisher
@@ -160,13 +168,13 @@ class MRMR(FeatureRanker):
 class _Correlation:
     """Absolute correlations of all columns with one of them."""
 
-    def __init__(self, X: NDArray[Any]) -> None:
+    def __init__(self, X: Any) -> None:
         kind = np.float32 if X.dtype == np.float32 else np.float64
         n, d = X.shape
         self._rows = np.empty((d, n), dtype=kind)
         width = max(1, BLOCK_VALUES // n)
         for start in range(0, d, width):
-            block = X.T[start : start + width].astype(np.float64)
+            block = dense_rows(X, slice(start, start + width)).copy()
             block -= block.min(axis=1, keepdims=True)
             block /= np.maximum(block.max(axis=1, keepdims=True), 1e-300)
             block -= block.mean(axis=1, keepdims=True)
@@ -183,13 +191,13 @@ class _Correlation:
 class _Information:
     """Mutual information of all columns, cut into bins, with one of them, in nats."""
 
-    def __init__(self, X: NDArray[Any], names: NDArray[np.bool_] | None, bins: int) -> None:
+    def __init__(self, X: Any, names: NDArray[np.bool_] | None, bins: int) -> None:
         n, d = X.shape
         levels = bins
         coded: dict[int, NDArray[np.int64]] = {}
         for j in () if names is None else np.flatnonzero(names):
             column = int(j)
-            coded[column] = np.unique(X[:, column], return_inverse=True)[1]
+            coded[column] = np.unique(dense_column(X, column), return_inverse=True)[1]
             levels = max(levels, int(coded[column].max()) + 1)
         self._codes = np.empty((d, n), dtype=np.uint8 if levels <= 256 else np.uint16)
         self._levels = levels
@@ -197,7 +205,7 @@ class _Information:
         self._weight = counts * np.log(np.maximum(counts, 1.0))
         width = max(1, BLOCK_VALUES // n)
         for start in range(0, d, width):
-            block = X.T[start : start + width].astype(np.float64)
+            block = dense_rows(X, slice(start, start + width)).copy()
             block -= block.min(axis=1, keepdims=True)
             span = block.max(axis=1, keepdims=True)
             place = block * (bins / np.where(span > 0, span, 1.0))

@@ -12,9 +12,10 @@ import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
 from assay.selection.chance_information import BLOCK_CELLS, CorrectedInformation
-from assay.selection.eigenvector_centrality import column_mask
+from assay.selection.class_parts import Counts, Floats
+from assay.selection.column_blocks import dense_column, dense_rows
 from assay.selection.ranker_base import FeatureRanker
-from assay.selection.relevance import Counts, Floats, default_bins
+from assay.selection.relevance import default_bins
 from assay.storage.errors import ConfigError
 
 Levels = NDArray[np.int32]
@@ -40,8 +41,9 @@ class OutRank(FeatureRanker):
 
     Parameters
     ----------
-    n_features_to_select : int or float, optional
-        How many columns to keep: a count, or a share in (0, 1]. Default: half of them.
+    n_features_to_select : int, float or "auto", optional
+        How many columns to keep: a count, or a share in (0, 1]. Default: half of them. "auto":
+        chosen by cross-validation (see `FeatureRanker`).
     mode : {"expected", "shift"}, default "expected"
         "expected": the mean over all draws of y', in closed form. "shift": the authors' single
         draw, the label c rows further on for a level of c rows; it depends on the order of the
@@ -65,6 +67,8 @@ class OutRank(FeatureRanker):
         together). Default: a tenth of the rows, at least 10 and at most 20.
     discrete_features : bool[d] or array of int, optional
         Columns (mask or positions) each value of which is a level. The authors take all so.
+    missing : {"raise", "median"}, default "raise"
+        NaN: refused, or given the lower median of their column (told in `missing_`).
 
     Attributes
     ----------
@@ -77,8 +81,8 @@ class OutRank(FeatureRanker):
     interactions_ : polars.DataFrame
         The pairs (first, second: positions), their relevance and synergy, largest synergy first
         (only with ``interaction_order=2``).
-    classes_, n_features_in_, feature_names_in_
-        As in scikit-learn.
+    classes_, n_features_in_, feature_names_in_, n_features_, validation_, missing_
+        As `FeatureRanker`.
 
     Raises
     ------
@@ -111,7 +115,7 @@ class OutRank(FeatureRanker):
 
     def __init__(
         self,
-        n_features_to_select: int | float | None = None,
+        n_features_to_select: int | float | str | None = None,
         *,
         mode: str = "expected",
         search: str = "relevance",
@@ -122,6 +126,7 @@ class OutRank(FeatureRanker):
         max_pairs: int = 1 << 15,
         n_bins: int | None = None,
         discrete_features: ArrayLike | None = None,
+        missing: str = "raise",
     ) -> None:
         self.n_features_to_select = n_features_to_select
         self.mode = mode
@@ -133,31 +138,47 @@ class OutRank(FeatureRanker):
         self.max_pairs = max_pairs
         self.n_bins = n_bins
         self.discrete_features = discrete_features
+        self.missing = missing
 
-    def _score(self, X: NDArray[Any], y: Any) -> Floats:
-        self._check_parameters()
+    @property
+    def _by_column(self) -> bool:  # type: ignore[override]
+        return self.search == "relevance" and self.interaction_order == 1
+
+    def _figures(self, X: Any, y: Any, named: NDArray[np.bool_] | None) -> Floats:
+        return self._relevance(CorrectedInformation(y, self.mode), X, named)[None]
+
+    def _relevance(
+        self, information: CorrectedInformation, X: Any, named: NDArray[np.bool_] | None
+    ) -> Floats:
         n, d = X.shape
         bins = int(self.n_bins or default_bins(n))
-        nominal = column_mask(self.discrete_features, d)
-        if nominal is None:
-            nominal = np.zeros(d, dtype=bool)
-        information = CorrectedInformation(y, self.mode)
         relevance = np.empty(d)
         step = max(1, BLOCK_CELLS // n)
         for start in range(0, d, step):
             some = slice(start, start + step)
-            relevance[some] = information.of(_quantile_bins(X[:, some], bins), bins)
-        for j in np.flatnonzero(nominal):
-            relevance[j] = information.of(_values(X[:, j]))[0]
+            relevance[some] = information.of(_quantile_bins(X, some, bins), bins)
+        for j in () if named is None else np.flatnonzero(named):
+            relevance[j] = information.of(_values(dense_column(X, j)))[0]
+        return relevance
+
+    def _score(self, X: Any, y: Any) -> Floats:
+        self._check_parameters()
+        n, d = X.shape
+        bins = int(self.n_bins or default_bins(n))
+        nominal = self._named(d)
+        if nominal is None:
+            nominal = np.zeros(d, dtype=bool)
+        information = CorrectedInformation(y, self.mode)
+        relevance = self._relevance(information, X, nominal)
         if self.interaction_order == 2:
             pool = _best(relevance, (1 + isqrt(1 + 8 * self.max_pairs)) // 2)
-            levels = _levels(X[:, pool], nominal[pool], bins)
+            levels = _levels(X, pool, nominal, bins)
             relevance = self._with_synergy(information, relevance, pool, levels)
         if self.search == "relevance":
             return relevance
         steps = min(self._count_to_select(d), isqrt(self.max_pairs))
         pool = _best(relevance, max(steps, self.max_pairs // steps))
-        levels = _levels(X[:, pool], nominal[pool], bins)
+        levels = _levels(X, pool, nominal, bins)
         chosen, criterion = self._search(information, relevance[pool], levels, steps)
         scores: Floats = relevance - relevance.max()
         scores = scores / (1.0 - scores) - 1.0
@@ -243,9 +264,9 @@ def _best(relevance: Floats, count: int) -> Counts:
     return np.argsort(-relevance, kind="stable")[:count]
 
 
-def _quantile_bins(X: NDArray[Any], bins: int) -> Levels:
-    """Return the bin of each value, int32[d, n], by its mid-rank in its column."""
-    values = np.ascontiguousarray(X.T)
+def _quantile_bins(X: Any, columns: slice | Counts, bins: int) -> Levels:
+    """Return the bin of each value, int32[m, n], by its mid-rank in its column."""
+    values = dense_rows(X, columns)
     order = np.argsort(values, axis=1)
     ascending = np.take_along_axis(values, order, axis=1)
     n = values.shape[1]
@@ -266,10 +287,10 @@ def _values(column: NDArray[Any]) -> Levels:
     return np.unique(column, return_inverse=True)[1].astype(np.int32)[None]
 
 
-def _levels(X: NDArray[Any], nominal: NDArray[np.bool_], bins: int) -> Levels:
-    result = _quantile_bins(X, bins)
-    for j in np.flatnonzero(nominal):
-        result[j] = _values(X[:, j])[0]
+def _levels(X: Any, columns: Counts, nominal: NDArray[np.bool_], bins: int) -> Levels:
+    result = _quantile_bins(X, columns, bins)
+    for place in np.flatnonzero(nominal[columns]):
+        result[place] = _values(dense_column(X, columns[place]))[0]
     return result
 
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.special import expit
 
+from assay.selection.class_parts import Floats
+from assay.selection.column_blocks import dense
 from assay.selection.ranker_base import FeatureRanker
-from assay.selection.relevance import Floats
 from assay.selection.row_order import rows_by_content
 from assay.storage.errors import ConfigError
 
@@ -31,8 +32,9 @@ class QuickSelection(FeatureRanker):
 
     Parameters
     ----------
-    n_features_to_select : int or float, optional
-        How many columns to keep: a count, or a share in (0, 1]. Default: half of them.
+    n_features_to_select : int, float or "auto", optional
+        How many columns to keep: a count, or a share in (0, 1]. Default: half of them. "auto":
+        those above the point that splits the scores best in two (see `FeatureRanker`).
     hidden : int, default 1000
         h, the authors'.
     density : float, default 13.0
@@ -51,6 +53,8 @@ class QuickSelection(FeatureRanker):
         Passes over the rows; the authors make 100, which takes twice as long and changes little.
     random_state : int, default 0
         Seed of links, weights, noise, dropout and batches.
+    missing : {"raise", "median"}, default "raise"
+        NaN: refused, or given the lower median of their column (told in `missing_`).
 
     Attributes
     ----------
@@ -61,8 +65,8 @@ class QuickSelection(FeatureRanker):
     losses_ : float64[epochs]
         Mean squared error of the restored values in each epoch, training noise included; 1 is that
         of the column means.
-    n_features_in_, feature_names_in_
-        As in scikit-learn.
+    n_features_in_, feature_names_in_, n_features_, missing_
+        As `FeatureRanker`.
 
     Raises
     ------
@@ -73,7 +77,8 @@ class QuickSelection(FeatureRanker):
 
     Notes
     -----
-    O(epochs n density (d + h)) time, O(density (d + h) + n d) memory. The result does not depend on
+    O(epochs n density (d + h)) time, O(density (d + h) + n d) memory (sparse
+    X is made dense; the network is sparse throughout). The result does not depend on
     the order of the rows. It does depend on the order of the columns and on the seed, since links
     belong to positions (the seed goes by the order of the columns): copies of a column get different scores, and with few steps (few rows, few
     epochs) chance weighs more than the data. The consensus of several seeds is steadier:
@@ -102,7 +107,7 @@ class QuickSelection(FeatureRanker):
 
     def __init__(
         self,
-        n_features_to_select: int | float | None = None,
+        n_features_to_select: int | float | str | None = None,
         *,
         hidden: int = 1000,
         density: float = 13.0,
@@ -115,6 +120,7 @@ class QuickSelection(FeatureRanker):
         batch_size: int = 100,
         epochs: int = 50,
         random_state: int = 0,
+        missing: str = "raise",
     ) -> None:
         self.n_features_to_select = n_features_to_select
         self.hidden = hidden
@@ -128,10 +134,11 @@ class QuickSelection(FeatureRanker):
         self.batch_size = batch_size
         self.epochs = epochs
         self.random_state = random_state
+        self.missing = missing
 
-    def _score(self, X: NDArray[Any], y: Any) -> Floats:
+    def _score(self, X: Any, y: Any) -> Floats:
         self._check_parameters()
-        Z = _standardised(X[rows_by_content(X)])
+        Z = _standardised(dense(X[rows_by_content(X)]))
         d, h = len(Z), int(self.hidden)
         rng = np.random.default_rng(int(self.random_state))
         encoder, decoder = (_Layer(*shape, self.density, rng) for shape in ((d, h), (h, d)))

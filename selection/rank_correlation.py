@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 from scipy.stats import rankdata
 from threadpoolctl import threadpool_limits
 
@@ -26,7 +27,7 @@ class AbsoluteSpearman:
 
     Parameters
     ----------
-    X : array of shape (n, d)
+    X : array or csc_array of shape (n, d)
         Finite numbers.
 
     Attributes
@@ -55,12 +56,17 @@ class AbsoluteSpearman:
     array([1., 1., 0.])
     """
 
-    def __init__(self, X: NDArray[Any]) -> None:
+    def __init__(self, X: Any) -> None:
         n, d = X.shape
         ranks = np.empty((d, n), dtype=np.float32)
         width = max(1, BLOCK_VALUES // n)
         for start in range(0, d, width):
-            ranks[start : start + width] = _centred_ranks(X.T[start : start + width])
+            block = (
+                X[:, start : start + width].toarray().T
+                if issparse(X)
+                else X.T[start : start + width]
+            )
+            ranks[start : start + width] = _centred_ranks(block)
         _, first, group = np.unique(
             hash_rows(ranks), axis=0, return_index=True, return_inverse=True
         )

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist
 
-from assay.selection.eigenvector_centrality import column_mask
+from assay.selection.class_parts import Floats
+from assay.selection.column_blocks import dense
 from assay.selection.ranker_base import FeatureRanker
-from assay.selection.relevance import Floats
+from assay.selection.row_order import row_hashes
 from assay.storage.errors import ConfigError
-from assay.storage.rowhash import hash_rows
 
 Positions = NDArray[np.int64]
 
@@ -30,8 +30,9 @@ class ReliefF(FeatureRanker):
 
     Parameters
     ----------
-    n_features_to_select : int or float, optional
-        How many columns to keep: a count, or a share in (0, 1]. Default: half of them.
+    n_features_to_select : int, float or "auto", optional
+        How many columns to keep: a count, or a share in (0, 1]. Default: half of them. "auto":
+        chosen by cross-validation (see `FeatureRanker`).
     n_neighbors : int, default 10
         k, the authors' recommendation: fewer follow noise, many lose what holds only nearby. A
         class with fewer rows gives all it has.
@@ -41,6 +42,8 @@ class ReliefF(FeatureRanker):
         Columns (mask or positions) whose values are names rather than amounts.
     random_state : int, default 0
         Salt of that hash.
+    missing : {"raise", "median"}, default "raise"
+        NaN: refused, or given the lower median of their column (told in `missing_`).
 
     Attributes
     ----------
@@ -48,8 +51,8 @@ class ReliefF(FeatureRanker):
         W, in [-1, 1].
     ranking_ : int64[d]
         Rank of each column, 1 the best. Ties go by the order of the columns, constant columns last.
-    classes_, n_features_in_, feature_names_in_
-        As in scikit-learn.
+    classes_, n_features_in_, feature_names_in_, n_features_, validation_, missing_
+        As `FeatureRanker`.
 
     Raises
     ------
@@ -82,26 +85,27 @@ class ReliefF(FeatureRanker):
 
     def __init__(
         self,
-        n_features_to_select: int | float | None = None,
+        n_features_to_select: int | float | str | None = None,
         *,
         n_neighbors: int = 10,
         n_samples: int | None = 1000,
         discrete_features: ArrayLike | None = None,
         random_state: int = 0,
+        missing: str = "raise",
     ) -> None:
         self.n_features_to_select = n_features_to_select
         self.n_neighbors = n_neighbors
         self.n_samples = n_samples
         self.discrete_features = discrete_features
         self.random_state = random_state
+        self.missing = missing
 
-    def _score(self, X: NDArray[Any], y: Any) -> Floats:
+    def _score(self, X: Any, y: Any) -> Floats:
         self._check_parameters()
-        X = np.ascontiguousarray(X)
         n, d = X.shape
-        order = np.lexsort((y, *hash_rows(X, salt=int(self.random_state)).T))
+        order = np.lexsort((y, *row_hashes(X, int(self.random_state)).T))
         X, y = X[order], y[order]
-        names = column_mask(self.discrete_features, d)
+        names = self._named(d)
         named = np.zeros(d, dtype=bool) if names is None else names
         visited = n if self.n_samples is None else min(int(self.n_samples), n)
         near, weight = self._neighbours(_distances(X, visited, named), y)
@@ -149,9 +153,9 @@ class ReliefF(FeatureRanker):
             raise ConfigError(f"random_state is {seed!r}; it may be a whole number from 0.")
 
 
-def _scaled(X: NDArray[Any], named: NDArray[np.bool_]) -> Floats:
+def _scaled(X: Any, named: NDArray[np.bool_]) -> Floats:
     """Columns from 0 to 1; names as numbers of their order."""
-    block = X.astype(np.float64)
+    block = dense(X).astype(np.float64)
     for j in np.flatnonzero(named):
         block[:, j] = np.unique(block[:, j], return_inverse=True)[1]
     low = block.min(axis=0)
@@ -160,7 +164,7 @@ def _scaled(X: NDArray[Any], named: NDArray[np.bool_]) -> Floats:
     return block
 
 
-def _distances(X: NDArray[Any], visited: int, named: NDArray[np.bool_]) -> Floats:
+def _distances(X: Any, visited: int, named: NDArray[np.bool_]) -> Floats:
     """Distances of the first rows to all rows."""
     n, d = X.shape
     distance = np.zeros((visited, n))

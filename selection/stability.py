@@ -10,11 +10,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import issparse
 from scipy.special import betainc
 from scipy.stats import norm
 from sklearn.base import clone
 
-from assay.selection.relevance import Counts, Floats
+from assay.selection.class_parts import Counts, Floats
+from assay.selection.column_blocks import column_mask
+from assay.selection.columns import encode_names
 from assay.selection.row_order import rows_by_content
 from assay.storage.errors import BudgetError, ConfigError, InputError
 
@@ -109,12 +112,17 @@ def bootstrap_stability(
             raise ConfigError(f"{name} is {value!r}; it may be a whole number from {least}.")
     if not 0 < confidence < 1:
         raise ConfigError(f"confidence is {confidence!r}; it may be a number between 0 and 1.")
+    X, names = encode_names(X)
+    ranker = clone(ranker)
+    if names is not None and "discrete_features" in ranker.get_params():
+        declared = column_mask(ranker.discrete_features, len(names))
+        ranker.set_params(discrete_features=names if declared is None else names | declared)
     whole = clone(ranker).fit(X, y)
     d = len(whole.ranking_)
     k = int(whole.get_support().sum()) if k is None else k
     if not (isinstance(k, Integral) and not isinstance(k, bool) and 1 <= k <= d):
         raise BudgetError(f"k is {k!r}; it may be a count from 1 to {d}, the number of columns.")
-    values = np.asarray(X)
+    values = X.tocsr() if issparse(X) else np.asarray(X)
     labels = None if y is None else np.asarray(y).ravel()
     strata = _strata(values, labels, hasattr(whole, "classes_"))
     taken = np.zeros((n_resamples, d), dtype=bool)
@@ -223,7 +231,7 @@ def consensus_ranking(rankings: Sequence[Any], *, method: str = "rra") -> Consen
     return Consensus(ranking, scores, p_values)
 
 
-def _strata(X: NDArray[Any], y: NDArray[Any] | None, classes: bool) -> list[NDArray[np.int64]]:
+def _strata(X: Any, y: NDArray[Any] | None, classes: bool) -> list[NDArray[np.int64]]:
     """Return the rows that are drawn from together, in an order given by their contents."""
     if y is None:
         return [rows_by_content(X)]

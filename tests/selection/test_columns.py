@@ -239,3 +239,47 @@ def test_adult():
     assert max(rank["marital_status"], rank["relationship"]) == 2
     # neither the census weight nor the split says anything about income
     assert min(rank["fnlwgt"], rank["split"]) == 14
+
+
+def _gaps():
+    return pl.DataFrame(
+        {
+            "full": [1.0, 2, 3, 4, 5, 6],
+            "gap": [1.0, None, 3, float("nan"), 5, 6],
+            "colour": ["r", None, "g", "g", "r", "r"],
+            "empty": pl.Series([None] * 6, dtype=pl.Float64),
+            "y": [0, 1, 0, 1, 0, 0],
+        }
+    )
+
+
+def test_missing_values_are_told_with_what_they_say_about_the_labels():
+    told = to_matrix(_gaps(), label="y").missing
+    assert told["feature"].to_list() == ["gap", "colour", "empty"]
+    assert told["missing"].to_list() == [2, 1, 6]
+    assert told["share"].to_list() == pytest.approx([1 / 3, 1 / 6, 1.0])
+    assert told["treatment"].to_list() == ["median", "level", "left out"]
+    expected = normalized_mutual_info_score([0, 1, 0, 0, 0, 0], [0, 1, 0, 1, 0, 0])
+    assert told["label_information"].to_list() == pytest.approx([1.0, expected, 0.0])
+    assert to_matrix(_gaps().select("full", "y"), label="y").missing.is_empty()
+
+
+def test_a_column_may_say_where_values_were_missing():
+    matrix = to_matrix(_gaps(), label="y", missing="indicator")
+    assert matrix.names == ["full", "gap", "gap is missing", "colour"]
+    assert matrix.X[:, 2].tolist() == [0, 1, 0, 1, 0, 0]
+    assert matrix.discrete.tolist() == [False, False, False, True]
+    assert matrix.missing["treatment"].to_list() == ["indicator", "level", "left out"]
+    assert ECFS().fit(matrix.X, matrix.y).ranking_[2] == 1
+    clash = _gaps().with_columns(pl.lit(0).alias("gap is missing"))
+    with pytest.raises(ConfigError, match="'gap is missing' already"):
+        to_matrix(clash, label="y", missing="indicator")
+
+
+def test_missing_values_may_be_refused():
+    with pytest.raises(InputError, match=r"3 of 4 columns .* gap \(2\), colour \(1\)"):
+        to_matrix(_gaps(), label="y", missing="raise")
+    matrix = to_matrix(_gaps().select("full", "y"), label="y", missing="raise")
+    assert matrix.names == ["full"]
+    with pytest.raises(ConfigError, match="missing is 'mean'"):
+        to_matrix(_gaps(), label="y", missing="mean")

@@ -8,7 +8,13 @@ import polars as pl
 import pytest
 
 from assay.storage.errors import ColumnError, InputError, SourceError
-from assay.storage.tables import read_table, table_columns, table_fingerprint, table_name
+from assay.storage.tables import (
+    Table,
+    read_table,
+    table_columns,
+    table_fingerprint,
+    table_name,
+)
 
 FRAME = pl.DataFrame({"a": [1, 2, None], "b": [0.5, 1.0, 2.0], "c": ["x", "y", "z"]})
 
@@ -47,3 +53,28 @@ def test_what_is_no_table(tmp_path: Path) -> None:
         read_table(tmp_path / "none.parquet")
     with pytest.raises(SourceError):
         read_table(tmp_path / "nowhere.parquet")
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv", "jsonl", "arrow"])
+def test_a_table_is_read_by_columns_and_by_rows(tmp_path: Path, suffix: str) -> None:
+    frame = pl.DataFrame({"a": range(500), "b": [i / 4 for i in range(500)], "c": ["x"] * 500})
+    for i, part in enumerate((frame.head(300), frame.tail(200))):
+        write = {
+            "parquet": part.write_parquet,
+            "csv": part.write_csv,
+            "jsonl": part.write_ndjson,
+            "arrow": part.write_ipc,
+        }[suffix]
+        write(tmp_path / f"{i}.{suffix}")
+    table = Table(tmp_path)
+    assert (table.columns, table.n_rows) == (["a", "b", "c"], 500)
+    assert table.read(["b", "a"]).equals(frame.select("b", "a"))
+    assert table.numeric() == ([] if suffix == "csv" else ["a", "b"])
+    rows = pl.concat(list(table.batches(["b"])))
+    assert rows["b"].cast(pl.Float64).to_list() == frame["b"].to_list()
+
+
+def test_a_column_is_numeric_where_it_is_in_every_file(tmp_path: Path) -> None:
+    FRAME.write_parquet(tmp_path / "0.parquet")
+    FRAME.cast({"a": pl.Float32, "b": pl.String}).write_parquet(tmp_path / "1.parquet")
+    assert Table(tmp_path).numeric() == ["a"]
