@@ -44,12 +44,12 @@ def embed(plan: Plan, samples: Ref) -> Ref:
     return make_stage(plan, "embed", ref, make)
 
 
-def _room(path: Path, rows: int, dimensions: int) -> np.ndarray:
+def _room(path: Path, rows: int, dimensions: int) -> np.memmap[Any, Any]:
     shape = (rows, dimensions)
     return np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
 
 
-def _known(plan: Plan, hashes: pl.Series, path: Path) -> tuple[np.ndarray | None, np.ndarray]:
+def _known(plan: Plan, hashes: pl.Series, path: Path) -> tuple[np.memmap[Any, Any] | None, np.ndarray]:
     """Return room for the vectors of `hashes`, those of earlier runs filled in, and what is not.
 
     Only a model's vectors are looked up: the default embedders are fitted on the pool itself.
@@ -57,7 +57,7 @@ def _known(plan: Plan, hashes: pl.Series, path: Path) -> tuple[np.ndarray | None
     from assay.index.embedding_cache import find_rows
 
     left = np.arange(len(hashes))
-    encoded: np.ndarray | None = None
+    encoded: np.memmap[Any, Any] | None = None
     for folder in _earlier(plan):
         there = find_rows(hashes[left], pl.read_parquet(folder / "content.parquet")["hash"])
         found = there >= 0

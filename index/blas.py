@@ -51,6 +51,8 @@ def blas_report() -> list[dict[str, Any]]:
 
 
 def _has_avx() -> bool:
-    from numpy._core._multiarray_umath import __cpu_features__
+    import numpy as np
 
-    return bool(__cpu_features__.get("AVX2", False))
+    config: Any = np.show_config(mode="dicts")
+    found = config.get("SIMD Extensions", {}).get("found", [])
+    return any(name.startswith(("AVX", "X86_V3", "X86_V4")) for name in found)

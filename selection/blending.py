@@ -72,11 +72,13 @@ def blend_scores(
     if not np.isfinite(factor).all() or not factor.any():
         raise ConfigError(f"The blend's weights are {signed}; pass finite ones, not all 0.")
     table = _table({name: scores[name] for name in signed})
-    if method in ("rra", "borda", "median"):
+    if method in ("rra", "median"):
         return _consensus(table * np.sign(factor)[:, None], method)
-    return (
-        np.asarray(factor @ np.stack([_scaled(row, method) for row in table])) / abs(factor).sum()
-    )
+    blend = np.zeros(table.shape[1])
+    # one score at a time: a product of matrices may round by the place of a row
+    for weight, row in zip(factor, table, strict=True):
+        blend += weight * _scaled(row, method)
+    return blend / abs(factor).sum()
 
 
 def _table(scores: Mapping[str, ArrayLike]) -> NDArray[np.float64]:

@@ -111,7 +111,7 @@ class Inputs:
         """Whether X holds numbers rather than texts."""
         if isinstance(self._X, np.ndarray):
             return self._X.dtype.kind in "biuf"
-        first = None if isinstance(self._X, pl.DataFrame) else next(iter(self._X), None)
+        first: Any = None if isinstance(self._X, pl.DataFrame) else next(iter(self._X), None)
         return not isinstance(first.as_py() if hasattr(first, "as_py") else first, str | None)
 
     def texts(self) -> pl.Series:

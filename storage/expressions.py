@@ -33,7 +33,7 @@ def _column(frame: pl.DataFrame, expression: str, query: str, what: str) -> pl.S
         try:
             if len(con.extract_statements(query)) != 1:
                 raise ConfigError(f"{told} is more than one expression; pass one, without ';'.")
-            found = con.sql(query).pl()
+            found: pl.DataFrame = con.sql(query).pl()
         except duckdb.Error as error:
             raise ConfigError(
                 f"{told} can't be evaluated: {str(error).splitlines()[0]}. "
