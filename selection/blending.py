@@ -78,7 +78,7 @@ def blend_scores(
     # one score at a time: a product of matrices may round by the place of a row
     for weight, row in zip(factor, table, strict=True):
         blend += weight * _scaled(row, method)
-    return blend / abs(factor).sum()
+    return np.asarray(blend / abs(factor).sum())
 
 
 def _table(scores: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
@@ -101,8 +101,10 @@ def _scaled(row: Floats, method: str) -> Floats:
     if method == "none":
         return row
     if method == "z":
-        spread = row.std()
-        return (row - row.mean()) / spread if spread else np.zeros_like(row)
+        # sums round by the order of the rows
+        ordered = np.sort(row)
+        spread = ordered.std()
+        return (row - ordered.mean()) / spread if spread else np.zeros_like(row)
     return (_mean_ranks(row) - 1) / max(len(row) - 1, 1)
 
 
