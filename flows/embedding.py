@@ -49,7 +49,9 @@ def _room(path: Path, rows: int, dimensions: int) -> np.memmap[Any, Any]:
     return np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
 
 
-def _known(plan: Plan, hashes: pl.Series, path: Path) -> tuple[np.memmap[Any, Any] | None, np.ndarray]:
+def _known(
+    plan: Plan, hashes: pl.Series, path: Path
+) -> tuple[np.memmap[Any, Any] | None, np.ndarray]:
     """Return room for the vectors of `hashes`, those of earlier runs filled in, and what is not.
 
     Only a model's vectors are looked up: the default embedders are fitted on the pool itself.

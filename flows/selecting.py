@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +30,7 @@ from assay.flows.stages import (
 )
 from assay.selection import registry
 from assay.selection.budgets import ShortfallWarning, resolve_budget
+from assay.selection.hard_cutoff import cutoff_share
 from assay.storage.fingerprints import fingerprint
 
 
@@ -88,11 +90,18 @@ def _plan(plan: Plan, n: int, n_usable: int) -> tuple[Any, int | None]:
     config = plan.config
     rules = config.plan.model_dump(exclude={"deduplicate", "leakage"})
     wanted = None if config.plan.cost else resolve_budget(config.budget, n)
+    share = 1.0 if wanted is None else min(wanted, n_usable) / n_usable
+    options = dict(config.options)
+    if rules["cutoff"] == "auto":
+        rules["cutoff"] = cutoff_share("auto", share, str(config.difficulty))
+    elif "cutoff" in signature(registry.get(plan.select, "selector")).parameters:
+        # a selector sees plain scores, and not what they are
+        options.setdefault("cutoff", cutoff_share("auto", share, str(config.difficulty)))
     return SelectionPlan(
         **rules,
         budget=config.budget if wanted is None else min(wanted, n_usable),
         selector=plan.select,
-        options=config.options,
+        options=options,
         deduplicate=config.plan.steps(),
         leakage=_evaluation(plan),
         difficulty="difficulty" if config.difficulty else None,

@@ -35,9 +35,11 @@ class CoverageCentricSelector(Selector):
     budget : int, float or str
         A count, or a share of all rows.
     cutoff : float in [0, 1) or "auto", default "auto"
-        Share of the pool to drop as too hard. "auto" follows the published settings by the share
-        kept: 0 from a half upwards, 0.1 above a tenth, 0.3 at a tenth or less. Where a cutoff
-        would leave fewer rows than the budget it shrinks, and the report says so.
+        Share of the pool to drop as too hard. "auto" goes by the share kept and by where the
+        difficulty comes from, see `HardCutoff`: for `scores` a third of what is pruned, at most
+        0.3, which is the published setting at a tenth or less and cuts more above, where the
+        published 0 or 0.1 leave label errors in. Where a cutoff would leave fewer rows than the
+        budget it shrinks, and the report says so.
     n_strata : int, default 50
         As published; results hardly depend on it.
     random_state : int, default 0
@@ -96,12 +98,12 @@ class CoverageCentricSelector(Selector):
         self.n_strata = n_strata
 
     def _select(self, inputs: Inputs, budget: int) -> Choice:
-        cutoff = cutoff_share(self.cutoff, budget / inputs.n)
         if isinstance(self.n_strata, bool) or not isinstance(self.n_strata, int | np.integer):
             raise ConfigError(f"n_strata is {self.n_strata!r}; pass a whole number >= 1.")
         if self.n_strata < 1:
             raise ConfigError(f"n_strata is {self.n_strata}; pass a whole number >= 1.")
         difficulty, source = difficulty_of(inputs, type(self).__name__)
+        cutoff = cutoff_share(self.cutoff, budget / inputs.n, source)
         strata = stratify(difficulty, budget, cutoff, self.n_strata)
         drawn = _draw(strata, inputs.noise(self.random_state, "ccs"))
         ranks = rank_of(difficulty)

@@ -28,9 +28,11 @@ class HardCutoff(BaseEstimator):  # type: ignore[misc]
     Parameters
     ----------
     cutoff : float in [0, 1) or "auto", default "auto"
-        Share of the pool to drop as too hard. "auto" follows the settings published for
-        coverage-centric selection by the share kept: 0 from a half upwards, 0.1 above a tenth, 0.3
-        at a tenth or less.
+        Share of the pool to drop as too hard. "auto" goes by the share kept: for `scores` a third
+        of what is pruned, at most 0.3, which was best in the worst case of a sweep over two pools,
+        two models and two shares of noise; for label agreement the settings published for
+        coverage-centric selection (0 from a half upwards, 0.1 above a tenth, 0.3 at a tenth or
+        less); for density 0, as outliers are no label errors.
 
     Attributes
     ----------
@@ -99,8 +101,8 @@ class HardCutoff(BaseEstimator):  # type: ignore[misc]
                 "or a share as cutoff."
             )
         rows = 1 if budget is None else resolve_budget(budget, inputs.n)
-        cutoff = cutoff_share(self.cutoff, rows / inputs.n)
         difficulty, source = difficulty_of(inputs, type(self).__name__)
+        cutoff = cutoff_share(self.cutoff, rows / inputs.n, source)
         cut = cut_rows(difficulty, cutoff, rows)
         ranks = rank_of(difficulty)
         outcome, threshold = cut_outcome(difficulty, ranks, cut)
@@ -141,10 +143,17 @@ class HardCutoff(BaseEstimator):  # type: ignore[misc]
         return told.select((pl.col("reason") == "kept").alias("kept"), "stage", "reason", "detail")
 
 
-def cutoff_share(cutoff: Any, share: float) -> float:
-    """Return the share to cut off when `share` of the pool is kept."""
+def cutoff_share(cutoff: Any, share: float, difficulty: str = "scores") -> float:
+    """Return the share to cut off when `share` of the pool is kept.
+
+    `difficulty` says where that comes from, as `difficulty_of` does.
+    """
     if isinstance(cutoff, str) and cutoff == "auto":
-        return 0.0 if share >= 0.5 else 0.1 if share > 0.1 else 0.3
+        if difficulty == "knn_density":
+            return 0.0
+        if difficulty == "label_agreement":
+            return 0.0 if share >= 0.5 else 0.1 if share > 0.1 else 0.3
+        return min(0.3, (1 - share) / 3)
     if isinstance(cutoff, bool) or not isinstance(cutoff, int | float | np.number):
         raise ConfigError(f"cutoff is {cutoff!r}; pass a share in [0, 1) or 'auto'.")
     if not 0 <= cutoff < 1:

@@ -95,7 +95,7 @@ class Leakage(_Estimator):
     def __init__(
         self,
         *,
-        evaluation: Mapping[str, Any],
+        evaluation: Mapping[str, Any] | None = None,
         ngrams: int = 8,
         span: int = 50,
         share: float = 0.4,
@@ -117,11 +117,11 @@ class Leakage(_Estimator):
         groups: Any = None,
     ) -> Self:
         """Search the texts X. Takes the inputs of `Selector.fit`, uses texts and ids."""
-        self._check()
         inputs: Inputs = self._inputs(
             X=X, y=y, graph=graph, scores=scores, target=target, ids=ids, groups=groups
         )
-        items = _items(self.evaluation)
+        self._check()
+        items = _items(self.evaluation or {})
         words = words_of(items["text"])
         matcher = SpanMatcher(words, self.ngrams)
         texts = text_series(X)

@@ -55,10 +55,13 @@ def choose(
     given = pool.given({*entry.needs, *entry.uses}, rows, selector=True)
     scores = _scores(plan, pool, rows)
     selector, order, taken = _fitted(plan, {**given, "scores": scores}, constraints, len(rows))
-    shortfall = int(budget) - len(taken.rows) if cost is None else 0
+    selected = len(taken.rows)
+    if len(taken.rows) == len(selector.indices_):
+        selected = int(selector.report_["selected"])
+    shortfall = int(budget) - selected if cost is None else 0
     if shortfall > 0:
         message = (
-            f"The budget is {int(budget)} rows but the plan leaves only {len(taken.rows)} of "
+            f"The budget is {int(budget)} rows but the plan leaves only {selected} of "
             f"{pool.n}: {shortfall} are missing"
         )
         if plan.strict:
@@ -86,7 +89,7 @@ def choose(
             "rows": pool.n,
             "budget": int(budget) if cost is None else budget,
             "spent": spent,
-            "selected": len(taken.rows),
+            "selected": selected,
             "shortfall": max(0, shortfall),
         },
     )
@@ -170,6 +173,9 @@ def _fitted(
             warnings.simplefilter("ignore", ShortfallWarning)
             selector.fit(**given)
         order, taken = _walked(selector.indices_, must, constraints)
+        if not len(must) and not constraints.shape_the_order:
+            # draws with replacement are fewer rows than were asked for, and right so
+            return selector, order, taken
         if selector.nested and len(order) < n and not _met(taken, constraints):
             # worked out only when it is asked for
             order, taken = _walked(selector.ranking_, must, constraints)

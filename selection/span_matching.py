@@ -99,7 +99,7 @@ def _match(  # pragma: no cover
     best_item: Any, best_length: Any,
 ) -> None:  # fmt: skip
     # where the run that ends at a place of the items was last seen, and how long it was
-    seen = np.full(len(item_of) + 1, -1, dtype=np.int64)
+    seen = np.full(len(item_of) + 1, -2, dtype=np.int64)
     run = np.zeros(len(item_of) + 1, dtype=np.int64)
     for text in range(len(indptr) - 1):
         begin, end = indptr[text], indptr[text + 1]

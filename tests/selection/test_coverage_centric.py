@@ -82,7 +82,7 @@ def test_the_hardest_rows_are_cut_off_with_value_and_threshold():
 
 
 @pytest.mark.parametrize(
-    ("budget", "cut"), [(50, 0), (60, 0), (49, 10), (11, 10), (10, 30), (1, 30)]
+    ("budget", "cut"), [(100, 0), (50, 16), (40, 20), (25, 25), (11, 29), (10, 30), (1, 30)]
 )
 def test_the_cutoff_follows_the_share_kept(budget, cut):
     selector = CoverageCentricSelector(budget=budget).fit(scores=np.arange(100.0))

@@ -36,7 +36,7 @@ def test_the_hardest_are_cut_and_ties_by_id(scores, cutoff):
 
 
 @pytest.mark.parametrize(
-    ("budget", "cut"), [(50, 0), (60, 0), (49, 10), (11, 10), (0.1, 30), ("1%", 30)]
+    ("budget", "cut"), [(100, 0), (50, 16), (40, 20), (25, 25), (0.1, 30), ("1%", 30)]
 )
 def test_auto_follows_the_share_kept(budget, cut):
     step = HardCutoff().fit(scores=np.arange(100.0), budget=budget)
@@ -77,6 +77,14 @@ def test_it_composes_with_any_selector_in_any_order_of_the_rows():
         return ids[kept[rest.indices_]].tolist()
 
     assert chosen(scores, ids) == chosen(scores[order], ids[order])
+
+
+@pytest.mark.parametrize(("budget", "by_labels"), [(25, 0), (24, 5), (6, 5), (5, 15), (1, 15)])
+def test_auto_goes_by_where_the_difficulty_comes_from(budget, by_labels):
+    X = np.random.default_rng(0).normal(size=(50, 4))
+    graph, y = knn(X, 5), (X[:, 0] > 0).astype(int)
+    assert HardCutoff().fit(graph=graph, y=y, budget=budget).report_["cut"] == by_labels
+    assert HardCutoff().fit(graph=graph, budget=budget).report_["cut"] == 0
 
 
 def test_the_difficulty_may_come_from_the_graph():

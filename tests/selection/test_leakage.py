@@ -34,7 +34,7 @@ def longest(text: list[str], item: list[str], n: int) -> int:
     return best if best >= n else 0
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(TEXTS, TEXTS, st.integers(1, 4))
 def test_longest_runs_are_those_of_all_pairs(texts, items, n) -> None:
     found = SpanMatcher(words_of(pl.Series(items)), n).longest(words_of(pl.Series(texts)))
