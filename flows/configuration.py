@@ -194,6 +194,10 @@ class CurationConfig(_Strict):
         The selector's name in the registry; chosen by what there is when left out.
     scores : tuple of str, optional
         Names of scorers; likewise.
+    expressions : mapping
+        Scores of one's own: name -> SQL expression over the columns of samples and pool
+        (``{"words": "length(text) - length(replace(text, ' ', ''))"}``). They are stored with the
+        others, and may be the difficulty, in a blend or in a rule.
     difficulty : str, optional
         The score that a selector takes as difficulty (higher = harder).
     options : mapping
@@ -226,6 +230,7 @@ class CurationConfig(_Strict):
     budget: Annotated[int | float, BeforeValidator(parse_budget)] = 0.1
     select: str | None = None
     scores: Names | None = None
+    expressions: dict[str, str] = Field(default_factory=dict)
     difficulty: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
     store: str = "assay-store"

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 
 from assay.flows.plans import Plan, make_model
 from assay.flows.progress import step
 from assay.flows.revisions import REVISIONS
-from assay.flows.stages import Ref, folder, make_stage
+from assay.flows.rules import OF_SAMPLES
+from assay.flows.stages import Ref, folder, make_stage, usable
 from assay.storage.errors import InputError
 from assay.storage.fingerprints import fingerprint
 
@@ -68,3 +70,14 @@ def target_vectors(plan: Plan, vectors: Ref) -> np.ndarray:
             where = plan.config.target
             raise InputError(f"None of the images of the target {where} can be decoded.")
     return found
+
+
+def columns_of(plan: Plan, frame: pl.DataFrame, named: Sequence[str]) -> pl.DataFrame:
+    """Return, of the usable rows, what samples hold and the pool's columns that are named."""
+    there = [*OF_SAMPLES, *plan.config.keep]
+    table = usable(frame).select(there)
+    more = [name for name in named if name not in there]
+    if not more:
+        return table
+    rows = np.flatnonzero(frame["problem"].is_null().to_numpy())
+    return table.hstack(plan.read_pool().take(rows, more))

@@ -191,8 +191,9 @@ def _methods(config: CurationConfig, there: set[str]) -> dict[str, Any]:
     difficulty = config.difficulty
     if difficulty is None and (select in ("ccs", "d2") or config.plan.cutoff is not None):
         difficulty = "label_agreement" if "labels" in there else "knn_density"
-    scores = (*scores, *config.plan.blend, *([difficulty] if difficulty else []))
-    for name in scores:
+    own = config.expressions
+    scores = (*scores, *own, *config.plan.blend, *([difficulty] if difficulty else []))
+    for name in (n for n in scores if n not in own):
         _check_needs(registry.entry(name, "scorer"), there)
     # a difficulty that was decided above counts as there
     scored = {"scores"} if difficulty or config.plan.blend else set()

@@ -9,7 +9,7 @@ from assay.flows.configuration import CurationConfig, PlanConfig
 from assay.selection import registry
 from assay.selection.budgets import resolve_budget
 from assay.selection.deduplication import deduplicator
-from assay.storage.errors import ColumnError
+from assay.storage.errors import ColumnError, ConfigError
 from assay.storage.expressions import columns_named
 
 OF_SAMPLES = ("sample_id", "source", "row", "label", "group_id", "content_hash")
@@ -36,6 +36,24 @@ def columns_of_rules(plan: PlanConfig, known: Sequence[str]) -> list[str]:
     return list(named)
 
 
+def columns_of_expressions(config: CurationConfig, pool: Collection[str]) -> list[str]:
+    """Return the columns that the scores of one's own name.
+
+    Raises
+    ------
+    ConfigError
+        An expression is no SQL, names a column that is not there, or has the name of a scorer.
+    """
+    known = list(dict.fromkeys([*OF_SAMPLES, *config.keep, *pool]))
+    taken = {entry.name for entry in registry.entries("scorer")}
+    named: dict[str, None] = {}
+    for name, expression in config.expressions.items():
+        if name in taken or name == "difficulty":
+            raise ConfigError(f"The expression {name!r} has the name of a scorer; choose another.")
+        named |= dict.fromkeys(columns_named(expression, known, what=f"score {name}"))
+    return list(named)
+
+
 def known_columns(config: CurationConfig, pool: Collection[str]) -> list[str]:
     """Return every column that a rule may name: of the samples, of the scores, of the pool."""
     scores = [*(config.scores or ()), *(["difficulty"] if config.difficulty else [])]
@@ -44,6 +62,7 @@ def known_columns(config: CurationConfig, pool: Collection[str]) -> list[str]:
 
 def check_rules(config: CurationConfig, pool: Collection[str]) -> None:
     """Raise what is wrong with the rules, before anything is computed."""
+    columns_of_expressions(config, pool)
     columns_of_rules(config.plan, known_columns(config, pool))
     for name, options in config.plan.steps():
         known = list(inspect.signature(deduplicator(name)).parameters)

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from assay.flows.contents import target_of, texts_of
+from assay.flows.contents import columns_of, target_of, texts_of
 from assay.flows.plans import Plan
 from assay.flows.progress import step
 from assay.flows.revisions import REVISIONS
+from assay.flows.rules import columns_of_expressions
 from assay.flows.stages import (
     Ref,
     folder,
@@ -21,6 +22,7 @@ from assay.flows.stages import (
     usable,
 )
 from assay.selection import registry
+from assay.storage.expressions import numbers
 from assay.storage.fingerprints import fingerprint
 
 
@@ -49,6 +51,8 @@ def inputs(
 
 def score(plan: Plan, method: str, samples: Ref, vectors: Ref, graph: Ref) -> Ref:
     """Compute one score for every usable row."""
+    if method in plan.config.expressions:
+        return _expression(plan, method, samples, vectors)
     entry = registry.entry(method, "scorer")
     made_of = {
         "labels": plan.config.label,
@@ -65,6 +69,31 @@ def score(plan: Plan, method: str, samples: Ref, vectors: Ref, graph: Ref) -> Re
             np.save(out / "scores.npy", np.asarray(scorer.scores_, dtype=np.float64))
 
     return make_stage(plan, "score", ref, make, method)
+
+
+def _expression(plan: Plan, name: str, samples: Ref, vectors: Ref) -> Ref:
+    """Compute a score of the user's own, an SQL expression over the columns."""
+    expression = plan.config.expressions[name]
+    made_of = (plan.pool_fingerprint, samples, vectors, expression)
+    ref = Ref("scores", fingerprint(REVISIONS["score"], "expression", *made_of))
+
+    def make(out: Path) -> None:
+        with step(f"score {name}", None):
+            frame = load_samples(plan, samples)
+            named = columns_of_expressions(plan.config, plan.read_pool().columns)
+            np.save(
+                out / "scores.npy",
+                numbers(columns_of(plan, frame, named), expression, what=f"score {name}"),
+            )
+
+    return make_stage(plan, "score", ref, make, name)
+
+
+def points_easier(plan: Plan, method: str) -> bool:
+    """Return whether a high score means an easy row; the user's own mean what they are used as."""
+    if method in plan.config.expressions:
+        return False
+    return bool(registry.get(method, "scorer").points == "easier")
 
 
 def load_scores(plan: Plan, ref: Ref) -> np.ndarray:

@@ -12,12 +12,12 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from assay.flows.contents import target_of, target_vectors, texts_of
+from assay.flows.contents import columns_of, target_of, target_vectors, texts_of
 from assay.flows.plans import Plan, evaluation_sets
 from assay.flows.progress import logger, step
 from assay.flows.revisions import REVISIONS
-from assay.flows.rules import OF_SAMPLES, columns_of_rules, known_columns, text_steps
-from assay.flows.scoring import load_scores
+from assay.flows.rules import columns_of_rules, known_columns, text_steps
+from assay.flows.scoring import load_scores, points_easier
 from assay.flows.stages import (
     Ref,
     folder,
@@ -129,15 +129,14 @@ def _given(
     entry = registry.entry(plan.select, "selector")
     values = {name: load_scores(plan, ref) for name, ref in scores.items()}
     if config.difficulty in values:
-        scorer = registry.get(str(config.difficulty), "scorer")
-        own = values[str(config.difficulty)]
-        values["difficulty"] = -own if scorer.points == "easier" else own
+        own = values[config.difficulty]
+        values["difficulty"] = -own if points_easier(plan, config.difficulty) else own
     given: dict[str, Any] = {
         "X": load_vectors(plan, vectors),
         "ids": rows["sample_id"],
         "graph": load_graph(plan, graph),
         "scores": values,
-        "table": _table(plan, frame, list(values)),
+        "table": columns_of(plan, frame, [name for name in _named(plan) if name not in values]),
     }
     if config.label:
         given["y"] = rows["label"].to_numpy()
@@ -154,17 +153,9 @@ def _given(
     return given
 
 
-def _table(plan: Plan, frame: pl.DataFrame, scores: list[str]) -> pl.DataFrame:
-    """Return the columns that rules may name beside the scores, of the usable rows."""
-    config = plan.config
-    there = [*OF_SAMPLES, *config.keep]
-    table = usable(frame).select(there)
-    named = columns_of_rules(config.plan, known_columns(config, plan.read_pool().columns))
-    more = [name for name in named if name not in there and name not in scores]
-    if more:
-        rows = np.flatnonzero(frame["problem"].is_null().to_numpy())
-        table = table.hstack(plan.read_pool().take(rows, more))
-    return table
+def _named(plan: Plan) -> list[str]:
+    pool = plan.read_pool().columns
+    return columns_of_rules(plan.config.plan, known_columns(plan.config, pool))
 
 
 def _write(out: Path, frame: pl.DataFrame, rows: pl.DataFrame, made: Any) -> None:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from assay.selection.inputs import Floats, Inputs, Rows
 from assay.selection.subsets import induced, rows_of
-from assay.storage.errors import ColumnError, IdError, InputError
+from assay.storage.errors import ColumnError, ConfigError, IdError, InputError
+from assay.storage.expressions import numbers
 
 
 class PlanInputs:
@@ -98,6 +99,28 @@ class PlanInputs:
         if name not in self.scores:
             raise ColumnError.missing(name, self.scores, what="score")
         return np.asarray(self.scores[name], dtype=np.float64)
+
+    def add_scores(self, expressions: Mapping[str, Any]) -> None:
+        """Add scores that are SQL or Polars expressions over the table.
+
+        Raises
+        ------
+        ConfigError
+            An expression can't be evaluated, or its name is taken.
+        """
+        for name, expression in expressions.items():
+            if name in self.table.columns:
+                raise ConfigError(f"The score {name!r} has the name of a column; choose another.")
+            if isinstance(expression, pl.Expr):
+                values = self.table.select(expression.cast(pl.Float64)).to_series().to_numpy()
+            else:
+                values = numbers(self.table, expression, what=f"score {name}")
+            if len(values) != self.n:
+                raise ConfigError(
+                    f"The score {name!r} gives {len(values)} values for {self.n} rows."
+                )
+            self.scores[name] = values
+            self.table = self.table.with_columns(pl.Series(name, values))
 
     def given(
         self, needs: Collection[str], rows: Rows, *, selector: bool = False

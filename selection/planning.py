@@ -34,6 +34,8 @@ class SelectionPlan(BaseEstimator):  # type: ignore[misc]
         Parameters of the selector.
     filters : sequence of str, default ()
         SQL conditions over the table that a row must meet: ``"length(text) > 20"``.
+    expressions : mapping of name to str or polars.Expr, optional
+        Further scores: SQL or Polars expressions over the table.
     leakage : mapping of name to texts, optional
         Evaluation sets whose items must not be chosen; see `Leakage`, and for its parameters
         `leakage_options`.
@@ -118,6 +120,7 @@ class SelectionPlan(BaseEstimator):  # type: ignore[misc]
         selector: str = "facility_location",
         options: Mapping[str, Any] | None = None,
         filters: Sequence[str] = (),
+        expressions: Mapping[str, Any] | None = None,
         leakage: Mapping[str, Any] | None = None,
         leakage_options: Mapping[str, Any] | None = None,
         deduplicate: Sequence[Any] = (),
@@ -140,6 +143,7 @@ class SelectionPlan(BaseEstimator):  # type: ignore[misc]
         self.selector = selector
         self.options = options
         self.filters = filters
+        self.expressions = expressions
         self.leakage = leakage
         self.leakage_options = leakage_options
         self.deduplicate = deduplicate
@@ -177,6 +181,7 @@ class SelectionPlan(BaseEstimator):  # type: ignore[misc]
             X=X, texts=texts, stream=stream, y=y, graph=graph, scores=scores, target=target, ids=ids,
             groups=groups, table=table,
         )  # fmt: skip
+        pool.add_scores(self.expressions or {})
         must = pool.marked(self.must_include, "must_include")
         banned = pool.marked(self.must_exclude, "must_exclude")
         if (must & banned).any():

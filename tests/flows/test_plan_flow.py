@@ -203,3 +203,26 @@ def test_rows_that_hold_evaluation_items_are_left_out_and_listed(run, tmp_path) 
     again = curate(**keys, plan={"leakage": {"quiz": str(tmp_path / "quiz.csv")}})
     assert again.computed
     assert again.sql(f"SELECT * FROM leaks WHERE run_id = '{again.run_id}'").is_empty()
+
+
+def test_expressions_are_scores(run, tmp_path) -> None:
+    _, config = run
+    keys = {"pool": config.pool, "id": "id", "text": "text", "budget": 10, "select": "top"}
+    expressions = {"words": "length(text) - length(replace(text, ' ', '')) + 1"}
+    result = curate(
+        **keys, scores=(), expressions=expressions, difficulty="words", store=str(tmp_path)
+    )
+    found = dict(result.sql("SELECT sample_id, words FROM latest_scores").iter_rows())
+    assert found == {i: t.count(" ") + 1.0 for i, t in POOL["id", "text"].iter_rows()}
+    chosen = result.sql("SELECT sample_id FROM latest_selection")["sample_id"]
+    assert min(found[i] for i in chosen) >= sorted(found.values())[-10]
+    for wrong in ({"pagerank": "1"}, {"x": "siz"}, {"x": "text ||"}):
+        with pytest.raises(ConfigError):
+            curate(
+                **keys, scores=(), expressions=wrong, difficulty=next(iter(wrong)),
+                store=str(tmp_path / "no"),
+            )  # fmt: skip
+    with pytest.raises(ConfigError, match="pass a number"):
+        curate(
+            **keys, scores=(), expressions={"x": "text"}, difficulty="x", store=str(tmp_path / "t")
+        )

@@ -266,3 +266,19 @@ def test_draws_with_replacement_stay_what_they_are() -> None:
     np.testing.assert_array_equal(made.indices_, alone.indices_)
     np.testing.assert_array_equal(made.weights_, alone.weights_)
     assert made.report_["shortfall"] == 0
+
+
+def test_expressions_are_scores() -> None:
+    made = fit(
+        plan(
+            selector="top",
+            expressions={"sql": "tokens * 2", "polars": pl.col("tokens") * 3},
+            blend={"sql": 1.0, "polars": 1.0},
+            blend_method="none",
+        )
+    )
+    tokens = TABLE["tokens"].to_numpy()
+    assert tokens[made.indices_].min() >= np.sort(tokens)[-50]
+    np.testing.assert_allclose(made.scores_, tokens * 2.5)
+    with pytest.raises(ConfigError, match="name of a column"):
+        fit(plan(expressions={"tokens": "1"}))
