@@ -132,7 +132,7 @@ class PlanConfig(_Strict):
         SQL conditions that a row must meet, over the samples, the pool's own columns and the scores.
     leakage : mapping of name to path
         Evaluation sets, with the pool's text column, whose items must not be chosen; its parameters
-        are `leakage_options`.
+        are `leakage_options`. Rows at a cosine of `leakage_neighbors` to an item are listed too.
     deduplicate : tuple of str or mapping
         Deduplication steps by name; a mapping holds `name` and the step's parameters.
     keeper : str, optional
@@ -154,6 +154,7 @@ class PlanConfig(_Strict):
     filters: tuple[str, ...] = ()
     leakage: dict[str, str] = Field(default_factory=dict)
     leakage_options: dict[str, int | float] = Field(default_factory=dict)
+    leakage_neighbors: Annotated[float, Field(gt=-1, le=1)] | None = 0.95
     deduplicate: Annotated[tuple[str | dict[str, Any], ...], BeforeValidator(_as_tuple)] = ()
     keeper: str | None = None
     cutoff: Annotated[float, Field(ge=0, lt=1)] | Literal["auto"] | None = None

@@ -15,6 +15,7 @@ from assay.flows.progress import step
 from assay.flows.revisions import REVISIONS
 from assay.flows.rules import OF_SAMPLES
 from assay.flows.stages import Ref, folder, make_stage, usable
+from assay.storage import Pool
 from assay.storage.errors import InputError
 from assay.storage.fingerprints import fingerprint
 
@@ -54,21 +55,30 @@ def target_of(plan: Plan, vectors: Ref, needs: Collection[str]) -> Any:
 
 def target_vectors(plan: Plan, vectors: Ref) -> np.ndarray:
     """Return the vectors of the target's usable rows, made as the pool's were."""
-    target = plan.read_target()
-    keep = target.samples()["problem"].is_null().to_numpy()
+    return vectors_of(plan, vectors, plan.read_target())
+
+
+def vectors_of(plan: Plan, vectors: Ref, other: Pool) -> np.ndarray:
+    """Return the vectors of another set's usable rows, made as the pool's were.
+
+    Raises
+    ------
+    InputError
+        The set holds images, none of which can be decoded.
+    """
+    keep = other.samples()["problem"].is_null().to_numpy()
     if plan.kind == "vector":
-        return np.asarray(target.vectors()[keep])
+        return np.asarray(other.vectors()[keep])
     from assay.index.embedders import embedder_class
 
     embedder: Any = make_model(plan.config, plan.kind)
     if embedder is None:
         embedder = embedder_class(plan.kind).load(folder(plan, vectors) / "embedder")
-    found: np.ndarray = embedder.encode(target.contents().filter(pa.array(keep)))
+    found: np.ndarray = embedder.encode(other.contents().filter(pa.array(keep)))
     if plan.kind == "image":
         found = np.delete(found, embedder.undecodable_, axis=0)
         if not len(found):
-            where = plan.config.target
-            raise InputError(f"None of the images of the target {where} can be decoded.")
+            raise InputError(f"None of the images of the {other.name} can be decoded.")
     return found
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from assay.flows.contents import columns_of, target_of, target_vectors, texts_of
+from assay.flows.contents import columns_of, target_of, target_vectors, texts_of, vectors_of
 from assay.flows.plans import Plan, evaluation_sets
 from assay.flows.progress import logger, step
 from assay.flows.revisions import REVISIONS
@@ -78,7 +78,7 @@ def select(plan: Plan, samples: Ref, vectors: Ref, graph: Ref, scores: dict[str,
                     f"{made.report_['selected']:,}",
                     f"{frame.height:,}",
                 )
-        _write(out, frame, rows, made)
+        _write(out, frame, rows, made, _leaks(plan, vectors, rows, made.leaks_))
 
     return make_stage(plan, "select", ref, make)
 
@@ -88,7 +88,7 @@ def _plan(plan: Plan, n: int, n_usable: int) -> tuple[Any, int | None]:
     from assay.selection import SelectionPlan
 
     config = plan.config
-    rules = config.plan.model_dump(exclude={"deduplicate", "leakage"})
+    rules = config.plan.model_dump(exclude={"deduplicate", "leakage", "leakage_neighbors"})
     wanted = None if config.plan.cost else resolve_budget(config.budget, n)
     share = 1.0 if wanted is None else min(wanted, n_usable) / n_usable
     options = dict(config.options)
@@ -158,7 +158,36 @@ def _named(plan: Plan) -> list[str]:
     return columns_of_rules(plan.config.plan, known_columns(plan.config, pool))
 
 
-def _write(out: Path, frame: pl.DataFrame, rows: pl.DataFrame, made: Any) -> None:
+def _leaks(plan: Plan, vectors: Ref, rows: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows that hold items of evaluation sets, and those that lie next to one."""
+    from assay.selection.leakage_neighbors import leak_neighbors
+
+    frames = [found]
+    threshold = plan.config.plan.leakage_neighbors
+    sets = evaluation_sets(plan.config, plan.kind) if threshold is not None else {}
+    for name, items in sets.items():
+        names = items.samples().filter(pl.col("problem").is_null())["sample_id"]
+        near = leak_neighbors(
+            load_vectors(plan, vectors),
+            vectors_of(plan, vectors, items),
+            threshold=threshold,
+            ids=rows["sample_id"],
+        )
+        frames.append(
+            near.select(
+                "sample_id",
+                evaluation_set=pl.lit(name),
+                item=names.gather(near["item"]),
+                span=pl.lit(None, dtype=pl.Int64),
+                kind=pl.lit("neighbor"),
+            )
+        )
+    return pl.concat(frames)
+
+
+def _write(
+    out: Path, frame: pl.DataFrame, rows: pl.DataFrame, made: Any, leaks: pl.DataFrame
+) -> None:
     key = rows["key"].to_numpy()
     chosen = np.asarray(made.indices_)
     pl.DataFrame(
@@ -181,8 +210,8 @@ def _write(out: Path, frame: pl.DataFrame, rows: pl.DataFrame, made: Any) -> Non
     )
     found = made.duplicates_.join(rows.select("sample_id", "key"), on="sample_id")
     found.drop("sample_id").write_parquet(out / "duplicates.parquet")
-    leaks = made.leaks_.join(rows.select("sample_id", "key"), on="sample_id")
-    leaks.drop("sample_id").write_parquet(out / "leaks.parquet")
+    found = leaks.join(rows.select("sample_id", "key"), on="sample_id")
+    found.drop("sample_id").write_parquet(out / "leaks.parquet")
     np.save(out / "scores.npy", np.asarray(made.scores_, dtype=np.float64))
     np.save(out / "kept.npy", made.kept_)
     write_report(out / "report.json", made.report_)

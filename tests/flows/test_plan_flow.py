@@ -193,6 +193,10 @@ def test_rows_that_hold_evaluation_items_are_left_out_and_listed(run, tmp_path) 
     expected = POOL.filter(pl.col("text") == leaked)["id"]
     assert set(expected) <= set(leaks["sample_id"])
     assert set(leaks["evaluation_set"]) == {"quiz"}
+    near = leaks.filter(pl.col("kind") == "neighbor")
+    assert set(expected) <= set(near["sample_id"])
+    assert near["span"].null_count() == near.height
+    leaks = leaks.filter(pl.col("kind") == "span")
     assert leaks["span"].max() == leaked.count(" ") + 1
     out = result.sql("SELECT sample_id FROM decisions WHERE stage = 'leakage'")
     assert sorted(out["sample_id"]) == sorted(leaks["sample_id"])

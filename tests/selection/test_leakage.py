@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.selection import Leakage
+from assay.selection.leakage_neighbors import leak_neighbors
 from assay.selection.span_matching import SpanMatcher, words_of
 from assay.storage.errors import ConfigError, InputError, MissingInputError
 from tests.data import shared
@@ -113,3 +114,23 @@ def test_planted_items_are_found_and_clean_texts_are_not(pool) -> None:
 def test_what_is_wrong_is_told(options, texts, error) -> None:
     with pytest.raises(error):
         Leakage(**options).fit(texts, ids=[1])
+
+
+def test_neighbours_are_those_of_all_pairs() -> None:
+    rng = np.random.default_rng(0)
+    X, items = rng.normal(size=(9_000, 5)), rng.normal(size=(1_500, 5))
+    ids = [f"{i:05}" for i in rng.permutation(9_000)]
+    found = leak_neighbors(X, items, threshold=0.99, ids=ids)
+    unit = [Y / np.linalg.norm(Y, axis=1, keepdims=True) for Y in (X, items)]
+    cosine = unit[0] @ unit[1].T
+    close = np.flatnonzero(cosine.max(axis=1) >= 0.99)
+    assert 100 < len(close) == found.height
+    rows = [ids.index(name) for name in found["sample_id"]]
+    assert sorted(rows) == close.tolist()
+    np.testing.assert_array_equal(found["item"], cosine[rows].argmax(axis=1))
+    np.testing.assert_allclose(found["similarity"], cosine[rows].max(axis=1), rtol=1e-5)
+    assert leak_neighbors(np.zeros((3, 2)), [[1.0, 0.0]]).is_empty()
+    with pytest.raises(InputError, match="one embedder"):
+        leak_neighbors(X, items[:, :3])
+    with pytest.raises(ConfigError, match="threshold"):
+        leak_neighbors(X, items, threshold=1.5)
