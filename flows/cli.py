@@ -127,6 +127,9 @@ def curate(
     select: Annotated[str | None, typer.Option(help=f"The selector: {_names('selector')}.")] = None,
     scores: Annotated[str | None, typer.Option(help=f"Scores, A,B: {_names('scorer')}.")] = None,
     difficulty: Annotated[str | None, typer.Option(help="The score taken as difficulty.")] = None,
+    training_log: Annotated[
+        str | None, typer.Option(help="A model's log of training, for aum, el2n, ...")
+    ] = None,
     filter: Annotated[
         list[str] | None, typer.Option(help="An SQL condition that rows must meet. Repeatable.")
     ] = None,

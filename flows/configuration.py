@@ -199,6 +199,10 @@ class CurationConfig(_Strict):
         Scores of one's own: name -> SQL expression over the columns of samples and pool
         (``{"words": "length(text) - length(replace(text, ' ', ''))"}``). They are stored with the
         others, and may be the difficulty, in a blend or in a rule.
+    training_log : str, optional
+        File with what a model said of every sample in every epoch, for `aum`, `el2n`, `forgetting`
+        and `entropy`: long (`sample_id`, `epoch`, and probabilities by class, `margin` or `correct`)
+        or wide (`sample_id`, and one column per epoch).
     difficulty : str, optional
         The score that a selector takes as difficulty (higher = harder).
     options : mapping
@@ -232,6 +236,7 @@ class CurationConfig(_Strict):
     select: str | None = None
     scores: Names | None = None
     expressions: dict[str, str] = Field(default_factory=dict)
+    training_log: str | None = None
     difficulty: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
     store: str = "assay-store"

@@ -20,9 +20,10 @@ from assay.storage import Pool, ScoreStore, read_pool
 from assay.storage.errors import ColumnError, ConfigError, InputError
 from assay.storage.fingerprints import fingerprint
 from assay.storage.run_files import RunInfo
+from assay.storage.tables import table_fingerprint
 
 # what does not change a run's result
-_ENGINE = {"store", "pool", "target"}
+_ENGINE = {"store", "pool", "target", "training_log"}
 _VERSIONS = ("assay", "duckdb", "faiss-cpu", "numba", "numpy", "polars", "scikit-learn", "scipy")
 
 
@@ -37,6 +38,7 @@ class Plan(BaseModel):
     target_fingerprint: str | None
     embedder_fingerprint: str | None = None
     evaluation: dict[str, str] = {}
+    log_fingerprint: str | None = None
     generation: str
     run_id: str
     defaults: tuple[str, ...]
@@ -116,8 +118,9 @@ def make_plan(config: CurationConfig) -> Plan:
     settings = resolved.model_dump(mode="json", exclude=_ENGINE)
     settings["graph"].pop("memory_limit")
     evaluation = {name: p.fingerprint for name, p in evaluation_sets(resolved, pool.kind).items()}
-    made_of = (pool.fingerprint, target_fingerprint, evaluation, settings, generation)
-    run_id = fingerprint("curate", REVISIONS, *made_of)[:16]
+    log_fingerprint = table_fingerprint(config.training_log) if config.training_log else None
+    made_of = (pool.fingerprint, target_fingerprint, evaluation, log_fingerprint, settings)
+    run_id = fingerprint("curate", REVISIONS, *made_of, generation)[:16]
     return Plan(
         config=resolved,
         kind=pool.kind,
@@ -125,6 +128,7 @@ def make_plan(config: CurationConfig) -> Plan:
         target_fingerprint=target_fingerprint,
         embedder_fingerprint=embedder.fingerprint if embedder else None,
         evaluation=evaluation,
+        log_fingerprint=log_fingerprint,
         generation=generation,
         run_id=run_id,
         defaults=defaults,
@@ -168,6 +172,8 @@ def _inputs(config: CurationConfig, pool: Pool) -> set[str]:
         there.add("target")
     if config.difficulty:
         there.add("scores")
+    if config.training_log:
+        there.add("log")
     return there
 
 
@@ -208,6 +214,7 @@ def _check_needs(entry: registry.Entry, there: set[str]) -> None:
         "labels": "labels (--label)",
         "target": "a target (--target)",
         "scores": "a difficulty (--difficulty)",
+        "log": "a log of training (--training-log)",
     }
     missing = [how.get(need, need) for need in entry.lacks(there)]
     if missing:
@@ -244,7 +251,7 @@ def versions() -> dict[str, str]:
 def stored_config(plan: Plan) -> dict[str, Any]:
     """Return the configuration as it is stored with the run: paths absolute, so it can be rerun."""
     config = plan.config.model_dump(mode="json")
-    for key in ("pool", "target", "store"):
+    for key in ("pool", "target", "training_log", "store"):
         if config[key] is not None:
             config[key] = str(Path(config[key]).absolute())
     return config

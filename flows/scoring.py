@@ -24,6 +24,7 @@ from assay.flows.stages import (
 from assay.selection import registry
 from assay.storage.expressions import numbers
 from assay.storage.fingerprints import fingerprint
+from assay.storage.tables import read_table
 
 
 def inputs(
@@ -58,13 +59,17 @@ def score(plan: Plan, method: str, samples: Ref, vectors: Ref, graph: Ref) -> Re
         "labels": plan.config.label,
         "target": plan.target_fingerprint,
         "graph": graph,
+        "log": plan.log_fingerprint,
     }
     of = [made_of.get(need) for need in (*entry.needs, *entry.uses)]
     ref = Ref("scores", fingerprint(REVISIONS["score"], method, vectors, of, plan.config.seed))
 
     def make(out: Path) -> None:
         with step(f"score {method}", None):
-            scorer = registry.get(method, "scorer")()
+            logged = (
+                {"log": read_table(str(plan.config.training_log))} if "log" in entry.needs else {}
+            )
+            scorer = registry.get(method, "scorer")(**logged)
             scorer.fit(**inputs(plan, entry, scorer, samples, vectors, graph))
             np.save(out / "scores.npy", np.asarray(scorer.scores_, dtype=np.float64))
 

@@ -164,8 +164,9 @@ def _leaks(plan: Plan, vectors: Ref, rows: pl.DataFrame, found: pl.DataFrame) ->
 
     frames = [found]
     threshold = plan.config.plan.leakage_neighbors
-    sets = evaluation_sets(plan.config, plan.kind) if threshold is not None else {}
-    for name, items in sets.items():
+    if threshold is None:
+        return found
+    for name, items in evaluation_sets(plan.config, plan.kind).items():
         names = items.samples().filter(pl.col("problem").is_null())["sample_id"]
         near = leak_neighbors(
             load_vectors(plan, vectors),

@@ -8,9 +8,11 @@ if TYPE_CHECKING:
     from assay.selection.bandit import BanditSelector as BanditSelector
     from assay.selection.base import Scorer as Scorer
     from assay.selection.base import Selector as Selector
+    from assay.selection.blending import blend_scores as blend_scores
     from assay.selection.classic_filters import ChiSquared as ChiSquared
     from assay.selection.classic_filters import FTest as FTest
     from assay.selection.classic_filters import NeighborInformation as NeighborInformation
+    from assay.selection.contamination import estimate_contamination as estimate_contamination
     from assay.selection.coverage_centric import CoverageCentricSelector as CoverageCentricSelector
     from assay.selection.d2 import D2Selector as D2Selector
     from assay.selection.distance_correlation import DistanceCorrelation as DistanceCorrelation
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
     )
     from assay.selection.fisher import FisherScore as FisherScore
     from assay.selection.graph_cut import GraphCutSelector as GraphCutSelector
+    from assay.selection.graph_scores import CoreNumber as CoreNumber
+    from assay.selection.graph_scores import Hubness as Hubness
+    from assay.selection.graph_scores import KNNDensity as KNNDensity
+    from assay.selection.graph_scores import PageRank as PageRank
     from assay.selection.hard_cutoff import HardCutoff as HardCutoff
     from assay.selection.herding import HerdingSelector as HerdingSelector
     from assay.selection.hierarchical import (
@@ -30,15 +36,23 @@ if TYPE_CHECKING:
     from assay.selection.importance_resampling import ImportanceResampler as ImportanceResampler
     from assay.selection.infinite_selection import InfFS as InfFS
     from assay.selection.influence_network import InfluenceNetwork as InfluenceNetwork
+    from assay.selection.isolation import Isolation as Isolation
     from assay.selection.k_center import KCenterSelector as KCenterSelector
+    from assay.selection.label_agreement import LabelAgreement as LabelAgreement
+    from assay.selection.label_noise import noise_transition as noise_transition
     from assay.selection.laplacian import LaplacianScore as LaplacianScore
     from assay.selection.leakage import Leakage as Leakage
+    from assay.selection.leakage_neighbors import leak_neighbors as leak_neighbors
+    from assay.selection.local_outlier_factor import LocalOutlierFactor as LocalOutlierFactor
+    from assay.selection.mahalanobis import Mahalanobis as Mahalanobis
     from assay.selection.minimum_redundancy import MRMR as MRMR
     from assay.selection.moderate import ModerateSelector as ModerateSelector
     from assay.selection.near_duplicates import NearDuplicates as NearDuplicates
+    from assay.selection.outlierness import Outlierness as Outlierness
     from assay.selection.outrank import OutRank as OutRank
     from assay.selection.pivot_duplicates import PivotDeduplicator as PivotDeduplicator
     from assay.selection.planning import SelectionPlan as SelectionPlan
+    from assay.selection.prototypicality import Prototypicality as Prototypicality
     from assay.selection.pvi import PVI as PVI
     from assay.selection.quick_selection import QuickSelection as QuickSelection
     from assay.selection.random_subset import RandomSelector as RandomSelector
@@ -60,6 +74,7 @@ if TYPE_CHECKING:
     from assay.selection.training_dynamics import Entropy as Entropy
     from assay.selection.training_dynamics import Forgetting as Forgetting
     from assay.selection.transport import TransportSelector as TransportSelector
+    from assay.selection.weighting_vector import Weighting as Weighting
 
 __getattr__, __dir__, __all__ = lazy_face(
     __name__,
@@ -67,6 +82,7 @@ __getattr__, __dir__, __all__ = lazy_face(
         "AUM": ".training_dynamics",
         "BanditSelector": ".bandit",
         "ChiSquared": ".classic_filters",
+        "CoreNumber": ".graph_scores",
         "CoverageCentricSelector": ".coverage_centric",
         "D2Selector": ".d2",
         "DistanceCorrelation": ".distance_correlation",
@@ -82,35 +98,49 @@ __getattr__, __dir__, __all__ = lazy_face(
         "HardCutoff": ".hard_cutoff",
         "HerdingSelector": ".herding",
         "HierarchicalBalancedSelector": ".hierarchical",
+        "Hubness": ".graph_scores",
         "ImportanceResampler": ".importance_resampling",
         "InfFS": ".infinite_selection",
-        "KCenterSelector": ".k_center",
         "InfluenceNetwork": ".influence_network",
+        "Isolation": ".isolation",
+        "KCenterSelector": ".k_center",
+        "KNNDensity": ".graph_scores",
+        "LabelAgreement": ".label_agreement",
         "LaplacianScore": ".laplacian",
         "Leakage": ".leakage",
+        "LocalOutlierFactor": ".local_outlier_factor",
         "MRMR": ".minimum_redundancy",
+        "Mahalanobis": ".mahalanobis",
         "Margin": ".self_confidence",
         "ModerateSelector": ".moderate",
-        "NeighborInformation": ".classic_filters",
         "NearDuplicates": ".near_duplicates",
+        "NeighborInformation": ".classic_filters",
         "OutRank": ".outrank",
+        "Outlierness": ".outlierness",
         "PVI": ".pvi",
+        "PageRank": ".graph_scores",
         "PivotDeduplicator": ".pivot_duplicates",
+        "Prototypicality": ".prototypicality",
         "QuickSelection": ".quick_selection",
         "RandomSelector": ".random_subset",
         "ReliefF": ".relief",
         "SaturatedCoverageSelector": ".saturated_coverage",
         "Scorer": ".base",
         "SelectionPlan": ".planning",
-        "SelfConfidence": ".self_confidence",
         "Selector": ".base",
+        "SelfConfidence": ".self_confidence",
         "SemanticDuplicates": ".semantic_duplicates",
         "SequentialAttention": ".sequential_attention",
         "TopSelector": ".top_scores",
         "TransportSelector": ".transport",
+        "Weighting": ".weighting_vector",
+        "blend_scores": ".blending",
         "bootstrap_stability": ".stability",
         "consensus_ranking": ".stability",
+        "estimate_contamination": ".contamination",
         "evaluate_selection": ".evaluation",
+        "leak_neighbors": ".leakage_neighbors",
+        "noise_transition": ".label_noise",
         "propagate": ".representation",
         "representation_weights": ".representation",
     },

@@ -23,7 +23,8 @@ class Entry:
     help : str
         One line, for the command line and the documentation.
     needs : tuple of str
-        Inputs it can't do without: "texts", "vectors", "graph", "labels", "target", "scores".
+        Inputs it can't do without: "texts", "vectors", "graph", "labels", "target", "scores";
+        "log": a training log as its parameter.
     uses : tuple of str
         Inputs it uses where they are given.
     vectors_for_texts : bool

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from assay.selection.deduplication import Deduplicator, first_of_each
 from assay.selection.inputs import Floats, Inputs, Rows
@@ -52,12 +53,17 @@ class ExactDuplicates(Deduplicator):
                 texts = normalised(texts)
             hashes = hash_rows(texts)
             there = (texts.is_not_null() & (texts != "")).fill_null(False).to_numpy()
-        by_hash = np.lexsort((hashes[:, 1], hashes[:, 0]))
-        new = np.any(np.diff(hashes[by_hash], axis=0, prepend=hashes[by_hash[:1]]), axis=1)
-        codes = np.empty(inputs.n, dtype=np.int64)
-        codes[by_hash] = np.cumsum(new)
-        keeper = first_of_each(np.where(there, codes, -1), order)
+        keeper = first_of_each(np.where(there, content_codes(hashes), -1), order)
         return keeper, np.ones(inputs.n), {}
+
+
+def content_codes(hashes: NDArray[np.uint64]) -> Rows:
+    """Return one number per row, equal where the 128-bit hashes are."""
+    by_hash = np.lexsort((hashes[:, 1], hashes[:, 0]))
+    new = np.any(np.diff(hashes[by_hash], axis=0, prepend=hashes[by_hash[:1]]), axis=1)
+    codes = np.empty(len(hashes), dtype=np.int64)
+    codes[by_hash] = np.cumsum(new)
+    return codes
 
 
 def normalised(texts: pl.Series) -> pl.Series:

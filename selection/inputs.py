@@ -167,6 +167,11 @@ class Inputs:
             return self._graph  # type: ignore[no-any-return]
         return _reordered(self._graph, self.order)
 
+    @property
+    def metric(self) -> str:
+        """The metric of the graph given; that of the default graph, the cosine, without one."""
+        return str(getattr(self._graph, "metric", "cosine"))
+
     def noise(self, random_state: int, stream: str) -> Floats:
         """Return numbers in (0, 1) that depend on (random_state, stream, id) alone.
 

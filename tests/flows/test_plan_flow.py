@@ -10,7 +10,7 @@ import pytest
 
 from assay.flows import CurationConfig, curate
 from assay.flows.plans import make_plan
-from assay.storage.errors import ColumnError, ConfigError
+from assay.storage.errors import ColumnError, ConfigError, InputError
 
 WORDS = [
     "graph",
@@ -230,3 +230,29 @@ def test_expressions_are_scores(run, tmp_path) -> None:
         curate(
             **keys, scores=(), expressions={"x": "text"}, difficulty="x", store=str(tmp_path / "t")
         )
+
+
+def test_scores_of_a_training_log(run, tmp_path) -> None:
+    _, config = run
+    right = np.random.default_rng(5).random((POOL.height, 3)) < 0.7
+    log = pl.DataFrame({"sample_id": POOL["id"]} | {f"e{i}": right[:, i] for i in range(3)})
+    log.write_parquet(tmp_path / "log.parquet")
+    keys = {
+        "pool": config.pool, "id": "id", "text": "text", "budget": 9, "scores": "forgetting",
+        "difficulty": "forgetting", "select": "ccs",
+    }  # fmt: skip
+    with pytest.raises(InputError, match="--training-log"):
+        curate(**keys, store=str(tmp_path / "none"))
+    made = curate(**keys, training_log=str(tmp_path / "log.parquet"), store=str(tmp_path / "s"))
+    found = dict(made.sql("SELECT sample_id, forgetting FROM latest_scores").iter_rows())
+    forgotten = (right[:, :-1] & ~right[:, 1:]).sum(axis=1)
+    learnt = right.any(axis=1)
+    for name, count, ever in zip(POOL["id"], forgotten, learnt, strict=True):
+        if ever:
+            assert found[name] == count
+        else:
+            assert found[name] > forgotten.max()
+    log.with_columns(~pl.col("e0")).write_parquet(tmp_path / "log.parquet")
+    assert curate(
+        **keys, training_log=str(tmp_path / "log.parquet"), store=str(tmp_path / "s")
+    ).computed

@@ -71,11 +71,23 @@ def given(entry, columns):
     return arguments
 
 
+def training_log(columns):
+    """Three epochs of probabilities that follow from the vectors alone."""
+    heights = [np.exp(columns["vectors"] * scale) for scale in (0.1, 0.5, 1.0)]
+    P = [height / height.sum(axis=1, keepdims=True) for height in heights]
+    return pl.DataFrame(
+        {"sample_id": columns["ids"]} | {f"epoch {i}": p.tolist() for i, p in enumerate(P)}
+    )
+
+
 def fitted(entry, columns=None, **parameters):
+    columns = inputs() if columns is None else columns
+    if "log" in entry.needs:
+        parameters["log"] = training_log(columns)
     estimator = registry.get(entry.name, entry.kind)(**parameters)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        return estimator.fit(**given(entry, inputs() if columns is None else columns))
+        return estimator.fit(**given(entry, columns))
 
 
 @selectors
@@ -225,10 +237,10 @@ def test_a_missing_input_is_named(kind):
         parameters = {"budget": 3} if kind == "selector" else {}
         for need in entry.needs:
             name = argument.get(need, need)
+            arguments = given(entry, inputs()) | {name: None}
+            arguments.pop("log", None)  # a parameter
             with pytest.raises(MissingInputError, match=rf"needs {need}, and {name} was not given"):
-                registry.get(entry.name, kind)(**parameters).fit(
-                    **(given(entry, inputs()) | {name: None})
-                )
+                registry.get(entry.name, kind)(**parameters).fit(**arguments)
     with pytest.raises(InputError, match="Nothing was given"):
         registry.get("random", "selector")(budget=1).fit()
     with pytest.raises(InputError, match="graph is a list"):

@@ -119,9 +119,7 @@ def test_order_of_rows_does_not_matter() -> None:
 
 def test_chinese_is_shingled_by_character() -> None:
     text = "数据集进来图和分数出来每天晚上都可以重新运行而且每一行都有理由"
-    found = NearDuplicates(threshold=0.9).fit(
-        [text, text[:-1], "完全不同的一句话在这里"]
-    )
+    found = NearDuplicates(threshold=0.9).fit([text, text[:-1], "完全不同的一句话在这里"])
     assert found.keeper_.tolist() == [0, 0, 2]
 
 

@@ -10,7 +10,12 @@ from assay.storage.errors import ConfigError
 from assay.storage.expressions import evaluate, holds, numbers, places
 
 FRAME = pl.DataFrame(
-    {"sample_id": ["b", "a", "c"], "n": [1, 3, None], "odd name": ["x", "yy", None], "row": [7, 8, 9]}
+    {
+        "sample_id": ["b", "a", "c"],
+        "n": [1, 3, None],
+        "odd name": ["x", "yy", None],
+        "row": [7, 8, 9],
+    }
 )
 
 
