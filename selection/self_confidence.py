@@ -119,7 +119,7 @@ class SelfConfidence(CrossFitted):
     Examples
     --------
     >>> import numpy as np
-    >>> X = np.repeat([[0.0, 1.0], [1.0, 0.0]], 10, axis=0)
+    >>> X = np.column_stack([np.repeat([0.0, 1.0], 10), np.arange(20) % 10 / 100])
     >>> y = ["a"] * 10 + ["b"] * 9 + ["a"]
     >>> int(SelfConfidence().fit(X, y).scores_.argmin())
     19
