@@ -53,8 +53,8 @@ def predictions(
 
     Rows are dealt to folds by a hash of their id, each class evenly and copies together. The model of a fold sees the
     labelled rows of the others: at most `train_rows` of them, by the same hash. Its columns are
-    the standardised vectors, or the TF-IDF of hashed words of texts; and, where there is a
-    graph, the share of each class among a row's neighbours and among theirs, counted in the labels
+    the standardised vectors, or the TF-IDF of hashed words of texts; and, where there are vectors
+    and a graph (beside words it only blurs what these say), the share of each class among a row's neighbours and among theirs, counted in the labels
     of the other folds, the row's own left out.
 
     Raises
@@ -83,7 +83,8 @@ def predictions(
         fold = _folds(
             labels.codes.astype(np.int64), content_codes(hash_rows(contents)), noise, folds
         )
-        found = _cross_fit(X, labels, inputs.graph, fold, folds, train_rows, noise)
+        graph = inputs.graph if inputs.holds_vectors else None
+        found = _cross_fit(X, labels, graph, fold, folds, train_rows, noise)
     return Predictions(found, labels, True)
 
 

@@ -6,7 +6,6 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from assay.index.vectors import equal_rows
 from assay.selection.base import Scorer
 from assay.selection.inputs import Floats, Inputs, check_seed, derived_seed
 from assay.storage.errors import ConfigError
@@ -19,7 +18,7 @@ class Isolation(Scorer):
 
     with :math:`\bar h_i` the mean depth of the row in trees that are grown on 256 rows each by random
     cuts, and c the mean depth of a random tree. Unlike distances it is not drowned by columns that
-    say nothing. Copies of a row count once when trees are grown.
+    say nothing. Copies of a row count as rows: on columns of few values they are what is ordinary.
 
     Parameters
     ----------
@@ -32,7 +31,7 @@ class Isolation(Scorer):
     scores_ : float64[n], from 0 to 1
         Higher = further out; about 0.5 for ordinary rows.
     report_ : dict
-        `mean`, `duplicates`.
+        `mean`.
 
     Raises
     ------
@@ -71,8 +70,7 @@ class Isolation(Scorer):
             raise ConfigError(f"n_trees is {self.n_trees!r}; pass a whole number >= 1.")
         check_seed(self.random_state)
         X = inputs.vectors()
-        first = equal_rows(X, np.arange(len(X))).first
         seed = derived_seed(self.random_state, "isolation") % 2**32
         forest = IsolationForest(n_estimators=int(self.n_trees), random_state=seed)
-        scores = -forest.fit(X[first]).score_samples(X)
-        return scores, {"mean": float(scores.mean()), "duplicates": inputs.n - len(first)}
+        scores = -forest.fit(X).score_samples(X)
+        return scores, {"mean": float(scores.mean())}

@@ -28,7 +28,8 @@ class NearDuplicates(Deduplicator):
 
     (.58 at .7, .92 at .8, .9998 at .9 by default), and only pairs of at least `threshold` count. Rows
     are gone through in order of their claim to be a keeper, and one becomes a keeper unless it is a
-    duplicate of a keeper, so that groups are stars.
+    duplicate of an earlier one; the others belong to the most similar of all keepers found. So groups
+    are stars.
 
     Parameters
     ----------
@@ -140,7 +141,7 @@ def _band_keys(signature: Any, first: int, rows: int) -> Any:  # pragma: no cove
 def _stars(  # pragma: no cover
     indptr: Any, values: Any, buckets: Any, order: Any, threshold: float, limit: int
 ) -> Any:
-    """Go through the rows in order: each joins the most similar keeper, or becomes one."""
+    """Let each row become a keeper unless an earlier one is near; then join the nearest keepers."""
     bands, n = buckets.shape
     head = np.full((bands, n), -1, dtype=np.int32)
     after = np.full((bands, n), -1, dtype=np.int32)
@@ -148,7 +149,13 @@ def _stars(  # pragma: no cover
     keeper = np.arange(n)
     similarity = np.ones(n)
     compared = 0
-    for row in order:
+    for turn in range(2 * n):
+        # the second time round, the rows that were left out choose among all keepers
+        row = order[turn % n]
+        if turn == n:
+            seen[:] = -1
+        if turn >= n and keeper[row] == row:
+            continue
         best, which = 0.0, -1
         size = indptr[row + 1] - indptr[row]
         for band in range(bands):
@@ -171,6 +178,9 @@ def _stars(  # pragma: no cover
         if which >= 0 and best >= threshold:
             keeper[row] = which
             similarity[row] = best
+            continue
+        # a bucket that is full may hide the keeper of the first time
+        if turn >= n:
             continue
         for band in range(bands):
             bucket = buckets[band, row]

@@ -20,9 +20,10 @@ _CLOSE = 0.25
 class SemanticDuplicates(Deduplicator):
     r"""Rows joined in the similarity graph to a keeper that is at least `threshold` similar.
 
-    Rows are gone through in order of their claim to be a keeper; one is left out where a keeper is
-    among its neighbours, or has it among its own, at a similarity of at least `threshold`, for the
-    most similar such keeper. Groups are stars: two rows left out for one keeper may be less alike.
+    Rows are gone through in order of their claim to be a keeper; one is left out where an earlier
+    keeper is among its neighbours, or has it among its own, at a similarity of at least `threshold`.
+    In the end it belongs to the most similar of all keepers that it is joined to. Groups are stars:
+    two rows left out for one keeper may be less alike.
 
     Parameters
     ----------
@@ -119,20 +120,23 @@ def _close_pairs(
 
 @njit(cache=True, nogil=True)
 def _stars(indptr: Any, columns: Any, weights: Any, order: Any) -> Any:  # pragma: no cover
-    """Go through the rows in order: each joins the most similar keeper, or becomes one."""
+    """Let each row become a keeper unless an earlier one is near; then join the nearest keepers."""
     n = len(indptr) - 1
-    keeper = np.full(n, -1, dtype=np.int64)
-    similarity = np.ones(n)
+    keeps = np.zeros(n, dtype=np.bool_)
     for row in order:
+        near = False
+        for edge in range(indptr[row], indptr[row + 1]):
+            near |= keeps[columns[edge]]
+        keeps[row] = not near
+    keeper = np.arange(n)
+    similarity = np.ones(n)
+    for row in range(n):
+        if keeps[row]:
+            continue
         best, which = -np.inf, -1
         for edge in range(indptr[row], indptr[row + 1]):
             other = columns[edge]
-            if keeper[other] == other and (
-                weights[edge] > best or (weights[edge] == best and other < which)
-            ):
+            if keeps[other] and (weights[edge] > best or (weights[edge] == best and other < which)):
                 best, which = weights[edge], other
-        if which >= 0:
-            keeper[row], similarity[row] = which, best
-        else:
-            keeper[row] = row
+        keeper[row], similarity[row] = which, best
     return keeper, similarity

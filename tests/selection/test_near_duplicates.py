@@ -65,14 +65,14 @@ def test_signatures_agree_as_often_as_the_jaccard_similarity_says() -> None:
 
 
 def stars(similarity, order, threshold):
-    """Return keepers by comparing every row with every earlier keeper."""
-    keeper, keepers = np.arange(len(similarity)), []
+    """Return keepers by comparing every row with every keeper."""
+    keepers: list[int] = []
     for row in order:
-        best = max(((similarity[row, k], -k) for k in keepers), default=(-1, 0))
-        if best[0] >= threshold:
-            keeper[row] = -best[1]
-        else:
+        if all(similarity[row, k] < threshold for k in keepers):
             keepers.append(row)
+    keeper = np.arange(len(similarity))
+    for row in set(order) - set(keepers):
+        keeper[row] = -max((similarity[row, k], -k) for k in keepers)[1]
     return keeper
 
 
