@@ -90,13 +90,15 @@ def _plan(plan: Plan, n: int, n_usable: int) -> tuple[Any, int | None]:
     config = plan.config
     rules = config.plan.model_dump(exclude={"deduplicate", "leakage", "leakage_neighbors"})
     wanted = None if config.plan.cost else resolve_budget(config.budget, n)
-    share = 1.0 if wanted is None else min(wanted, n_usable) / n_usable
     options = dict(config.options)
-    if rules["cutoff"] == "auto":
-        rules["cutoff"] = cutoff_share("auto", share, str(config.difficulty))
-    elif "cutoff" in signature(registry.get(plan.select, "selector")).parameters:
+    if wanted is not None:
         # a selector sees plain scores, and not what they are
-        options.setdefault("cutoff", cutoff_share("auto", share, str(config.difficulty)))
+        share = min(wanted, n_usable) / n_usable
+        auto = cutoff_share("auto", share, str(config.difficulty))
+        if rules["cutoff"] == "auto":
+            rules["cutoff"] = auto
+        elif rules["cutoff"] is None and _cuts(plan):
+            options.setdefault("cutoff", auto)
     return SelectionPlan(
         **rules,
         budget=config.budget if wanted is None else min(wanted, n_usable),
@@ -107,6 +109,10 @@ def _plan(plan: Plan, n: int, n_usable: int) -> tuple[Any, int | None]:
         difficulty="difficulty" if config.difficulty else None,
         random_state=config.seed,
     ), wanted
+
+
+def _cuts(plan: Plan) -> bool:
+    return "cutoff" in signature(registry.get(plan.select, "selector")).parameters
 
 
 def _evaluation(plan: Plan) -> dict[str, pl.DataFrame]:
@@ -168,6 +174,8 @@ def _leaks(plan: Plan, vectors: Ref, rows: pl.DataFrame, found: pl.DataFrame) ->
         return found
     for name, items in evaluation_sets(plan.config, plan.kind).items():
         names = items.samples().filter(pl.col("problem").is_null())["sample_id"]
+        if names.is_empty():
+            continue
         near = leak_neighbors(
             load_vectors(plan, vectors),
             vectors_of(plan, vectors, items),

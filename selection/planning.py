@@ -45,7 +45,8 @@ class SelectionPlan(BaseEstimator):  # type: ignore[misc]
         The row of a group of duplicates that stays: the first in this SQL order
         (``"length(text) desc"``), ties by id. Must-include rows come first in any case.
     cutoff : float in [0, 1) or "auto", optional
-        Share of the rows left to drop as too hard, by `difficulty`.
+        Share of the rows left to drop as too hard, by `difficulty`; a selector with a cutoff of its
+        own then cuts nothing more. "auto" needs a budget in rows.
     difficulty : str, optional
         Name of the score (higher = harder) of the cutoff, and of the selector where there is no
         blend; where None, the only score there is.

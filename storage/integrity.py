@@ -13,7 +13,7 @@ import duckdb
 
 from assay.storage.errors import CorruptArtifactError, StoreError
 from assay.storage.stores import ScoreStore
-from assay.storage.views import TABLES
+from assay.storage.views import TABLES, identifier
 
 # what is left beside a file that was being written
 _TEMPORARY = ".*.tmp"
@@ -112,7 +112,7 @@ def _run_problems(con: duckdb.DuckDBPyConnection) -> list[str]:
     there = {r[0] for r in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
     for table in sorted(there):
         # reads every block, and so checks it
-        con.execute(f"SELECT bit_xor(hash(t)) FROM {table} t").fetchall()
+        con.execute(f"SELECT bit_xor(hash(t)) FROM {identifier(table)} t").fetchall()
     kind = con.execute("SELECT kind, n_samples FROM run").fetchone()
     if kind is None:
         return ["It holds no run. Delete it and run again."]

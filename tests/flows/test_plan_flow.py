@@ -256,3 +256,21 @@ def test_scores_of_a_training_log(run, tmp_path) -> None:
     assert curate(
         **keys, training_log=str(tmp_path / "log.parquet"), store=str(tmp_path / "s")
     ).computed
+
+
+@pytest.mark.parametrize("cutoff", [0.2, "auto"])
+def test_a_cutoff_of_the_plan_is_the_only_one(run, tmp_path, cutoff) -> None:
+    _, config = run
+    keys = {
+        "pool": config.pool, "id": "id", "text": "text", "select": "ccs", "scores": (),
+        "expressions": {"words": "length(text)"}, "difficulty": "words", "budget": 27,
+    }  # fmt: skip
+    made = curate(**keys, plan={"cutoff": cutoff}, store=str(tmp_path / "s"))
+    told = made.sql("SELECT reason, count(*) AS n FROM decisions GROUP BY reason")
+    share = 0.2 if cutoff == 0.2 else 0.3  # a tenth is kept
+    assert dict(told.iter_rows())["hard_cutoff"] == int(share * POOL.height)
+    with pytest.raises(ConfigError, match="pass budget"):
+        curate(
+            **keys | {"budget": 400}, plan={"cutoff": "auto", "cost": "tokens"},
+            store=str(tmp_path / "t"),
+        )  # fmt: skip
