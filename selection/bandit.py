@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -15,7 +15,7 @@ from assay.index.vectors import as_vectors, check_width
 from assay.selection.bandit_arms import Arms
 from assay.selection.base import Choice, Outcome, Selector
 from assay.selection.cells import check_metric, cluster, prepared
-from assay.selection.inputs import Floats, Inputs, Rows
+from assay.selection.inputs import Floats, Inputs, Rows, check_whole
 from assay.storage.errors import ConfigError, InputError, MissingInputError, NonFiniteError
 
 Reward = Callable[[Rows], Any]
@@ -241,8 +241,7 @@ class BanditSelector(Selector):
         for name, value in whole.items():
             if name == "n_clusters" and isinstance(value, str) and value == "auto":
                 continue
-            if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < 1:
-                raise ConfigError(f"{name} is {value!r}; pass a whole number >= 1.")
+            check_whole(name, value)
         for name, number in {"exploration": self.exploration, "radius": self.radius}.items():
             real = isinstance(number, Real) and not isinstance(number, bool)
             if not real or not 0 <= number < np.inf:

@@ -14,7 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import BayesianGaussianMixture
 from threadpoolctl import threadpool_limits
 
-from assay.selection.inputs import Floats, check_seed
+from assay.selection.inputs import Floats, check_seed, check_whole
 from assay.storage.errors import ConfigError, InputError, NonFiniteError
 
 # added to scores whose least is 0, before the logarithm
@@ -131,8 +131,7 @@ def estimate_contamination(
         if not isinstance(value, int | float) or not 0 < value < 1:
             raise ConfigError(f"{name} is {value!r}; pass a share between 0 and 1.")
     for name, count in (("components", components), ("draws", draws), ("max_rows", max_rows)):
-        if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 2:
-            raise ConfigError(f"{name} is {count!r}; pass a whole number >= 2.")
+        check_whole(name, count, 2)
     if not scores:
         raise InputError("No scores were given; pass those of one detector or more.")
     columns = [_column(column) for column in scores]

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from assay.selection.allocation import allocate
 from assay.selection.base import Choice, Outcome, Selector, rank_of
 from assay.selection.hard_cutoff import cut_outcome, cut_rows, cutoff_share, difficulty_of
-from assay.selection.inputs import Floats, Inputs, Rows
-from assay.storage.errors import ConfigError
+from assay.selection.inputs import Floats, Inputs, Rows, check_whole
 
 
 class Strata(NamedTuple):
@@ -98,10 +97,7 @@ class CoverageCentricSelector(Selector):
         self.n_strata = n_strata
 
     def _select(self, inputs: Inputs, budget: int) -> Choice:
-        if isinstance(self.n_strata, bool) or not isinstance(self.n_strata, int | np.integer):
-            raise ConfigError(f"n_strata is {self.n_strata!r}; pass a whole number >= 1.")
-        if self.n_strata < 1:
-            raise ConfigError(f"n_strata is {self.n_strata}; pass a whole number >= 1.")
+        check_whole("n_strata", self.n_strata)
         difficulty, source = difficulty_of(inputs, type(self).__name__)
         cutoff = cutoff_share(self.cutoff, budget / inputs.n, source)
         strata = stratify(difficulty, budget, cutoff, self.n_strata)

@@ -15,8 +15,8 @@ from threadpoolctl import threadpool_limits
 from assay.selection.class_features import TERMS, Neighbours, standard, tf_idf
 from assay.selection.deduplication import first_of_each
 from assay.selection.exact_duplicates import content_codes
-from assay.selection.inputs import Floats, Graph, Inputs, Labels, Rows
-from assay.storage.errors import ConfigError, InputError, MissingInputError, NonFiniteError
+from assay.selection.inputs import Floats, Graph, Inputs, Labels, Rows, check_whole
+from assay.storage.errors import InputError, MissingInputError, NonFiniteError
 from assay.storage.rowhash import hash_rows
 
 # penalty on squared coefficients, per row: columns have variance 1, or (texts) rows length 1
@@ -68,9 +68,7 @@ def predictions(
     if probabilities is not None:
         return Predictions(_checked(inputs, probabilities), inputs.labels, False)
     for name, value in (("folds", folds), ("train_rows", train_rows)):
-        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-        if not whole or value < 2:
-            raise ConfigError(f"{name} is {value!r}; pass a whole number >= 2.")
+        check_whole(name, value, 2)
     labels = commonest(inputs.labels)
     noise = inputs.noise(random_state, "folds")
     with threadpool_limits(limits=1):  # sums that do not depend on the number of threads

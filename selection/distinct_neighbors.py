@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from assay.index.knn_exact import unit_rows
 from assay.index.nearest_neighbors import nearest_neighbors
 from assay.index.vectors import equal_rows
-from assay.selection.inputs import Floats, Graph, Inputs
-from assay.storage.errors import ConfigError
+from assay.selection.inputs import Floats, Graph, Inputs, check_whole
 
 _BLOCK = 4_096
 
@@ -58,8 +57,7 @@ def distinct_neighbors(inputs: Inputs, k: int) -> DistinctNeighbors:
     -----
     From the graph O(n k d), else the cost of a graph over the distinct rows.
     """
-    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
-        raise ConfigError(f"k is {k!r}; pass a whole number >= 1.")
+    check_whole("k", k)
     X = inputs.vectors()
     cosine = inputs.metric == "cosine"
     X = unit_rows(X) if cosine else X

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 from threadpoolctl import threadpool_limits
 
-from assay.selection.inputs import Floats, Inputs, Rows, text_series
+from assay.selection.inputs import Floats, Inputs, Rows, check_whole, text_series
 from assay.selection.measures_balance import balance, duplicates_left, kish_size
 from assay.selection.measures_divergence import backed_off_divergence, ngram_counts
 from assay.selection.measures_graph import Representation
@@ -24,7 +23,7 @@ from assay.selection.measures_vectors import (
     target_vectors,
     vector_measures,
 )
-from assay.storage.errors import ConfigError, InputError
+from assay.storage.errors import InputError
 from assay.storage.rowhash import hash_rows
 
 _SCHEMA = {
@@ -153,8 +152,7 @@ def evaluate_selection(
     {'value': 5.0, 'verdict': 'better than random'}
     """
     for name, number in (("sample", sample), ("draws", draws)):
-        if isinstance(number, bool) or not isinstance(number, Integral) or number < 1:
-            raise ConfigError(f"{name} is {number!r}; pass a whole number >= 1.")
+        check_whole(name, number)
     inputs = Inputs(X=X, y=y, graph=graph, groups=groups, scores=scores, ids=ids)
     n = inputs.n
     noise = inputs.as_given(inputs.noise(random_state, "evaluation"))

@@ -205,12 +205,17 @@ class Inputs:
         return Labels(codes if self.order is None else codes[self.order], classes.to_list())
 
 
+def check_whole(name: str, value: Any, least: int = 1) -> int:
+    """Return a parameter that is a whole number of at least `least`; ConfigError for any other."""
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not whole or int(value) < least:
+        raise ConfigError(f"{name} is {value!r}; pass a whole number >= {least}.")
+    return int(value)
+
+
 def check_seed(random_state: Any) -> int:
     """Return the seed, a whole number >= 0."""
-    whole = isinstance(random_state, Integral) and not isinstance(random_state, bool)
-    if not whole or int(random_state) < 0:
-        raise ConfigError(f"random_state is {random_state!r}; pass a whole number >= 0.")
-    return int(random_state)
+    return check_whole("random_state", random_state, 0)
 
 
 def derived_seed(random_state: int, stream: str) -> int:

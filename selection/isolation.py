@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-import numpy as np
-
 from assay.selection.base import Scorer
-from assay.selection.inputs import Floats, Inputs, check_seed, derived_seed
-from assay.storage.errors import ConfigError
+from assay.selection.inputs import Floats, Inputs, check_seed, check_whole, derived_seed
 
 
 class Isolation(Scorer):
@@ -65,9 +62,7 @@ class Isolation(Scorer):
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
         from sklearn.ensemble import IsolationForest
 
-        whole = isinstance(self.n_trees, int | np.integer) and not isinstance(self.n_trees, bool)
-        if not whole or self.n_trees < 1:
-            raise ConfigError(f"n_trees is {self.n_trees!r}; pass a whole number >= 1.")
+        check_whole("n_trees", self.n_trees)
         check_seed(self.random_state)
         X = inputs.vectors()
         seed = derived_seed(self.random_state, "isolation") % 2**32

@@ -11,7 +11,7 @@ import polars as pl
 from sklearn.utils.validation import check_is_fitted
 
 from assay.selection.base import _Estimator
-from assay.selection.inputs import Inputs, text_series
+from assay.selection.inputs import Inputs, check_whole, text_series
 from assay.selection.span_matching import SpanMatcher, Words, words_of
 from assay.storage.errors import ConfigError, InputError
 
@@ -166,9 +166,7 @@ class Leakage(_Estimator):
 
     def _check(self) -> None:
         for name in ("ngrams", "span"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-                raise ConfigError(f"{name} is {value!r}; pass a whole number >= 1.")
+            check_whole(name, getattr(self, name))
         if not (isinstance(self.share, int | float) and 0 < self.share <= 1):
             raise ConfigError(f"share is {self.share!r}; pass a number in (0, 1].")
         if not math.isfinite(self.share) or not self.evaluation:

@@ -11,7 +11,7 @@ from assay.selection.allocation import allocate
 from assay.selection.base import Choice, Outcome, Selector
 from assay.selection.cells import cluster
 from assay.selection.herding import rows_by_class
-from assay.selection.inputs import Inputs, Rows
+from assay.selection.inputs import Inputs, Rows, check_whole
 from assay.storage.errors import ConfigError
 
 
@@ -88,9 +88,7 @@ class ModerateSelector(Selector):
     def _select(self, inputs: Inputs, budget: int) -> Choice:
         if self.metric not in ("l2", "cosine"):
             raise ConfigError(f"metric is {self.metric!r}; it may be 'l2' or 'cosine'.")
-        whole = isinstance(self.clusters, int | np.integer) and not isinstance(self.clusters, bool)
-        if not whole or self.clusters < 1:
-            raise ConfigError(f"clusters is {self.clusters!r}; pass a whole number >= 1.")
+        check_whole("clusters", self.clusters)
         X = inputs.vectors()
         if self.metric == "cosine":
             X = unit_rows(X)

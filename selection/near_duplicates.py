@@ -9,7 +9,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from assay.selection.deduplication import Deduplicator
-from assay.selection.inputs import Floats, Inputs, Rows
+from assay.selection.inputs import Floats, Inputs, Rows, check_whole
 from assay.selection.minhash import Shingles, jaccard, shingles, signatures
 from assay.storage.errors import ConfigError
 
@@ -95,9 +95,7 @@ class NearDuplicates(Deduplicator):
         if not 0 < self.threshold <= 1:
             raise ConfigError(f"threshold is {self.threshold!r}; pass a number in (0, 1].")
         for name in ("ngrams", "bands", "rows"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-                raise ConfigError(f"{name} is {value!r}; pass a whole number >= 1.")
+            check_whole(name, getattr(self, name))
         found = shingles(inputs.texts(), self.ngrams)
         buckets = _buckets(found, self.bands, self.rows, self.random_state)
         keeper, similarity, compared = _stars(

@@ -8,7 +8,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from assay.selection.deduplication import Deduplicator
-from assay.selection.inputs import Floats, Inputs, Rows
+from assay.selection.inputs import Floats, Inputs, Rows, check_whole
 from assay.storage.errors import ConfigError
 
 _BLOCK = 4_096
@@ -70,9 +70,7 @@ class PivotDeduplicator(Deduplicator):
 
     def _keepers(self, inputs: Inputs, order: Rows) -> tuple[Rows, Floats, dict[str, Any]]:
         n_pivots, threshold = self.n_pivots, self.threshold
-        whole = isinstance(n_pivots, int | np.integer) and not isinstance(n_pivots, bool)
-        if not whole or n_pivots < 1:
-            raise ConfigError(f"n_pivots is {n_pivots!r}; pass a whole number >= 1.")
+        check_whole("n_pivots", n_pivots)
         if not -1 < threshold <= 1:
             raise ConfigError(f"threshold is {threshold!r}; pass a cosine in (-1, 1].")
         X = inputs.vectors()

@@ -9,8 +9,7 @@ import numpy as np
 from assay.index.vectors import equal_rows
 from assay.selection.base import Scorer
 from assay.selection.cells import cluster, nearest, prepared
-from assay.selection.inputs import Floats, Inputs
-from assay.storage.errors import ConfigError
+from assay.selection.inputs import Floats, Inputs, check_whole
 
 # clusters of fewer rows than this share of the usual count are no prototypes
 _LEAST = 0.25
@@ -94,7 +93,4 @@ class Prototypicality(Scorer):
     def _count(self, rows: int) -> int:
         if self.clusters is None:
             return min(1_000, max(1, round(float(np.sqrt(rows)))))
-        whole = isinstance(self.clusters, int | np.integer) and not isinstance(self.clusters, bool)
-        if not whole or self.clusters < 1:
-            raise ConfigError(f"clusters is {self.clusters!r}; pass a whole number >= 1.")
-        return min(int(self.clusters), rows)
+        return min(check_whole("clusters", self.clusters), rows)

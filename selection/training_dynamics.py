@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from assay.selection.base import Scorer
-from assay.selection.inputs import Floats, Inputs, Labels
+from assay.selection.inputs import Floats, Inputs, Labels, check_whole
 from assay.selection.training_logs import TrainingLog, log_ids, read_log
-from assay.storage.errors import ConfigError, MissingInputError
+from assay.storage.errors import MissingInputError
 
 
 class FromTrainingLog(Scorer):
@@ -150,9 +150,7 @@ class EL2N(FromTrainingLog):
         self.epochs = epochs
 
     def _of(self, log: TrainingLog, labels: Labels | None) -> tuple[Floats, dict[str, Any]]:
-        whole = isinstance(self.epochs, int | np.integer) and not isinstance(self.epochs, bool)
-        if not whole or self.epochs < 1:
-            raise ConfigError(f"epochs is {self.epochs!r}; pass a whole number >= 1.")
+        check_whole("epochs", self.epochs)
         P, columns = log.of_labels(labels, "EL2N")
         P = P[:, : self.epochs]
         own = _own(P, columns)
