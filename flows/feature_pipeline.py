@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from assay.flows.configuration import FeatureConfig
 from assay.flows.pipeline import Call, directly
 from assay.flows.plans import versions
+from assay.flows.persisting import artifact_rows
 from assay.flows.progress import logger, step
 from assay.flows.revisions import REVISIONS
 from assay.flows.stages import Ref, get_or_make
@@ -235,6 +236,7 @@ def persist(plan: FeaturePlan, started_at: datetime, refs: dict[str, Ref]) -> st
     data = RunTablesData(
         feature_scores=ranked,
         metrics=pl.concat([pl.DataFrame(told, schema=METRICS, orient="row"), *metrics]),
+        artifacts=artifact_rows(**{f"rank {method}": ref for method, ref in refs.items()}),
     )
     plan.store.finish(run_info(plan, started_at, samples), data)
     return plan.run_id

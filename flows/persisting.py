@@ -16,12 +16,16 @@ from assay.flows.selecting import load_ledger, load_selection
 from assay.flows.stages import Ref, load_graph, load_samples, usable
 from assay.storage.run_files import RunTablesData
 
+_ARTIFACTS = {"stage": pl.String, "kind": pl.String, "fingerprint": pl.String}
+
 
 def persist(
     plan: Plan,
     started_at: datetime,
     samples: Ref,
+    vectors: Ref,
     graph: Ref,
+    index: Ref,
     scores: dict[str, Ref],
     selection: Ref,
     ledger: Ref,
@@ -52,13 +56,28 @@ def persist(
             ledger=judged,
             duplicates=made.duplicates,
             leaks=made.leaks,
+            artifacts=artifact_rows(
+                read=samples,
+                embed=vectors,
+                graph=graph,
+                index=index,
+                select=selection,
+                judge=ledger,
+                **{f"score {method}": ref for method, ref in scores.items()},
+            ),
         )
         plan.store.finish(run_info(plan, started_at, frame.height), data)
     return plan.run_id
 
 
-def publish(plan: Plan, run_id: str, index: Ref) -> str:
-    """Publish the newest run of every pool as one file; the run and its index are there by then."""
+def artifact_rows(**refs: Ref) -> pl.DataFrame:
+    """Return the artifacts that a run refers to, by stage."""
+    rows = [(stage, *ref) for stage, ref in refs.items()]
+    return pl.DataFrame(rows, schema=_ARTIFACTS, orient="row")
+
+
+def publish(plan: Plan, run_id: str) -> str:
+    """Publish the newest run of every pool as one file; the run is there by then."""
     with step("publish"):
         return str(plan.store.publish())
 

@@ -44,8 +44,9 @@ def compose(plan: Plan, started_at: datetime, call: Call = directly) -> Any:
     }
     selection = call(selecting.select, plan, samples, vectors, graph, scores)
     ledger = call(selecting.judge, plan, samples, vectors, graph, selection)
-    run = call(persisting.persist, plan, started_at, samples, graph, scores, selection, ledger)
-    return call(persisting.publish, plan, run, index)
+    made = (samples, vectors, graph, index, scores, selection, ledger)
+    run = call(persisting.persist, plan, started_at, *made)
+    return call(persisting.publish, plan, run)
 
 
 def finished(last: Any) -> Any:

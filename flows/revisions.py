@@ -12,6 +12,6 @@ REVISIONS = {
     "score": 2,
     "select": 3,
     "judge": 1,
-    "persist": 2,
+    "persist": 3,
     "features": 1,
 }

@@ -49,7 +49,7 @@ class RunTablesData:
         content_hash, then the kept columns. Its row number is the key of the other frames.
     scores : dict of str to DataFrame
         Method -> columns key, score (rows without a score are left out).
-    selections, decisions, feature_scores, metrics, ledger, leaks, duplicates : DataFrame
+    selections, decisions, feature_scores, metrics, ledger, leaks, duplicates, artifacts : DataFrame
         Columns as in `assay.storage.views.TABLES`, with `key` where samples are meant.
     """
 
@@ -62,6 +62,7 @@ class RunTablesData:
     ledger: pl.DataFrame | None = None
     leaks: pl.DataFrame | None = None
     duplicates: pl.DataFrame | None = None
+    artifacts: pl.DataFrame | None = None
 
 
 def write_run(path: Path, info: RunInfo, finished_at: datetime, data: RunTablesData) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,18 +12,24 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from assay.storage.artifacts import ArtifactStore
-from assay.storage.atomic import atomic_path, point, write_json
+from assay.storage.atomic import write_json
+from assay.storage.attaching import (
+    RUN_ID,
+    attach_runs,
+    make_run_tables,
+    register_note,
+    register_run,
+)
 from assay.storage.errors import QueryError, StoreError
-from assay.storage.locks import file_lock
-from assay.storage.run_files import RESERVED_COLUMNS, RunInfo, RunTablesData, write_run
-from assay.storage.views import RUN_COLUMNS, TABLES, RunTables, latest, literal, statements
+from assay.storage.notes import read_notes, write_note
+from assay.storage.publishing import publish_latest
+from assay.storage.run_files import RunInfo, RunTablesData, write_run
+from assay.storage.views import statements
 
 if TYPE_CHECKING:
     import polars as pl
 
 SCHEMA_VERSION = 1
-_RUN_ID = re.compile(r"[0-9a-f]{16}")
-_RUN_NAMES = ", ".join(column.split()[0] for column in RUN_COLUMNS.split(", "))
 _READS = ("SELECT", "EXPLAIN", "MULTI")  # MULTI is what DuckDB makes of PIVOT
 
 
@@ -100,7 +104,7 @@ class ScoreStore:
             raise StoreError(f"The store {self.path} can't be written: {error}.") from error
 
     def _run_path(self, run_id: str, suffix: str) -> Path:
-        if not _RUN_ID.fullmatch(run_id):
+        if not RUN_ID.fullmatch(run_id):
             raise StoreError(f"{run_id!r} is not a run id: 16 hexadecimal digits.")
         return self.path / "runs" / f"{run_id}{suffix}"
 
@@ -130,21 +134,7 @@ class ScoreStore:
         write_json(self._run_path(note["run_id"], ".json"), changed)
 
     def _note(self, info: RunInfo, status: str, message: str | None) -> None:
-        note = {
-            "run_id": info.run_id,
-            "kind": info.kind,
-            "pool": info.pool,
-            "status": status,
-            "started_at": info.started_at.isoformat(),
-            "n_samples": info.n_samples,
-            "seed": info.seed,
-            "generation": info.generation,
-            "config": info.config,
-            "versions": info.versions,
-            "process": os.getpid(),
-            "message": message,
-        }
-        write_json(self._run_path(info.run_id, ".json"), note)
+        write_note(self._run_path(info.run_id, ".json"), info, status, message)
 
     def finish(self, info: RunInfo, data: RunTablesData) -> None:
         """Write the run's tables into its one immutable file; from then on it is finished."""
@@ -163,59 +153,7 @@ class ScoreStore:
             file already holds these runs it is returned as it is.
         """
         self.make()
-        folder = self.path / "published"
-        with file_lock(self.path / "publish.lock"):
-            published = self._published()
-            with duckdb.connect(":memory:") as con:
-                runs = self._attach(con)
-                wanted = latest(runs) + latest(runs, "features")
-                names = sorted(run.run_id for run in wanted)
-                if published and self._holds(published[-1]) == names:
-                    return published[-1]
-                number = int(published[-1].stem.split("-")[1]) + 1 if published else 1
-                target = folder / f"latest-{number}.duckdb"
-                with atomic_path(target) as temporary:
-                    con.execute(f"ATTACH {literal(str(temporary))} AS published")
-                    self._copy(con, wanted)
-                    con.execute("CHECKPOINT published")
-                    con.execute("USE memory")
-                    con.execute("DETACH published")
-            point(folder / "latest.duckdb", target.name)
-            # the one before stays for readers who are just opening it
-            for old in published[:-1]:
-                with suppress(OSError):
-                    old.unlink()
-        return target
-
-    def _published(self) -> list[Path]:
-        files = (self.path / "published").glob("latest-*.duckdb")
-        return sorted(files, key=lambda p: int(p.stem.split("-")[1]))
-
-    @staticmethod
-    def _holds(published: Path) -> list[str]:
-        try:
-            with duckdb.connect(str(published), read_only=True) as con:
-                return [r[0] for r in con.sql("SELECT run_id FROM runs ORDER BY 1").fetchall()]
-        except duckdb.Error:
-            return []
-
-    @staticmethod
-    def _copy(con: duckdb.DuckDBPyConnection, runs: Iterable[RunTables]) -> None:
-        runs = list(runs)
-        for run in runs:
-            con.execute(f"CREATE SCHEMA published.{run.alias}")
-            for table in ("run", *(t for t in TABLES if t in run.tables)):
-                con.execute(
-                    f"CREATE TABLE published.{run.alias}.{table} AS FROM {run.alias}.main.{table}"
-                )
-            con.execute(f"DETACH {run.alias}")
-        con.execute("USE published")
-        con.execute(f"CREATE TABLE runs ({RUN_COLUMNS})")
-        con.execute("CREATE TABLE _ranked_by (run_id VARCHAR, method VARCHAR)")
-        for run in runs:
-            _register_run(con, run.alias)
-        for statement in statements(runs):
-            con.execute(statement)
+        return publish_latest(self.path)
 
     # --- reading ---------------------------------------------------------------------------
 
@@ -226,15 +164,14 @@ class ScoreStore:
         are closed. Runs that finish later are seen by the next connection.
         """
         con = duckdb.connect(":memory:")
-        runs = self._attach(con)
-        con.execute(f"CREATE TABLE runs ({RUN_COLUMNS})")
-        con.execute("CREATE TABLE _ranked_by (run_id VARCHAR, method VARCHAR)")
+        runs = attach_runs(con, self.path / "runs")
+        make_run_tables(con)
         for run in runs:
-            _register_run(con, run.alias)
+            register_run(con, run.alias)
         finished = {run.run_id for run in runs}
-        for note in self._notes():
+        for note in read_notes(self.path / "runs"):
             if note["run_id"] not in finished:
-                _register_note(con, note)
+                register_note(con, note)
         for statement in statements(runs):
             con.execute(statement)
         con.execute("SET enable_external_access = false")
@@ -277,74 +214,3 @@ class ScoreStore:
         with duckdb.connect(str(path), read_only=True) as con:
             frame: pl.DataFrame = con.sql(query).pl()
         return frame
-
-    def _notes(self) -> list[dict[str, Any]]:
-        notes = []
-        for path in sorted((self.path / "runs").glob("*.json")):
-            with suppress(OSError, ValueError):
-                notes.append(json.loads(path.read_text()))
-        return notes
-
-    def _attach(self, con: duckdb.DuckDBPyConnection) -> list[RunTables]:
-        runs = []
-        for path in sorted((self.path / "runs").glob("*.duckdb")):
-            if not _RUN_ID.fullmatch(path.stem):
-                continue
-            alias = f"r_{path.stem}"
-            try:
-                con.execute(f"ATTACH {literal(str(path))} AS {alias} (READ_ONLY)")
-            except duckdb.Error as error:
-                if not path.exists():
-                    continue
-                raise StoreError(
-                    f"The run file {path} can't be opened: {' '.join(str(error).split())}"
-                ) from error
-            runs.append(_describe(con, path.stem, alias))
-        return runs
-
-
-def _describe(con: duckdb.DuckDBPyConnection, run_id: str, alias: str) -> RunTables:
-    row = con.execute(
-        f"SELECT kind, pool, epoch_us(finished_at), methods FROM {alias}.main.run"
-    ).fetchone()
-    if row is None:
-        raise StoreError(f"The run file of {run_id} is empty.")
-    columns = con.execute(f"DESCRIBE {alias}.main.samples").fetchall()
-    tables = con.execute(
-        "SELECT table_name FROM duckdb_tables() WHERE database_name = ?", [alias]
-    ).fetchall()
-    return RunTables(
-        run_id=run_id,
-        kind=row[0],
-        pool=row[1],
-        finished_at=row[2],
-        methods=tuple(row[3]),
-        kept=tuple((c[0], c[1]) for c in columns if c[0] not in RESERVED_COLUMNS),
-        tables=frozenset(t[0] for t in tables),
-    )
-
-
-def _register_run(con: duckdb.DuckDBPyConnection, alias: str) -> None:
-    con.execute(f"INSERT INTO runs BY POSITION SELECT {_RUN_NAMES} FROM {alias}.run")
-    con.execute(
-        f"INSERT INTO _ranked_by SELECT run_id, ranked_by FROM {alias}.run "
-        "WHERE ranked_by IS NOT NULL"
-    )
-
-
-def _register_note(con: duckdb.DuckDBPyConnection, note: dict[str, Any]) -> None:
-    con.execute(
-        "INSERT INTO runs VALUES (?, ?, ?, ?, ?, NULL, ?, ?, ?, ?, ?)",
-        [
-            note["run_id"],
-            note["kind"],
-            note["pool"],
-            note["status"],
-            note["started_at"],
-            note["n_samples"],
-            note["seed"],
-            note["generation"],
-            json.dumps(note["config"]),
-            json.dumps(note["versions"]),
-        ],
-    )

@@ -32,6 +32,7 @@ TABLES = {
     "verdict VARCHAR",
     "leaks": "key INTEGER, evaluation_set VARCHAR, item VARCHAR, span BIGINT, kind VARCHAR",
     "duplicates": "key INTEGER, group_id VARCHAR, keeper BOOLEAN, similarity DOUBLE, kind VARCHAR",
+    "artifacts": "stage VARCHAR, kind VARCHAR, fingerprint VARCHAR",
 }
 
 
@@ -154,7 +155,7 @@ def statements(runs: Sequence[RunTables]) -> list[str]:
         views[table] = _union(
             [_of_samples(r, table) for r in curated], f"{run_id}, {sample}, {rest(table)}"
         )
-    for table in ("feature_scores", "metrics", "ledger"):
+    for table in ("feature_scores", "metrics", "ledger", "artifacts"):
         views[table] = _union(
             [_of_run(r, table) for r in runs if table in r.tables], f"{run_id}, {TABLES[table]}"
         )
