@@ -6,10 +6,12 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from assay.flows import cli_queries, cli_service
+from assay.flows.cli_options import Json, Store
 from assay.selection import registry
 from assay.storage.errors import AssayError
 
@@ -29,10 +31,6 @@ def _names(kind: str) -> str:
 
 def _deduplication() -> str:
     return ", ".join(e.name for e in registry.entries("step") if e.name != "hard_cutoff")
-
-
-Store = Annotated[Path, typer.Option(help="The store's folder.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 
 
 def main() -> None:
@@ -72,12 +70,6 @@ def _root(
     from assay.flows.progress import log_to_stderr
 
     log_to_stderr()
-
-
-def _open(store: Path) -> Any:
-    from assay.storage import ScoreStore
-
-    return ScoreStore(store)
 
 
 @app.command()
@@ -226,108 +218,9 @@ def features(
         print_features(result)
 
 
-@app.command()
-def sql(
-    query: Annotated[str, typer.Argument(help="One reading statement.")],
-    store: Store = Path("assay-store"),
-    format: Annotated[str, typer.Option(help="table, json, csv or parquet.")] = "table",
-    out: Annotated[Path | None, typer.Option(help="Write to this file.")] = None,
-    json: Json = False,
-) -> None:
-    """Query the store's runs, samples, scores, selections, decisions and metrics."""
-    from assay.flows.output import emit
-
-    emit(_open(store).sql(query), "json" if json else format, out)
-
-
-@app.command()
-def explain(
-    sample_id: Annotated[str, typer.Argument(help="The sample's id.")],
-    store: Store = Path("assay-store"),
-    json: Json = False,
-) -> None:
-    """Say why a sample is in or out of the newest selection of its pool."""
-    from assay.flows.output import print_json
-    from assay.flows.summary import explanation, print_explanation
-
-    found = explanation(_open(store), sample_id)
-    if json:
-        print_json({"sample_id": sample_id, "pools": found})
-    else:
-        print_explanation(sample_id, found)
-
-
-@app.command()
-def export(
-    out: Annotated[Path, typer.Option(help="F.parquet, F.jsonl or F.csv.")],
-    store: Store = Path("assay-store"),
-    run: Annotated[str | None, typer.Option(help="A run's id; else the newest.")] = None,
-    columns: Annotated[str | None, typer.Option(help="Columns of the pool: A,B; else all.")] = None,
-    json: Json = False,
-) -> None:
-    """Write the chosen rows with their original columns, position, weight and scores."""
-    from assay.flows import exporting
-    from assay.flows.output import print_json
-
-    names = [c.strip() for c in columns.split(",")] if columns else None
-    rows = exporting.export(_open(store), out, run=run, columns=names)
-    if json:
-        print_json({"rows": rows, "out": str(out)})
-    else:
-        typer.echo(f"{rows:,} rows written to {out}")
-
-
-@app.command()
-def runs(store: Store = Path("assay-store"), json: Json = False) -> None:
-    """List the store's runs, the newest first."""
-    from assay.flows.output import print_json, print_table, rows_json
-
-    frame = _open(store).sql(
-        "SELECT run_id, kind, pool, status, started_at::VARCHAR AS started_at, "
-        "finished_at::VARCHAR AS finished_at, n_samples, seed, generation "
-        "FROM runs ORDER BY started_at DESC, run_id"
-    )
-    if json:
-        print_json(rows_json(frame))
-    else:
-        print_table(frame)
-
-
-@app.command()
-def check(
-    store: Store = Path("assay-store"),
-    repair: Annotated[bool, typer.Option("--repair", help="Mend what can be rebuilt.")] = False,
-    json: Json = False,
-) -> None:
-    """Verify checksums, counts and decisions of a store, and the libraries of linear algebra."""
-    from assay.flows.checking import check_all, print_check
-    from assay.flows.output import print_json
-
-    found = check_all(_open(store), repair=repair)
-    if json:
-        print_json(found)
-    else:
-        print_check(found)
-    if any(not finding["repaired"] for finding in found["findings"]):
-        raise typer.Exit(1)
-
-
-@app.command()
-def diff(
-    run_a: Annotated[str, typer.Argument(help="The earlier run.")],
-    run_b: Annotated[str, typer.Argument(help="The later run.")],
-    store: Store = Path("assay-store"),
-    format: Annotated[str, typer.Option(help="table, json, csv or parquet.")] = "table",
-    out: Annotated[Path | None, typer.Option(help="Write to this file.")] = None,
-    json: Json = False,
-) -> None:
-    """List the rows that came in or went out between two runs, and why."""
-    from assay.flows.exporting import chosen_run
-    from assay.flows.output import emit
-
-    opened = _open(store)
-    a, b = (chosen_run(opened, run)["run_id"] for run in (run_a, run_b))
-    emit(opened.sql(f"FROM diff('{a}', '{b}')"), "json" if json else format, out)
+for _commands in (cli_queries.COMMANDS, cli_service.COMMANDS):
+    for _command in _commands:
+        app.command()(_command)
 
 
 if __name__ == "__main__":

@@ -14,9 +14,9 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict
 
 from assay.flows.configuration import FeatureConfig
+from assay.flows.persisting import artifact_rows
 from assay.flows.pipeline import Call, directly
 from assay.flows.plans import versions
-from assay.flows.persisting import artifact_rows
 from assay.flows.progress import logger, step
 from assay.flows.revisions import REVISIONS
 from assay.flows.stages import Ref, get_or_make

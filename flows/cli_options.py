@@ -1,0 +1,18 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Store = Annotated[Path, typer.Option(help="The store's folder.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+
+
+def open_store(store: Path) -> Any:
+    """Open the store that a command names."""
+    from assay.storage import ScoreStore
+
+    return ScoreStore(store)

@@ -1,0 +1,93 @@
+"""Commands that read a store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from assay.flows.cli_options import Json, Store, open_store
+
+
+def sql(
+    query: Annotated[str, typer.Argument(help="One reading statement.")],
+    store: Store = Path("assay-store"),
+    format: Annotated[str, typer.Option(help="table, json, csv or parquet.")] = "table",
+    out: Annotated[Path | None, typer.Option(help="Write to this file.")] = None,
+    json: Json = False,
+) -> None:
+    """Query the store's runs, samples, scores, selections, decisions and metrics."""
+    from assay.flows.output import emit
+
+    emit(open_store(store).sql(query), "json" if json else format, out)
+
+
+def explain(
+    sample_id: Annotated[str, typer.Argument(help="The sample's id.")],
+    store: Store = Path("assay-store"),
+    json: Json = False,
+) -> None:
+    """Say why a sample is in or out of the newest selection of its pool."""
+    from assay.flows.output import print_json
+    from assay.flows.summary import explanation, print_explanation
+
+    found = explanation(open_store(store), sample_id)
+    if json:
+        print_json({"sample_id": sample_id, "pools": found})
+    else:
+        print_explanation(sample_id, found)
+
+
+def export(
+    out: Annotated[Path, typer.Option(help="F.parquet, F.jsonl or F.csv.")],
+    store: Store = Path("assay-store"),
+    run: Annotated[str | None, typer.Option(help="A run's id; else the newest.")] = None,
+    columns: Annotated[str | None, typer.Option(help="Columns of the pool: A,B; else all.")] = None,
+    json: Json = False,
+) -> None:
+    """Write the chosen rows with their original columns, position, weight and scores."""
+    from assay.flows import exporting
+    from assay.flows.output import print_json
+
+    names = [c.strip() for c in columns.split(",")] if columns else None
+    rows = exporting.export(open_store(store), out, run=run, columns=names)
+    if json:
+        print_json({"rows": rows, "out": str(out)})
+    else:
+        typer.echo(f"{rows:,} rows written to {out}")
+
+
+def runs(store: Store = Path("assay-store"), json: Json = False) -> None:
+    """List the store's runs, the newest first."""
+    from assay.flows.output import print_json, print_table, rows_json
+
+    frame = open_store(store).sql(
+        "SELECT run_id, kind, pool, status, started_at::VARCHAR AS started_at, "
+        "finished_at::VARCHAR AS finished_at, n_samples, seed, generation "
+        "FROM runs ORDER BY started_at DESC, run_id"
+    )
+    if json:
+        print_json(rows_json(frame))
+    else:
+        print_table(frame)
+
+
+def diff(
+    run_a: Annotated[str, typer.Argument(help="The earlier run.")],
+    run_b: Annotated[str, typer.Argument(help="The later run.")],
+    store: Store = Path("assay-store"),
+    format: Annotated[str, typer.Option(help="table, json, csv or parquet.")] = "table",
+    out: Annotated[Path | None, typer.Option(help="Write to this file.")] = None,
+    json: Json = False,
+) -> None:
+    """List the rows that came in or went out between two runs, and why."""
+    from assay.flows.exporting import chosen_run
+    from assay.flows.output import emit
+
+    opened = open_store(store)
+    a, b = (chosen_run(opened, run)["run_id"] for run in (run_a, run_b))
+    emit(opened.sql(f"FROM diff('{a}', '{b}')"), "json" if json else format, out)
+
+
+COMMANDS = (sql, explain, export, runs, diff)
