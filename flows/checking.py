@@ -25,7 +25,7 @@ def print_check(found: dict[str, Any]) -> None:
     for finding in found["findings"]:
         mended = " (mended)" if finding["repaired"] else ""
         print(f"{finding['where']}: {finding['problem']}{mended}")
-    if not found["findings"]:
+    if not any(finding["level"] == "damage" for finding in found["findings"]):
         print(f"{found['store']}: everything is as it was written.")
     for library in found["blas"]:
         kernels = library["architecture"] or "?"

@@ -132,8 +132,15 @@ def curate(
         str | None, typer.Option(help="Share to drop as too hard (0.1), or auto.")
     ] = None,
     cost: Annotated[str | None, typer.Option(help="Column that the budget counts.")] = None,
+    churn: Annotated[
+        str | None,
+        typer.Option(help="How many rows of the last selection may be replaced: 20, 10%."),
+    ] = None,
     store: Annotated[str | None, typer.Option(help="The store's folder.")] = None,
     seed: Annotated[int | None, typer.Option(help="The one seed of everything random.")] = None,
+    memory_limit: Annotated[
+        str | None, typer.Option(help="Refuse a run that would take more: 16GiB.")
+    ] = None,
     prefect: Annotated[bool, typer.Option("--prefect", help="Run as the Prefect flow.")] = False,
     json: Json = False,
 ) -> None:
@@ -145,7 +152,13 @@ def curate(
 
     names = CurationConfig.model_fields
     given = {key: value for key, value in locals().items() if key in names and value is not None}
-    rules = {"filters": filter, "deduplicate": deduplicate, "cutoff": cutoff, "cost": cost}
+    rules = {
+        "filters": filter,
+        "deduplicate": deduplicate,
+        "cutoff": cutoff,
+        "cost": cost,
+        "churn": churn,
+    }
     plan = {key: value for key, value in rules.items() if value}
     if plan:
         given["plan"] = plan

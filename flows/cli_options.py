@@ -10,6 +10,8 @@ import typer
 Store = Annotated[Path, typer.Option(help="The store's folder.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 
+AllRuns = Annotated[bool, typer.Option("--all-runs", help="Look into the archived runs too.")]
+
 
 def open_store(store: Path) -> Any:
     """Open the store that a command names."""

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from assay.flows.cli_options import Json, Store, open_store
+from assay.flows.cli_options import AllRuns, Json, Store, open_store
 
 
 def sql(
@@ -15,12 +15,13 @@ def sql(
     store: Store = Path("assay-store"),
     format: Annotated[str, typer.Option(help="table, json, csv or parquet.")] = "table",
     out: Annotated[Path | None, typer.Option(help="Write to this file.")] = None,
+    all_runs: AllRuns = False,
     json: Json = False,
 ) -> None:
     """Query the store's runs, samples, scores, selections, decisions and metrics."""
     from assay.flows.output import emit
 
-    emit(open_store(store).sql(query), "json" if json else format, out)
+    emit(open_store(store).sql(query, all_runs=all_runs), "json" if json else format, out)
 
 
 def explain(
@@ -44,6 +45,7 @@ def export(
     store: Store = Path("assay-store"),
     run: Annotated[str | None, typer.Option(help="A run's id; else the newest.")] = None,
     columns: Annotated[str | None, typer.Option(help="Columns of the pool: A,B; else all.")] = None,
+    all_runs: AllRuns = False,
     json: Json = False,
 ) -> None:
     """Write the chosen rows with their original columns, position, weight and scores."""
@@ -51,21 +53,22 @@ def export(
     from assay.flows.output import print_json
 
     names = [c.strip() for c in columns.split(",")] if columns else None
-    rows = exporting.export(open_store(store), out, run=run, columns=names)
+    rows = exporting.export(open_store(store), out, run=run, columns=names, all_runs=all_runs)
     if json:
         print_json({"rows": rows, "out": str(out)})
     else:
         typer.echo(f"{rows:,} rows written to {out}")
 
 
-def runs(store: Store = Path("assay-store"), json: Json = False) -> None:
+def runs(store: Store = Path("assay-store"), all_runs: AllRuns = False, json: Json = False) -> None:
     """List the store's runs, the newest first."""
     from assay.flows.output import print_json, print_table, rows_json
 
     frame = open_store(store).sql(
         "SELECT run_id, kind, pool, status, started_at::VARCHAR AS started_at, "
         "finished_at::VARCHAR AS finished_at, n_samples, seed, generation "
-        "FROM runs ORDER BY started_at DESC, run_id"
+        "FROM runs ORDER BY started_at DESC, run_id",
+        all_runs=all_runs,
     )
     if json:
         print_json(rows_json(frame))
@@ -74,20 +77,29 @@ def runs(store: Store = Path("assay-store"), json: Json = False) -> None:
 
 
 def diff(
-    run_a: Annotated[str, typer.Argument(help="The earlier run.")],
-    run_b: Annotated[str, typer.Argument(help="The later run.")],
+    run_a: Annotated[
+        str, typer.Argument(help="The earlier run: an id, its first digits, or previous.")
+    ] = "previous",
+    run_b: Annotated[str, typer.Argument(help="The later run; or latest.")] = "latest",
     store: Store = Path("assay-store"),
+    pool: Annotated[str | None, typer.Option(help="The pool, where there are several.")] = None,
     format: Annotated[str, typer.Option(help="table, json, csv or parquet.")] = "table",
-    out: Annotated[Path | None, typer.Option(help="Write to this file.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the rows to this file.")] = None,
     json: Json = False,
 ) -> None:
-    """List the rows that came in or went out between two runs, and why."""
-    from assay.flows.exporting import chosen_run
-    from assay.flows.output import emit
+    """List the rows that came in or went out between two runs, and why; by default the last two."""
+    from assay.flows.differences import difference, format_of, print_difference
+    from assay.flows.output import emit, print_json, rows_json
 
-    opened = open_store(store)
-    a, b = (chosen_run(opened, run)["run_id"] for run in (run_a, run_b))
-    emit(opened.sql(f"FROM diff('{a}', '{b}')"), "json" if json else format, out)
+    found = difference(open_store(store), run_a, run_b, pool=pool)
+    if out is not None:
+        emit(found.rows, format_of(out, format), out)
+    if json:
+        print_json(found.summary() | ({} if out else rows_json(found.rows)))
+    elif out is not None or format == "table":
+        print_difference(found, rows=out is None)
+    else:
+        emit(found.rows, format)
 
 
 COMMANDS = (sql, explain, export, runs, diff)

@@ -7,23 +7,24 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from assay.selection.budgets import parse_budget
+from assay.flows.field_types import (
+    Budget,
+    Churn,
+    Location,
+    MemoryLimit,
+    Names,
+    Options,
+    Steps,
+)
 from assay.storage.errors import BudgetError, ConfigError
 
 
-def _as_tuple(value: Any) -> Any:
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    return value
+class Form(BaseModel):
+    """Keys and their values; unknown keys are refused."""
 
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     @classmethod
     def build(cls, values: Mapping[str, Any], *, where: str = "the configuration") -> Self:
@@ -76,7 +77,7 @@ def _explained(error: ValidationError, cls: type[BaseModel], where: str) -> Conf
     return ConfigError(f"Wrong in {where}: {'; '.join(parts)}.")
 
 
-class EmbeddingConfig(_Strict):
+class EmbeddingConfig(Form):
     """How content becomes vectors: as is the default for its kind, or by a model.
 
     Parameters
@@ -84,7 +85,7 @@ class EmbeddingConfig(_Strict):
     name : {"default", "sentence-transformers", "onnx", "openai"}
         The default needs no model: hashed n-grams for texts, gradients and colours for images.
     options : mapping
-        Parameters of the model's embedder.
+        Parameters of the model's embedder. A secret is not one: it belongs into the environment.
     dimensions, fit_rows : int
         Of the defaults: length of the vectors, rows they are fitted on.
     ngrams, buckets : int
@@ -94,7 +95,7 @@ class EmbeddingConfig(_Strict):
     """
 
     name: Literal["default", "sentence-transformers", "onnx", "openai"] = "default"
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: Options = Field(default_factory=dict)
     dimensions: int = Field(default=128, ge=2, le=4096)
     ngrams: int = Field(default=2, ge=1, le=5)
     buckets: int = Field(default=2**17, ge=2**8, le=2**24)
@@ -110,7 +111,7 @@ class EmbeddingConfig(_Strict):
         return self.model_dump(include=used.get(kind, set()))
 
 
-class GraphConfig(_Strict):
+class GraphConfig(Form):
     """The similarity graph; see `assay.index.SimilarityGraph.from_vectors`."""
 
     k: int = Field(default=15, ge=1, le=1000)
@@ -123,7 +124,7 @@ class GraphConfig(_Strict):
     memory_limit: int | None = Field(default=None, ge=1)
 
 
-class PlanConfig(_Strict):
+class PlanConfig(Form):
     """What happens before and around the selector; see `assay.selection.SelectionPlan`.
 
     Parameters
@@ -147,15 +148,18 @@ class PlanConfig(_Strict):
         Column of groups, and the most and the least of each.
     must_include, must_exclude : tuple of str
         Ids.
+    churn : int, float or str, optional
+        How many rows of the pool's newest selection may be replaced: a count, or a share of the
+        budget (0.1 or "10%"). Rows that are gone or refused are replaced beyond it.
     weigh : bool
         Whether the weight of a chosen row is how much of the pool it stands for.
     """
 
     filters: tuple[str, ...] = ()
-    leakage: dict[str, str] = Field(default_factory=dict)
+    leakage: dict[str, Location] = Field(default_factory=dict)
     leakage_options: dict[str, int | float] = Field(default_factory=dict)
     leakage_neighbors: Annotated[float, Field(gt=-1, le=1)] | None = 0.95
-    deduplicate: Annotated[tuple[str | dict[str, Any], ...], BeforeValidator(_as_tuple)] = ()
+    deduplicate: Steps = ()
     keeper: str | None = None
     cutoff: Annotated[float, Field(ge=0, lt=1)] | Literal["auto"] | None = None
     blend: dict[str, float] = Field(default_factory=dict)
@@ -166,6 +170,7 @@ class PlanConfig(_Strict):
     minima: dict[str, int | float] = Field(default_factory=dict)
     must_include: tuple[str, ...] = ()
     must_exclude: tuple[str, ...] = ()
+    churn: Churn | None = None
     weigh: bool = False
 
     def steps(self) -> list[tuple[str, dict[str, Any]]]:
@@ -174,7 +179,7 @@ class PlanConfig(_Strict):
         return [(str(s.pop("name", "")), s) for s in given]
 
 
-class CurationConfig(_Strict):
+class CurationConfig(Form):
     """One curation run: where the pool is, what is in its columns, what is wanted.
 
     Parameters
@@ -211,6 +216,17 @@ class CurationConfig(_Strict):
         The store's folder.
     seed : int, default 0
         The one seed of everything random.
+    keep_runs : int, default 90
+        How many finished runs of the pool are kept at hand; older ones go to the store's archive.
+    refit : bool, default False
+        Fit the embedder on the pool as it is now, and build the graph and the index from scratch.
+        Otherwise what earlier runs of the pool fitted is kept, and what they built is updated.
+    drift_limit : float, default 0.2
+        What was fitted is fitted anew where the pool has drifted further: the share of its rows
+        (total variation) that lie in other parts of the space than those it was fitted on did.
+    memory_limit : int or str, optional
+        Bytes, or text such as "16GiB": a run that would take more is refused before it begins. It
+        changes nothing in the result.
     plan : PlanConfig
         Filters, deduplication, cutoff, blend of scores and constraints.
     embedding, graph : EmbeddingConfig, GraphConfig
@@ -222,7 +238,7 @@ class CurationConfig(_Strict):
     0.05
     """
 
-    pool: str | None = None
+    pool: Location | None = None
     name: str | None = None
     id: str | None = None
     text: str | None = None
@@ -231,16 +247,20 @@ class CurationConfig(_Strict):
     label: str | None = None
     group: str | None = None
     keep: Names = ()
-    target: str | None = None
-    budget: Annotated[int | float, BeforeValidator(parse_budget)] = 0.1
+    target: Location | None = None
+    budget: Budget = 0.1
     select: str | None = None
     scores: Names | None = None
     expressions: dict[str, str] = Field(default_factory=dict)
-    training_log: str | None = None
+    training_log: Location | None = None
     difficulty: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
     store: str = "assay-store"
     seed: int = Field(default=0, ge=0, lt=2**63)
+    keep_runs: int = Field(default=90, ge=1)
+    refit: bool = False
+    drift_limit: float = Field(default=0.2, gt=0, le=1)
+    memory_limit: MemoryLimit | None = None
     plan: PlanConfig = PlanConfig()
     embedding: EmbeddingConfig = EmbeddingConfig()
     graph: GraphConfig = GraphConfig()
@@ -251,7 +271,7 @@ class CurationConfig(_Strict):
         return {name: getattr(self, name) for name in names}
 
 
-class FeatureConfig(_Strict):
+class FeatureConfig(Form):
     """One feature-ranking run over the columns of a table.
 
     Parameters
@@ -281,11 +301,11 @@ class FeatureConfig(_Strict):
     memory_mb : int, default 1024
         A table that takes more as 64-bit floats is ranked by blocks of columns or rows, where the
         method allows.
-    store, seed
+    store, seed, keep_runs
         As in `CurationConfig`.
     """
 
-    table: str | None = None
+    table: Location | None = None
     name: str | None = None
     label: str
     methods: Names = ("ecfs",)
@@ -297,6 +317,7 @@ class FeatureConfig(_Strict):
     memory_mb: int = Field(default=1024, ge=1)
     store: str = "assay-store"
     seed: int = Field(default=0, ge=0, lt=2**63)
+    keep_runs: int = Field(default=90, ge=1)
 
 
 def method_options(given: Iterable[str]) -> dict[str, dict[str, Any]]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 # read by Prefect when it is imported: no telemetry, and a slow machine may start the server
 for _key, _value in {
@@ -18,33 +19,60 @@ for _key, _value in {
 }.items():
     os.environ.setdefault(_key, _value)
 
-from prefect import flow, task  # noqa: E402
-from prefect.cache_policies import NO_CACHE  # noqa: E402
+from prefect import flow  # noqa: E402
+from prefect.logging.handlers import APILogHandler  # noqa: E402
 
-from assay.flows import runner  # noqa: E402
-from assay.flows.configuration import CurationConfig, FeatureConfig  # noqa: E402
+from assay.flows import run_artifacts, runner  # noqa: E402
+from assay.flows.configuration import CurationConfig, FeatureConfig, Form  # noqa: E402
+from assay.flows.credentials import Scrubbing  # noqa: E402
 from assay.flows.plans import make_plan  # noqa: E402
+from assay.flows.progress import logger  # noqa: E402
+from assay.flows.submission import Submission  # noqa: E402
 from assay.flows.summary import print_curation  # noqa: E402
 from assay.storage import ScoreStore  # noqa: E402
 from assay.storage.errors import AssayError, ConfigError  # noqa: E402
 
-
-def _submit(stage: Callable[..., Any], *args: Any) -> Any:
-    # the artifacts are the cache: Prefect's own does not carry over between runs
-    name = f"{stage.__name__} {args[1]}" if stage.__name__ == "score" else stage.__name__
-    return task(name=name, cache_policy=NO_CACHE, persist_result=False)(stage).submit(*args)
+F = TypeVar("F", bound=Form)
 
 
-@flow(name="assay-curate", validate_parameters=True)
+# Prefect's own validation would log the parameters that it refuses; the forms say what is wrong
+@flow(name="assay-curate", validate_parameters=False)
 def curate_flow(config: CurationConfig) -> dict[str, Any]:
     """Embed, index, graph, score, select and persist one pool."""
-    return _reference(runner.curate(config, call=_submit))
+    _log_to_the_run()
+    settings = _filled_in(CurationConfig, config)
+    result = runner.curate(settings, call=Submission(run_artifacts.Progress()))
+    run_artifacts.tell_curation(result)
+    return _reference(result)
 
 
-@flow(name="assay-features", validate_parameters=True)
+@flow(name="assay-features", validate_parameters=False)
 def features_flow(config: FeatureConfig) -> dict[str, Any]:
     """Rank the columns of a table, and persist the ranking."""
-    return _reference(runner.rank_features(config, call=_submit))
+    _log_to_the_run()
+    settings = _filled_in(FeatureConfig, config)
+    result = runner.rank_features(settings, call=Submission(run_artifacts.Progress()))
+    run_artifacts.tell_features(result)
+    return _reference(result)
+
+
+def _filled_in(form: type[F], given: Any) -> F:
+    if isinstance(given, form):
+        return given
+    if not isinstance(given, Mapping):
+        raise ConfigError("The parameter `config` must hold the keys of a configuration.")
+    return form.build(given, where="the parameter `config`")
+
+
+def _log_to_the_run() -> None:
+    """Let the lines of assay's log be seen with the flow run, without secrets."""
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.INFO)
+    if not any(isinstance(handler, APILogHandler) for handler in logger.handlers):
+        logger.addHandler(APILogHandler())
+    for handler in (*logger.handlers, *logging.getLogger().handlers):
+        if not any(isinstance(known, Scrubbing) for known in handler.filters):
+            handler.addFilter(Scrubbing())
 
 
 def _reference(result: runner.RunResult) -> dict[str, Any]:

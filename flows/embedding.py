@@ -1,4 +1,4 @@
-"""The stage that turns content into vectors; what was encoded before is looked up."""
+"""The stages that turn content into vectors; what was encoded before is looked up."""
 
 from __future__ import annotations
 
@@ -9,33 +9,86 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
+from assay.flows.changes import Changes, load_changes
+from assay.flows.drift import write_reference
+from assay.flows.generations import embedder_ref, usable_parent
 from assay.flows.plans import Plan, make_model
 from assay.flows.progress import logger, step
-from assay.flows.stages import Ref, embed_ref, load_samples, make_stage
+from assay.flows.refs import Ref
+from assay.flows.stages import (
+    contents_of,
+    embed_ref,
+    folder,
+    load_samples,
+    make_stage,
+    sampled,
+    taken,
+    usable,
+)
 from assay.storage.errors import CorruptArtifactError, InputError
 
 # file that says which model made the vectors beside it
 _MODEL = "model.json"
+_BLOCK = 65_536
 
 
-def embed(plan: Plan, samples: Ref) -> Ref:
-    """Turn the content of every usable row into a vector, in batches."""
+def fit(plan: Plan, samples: Ref) -> Ref | None:
+    """Fit the embedder that begins a generation; None where there is nothing to fit."""
+    if not plan.fits:
+        return None
+
+    def make(out: Path) -> None:
+        from assay.index.embedders import embedder_class
+
+        if plan.frozen:
+            # what it was fitted on is gone
+            raise CorruptArtifactError(
+                f"The embedder of generation {plan.generation} was damaged while the run was under "
+                "way. Run the same command again: it begins a new generation."
+            )
+        settings = plan.config.embedding.deciding(plan.kind)
+        rows = usable(load_samples(plan, samples))
+        with step("fit", None):
+            # the rows that the embedder would pick itself, so that only they are held in memory
+            order = sampled(plan, rows["sample_id"], settings["fit_rows"])
+            picked = np.sort(order)
+            content = taken(plan, rows["key"].to_numpy()[picked])
+            embedder = embedder_class(plan.kind)(random_state=plan.config.seed, **settings)
+            embedder.fit(content, ids=rows["sample_id"][picked])
+            embedder.save(out)
+            place = np.searchsorted(picked, order)
+            vectors = embedder.encode(content)
+            if plan.kind == "image":
+                place = place[~np.isin(place, embedder.undecodable_)]
+            write_reference(out, vectors[place])
+
+    return make_stage(plan, "fit", embedder_ref(plan.generation), make)
+
+
+def load_embedder(plan: Plan) -> Any:
+    """Return the embedder of the plan: that of its generation, or what calls its model."""
+    from assay.index.embedders import embedder_class
+
+    if not plan.fits:
+        return make_model(plan.config, plan.kind)
+    return embedder_class(plan.kind).load(folder(plan, embedder_ref(plan.generation)))
+
+
+def embed(plan: Plan, samples: Ref, changes: Ref | None, model: Ref | None) -> Ref:
+    """Turn the content of every usable row into a vector; what the parent encoded is taken over."""
     ref = embed_ref(plan)
 
     def make(out: Path) -> None:
         frame = load_samples(plan, samples)
         keep = frame["problem"].is_null().to_numpy()
-        pool = plan.read_pool()
         with step("embed", int(keep.sum())) as progress:
             if plan.kind == "vector":
-                vectors = pool.vectors()[keep]
+                vectors = plan.read_pool().vectors()[keep]
                 np.save(out / "vectors.npy", vectors)
                 progress.advance(len(vectors))
-            else:
-                embedder = make_model(plan.config, plan.kind) or _fitted(plan, frame, keep, out)
-                _encode(plan, frame, keep, embedder, out, progress)
+                return
+            _encode(plan, frame, keep, load_changes(plan, changes), out, progress)
         if plan.embedder_fingerprint is not None:
             hashes = frame["content_hash"].filter(pl.Series(keep))
             hashes.alias("hash").to_frame().write_parquet(out / "content.parquet")
@@ -44,40 +97,119 @@ def embed(plan: Plan, samples: Ref) -> Ref:
     return make_stage(plan, "embed", ref, make)
 
 
+def _encode(
+    plan: Plan,
+    frame: pl.DataFrame,
+    keep: np.ndarray,
+    changes: Changes | None,
+    out: Path,
+    progress: Any,
+) -> None:
+    """Encode every new content once, and write a vector per usable row.
+
+    Rows that can't be decoded are written into `undecodable.npy` by their key, without a vector.
+    """
+    from assay.index.embedding_cache import find_rows, new_rows
+
+    keys = np.flatnonzero(keep)
+    before = np.full(len(keys), -1, np.int32)
+    parent = None
+    if plan.parent and changes and usable_parent(plan.store, "embed", plan.parent.vectors):
+        before = changes.contents[keys]
+        parent = np.load(folder(plan, plan.parent.vectors) / "vectors.npy", mmap_mode="r")
+    left = np.flatnonzero(before < 0)
+    hashes = frame["content_hash"].gather(keys[left])
+    first = new_rows(hashes)
+    encoded, slots = _known(plan, hashes[first], out)
+    _say(len(keys), len(slots))
+    encoded, broken = _new(
+        plan, keys[left[first[slots]]], encoded, slots, len(first), out, progress
+    )
+    place = np.full(len(keys), -1)
+    place[left] = find_rows(hashes, hashes[first])
+    if plan.kind == "image":
+        lost = np.isin(place, slots[broken])
+        np.save(out / "undecodable.npy", keys[lost].astype(np.int32))
+        before, place = before[~lost], place[~lost]
+        if not len(place):
+            raise InputError("None of the images can be decoded.")
+    if encoded is not None and np.array_equal(place, np.arange(len(encoded))):
+        encoded.flush()
+        (out / "encoded.npy").rename(out / "vectors.npy")
+        return
+    source = encoded if parent is None else parent
+    assert source is not None  # a usable row is known, or was encoded
+    vectors = _room(out / "vectors.npy", len(place), source.shape[1])
+    for start in range(0, len(place), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        old = before[part] >= 0
+        if parent is not None:
+            vectors[part][old] = parent[before[part][old]]
+        if encoded is not None:
+            vectors[part][~old] = encoded[place[part][~old]]
+    vectors.flush()
+    (out / "encoded.npy").unlink(missing_ok=True)
+
+
+def _say(rows: int, new: int) -> None:
+    if new < rows:
+        logger.info("embed: %s of %s contents are new", f"{new:,}", f"{rows:,}")
+
+
+def _new(
+    plan: Plan,
+    wanted: np.ndarray,
+    encoded: np.memmap[Any, Any] | None,
+    slots: np.ndarray,
+    count: int,
+    out: Path,
+    progress: Any,
+) -> tuple[np.memmap[Any, Any] | None, np.ndarray]:
+    """Encode the rows `wanted` into the `slots` of room for `count`; return also which are broken."""
+    broken: list[np.ndarray] = [np.empty(0, np.int64)]
+    if not len(wanted):
+        return encoded, broken[0]
+    embedder = load_embedder(plan)
+    done = 0
+    for chosen in contents_of(plan, wanted, progress):
+        vectors = embedder.encode(chosen)
+        if encoded is None:
+            encoded = _room(out / "encoded.npy", count, vectors.shape[1])
+        encoded[slots[done : done + len(chosen)]] = vectors
+        if plan.kind == "image":
+            broken.append(done + embedder.undecodable_)
+        done += len(chosen)
+    return encoded, np.concatenate(broken)
+
+
 def _room(path: Path, rows: int, dimensions: int) -> np.memmap[Any, Any]:
     shape = (rows, dimensions)
     return np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
 
 
 def _known(
-    plan: Plan, hashes: pl.Series, path: Path
+    plan: Plan, hashes: pl.Series, out: Path
 ) -> tuple[np.memmap[Any, Any] | None, np.ndarray]:
     """Return room for the vectors of `hashes`, those of earlier runs filled in, and what is not.
 
-    Only a model's vectors are looked up: the default embedders are fitted on the pool itself.
+    Only a model's vectors are looked up beyond the parent's: a call of a model is dear.
     """
     from assay.index.embedding_cache import find_rows
 
     left = np.arange(len(hashes))
     encoded: np.memmap[Any, Any] | None = None
-    for folder in _earlier(plan):
-        there = find_rows(hashes[left], pl.read_parquet(folder / "content.parquet")["hash"])
-        found = there >= 0
+    for there in _earlier(plan) if len(left) else ():
+        at = find_rows(hashes[left], pl.read_parquet(there / "content.parquet")["hash"])
+        found = at >= 0
         if not found.any():
             continue
-        vectors = np.load(folder / "vectors.npy", mmap_mode="r")
+        vectors = np.load(there / "vectors.npy", mmap_mode="r")
         if encoded is None:
-            encoded = _room(path, len(hashes), vectors.shape[1])
-        encoded[left[found]] = vectors[there[found]]
+            encoded = _room(out / "encoded.npy", len(hashes), vectors.shape[1])
+        encoded[left[found]] = vectors[at[found]]
         left = left[~found]
         if not len(left):
             break
-    if len(left) < len(hashes):
-        logger.info(
-            "embed: %s of %s contents were encoded before",
-            f"{len(hashes) - len(left):,}",
-            f"{len(hashes):,}",
-        )
     return encoded, left
 
 
@@ -87,80 +219,9 @@ def _earlier(plan: Plan) -> Iterator[Path]:
         return
     artifacts = plan.store.artifacts
     folders = [p for p in (artifacts.root / "vectors").glob("*") if (p / _MODEL).is_file()]
-    for folder in sorted(folders, key=lambda p: (-p.stat().st_mtime_ns, p.name)):
+    for there in sorted(folders, key=lambda p: (-p.stat().st_mtime_ns, p.name)):
         try:
-            if json.loads((folder / _MODEL).read_text()) == plan.embedder_fingerprint:
-                yield artifacts.open("vectors", folder.name)
+            if json.loads((there / _MODEL).read_text()) == plan.embedder_fingerprint:
+                yield artifacts.open("vectors", there.name)
         except (CorruptArtifactError, OSError, ValueError):
             continue
-
-
-def _fitted(plan: Plan, frame: pl.DataFrame, keep: np.ndarray, out: Path) -> Any:
-    """Fit the default embedder, and save it with the vectors."""
-    from assay.index.embedders import embedder_class
-    from assay.storage.rowhash import hash_rows
-
-    settings = plan.config.embedding.deciding(plan.kind)
-    ids = frame["sample_id"].filter(pl.Series(keep))
-    # the rows that the embedder would pick itself, so that only they are held in memory
-    hashes = hash_rows(ids, salt=plan.config.seed)
-    picked = np.sort(np.lexsort(hashes.T[::-1])[: settings["fit_rows"]])
-    pool = plan.read_pool()
-    content = pool.take(np.flatnonzero(keep)[picked], [plan.content])[plan.content]
-    if content.dtype == pl.Struct:  # images of Hugging Face
-        content = content.struct.field("bytes")
-    embedder = embedder_class(plan.kind)(random_state=plan.config.seed, **settings)
-    embedder.fit(content, ids=ids[picked])
-    (out / "embedder").mkdir()
-    embedder.save(out / "embedder")
-    return embedder
-
-
-def _encode(
-    plan: Plan, frame: pl.DataFrame, keep: np.ndarray, embedder: Any, out: Path, progress: Any
-) -> None:
-    """Encode every content once, and write a vector per usable row.
-
-    Rows that can't be decoded are written into `undecodable.npy` by their key, without a vector.
-    """
-    from assay.index.embedding_cache import find_rows, new_rows
-
-    hashes = frame["content_hash"].filter(pl.Series(keep))
-    first = new_rows(hashes)
-    path = out / "encoded.npy"
-    encoded, slots = _known(plan, hashes[first], path)
-    wanted = np.zeros(len(keep), bool)
-    wanted[np.flatnonzero(keep)[first[slots]]] = True
-    broken, row, done = [], 0, 0
-    for batch in plan.read_pool().batches():
-        here = slice(row, row + len(batch))
-        row += len(batch)
-        progress.advance(int(keep[here].sum()))
-        chosen = batch.filter(pa.array(wanted[here]))
-        if not len(chosen):
-            continue
-        vectors = embedder.encode(chosen)
-        if encoded is None:
-            encoded = _room(path, len(first), vectors.shape[1])
-        encoded[slots[done : done + len(chosen)]] = vectors
-        if plan.kind == "image":
-            broken.append(done + embedder.undecodable_)
-        done += len(chosen)
-    if encoded is None:
-        raise InputError("The pool has no usable rows; there is nothing to embed.")
-    place = find_rows(hashes, hashes[first])
-    if plan.kind == "image":
-        lost = np.isin(place, np.concatenate(broken))
-        np.save(out / "undecodable.npy", np.flatnonzero(keep)[lost].astype(np.int32))
-        place = place[~lost]
-        if not len(place):
-            raise InputError("None of the images can be decoded.")
-    encoded.flush()
-    if np.array_equal(place, np.arange(len(encoded))):
-        path.rename(out / "vectors.npy")
-        return
-    vectors = _room(out / "vectors.npy", len(place), encoded.shape[1])
-    for start in range(0, len(place), 65_536):
-        vectors[start : start + 65_536] = encoded[place[start : start + 65_536]]
-    vectors.flush()
-    path.unlink()

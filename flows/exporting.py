@@ -17,10 +17,14 @@ from assay.storage.errors import ColumnError, ConfigError, StoreError
 _FORMATS = {".parquet": "parquet", ".jsonl": "jsonl", ".csv": "csv"}
 
 
-def chosen_run(store: ScoreStore, run: str | None) -> dict[str, Any]:
-    """Return the finished `curate` run named (by its id or a beginning of it), else the newest."""
+def chosen_run(store: ScoreStore, run: str | None, *, all_runs: bool = False) -> dict[str, Any]:
+    """Return the finished `curate` run named (by its id or a beginning of it), else the newest.
+
+    Archived runs are looked at with `all_runs`.
+    """
     runs = store.sql(
-        "SELECT * FROM runs WHERE kind = 'curate' AND status = 'done' ORDER BY finished_at DESC"
+        "SELECT * FROM runs WHERE kind = 'curate' AND status = 'done' ORDER BY finished_at DESC",
+        all_runs=all_runs,
     )
     if runs.is_empty():
         raise StoreError(f"The store {store.path} has no finished curation run to export.")
@@ -39,7 +43,12 @@ def chosen_run(store: ScoreStore, run: str | None) -> dict[str, Any]:
 
 
 def export(
-    store: ScoreStore, out: Path, *, run: str | None = None, columns: Sequence[str] | None = None
+    store: ScoreStore,
+    out: Path,
+    *,
+    run: str | None = None,
+    columns: Sequence[str] | None = None,
+    all_runs: bool = False,
 ) -> int:
     """Write the chosen rows to `out` in order of position; return how many.
 
@@ -53,6 +62,8 @@ def export(
         A run's id, or its first digits; the newest finished run where left out.
     columns : sequence of str, optional
         Which of the pool's own columns to hand out; all by default.
+    all_runs : bool, default False
+        Whether `run` may name an archived run.
 
     Raises
     ------
@@ -62,7 +73,7 @@ def export(
     format = _FORMATS.get(out.suffix.lower())
     if format is None:
         raise ConfigError(f"{out} must end in one of {', '.join(_FORMATS)}.")
-    chosen = chosen_run(store, run)
+    chosen = chosen_run(store, run, all_runs=all_runs)
     config = CurationConfig.build(json.loads(chosen["config"]))
     pool = read_pool(config.pool, **config.roles())
     was = store.run_table(chosen["run_id"], "SELECT pool_fingerprint FROM run").item()

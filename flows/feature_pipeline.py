@@ -18,12 +18,14 @@ from assay.flows.persisting import artifact_rows
 from assay.flows.pipeline import Call, directly
 from assay.flows.plans import versions
 from assay.flows.progress import logger, step
+from assay.flows.refs import Ref
 from assay.flows.revisions import REVISIONS
-from assay.flows.stages import Ref, get_or_make
+from assay.flows.stages import get_or_make
 from assay.selection import registry
 from assay.storage import ScoreStore
 from assay.storage.errors import ColumnError, ConfigError
 from assay.storage.fingerprints import fingerprint
+from assay.storage.locations import absolute
 from assay.storage.run_files import RunInfo, RunTablesData
 from assay.storage.tables import Table, table_columns, table_fingerprint, table_name
 
@@ -61,7 +63,7 @@ def make_plan(config: FeatureConfig) -> FeaturePlan:
         _ranker(config, method)
     resolved = config.model_copy(update={"name": config.name or table_name(config.table)})
     made_of = table_fingerprint(config.table)
-    settings = resolved.model_dump(mode="json", exclude={"store", "table"})
+    settings = resolved.model_dump(mode="json", exclude={"store", "table", "keep_runs"})
     run_id = fingerprint("features", REVISIONS["features"], made_of, settings)[:16]
     return FeaturePlan(config=resolved, table_fingerprint=made_of, run_id=run_id)
 
@@ -69,8 +71,8 @@ def make_plan(config: FeatureConfig) -> FeaturePlan:
 def run_info(plan: FeaturePlan, started_at: datetime, n_samples: int = 0) -> RunInfo:
     """Say who and what the plan's run is."""
     config = plan.config.model_dump(mode="json")
-    config["table"] = str(Path(config["table"]).absolute())
-    config["store"] = str(Path(config["store"]).absolute())
+    for key in ("table", "store"):
+        config[key] = absolute(config[key])
     return RunInfo(
         run_id=plan.run_id,
         kind="features",
@@ -262,8 +264,10 @@ def _consensus(frames: list[pl.DataFrame], how: str) -> pl.DataFrame:
 
 
 def publish(plan: FeaturePlan, run_id: str) -> str:
-    """Publish the newest run of every pool as one file; the run is there by then."""
-    return str(plan.store.publish())
+    """Publish the newest run of every pool as one file; older runs go to the archive."""
+    published = plan.store.publish()
+    plan.store.archive(str(plan.config.name), "features", keep=plan.config.keep_runs)
+    return str(published)
 
 
 def compose(plan: FeaturePlan, started_at: datetime, call: Call = directly) -> Any:

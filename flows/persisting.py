@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from assay.flows.drift import load_drift
+from assay.flows.generations import embedder_ref
 from assay.flows.plans import Plan, run_info
 from assay.flows.progress import step
+from assay.flows.refs import Ref
 from assay.flows.scoring import load_scores
 from assay.flows.selecting import load_ledger, load_selection
-from assay.flows.stages import Ref, load_graph, load_samples, usable
+from assay.flows.stages import load_graph, load_samples, usable
 from assay.storage.run_files import RunTablesData
 
 _ARTIFACTS = {"stage": pl.String, "kind": pl.String, "fingerprint": pl.String}
@@ -27,8 +30,10 @@ def persist(
     graph: Ref,
     index: Ref,
     scores: dict[str, Ref],
+    streams: dict[str, Ref],
     selection: Ref,
     ledger: Ref,
+    drifted: Ref | None,
 ) -> str:
     """Write the run's tables into its one file; the run is finished when it is there."""
     with step("persist"):
@@ -42,6 +47,7 @@ def persist(
             tables[method] = pl.DataFrame({"key": keys, "score": values}).filter(
                 pl.col("score").is_not_nan()
             )
+        more = {"fit": embedder_ref(plan.generation)} if plan.fits else {}
         data = RunTablesData(
             samples=frame.drop("key", "problem"),
             scores=tables,
@@ -49,7 +55,13 @@ def persist(
             decisions=made.decisions,
             metrics=pl.concat(
                 [
-                    _metrics(frame, len(made.chosen), load_graph(plan, graph).report_, made.report),
+                    _metrics(
+                        frame,
+                        len(made.chosen),
+                        load_graph(plan, graph).report_,
+                        made.report,
+                        load_drift(plan, drifted),
+                    ),
                     judged.select("name", "value", "baseline"),
                 ]
             ).unique("name", keep="first", maintain_order=True),
@@ -63,7 +75,9 @@ def persist(
                 index=index,
                 select=selection,
                 judge=ledger,
+                **more,
                 **{f"score {method}": ref for method, ref in scores.items()},
+                **{f"hash {method}": ref for method, ref in streams.items()},
             ),
         )
         plan.store.finish(run_info(plan, started_at, frame.height), data)
@@ -77,9 +91,11 @@ def artifact_rows(**refs: Ref) -> pl.DataFrame:
 
 
 def publish(plan: Plan, run_id: str) -> str:
-    """Publish the newest run of every pool as one file; the run is there by then."""
+    """Publish the newest run of every pool as one file; older runs go to the archive."""
     with step("publish"):
-        return str(plan.store.publish())
+        published = plan.store.publish()
+        plan.store.archive(str(plan.config.name), keep=plan.config.keep_runs)
+    return str(published)
 
 
 def _numbers(report: dict[str, Any], prefix: str = "") -> dict[str, float]:
@@ -95,12 +111,17 @@ def _numbers(report: dict[str, Any], prefix: str = "") -> dict[str, float]:
 
 
 def _metrics(
-    frame: pl.DataFrame, n_chosen: int, graph: dict[str, Any], report: dict[str, Any]
+    frame: pl.DataFrame,
+    n_chosen: int,
+    graph: dict[str, Any],
+    report: dict[str, Any],
+    drift: float,
 ) -> pl.DataFrame:
     values = {
         "samples": float(frame.height),
         "unusable": float(frame["problem"].is_not_null().sum()),
         "selected": float(n_chosen),
+        "drift": drift,
     }
     values |= _numbers(graph, "graph.") | _numbers(report)
     # `x_random` in a report is the same measure on a random subset of equal size

@@ -6,8 +6,19 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from assay.flows import embedding, persisting, scoring, selecting, stages
-from assay.flows.plans import Plan
+from assay.flows import (
+    changes,
+    contents,
+    drift,
+    embedding,
+    graphs,
+    persisting,
+    scoring,
+    selecting,
+    stages,
+)
+from assay.flows.plans import Plan, refitted
+from assay.flows.progress import logger
 
 Call = Callable[..., Any]
 
@@ -17,10 +28,11 @@ def directly(stage: Callable[..., Any], *args: Any) -> Any:
     return stage(*args)
 
 
-def compose(plan: Plan, started_at: datetime, call: Call = directly) -> Any:
-    """Run read -> embed -> graph -> index -> score -> select -> judge -> persist -> publish.
+def compose(plan: Plan, started_at: datetime, call: Call = directly) -> Plan | None:
+    """Run the stages of a plan, and wait for the last.
 
-    The index follows the graph because it takes over the graph's centroids.
+    read -> compare -> fit -> embed -> graph -> index -> hash -> score -> select -> judge -> persist
+    -> publish. The index follows the graph because it takes over the graph's centroids.
 
     Parameters
     ----------
@@ -31,24 +43,46 @@ def compose(plan: Plan, started_at: datetime, call: Call = directly) -> Any:
     call : callable
         `call(stage, *args)` runs a stage, or submits it and returns a future; futures are handed
         on as arguments as they are.
+
+    Returns
+    -------
+    Plan or None
+        None when the run is finished. Where the pool has drifted too far from what its generation
+        was fitted on, nothing but vectors was made, and this is the plan to run in its place.
     """
     samples = call(stages.read, plan, started_at)
-    vectors = call(embedding.embed, plan, samples)
-    graph = call(stages.graph, plan, samples, vectors)
-    index = call(stages.index, plan, samples, vectors, graph)
+    compared = call(changes.compare, plan, samples)
+    model = call(embedding.fit, plan, samples)
+    vectors = call(embedding.embed, plan, samples, compared, model)
+    drifted = call(drift.measure, plan, samples, vectors)
+    if plan.fits and plan.frozen:
+        distance = drift.load_drift(plan, finished(drifted, call))
+        if distance > plan.config.drift_limit:
+            logger.warning(
+                "the pool has drifted by %.2f from what generation %s was fitted on, more than "
+                "%.2f: a new generation begins",
+                distance,
+                plan.generation,
+                plan.config.drift_limit,
+            )
+            return refitted(plan)
+    graph = call(graphs.graph, plan, samples, compared, vectors)
+    index = call(graphs.index, plan, samples, compared, vectors, graph)
+    streams = call(contents.hash_texts, plan, samples, compared)
     scores = {
-        method: call(scoring.score, plan, method, samples, vectors, graph)
+        method: call(scoring.score, plan, method, samples, vectors, graph, streams)
         for method in plan.scores
         # a selector that is its own scorer gives its scores with the selection
         if method != plan.select
     }
-    selection = call(selecting.select, plan, samples, vectors, graph, scores)
+    selection = call(selecting.select, plan, samples, vectors, graph, scores, streams)
     ledger = call(selecting.judge, plan, samples, vectors, graph, selection)
-    made = (samples, vectors, graph, index, scores, selection, ledger)
+    made = (samples, vectors, graph, index, scores, streams, selection, ledger, drifted)
     run = call(persisting.persist, plan, started_at, *made)
-    return call(persisting.publish, plan, run)
+    finished(call(persisting.publish, plan, run), call)
+    return None
 
 
-def finished(last: Any) -> Any:
-    """Wait for the last stage where it is a future, and return what it gave."""
-    return last.result() if hasattr(last, "result") else last
+def finished(last: Any, call: Call = directly) -> Any:
+    """Wait for the last stage where `call` submits stages, and return what it gave."""
+    return call.finished(last) if hasattr(call, "finished") else last

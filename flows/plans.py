@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 import platform
 from datetime import datetime
+from functools import cached_property
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from assay.flows.configuration import CurationConfig
+from assay.flows.generations import Parent, settle
 from assay.flows.revisions import REVISIONS
 from assay.flows.rules import check_rules
 from assay.index.embedders import embedder_class
@@ -19,11 +20,21 @@ from assay.selection import registry
 from assay.storage import Pool, ScoreStore, read_pool
 from assay.storage.errors import ColumnError, ConfigError, InputError
 from assay.storage.fingerprints import fingerprint
+from assay.storage.locations import absolute
 from assay.storage.run_files import RunInfo
 from assay.storage.tables import table_fingerprint
 
 # what does not change a run's result
-_ENGINE = {"store", "pool", "target", "training_log"}
+_ENGINE = {
+    "store",
+    "pool",
+    "target",
+    "training_log",
+    "refit",
+    "drift_limit",
+    "keep_runs",
+    "memory_limit",
+}
 _VERSIONS = ("assay", "duckdb", "faiss-cpu", "numba", "numpy", "polars", "scikit-learn", "scipy")
 
 
@@ -40,10 +51,14 @@ class Plan(BaseModel):
     evaluation: dict[str, str] = {}
     log_fingerprint: str | None = None
     generation: str
+    # whether the generation was begun by an earlier run
+    frozen: bool = False
+    parent: Parent | None = None
     run_id: str
     defaults: tuple[str, ...]
 
-    @property
+    # one object, because it knows which artifacts were verified
+    @cached_property
     def store(self) -> ScoreStore:
         """The store, which may not be there yet."""
         return ScoreStore(self.config.store, create=True)
@@ -62,6 +77,11 @@ class Plan(BaseModel):
     def scores(self) -> tuple[str, ...]:
         """The scorers' names."""
         return self.config.scores or ()
+
+    @property
+    def fits(self) -> bool:
+        """Whether an embedder is fitted on the pool that begins a generation."""
+        return self.kind != "vector" and self.embedder_fingerprint is None
 
     def read_pool(self) -> Pool:
         """Open the pool; nothing of it is read yet."""
@@ -114,7 +134,14 @@ def make_plan(config: CurationConfig) -> Plan:
     defaults = _defaults_taken(config, resolved)
     embedder = make_model(resolved, pool.kind)
     decides = embedder.fingerprint if embedder else resolved.embedding.deciding(pool.kind)
-    generation = fingerprint("generation", REVISIONS["embed"], pool.fingerprint, decides)[:12]
+    generation, frozen, parent = settle(
+        ScoreStore(config.store, create=True),
+        str(resolved.name),
+        pool.fingerprint,
+        (pool.kind, getattr(resolved, pool.kind), resolved.id, decides, resolved.seed),
+        fits=embedder is None and pool.kind != "vector",
+        refit=config.refit,
+    )
     settings = resolved.model_dump(mode="json", exclude=_ENGINE)
     settings["graph"].pop("memory_limit")
     evaluation = {name: p.fingerprint for name, p in evaluation_sets(resolved, pool.kind).items()}
@@ -130,8 +157,17 @@ def make_plan(config: CurationConfig) -> Plan:
         evaluation=evaluation,
         log_fingerprint=log_fingerprint,
         generation=generation,
+        frozen=frozen,
+        parent=parent,
         run_id=run_id,
         defaults=defaults,
+    )
+
+
+def refitted(plan: Plan) -> Plan:
+    """Return the plan that begins a new generation over the same pool."""
+    return make_plan(plan.config.model_copy(update={"refit": True})).model_copy(
+        update={"defaults": plan.defaults}
     )
 
 
@@ -253,7 +289,8 @@ def stored_config(plan: Plan) -> dict[str, Any]:
     config = plan.config.model_dump(mode="json")
     for key in ("pool", "target", "training_log", "store"):
         if config[key] is not None:
-            config[key] = str(Path(config[key]).absolute())
+            config[key] = absolute(config[key])
+    config["plan"]["leakage"] = {k: absolute(v) for k, v in config["plan"]["leakage"].items()}
     return config
 
 

@@ -5,13 +5,16 @@ A golden test on a small input fails when output changes and the revision does n
 
 REVISIONS = {
     "read": 1,
-    "embed": 1,
-    "hash": 1,
+    "compare": 1,
+    "fit": 1,
+    "embed": 2,
+    "drift": 1,
+    "hash": 2,
     "graph": 1,
     "index": 2,
     "score": 2,
-    "select": 3,
-    "judge": 1,
+    "select": 4,
+    "judge": 2,
     "persist": 3,
     "features": 1,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,11 +11,13 @@ from typing import Any
 
 from assay.flows import feature_pipeline, pipeline
 from assay.flows.configuration import CurationConfig, FeatureConfig
+from assay.flows.credentials import scrub
 from assay.flows.frames import stored_path
 from assay.flows.plans import Plan, make_plan, run_info
 from assay.flows.rules import check_budget
 from assay.flows.stages import check_target
 from assay.storage import ScoreStore, read_pool
+from assay.storage.refusals import refusals_explained
 from assay.storage.run_files import RunInfo
 
 
@@ -49,10 +51,13 @@ class RunResult:
 def noted(store: ScoreStore, info: RunInfo) -> Any:
     """Note the run as failed where the body raises after it had begun."""
     try:
-        yield
+        with refusals_explained(store.path):
+            yield
     except BaseException as error:
-        if store.has_begun(info.run_id):
-            store.fail(info, f"{type(error).__name__}: {error}")
+        # a full disk has no room for the note either: the next writer marks the run
+        with suppress(OSError):
+            if store.has_begun(info.run_id):
+                store.fail(info, scrub(f"{type(error).__name__}: {error}"))
         raise
 
 
@@ -102,9 +107,10 @@ def curate(
     config = CurationConfig.build(values | settings)
     store = ScoreStore(config.store, create=True)
     given = {"pool": pool, "target": target}
-    if any(frame is not None for frame in given.values()):
-        config = _with_frames(config, store, given)
-    return run_plan(make_plan(config), call)
+    with store.writing():
+        if any(frame is not None for frame in given.values()):
+            config = _with_frames(config, store, given)
+        return run_plan(pipeline.finished(call(make_plan, config), call), call)
 
 
 def _with_frames(
@@ -126,12 +132,17 @@ def _with_frames(
 def run_plan(plan: Plan, call: Callable[..., Any] = pipeline.directly) -> RunResult:
     """Run a plan, unless its run is there already."""
     store = plan.store
-    if store.is_finished(plan.run_id):
-        store.publish()
-        return RunResult(plan.run_id, store, False, plan.defaults)
-    started_at = datetime.now(UTC)
-    with noted(store, run_info(plan, started_at)):
-        pipeline.finished(pipeline.compose(plan, started_at, call))
+    with store.writing() as lock:
+        if store.is_finished(plan.run_id):
+            store.publish()
+            return RunResult(plan.run_id, store, False, plan.defaults)
+        started_at = datetime.now(UTC)
+        lock.say("curate", plan.run_id)
+        with noted(store, run_info(plan, started_at)):
+            again = pipeline.compose(plan, started_at, call)
+        if again is not None:
+            store.forget(plan.run_id)
+            return run_plan(again, call)
     return RunResult(plan.run_id, store, True, plan.defaults)
 
 
@@ -164,16 +175,18 @@ def rank_features(
     values = config.model_dump(exclude_unset=True) if config else {}
     config = FeatureConfig.build(values | settings)
     store = ScoreStore(config.store, create=True)
-    if table is not None:
-        path = stored_path(store, "table", table)
-        config = FeatureConfig.build(config.model_dump(exclude_unset=True) | {"table": path})
-    plan = feature_pipeline.make_plan(config)
-    if store.is_finished(plan.run_id):
-        store.publish()
-        return RunResult(plan.run_id, store, False)
-    started_at = datetime.now(UTC)
-    with noted(store, feature_pipeline.run_info(plan, started_at)):
-        pipeline.finished(feature_pipeline.compose(plan, started_at, call))
+    with store.writing() as lock:
+        if table is not None:
+            path = stored_path(store, "table", table)
+            config = FeatureConfig.build(config.model_dump(exclude_unset=True) | {"table": path})
+        plan = pipeline.finished(call(feature_pipeline.make_plan, config), call)
+        if store.is_finished(plan.run_id):
+            store.publish()
+            return RunResult(plan.run_id, store, False)
+        started_at = datetime.now(UTC)
+        lock.say("features", plan.run_id)
+        with noted(store, feature_pipeline.run_info(plan, started_at)):
+            pipeline.finished(feature_pipeline.compose(plan, started_at, call), call)
     return RunResult(plan.run_id, store, True)
 
 

@@ -10,10 +10,10 @@ import numpy as np
 from assay.flows.contents import columns_of, target_of, texts_of
 from assay.flows.plans import Plan
 from assay.flows.progress import step
+from assay.flows.refs import Ref
 from assay.flows.revisions import REVISIONS
 from assay.flows.rules import columns_of_expressions
 from assay.flows.stages import (
-    Ref,
     folder,
     load_graph,
     load_samples,
@@ -28,7 +28,12 @@ from assay.storage.tables import read_table
 
 
 def inputs(
-    plan: Plan, entry: registry.Entry, method: Any, samples: Ref, vectors: Ref, graph: Ref
+    plan: Plan,
+    entry: registry.Entry,
+    samples: Ref,
+    vectors: Ref,
+    graph: Ref,
+    stream: Ref | None,
 ) -> dict[str, Any]:
     """Return the arguments of `fit` for a method of the registry, over the usable rows."""
     frame = load_samples(plan, samples)
@@ -40,7 +45,7 @@ def inputs(
     if plan.config.group:
         given["groups"] = rows["group_id"].to_numpy()
     if "texts" in needs and plan.kind == "text":
-        given["X"] = texts_of(plan, frame["problem"].is_null().to_numpy(), method)
+        given["X"] = texts_of(plan, frame["problem"].is_null().to_numpy(), stream)
     elif needs & {"texts", "vectors"}:
         given["X"] = load_vectors(plan, vectors)
     if "target" in needs:
@@ -50,7 +55,14 @@ def inputs(
     return given
 
 
-def score(plan: Plan, method: str, samples: Ref, vectors: Ref, graph: Ref) -> Ref:
+def score(
+    plan: Plan,
+    method: str,
+    samples: Ref,
+    vectors: Ref,
+    graph: Ref,
+    streams: dict[str, Ref],
+) -> Ref:
     """Compute one score for every usable row."""
     if method in plan.config.expressions:
         return _expression(plan, method, samples, vectors)
@@ -70,7 +82,8 @@ def score(plan: Plan, method: str, samples: Ref, vectors: Ref, graph: Ref) -> Re
                 {"log": read_table(str(plan.config.training_log))} if "log" in entry.needs else {}
             )
             scorer = registry.get(method, "scorer")(**logged)
-            scorer.fit(**inputs(plan, entry, scorer, samples, vectors, graph))
+            stream = streams.get(method)
+            scorer.fit(**inputs(plan, entry, samples, vectors, graph, stream))
             np.save(out / "scores.npy", np.asarray(scorer.scores_, dtype=np.float64))
 
     return make_stage(plan, "score", ref, make, method)

@@ -15,11 +15,11 @@ import pyarrow as pa
 from assay.flows.contents import columns_of, target_of, target_vectors, texts_of, vectors_of
 from assay.flows.plans import Plan, evaluation_sets
 from assay.flows.progress import logger, step
+from assay.flows.refs import Ref
 from assay.flows.revisions import REVISIONS
 from assay.flows.rules import columns_of_rules, known_columns, text_steps
 from assay.flows.scoring import load_scores, points_easier
 from assay.flows.stages import (
-    Ref,
     folder,
     load_graph,
     load_samples,
@@ -34,10 +34,18 @@ from assay.selection.hard_cutoff import cutoff_share
 from assay.storage.fingerprints import fingerprint
 
 
-def select(plan: Plan, samples: Ref, vectors: Ref, graph: Ref, scores: dict[str, Ref]) -> Ref:
+def select(
+    plan: Plan,
+    samples: Ref,
+    vectors: Ref,
+    graph: Ref,
+    scores: dict[str, Ref],
+    streams: dict[str, Ref],
+) -> Ref:
     """Choose the rows, in order of preference, and decide for every row of the pool."""
     config = plan.config
     rules = config.plan.model_dump(exclude_defaults=True)
+    previous = previous_selection(plan)
     ref = Ref(
         "selection",
         fingerprint(
@@ -56,6 +64,7 @@ def select(plan: Plan, samples: Ref, vectors: Ref, graph: Ref, scores: dict[str,
             config.difficulty,
             plan.target_fingerprint,
             config.seed,
+            *([] if previous is None else [previous]),
         ),
     )
 
@@ -63,10 +72,12 @@ def select(plan: Plan, samples: Ref, vectors: Ref, graph: Ref, scores: dict[str,
         frame = load_samples(plan, samples)
         rows = usable(frame)
         made, wanted = _plan(plan, frame.height, rows.height)
+        if previous is not None:
+            made.set_params(previous=previous)
         with step(f"select {plan.select}", None), warnings.catch_warnings():
             # said over the whole pool
             warnings.simplefilter("ignore", ShortfallWarning)
-            made.fit(**_given(plan, frame, vectors, graph, scores))
+            made.fit(**_given(plan, frame, vectors, graph, scores, streams.get(plan.select)))
         if wanted is not None:
             made.report_["budget"] = wanted
             made.report_["shortfall"] = wanted - made.report_["selected"]
@@ -81,6 +92,20 @@ def select(plan: Plan, samples: Ref, vectors: Ref, graph: Ref, scores: dict[str,
         _write(out, frame, rows, made, _leaks(plan, vectors, rows, made.leaks_))
 
     return make_stage(plan, "select", ref, make)
+
+
+def previous_selection(plan: Plan) -> list[str] | None:
+    """Return the ids that the pool's last run chose, None where nothing bounds their replacement."""
+    if plan.config.plan.churn is None:
+        return None
+    store = plan.store
+    run = store.newest_run(plan.config.name or "pool", before=plan.run_id)
+    if run is None:
+        return []
+    chosen = store.run_table(
+        run["run_id"], "SELECT sample_id FROM selections JOIN samples USING (key) ORDER BY 1"
+    )
+    return chosen["sample_id"].to_list()
 
 
 def _plan(plan: Plan, n: int, n_usable: int) -> tuple[Any, int | None]:
@@ -127,7 +152,12 @@ def _evaluation(plan: Plan) -> dict[str, pl.DataFrame]:
 
 
 def _given(
-    plan: Plan, frame: pl.DataFrame, vectors: Ref, graph: Ref, scores: dict[str, Ref]
+    plan: Plan,
+    frame: pl.DataFrame,
+    vectors: Ref,
+    graph: Ref,
+    scores: dict[str, Ref],
+    stream: Ref | None,
 ) -> dict[str, Any]:
     """Return what the plan is fitted on: the usable rows in every form that it may need."""
     config = plan.config
@@ -150,8 +180,7 @@ def _given(
         given["groups"] = rows["group_id"].to_numpy()
     keep = frame["problem"].is_null().to_numpy()
     if plan.kind == "text" and "texts" in entry.needs:
-        method = registry.get(plan.select, "selector")(budget=1, **config.options)
-        given["stream"] = texts_of(plan, keep, method)
+        given["stream"] = texts_of(plan, keep, stream)
     if plan.kind == "text" and (plan.evaluation or text_steps(config.plan)):
         given["texts"] = plan.read_pool().contents().filter(pa.array(keep))
     if "target" in entry.needs or (config.target and "target" in entry.uses):

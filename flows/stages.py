@@ -8,28 +8,28 @@ computed, which is how a run that was killed goes on.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
+from assay.flows.generations import embedder_ref
+from assay.flows.memory import check_memory
 from assay.flows.plans import Plan, run_info
 from assay.flows.progress import found, step
+from assay.flows.refs import Ref
 from assay.flows.revisions import REVISIONS
 from assay.flows.rules import check_budget
 from assay.storage import Pool, ScoreStore
 from assay.storage.errors import InputError
 from assay.storage.fingerprints import fingerprint
 
-
-class Ref(NamedTuple):
-    """A reference to an artifact."""
-
-    kind: str
-    fingerprint: str
+# up to so many rows are taken out of the pool, without reading all of its content
+_TAKEN = 16_384
 
 
 def folder(plan: Plan, ref: Ref) -> Path:
@@ -45,21 +45,26 @@ def get_or_make(
     *,
     run: str,
     label: str = "",
+    **made_by: Any,
 ) -> Ref:
     """Make the artifact of a stage unless it is there; say which."""
-    made = store.artifacts.get_or_make(*ref, make, stage=stage, revision=REVISIONS[stage], run=run)[
-        1
-    ]
+    made_by |= {"stage": stage, "revision": REVISIONS[stage], "run": run}
+    _, made = store.artifacts.get_or_make(*ref, make, **made_by)
     if not made:
         found(f"{stage} {label}".strip())
     return ref
 
 
 def make_stage(
-    plan: Plan, stage: str, ref: Ref, make: Callable[[Path], None], label: str = ""
+    plan: Plan,
+    stage: str,
+    ref: Ref,
+    make: Callable[[Path], None],
+    label: str = "",
+    **made_by: Any,
 ) -> Ref:
     """Make the artifact of a stage of this plan unless it is there."""
-    return get_or_make(plan.store, stage, ref, make, run=plan.run_id, label=label)
+    return get_or_make(plan.store, stage, ref, make, run=plan.run_id, label=label, **made_by)
 
 
 def read(plan: Plan, started_at: datetime) -> Ref:
@@ -88,6 +93,8 @@ def check(plan: Plan, frame: pl.DataFrame) -> None:
             f"content. Is {plan.content!r} the right column?"
         )
     check_budget(plan.config, frame.height)
+    dimensions = plan.read_pool().dimension if plan.kind == "vector" else None
+    check_memory(plan.config, plan.kind, frame.height, dimensions)
     if plan.config.target is not None:
         check_target(plan.read_target(), plan.config.target)
 
@@ -104,9 +111,13 @@ def check_target(target: Pool, where: str) -> None:
 
 def load_samples(plan: Plan, samples: Ref) -> pl.DataFrame:
     """Return the samples with their key (row number) and problem (null: usable)."""
+    return samples_of(plan, samples, embed_ref(plan))
+
+
+def samples_of(plan: Plan, samples: Ref, vectors: Ref) -> pl.DataFrame:
+    """Return samples with their key and problem; images that could not be decoded have one."""
     frame = pl.read_parquet(folder(plan, samples) / "samples.parquet")
     frame = frame.with_row_index("key").with_columns(pl.col("key").cast(pl.Int32))
-    vectors = embed_ref(plan)
     if plan.kind != "image" or not plan.store.artifacts.exists(*vectors):
         return frame
     undecodable = np.load(folder(plan, vectors) / "undecodable.npy")
@@ -122,12 +133,44 @@ def usable(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.filter(pl.col("problem").is_null())
 
 
+def sampled(plan: Plan, ids: pl.Series, count: int) -> np.ndarray:
+    """Return the rows whose ids hash smallest, in that order: a sample that stays."""
+    from assay.storage.rowhash import hash_rows, smallest_rows
+
+    return smallest_rows(hash_rows(ids, salt=plan.config.seed), count)
+
+
+def contents_of(plan: Plan, keys: np.ndarray, progress: Any = None) -> Iterator[Any]:
+    """Yield the content of the rows of the ascending `keys`, in batches."""
+    done = progress.advance if progress else lambda rows: None
+    if len(keys) <= _TAKEN and (plan.read_pool().n_rows or 0) > len(keys):
+        if len(keys):
+            yield taken(plan, keys)
+            done(len(keys))
+        return
+    row = 0
+    for batch in plan.read_pool().batches():
+        first, last = np.searchsorted(keys, [row, row + len(batch)])
+        if last > first:
+            yield batch.take(pa.array(keys[first:last] - row))
+        done(last - first)
+        row += len(batch)
+
+
+def taken(plan: Plan, keys: np.ndarray) -> pl.Series:
+    """Return the content of the rows of `keys`; they are held in memory at once."""
+    content = plan.read_pool().take(keys, [plan.content])[plan.content]
+    if content.dtype == pl.Struct:  # images of Hugging Face
+        content = content.struct.field("bytes")
+    return content
+
+
 def embed_ref(plan: Plan) -> Ref:
     """Return where the vectors are or will be: labels and kept columns leave them as they are."""
     config = plan.config
-    settings = plan.embedder_fingerprint or config.embedding.deciding(plan.kind)
+    made_by = plan.embedder_fingerprint or (embedder_ref(plan.generation) if plan.fits else None)
     content = (plan.pool_fingerprint, plan.kind, plan.content, config.id)
-    return Ref("vectors", fingerprint(REVISIONS["embed"], content, settings, config.seed))
+    return Ref("vectors", fingerprint(REVISIONS["embed"], content, made_by))
 
 
 def load_vectors(plan: Plan, vectors: Ref) -> np.ndarray:
@@ -136,61 +179,11 @@ def load_vectors(plan: Plan, vectors: Ref) -> np.ndarray:
     return found
 
 
-def graph(plan: Plan, samples: Ref, vectors: Ref) -> Ref:
-    """Build the similarity graph of the usable rows."""
-    settings = plan.config.graph
-    ref = Ref(
-        "graph",
-        fingerprint(
-            REVISIONS["graph"],
-            vectors,
-            # what is left at its default, and the memory that may be used, change nothing
-            settings.model_dump(exclude_defaults=True, exclude={"memory_limit"}),
-            plan.config.seed,
-        ),
-    )
-
-    def make(out: Path) -> None:
-        from assay.index import SimilarityGraph
-
-        ids = usable(load_samples(plan, samples))["sample_id"]
-        with step("graph", None):
-            SimilarityGraph.from_vectors(
-                load_vectors(plan, vectors),
-                ids=ids,
-                random_state=plan.config.seed,
-                **settings.model_dump(),
-            ).save(out)
-
-    return make_stage(plan, "graph", ref, make)
-
-
 def load_graph(plan: Plan, ref: Ref) -> Any:
     """Return the similarity graph."""
     from assay.index import SimilarityGraph
 
     return SimilarityGraph.load(folder(plan, ref))
-
-
-def index(plan: Plan, samples: Ref, vectors: Ref, graph: Ref) -> Ref:
-    """Build the FAISS index of the usable rows."""
-    metric = plan.config.graph.metric
-    ref = Ref("index", fingerprint(REVISIONS["index"], vectors, metric, plan.config.seed))
-
-    def make(out: Path) -> None:
-        from assay.index import VectorIndex
-
-        ids = usable(load_samples(plan, samples))["sample_id"]
-        with step("index", None):
-            VectorIndex.from_vectors(
-                load_vectors(plan, vectors),
-                ids=ids,
-                metric=metric,
-                random_state=plan.config.seed,
-                centroids=load_graph(plan, graph).centroids_,
-            ).save(out)
-
-    return make_stage(plan, "index", ref, make)
 
 
 def write_report(path: Path, report: dict[str, Any]) -> None:

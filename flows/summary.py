@@ -72,10 +72,21 @@ def print_curation(result: RunResult) -> None:
     for row in summary["reasons"]:
         if not row["selected"]:
             print(f"  {row['n']:>9,} left out at stage {row['stage']}: {row['reason']}")
+    _print_churn({name: row["value"] for name, row in summary["metrics"].items()})
     for column in summary["shares"]:
         _print_shares(shares(result.store, result.run_id, column), column)
     _print_ledger(summary["ledger"])
     print(f"Store: {summary['store']}")
+
+
+def _print_churn(metrics: dict[str, float]) -> None:
+    if metrics.get("churn_previous"):
+        said = {name: f"{int(value):,}" for name, value in metrics.items() if "churn_" in name}
+        print(
+            "Of the {churn_previous} rows chosen before, {churn_replaced} were replaced (at most "
+            "{churn_limit}), {churn_forced} could not stay, and {churn_kept} are in because of "
+            "that bound.".format(**said)
+        )
 
 
 def _print_shares(frame: pl.DataFrame, column: str) -> None:
@@ -122,9 +133,10 @@ def feature_summary(result: RunResult) -> dict[str, Any]:
 
 
 def _ranked(result: RunResult) -> pl.DataFrame:
-    return result.store.sql(
+    return result.store.run_table(
+        result.run_id,
         "SELECT method, feature, score, rank FROM feature_scores "
-        f"WHERE run_id = {literal(result.run_id)} AND selected ORDER BY method, rank"
+        "WHERE selected ORDER BY method, rank",
     )
 
 

@@ -32,6 +32,16 @@ def copy_rows(indptr, buckets, rows, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def move_rows(indptr, buckets, rows, starts, out):  # type: ignore[no-untyped-def]
+    """Copy the buckets of row ``rows[i]`` to where ``starts[i]`` says."""
+    for i in range(rows.size):
+        at = starts[i]
+        for j in range(indptr[rows[i]], indptr[rows[i] + 1]):
+            out[at] = buckets[j]
+            at += 1
+
+
+@njit(cache=True, nogil=True)
 def sum_rows(indptr, buckets, values, out):  # type: ignore[no-untyped-def]
     """Fill ``out`` with the sum of `values` over the occurrences of each row, in their order."""
     for row in range(indptr.size - 1):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,18 +12,24 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from assay.index._stream_files import (
+    FORMAT,
+    HEADER,
+    block_ends,
+    block_file,
+    bucket_type,
+    sizes_of,
+    stream_fingerprint,
+    write_header,
+)
 from assay.index._stream_kernels import copy_rows, count_all, count_rows
 from assay.index.ngrams import NGramHasher, NGrams, indptr_of
-from assay.storage.atomic import write_json
 from assay.storage.errors import CorruptArtifactError
-from assay.storage.fingerprints import fingerprint
 
-_FORMAT = 1
-_HEADER = "stream.json"
-# n-gram occurrences in one block (one file)
-_BLOCK = 1 << 21
 # bytes of blocks held in memory; those beyond go to temporary files
 _KEPT = 1 << 25
+# n-gram occurrences that are gathered before they are cut into blocks
+_HELD = 1 << 22
 # rows of a column that are turned into Arrow buffers at a time
 _ROWS = 1 << 16
 
@@ -136,28 +141,17 @@ class BucketStream:
     ) -> Self:
         """Hash texts into plain files in a folder that exists; see `of` and `load`.
 
-        The file that says what the others are comes last, so that a folder whose writing was
-        stopped can't be loaded. `content` is a fingerprint of the texts.
+        `content` is a fingerprint of the texts.
         """
         folder, blocks = Path(directory), list[Block]()
-        (folder / _HEADER).unlink(missing_ok=True)
+        (folder / HEADER).unlink(missing_ok=True)
 
         def keep(block: Block) -> None:
-            blocks.append(_saved(block, folder / f"buckets-{len(blocks):06}.npy"))
+            blocks.append(_saved(block, block_file(folder, len(blocks))))
 
         n_tokens, counts = _hash(texts, hasher, threads, keep)
-        np.save(folder / "n_tokens.npy", n_tokens)
-        np.save(folder / "counts.npy", counts)
-        address = cls.fingerprint_of(content, hasher) if content else ""
-        header = {
-            "format": _FORMAT,
-            "fingerprint": address,
-            **_parameters(hasher),
-            "unicode": unicodedata.unidata_version,
-            "content": content,
-            "rows": [block.rows for block in blocks],
-        }
-        write_json(folder / _HEADER, header)
+        rows = [block.rows for block in blocks]
+        address = write_header(folder, hasher, content, n_tokens, counts, rows)
         return cls(hasher, blocks, n_tokens, counts, fingerprint=address)
 
     @classmethod
@@ -171,9 +165,9 @@ class BucketStream:
         """
         folder = Path(directory)
         try:
-            header = json.loads((folder / _HEADER).read_text())
-            if header["format"] != _FORMAT:
-                raise ValueError(f"format {header['format']} is not {_FORMAT}")
+            header = json.loads((folder / HEADER).read_text())
+            if header["format"] != FORMAT:
+                raise ValueError(f"format {header['format']} is not {FORMAT}")
             hasher = NGramHasher(
                 header["ngrams"],
                 header["buckets"],
@@ -183,7 +177,7 @@ class BucketStream:
             )
             n_tokens = np.load(folder / "n_tokens.npy", allow_pickle=False)
             counts = np.load(folder / "counts.npy", allow_pickle=False)
-            files = [folder / f"buckets-{i:06}.npy" for i in range(len(header["rows"]))]
+            files = [block_file(folder, i) for i in range(len(header["rows"]))]
             bounds = [0, *np.cumsum(header["rows"]).tolist()]
             if bounds[-1] != len(n_tokens) or not all(file.is_file() for file in files):
                 raise ValueError("files are missing")
@@ -204,8 +198,7 @@ class BucketStream:
         >>> len(BucketStream.fingerprint_of("00ff", NGramHasher()))
         32
         """
-        unicode = unicodedata.unidata_version
-        return fingerprint("bucket stream", _FORMAT, content, _parameters(hasher), unicode)
+        return stream_fingerprint(content, hasher)
 
     def select(self, rows: Any) -> BucketStream:
         """Return the stream of some rows, in their order here; nothing is hashed or written.
@@ -231,10 +224,7 @@ class BucketStream:
 
     def sizes(self) -> np.ndarray:
         """Return int64[n]: n-grams of each text."""
-        sizes = np.zeros(len(self), np.int64)
-        for m in range(self.hasher.ngrams):
-            sizes += np.maximum(self.n_tokens - m, 0)
-        return sizes
+        return sizes_of(self.n_tokens, self.hasher.ngrams)
 
     def counts_of(self, rows: Any, times: Any = None) -> np.ndarray:
         """Return int64[buckets]: how often each bucket occurs in `rows`.
@@ -251,7 +241,7 @@ class BucketStream:
         rows = rows[order]
         times = np.ones(len(rows), np.int64) if times is None else np.asarray(times)[order]
         counts = np.zeros(self.hasher.buckets, np.int64)
-        for part, first, last, local in self._touched(rows):
+        for part, first, last, local in self.touched(rows):
             count_rows(part.indptr, part.buckets, local, times[first:last], counts)
         return counts
 
@@ -261,11 +251,11 @@ class BucketStream:
         n_tokens = self.n_tokens[rows]
         indptr = indptr_of(n_tokens, self.hasher.ngrams)
         out = np.empty(indptr[-1], np.uint32)
-        for part, first, last, local in self._touched(rows):
+        for part, first, last, local in self.touched(rows):
             copy_rows(part.indptr, part.buckets, local, out[indptr[first] : indptr[last]])
         return NGrams(indptr, _frozen(out), n_tokens)
 
-    def _touched(self, rows: np.ndarray) -> Iterator[tuple[NGrams, int, int, np.ndarray]]:
+    def touched(self, rows: np.ndarray) -> Iterator[tuple[NGrams, int, int, np.ndarray]]:
         """Yield the parts that hold any of the ascending `rows`, which, and where they are there."""
         for start, part in self:
             first, last = np.searchsorted(rows, [start, start + len(part.n_tokens)])
@@ -284,7 +274,7 @@ class _Selected(BucketStream):
         self._stream, self._rows = stream, rows
 
     def __iter__(self) -> Iterator[tuple[int, NGrams]]:
-        for part, first, last, local in self._stream._touched(self._rows):
+        for part, first, last, local in self._stream.touched(self._rows):
             n_tokens = self.n_tokens[first:last]
             indptr = indptr_of(n_tokens, self.hasher.ngrams)
             buckets = part.buckets
@@ -295,38 +285,39 @@ class _Selected(BucketStream):
             yield first, NGrams(indptr, buckets, n_tokens)
 
 
-def _parameters(hasher: NGramHasher) -> dict[str, Any]:
-    names = ("ngrams", "buckets", "hash", "tokenizer", "characters")
-    return {name: getattr(hasher, name) for name in names}
-
-
 def _hash(
     texts: Any, hasher: NGramHasher, threads: int, keep: Any
 ) -> tuple[np.ndarray, np.ndarray]:
     """Give `keep` the n-grams in blocks; return the tokens of each text and the counts."""
-    small = np.uint16 if hasher.buckets <= 1 << 16 else np.uint32
+    small = bucket_type(hasher)
     counts = np.zeros(hasher.buckets, np.int64)
     tokens: list[np.ndarray] = []
-    pending: list[NGrams] = []
-    held = row = 0
+    pending: list[tuple[np.ndarray, np.ndarray]] = []
+    row = 0
 
-    def flush() -> None:
-        nonlocal held, row
-        buckets = np.concatenate([part.buckets for part in pending], dtype=small, casting="unsafe")
-        count_all(_frozen(buckets), counts)
-        rows = sum(len(part.n_tokens) for part in pending)
-        keep(Block(row, rows, buckets))
-        row, held = row + rows, 0
-        pending.clear()
+    def flush(last: bool) -> None:
+        nonlocal row
+        buckets = np.concatenate([b for b, _ in pending], dtype=small, casting="unsafe")
+        sizes = np.concatenate([s for _, s in pending])
+        ends = np.concatenate([[0], np.cumsum(sizes)])
+        start = 0
+        for end in block_ends(sizes, last=last):
+            block = _frozen(buckets[ends[start] : ends[end]])
+            count_all(block, counts)
+            keep(Block(row, end - start, block))
+            row, start = row + end - start, end
+        pending[:] = [(buckets[ends[start] :], sizes[start:])]
 
+    held = 0
     for part in hasher.stream(_chunks(texts), threads):
         tokens.append(part.n_tokens)
-        pending.append(part)
+        pending.append((part.buckets, sizes_of(part.n_tokens, hasher.ngrams)))
         held += len(part.buckets)
-        if held >= _BLOCK:
-            flush()
+        if held >= _HELD:
+            flush(last=False)
+            held = len(pending[0][0])
     if pending:
-        flush()
+        flush(last=True)
     return np.concatenate([np.empty(0, np.int32), *tokens]), counts
 
 

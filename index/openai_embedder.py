@@ -18,7 +18,7 @@ import numpy as np
 
 from assay.index.fitted_embedder import whole_number
 from assay.index.model_texts import checked, encode_present, fingerprint_of
-from assay.storage.errors import ConfigError, ServiceError
+from assay.storage.errors import ConfigError, ServiceError, ServiceRefusedError
 
 # A request also ends when its texts have so many characters.
 _CHARACTERS = 200_000
@@ -180,7 +180,7 @@ class OpenAIEmbedder:
             ordered = []
         if not isinstance(rows, list) or not len(rows) == len(ordered) == len(texts):
             count = len(rows) if isinstance(rows, list) else "no"
-            raise ServiceError(
+            raise ServiceRefusedError(
                 f"{self._name} was given {len(texts)} texts and returned {count} vectors, or "
                 "without an index for each. Check that the endpoint speaks OpenAI's embeddings "
                 "protocol."
@@ -204,7 +204,7 @@ class OpenAIEmbedder:
             except HTTPError as error:
                 problem = f"it answers {error.code}: {self._explained(error)}"
                 if error.code not in _RETRIED and error.code < 500:
-                    raise ServiceError(
+                    raise ServiceRefusedError(
                         f"{self._name} refuses: {problem}.{self._hint(error)}"
                     ) from None
                 wait = _asked_wait(error.headers.get("Retry-After"), wait)

@@ -16,7 +16,7 @@ from assay.index._projection import project, singular_directions
 from assay.index._unicode import as_texts
 from assay.index.ngrams import NGramHasher
 from assay.storage.errors import ConfigError, InputError, MissingInputError, StoreError
-from assay.storage.rowhash import hash_rows
+from assay.storage.rowhash import hash_rows, smallest_rows
 
 REVISION = 1
 # Terms in fewer than one in so many documents of the sample are left out: at 10,000 documents that
@@ -139,7 +139,7 @@ class HashedTextEmbedder:
         if len(names) != len(column):
             raise InputError(f"There are {len(names)} ids for {len(column)} texts; give one each.")
         hashes = hash_rows(names, salt=self.random_state)
-        sample = _smallest(hashes, self.fit_rows)
+        sample = smallest_rows(hashes, self.fit_rows)
         grams = self.hasher.transform(column.take(pa.array(sample)))
         weights = csr_array(
             (np.ones(grams.buckets.size, np.float32), grams.buckets, grams.indptr),
@@ -242,14 +242,3 @@ class HashedTextEmbedder:
             raise MissingInputError(
                 "This HashedTextEmbedder is not fitted; call fit(texts), or load(directory)."
             )
-
-
-def _smallest(hashes: np.ndarray, count: int) -> np.ndarray:
-    """Return the positions of the `count` smallest hashes, in their order."""
-    rows = np.arange(len(hashes))
-    if count < len(hashes):
-        bound = np.partition(hashes[:, 0], count - 1)[count - 1]
-        rows = np.flatnonzero(hashes[:, 0] <= bound)
-    order = np.lexsort((hashes[rows, 1], hashes[rows, 0]))[:count]
-    result: np.ndarray = rows[order]
-    return result

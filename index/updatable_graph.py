@@ -137,6 +137,70 @@ class UpdatableGraph:
         named = None if self._ids is None else self._ids.filter(pl.Series(~gone))
         return self._updated(found, X[~gone], named, removed=int(gone.sum()))
 
+    def updated(
+        self,
+        X: Any,
+        rows: NDArray[np.integer],
+        *,
+        before: Any,
+        ids: Any = None,
+        threads: int | None = None,
+    ) -> Self:
+        """Return the graph of the rows of X, some of which are rows of this graph.
+
+        Rows of this graph that X lacks are removed, then the new ones are inserted, and the rows
+        are put in the order of X.
+
+        Parameters
+        ----------
+        X : array-like, shape (m, d)
+        rows : int[m]
+            Which of the graph's rows each row of X is; -1: a new one.
+        before : array-like, shape (n, d)
+            The vectors of the graph's rows.
+        ids : sequence of str or int, length m
+            Ids of the rows of X, where the graph has ids: those that it knows them by.
+        threads : int, optional
+            As in `from_vectors`.
+
+        Raises
+        ------
+        InputError, IdError
+            As `insert` and `remove`.
+
+        Examples
+        --------
+        >>> from assay.index import SimilarityGraph
+        >>> X = [[0.0], [1.0], [5.0]]
+        >>> graph = SimilarityGraph.from_vectors(X, k=1, metric="l2")
+        >>> graph.updated([[5.5], [5.0], [0.0]], [-1, 2, 0], before=X).neighbors.ravel().tolist()
+        [1, 0, 1]
+        """
+        X = as_vectors(X, ids=ids)
+        rows = np.asarray(rows, np.int64)
+        before = self._kept_vectors(before, len(self))
+        named = as_ids(ids, len(X))
+        if (named is None) != (self._ids is None):
+            raise IdError("Rows need ids where the graph has ids, and can't have them otherwise.")
+        place = np.full(len(self), -1)
+        place[rows[rows >= 0]] = np.flatnonzero(rows >= 0)
+        kept = place >= 0
+        if not kept.any():
+            raise InputError("None of the graph's rows is left; build a new graph.")
+        found = self._lists()
+        how = {"metric": self.metric, "threads": threads}
+        if not kept.all():
+            found = remove_rows(before, self._ids, found, ~kept, **how)
+        order = np.concatenate([place[kept], np.flatnonzero(rows < 0)])
+        straight = np.array_equal(order, np.arange(len(X)))
+        if len(order) > kept.sum():
+            ordered = named if named is None or straight else as_ids(named.gather(order), len(X))
+            found = insert_rows(X if straight else X[order], ordered, found, **how)
+        if not straight:
+            found = _reordered(found, order)
+        counts = {"inserted": int((rows < 0).sum()), "removed": int((~kept).sum())}
+        return self._updated(found, X, named, **counts)
+
     def _kept_vectors(self, vectors: Any, most: int) -> Vectors:
         if self.report_.get("robust"):
             raise InputError("A graph made with robust='context' can't be updated; build it again.")
@@ -159,6 +223,19 @@ class UpdatableGraph:
     ) -> Self:
         before = {name: self.report_.get(name) for name in ("n", "edges", "recall")}
         report = found.report | {"n": len(X), "inserted": 0, "removed": 0, **counts}
+        report["built_recall"] = self.report_.get("built_recall", self.report_.get("recall"))
         report |= {"parent": before, "updates": 1 + self.report_.get("updates", 0)}
         found = replace(found, report=report)
         return self._of(found, X, ids, self.metric, self.symmetrise, self.weighting)
+
+
+def _reordered(found: NearestNeighbors, order: NDArray[np.int64]) -> NearestNeighbors:
+    """Return the lists with row g at ``order[g]``."""
+    inverse = np.argsort(order)
+    moved = np.append(order, -1).astype(np.int32)
+    return replace(
+        found,
+        neighbors=moved[found.neighbors[inverse]],
+        distances=found.distances[inverse],
+        cells=None if found.cells is None else found.cells[inverse],
+    )

@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from assay.selection.training_dynamics import Entropy as Entropy
     from assay.selection.training_dynamics import Forgetting as Forgetting
     from assay.selection.transport import TransportSelector as TransportSelector
+    from assay.selection.two_stage import TwoStageSelector as TwoStageSelector
     from assay.selection.weighting_vector import Weighting as Weighting
 
 __getattr__, __dir__, __all__ = lazy_face(
@@ -133,6 +134,7 @@ __getattr__, __dir__, __all__ = lazy_face(
         "SequentialAttention": ".sequential_attention",
         "TopSelector": ".top_scores",
         "TransportSelector": ".transport",
+        "TwoStageSelector": ".two_stage",
         "Weighting": ".weighting_vector",
         "blend_scores": ".blending",
         "bootstrap_stability": ".stability",

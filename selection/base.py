@@ -27,6 +27,8 @@ _NEEDS = {
     "scores": ("scores", "one finite number per row as scores"),
     "target": ("target", "a sample of the distribution wanted as target"),
 }
+# reasons of rows that are chosen
+_CHOSEN = ("selected", "churn")
 # groups listed one by one in a report; the smaller ones are summed up
 _GROUPS_TOLD = 100
 
@@ -318,7 +320,7 @@ def explained(outcome: Outcome) -> pl.DataFrame:
     )
     return pl.DataFrame({"row": outcome.rows}).select(
         "row",
-        selected=pl.lit(outcome.reason == "selected"),
+        selected=pl.lit(outcome.reason in _CHOSEN),
         stage=pl.lit(outcome.stage),
         reason=pl.lit(outcome.reason),
         detail=fields.select(pl.struct(pl.all()).struct.json_encode()).to_series()

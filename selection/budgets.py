@@ -40,7 +40,7 @@ def parse_budget(budget: Any) -> int | float:
     >>> parse_budget("5%"), parse_budget("1000"), parse_budget(0.05)
     (0.05, 1000, 0.05)
     """
-    value = _from_text(budget) if isinstance(budget, str) else budget
+    value = as_number(budget) if isinstance(budget, str) else budget
     if isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1:
         return int(value)
     if isinstance(value, Real) and not isinstance(value, Integral) and 0 < float(value) <= 1:
@@ -80,8 +80,8 @@ def resolve_budget(budget: Any, n: int) -> int:
     return count
 
 
-def _from_text(text: str) -> int | float | None:
-    """Read "1000", "0.1" or "10%"; None for anything else."""
+def as_number(text: str) -> int | float | None:
+    """Return what "1000", "0.1" or "10%" means; None for anything else."""
     stripped = text.strip().replace("_", "")
     try:
         if stripped.endswith("%"):

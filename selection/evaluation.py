@@ -168,7 +168,7 @@ def evaluate_selection(
     elif X is not None:
         space = Space(X, getattr(graph, "metric", None) == "cosine")
         pool = np.argsort(inputs.as_given(inputs.noise(random_state, "evaluation/pool")))
-        measures += vector_measures(space, np.argsort(noise)[:sample], pool, sample)
+        measures += vector_measures(space, np.argsort(noise)[:sample], pool, sample, graph)
         if target is not None:
             measures += target_measures(space, target_vectors(target, space), pool, noise)
         if duplicates is None:

@@ -5,12 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from assay.selection.inputs import Graph
-from assay.selection.lazy_greedy import (
-    FACILITY_LOCATION,
-    LazyGreedySelector,
-    SetFunction,
-    similarities,
-)
+from assay.selection.lazy_greedy import LazyGreedySelector
+from assay.selection.set_functions import FACILITY_LOCATION, SetFunction, similarities
 
 
 class FacilityLocationSelector(LazyGreedySelector):

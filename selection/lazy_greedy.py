@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 from numba import njit
@@ -12,46 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from assay.selection.base import Choice, Outcome, Selector
 from assay.selection.inputs import Floats, Graph, Inputs, Rows
-
-FACILITY_LOCATION, SATURATED_COVERAGE, GRAPH_CUT = range(3)
-
-
-class SetFunction(NamedTuple):
-    """A submodular function on a graph.
-
-    Attributes
-    ----------
-    kind : int
-        One of the constants of this module.
-    indptr, indices, weights
-        Edges as compressed sparse rows, weights float32, none negative.
-    own : float32[n]
-        Similarity of each row to itself.
-    limits : float64[n]
-        Saturated coverage: the most that a row can be covered. Graph cut: the gain of each row
-        when it is the first. Facility location: not read.
-    least : float
-        A lower bound of all gains.
-    whole : float or None
-        The function of all rows, where it is the greatest value there is.
-    """
-
-    kind: int
-    indptr: NDArray[np.int64]
-    indices: NDArray[Any]
-    weights: NDArray[np.float32]
-    own: NDArray[np.float32]
-    limits: Floats
-    least: float = 0.0
-    whole: float | None = None
-
-    def value(self, rows: Rows) -> float:
-        """Return the function of a set of distinct rows."""
-        return float(_value(*self[:6], self.nothing(), np.asarray(rows, dtype=np.int64)))
-
-    def nothing(self) -> NDArray[Any]:
-        """Return the state of the empty set: the best similarities are exact as float32."""
-        return np.zeros(len(self.own), np.float32 if self.kind == FACILITY_LOCATION else np.float64)
+from assay.selection.set_functions import SetFunction, gain_of, take
 
 
 class LazyRanking:
@@ -99,8 +60,7 @@ class LazyRanking:
 
     def next_gains(self) -> Floats:
         """Return what each row would add to those taken."""
-        found: Floats = _gains(*self.function[:6], self.state)
-        return found
+        return self.function.gains(self.state)
 
 
 class LazyGreedySelector(Selector):
@@ -156,31 +116,6 @@ class LazyGreedySelector(Selector):
         )
 
 
-def similarities(
-    graph: Graph,
-) -> tuple[NDArray[np.int64], NDArray[Any], NDArray[np.float32], NDArray[np.float32]]:
-    """Return the edges without negative similarities, and each row's similarity to itself.
-
-    That is the larger of 1 and the row's best edge: every row represents itself best.
-    """
-    indptr = np.asarray(graph.indptr, dtype=np.int64)
-    weights = np.maximum(np.asarray(graph.weights, dtype=np.float32), 0)
-    own = np.ones(len(indptr) - 1, dtype=np.float32)
-    filled = np.flatnonzero(np.diff(indptr))
-    if len(filled):
-        own[filled] = np.maximum(1, np.maximum.reduceat(weights, indptr[:-1][filled]))
-    return indptr, np.asarray(graph.indices), weights, own
-
-
-def column_sums(
-    indptr: NDArray[np.int64], weights: NDArray[np.float32], own: NDArray[np.float32]
-) -> Floats:
-    """Return the sum of the similarities of each row to all rows, itself included."""
-    totals = np.concatenate([[0.0], np.cumsum(weights, dtype=np.float64)])
-    sums: Floats = own + (totals[indptr[1:]] - totals[indptr[:-1]])
-    return sums
-
-
 @njit(cache=True, nogil=True)
 def sift(keys: Any, rows: Any, place: int, size: int) -> None:  # pragma: no cover
     """Move an entry of a heap down to where it belongs: larger key first, then smaller row."""
@@ -200,65 +135,6 @@ def sift(keys: Any, rows: Any, place: int, size: int) -> None:  # pragma: no cov
         else:
             break
     keys[place], rows[place] = key, row
-
-
-@njit(inline="always")
-def _gain(
-    kind: Any, indptr: Any, indices: Any, weights: Any, own: Any, limits: Any, state: Any, row: Any
-) -> Any:  # pragma: no cover
-    """Return what `row` would add."""
-    if kind == GRAPH_CUT:
-        return limits[row] - 2 * state[row]
-    here = np.float64(own[row])
-    if kind == FACILITY_LOCATION:
-        total = here - state[row]
-        for edge in range(indptr[row], indptr[row + 1]):
-            total += max(0.0, weights[edge] - state[indices[edge]])
-    else:
-        total = min(here, max(0.0, limits[row] - state[row]))
-        for edge in range(indptr[row], indptr[row + 1]):
-            other = indices[edge]
-            total += min(np.float64(weights[edge]), max(0.0, limits[other] - state[other]))
-    return total
-
-
-@njit(inline="always")
-def _take(
-    kind: Any, indptr: Any, indices: Any, weights: Any, own: Any, state: Any, row: Any
-) -> None:  # pragma: no cover
-    """Enter `row` into the set: how well each row is represented, or covered, or has been cut."""
-    if kind == FACILITY_LOCATION:
-        state[row] = own[row]
-        for edge in range(indptr[row], indptr[row + 1]):
-            if weights[edge] > state[indices[edge]]:
-                state[indices[edge]] = weights[edge]
-    else:
-        state[row] += own[row]
-        for edge in range(indptr[row], indptr[row + 1]):
-            state[indices[edge]] += weights[edge]
-
-
-@njit(cache=True, nogil=True)
-def _value(
-    kind: Any, indptr: Any, indices: Any, weights: Any, own: Any, limits: Any, state: Any, rows: Any
-) -> Any:  # pragma: no cover
-    """Sum up the gains of `rows`, taken one after another."""
-    total = 0.0
-    for row in rows:
-        total += _gain(kind, indptr, indices, weights, own, limits, state, row)
-        _take(kind, indptr, indices, weights, own, state, row)
-    return total
-
-
-@njit(cache=True, nogil=True)
-def _gains(
-    kind: Any, indptr: Any, indices: Any, weights: Any, own: Any, limits: Any, state: Any
-) -> Any:  # pragma: no cover
-    """Return what each row would add."""
-    found = np.empty(len(own))
-    for row in range(len(own)):
-        found[row] = _gain(kind, indptr, indices, weights, own, limits, state, row)
-    return found
 
 
 @njit(cache=True, nogil=True)
@@ -304,9 +180,9 @@ def _extend(
             gains[row] = keys[0]
             order[taken] = row
             taken += 1
-            _take(kind, indptr, indices, weights, own, state, row)
+            take(kind, indptr, indices, weights, own, state, row)
         else:
-            gain = _gain(kind, indptr, indices, weights, own, limits, state, row)
+            gain = gain_of(kind, indptr, indices, weights, own, limits, state, row)
             evaluated[row] = taken
             evaluations += 1
             bucket = _bucket(gain, least, scale, n)

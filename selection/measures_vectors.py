@@ -13,6 +13,7 @@ from assay.selection.measures_coverage import coverage, nearest_distances
 from assay.selection.measures_discrepancy import mean_between, mean_within, median_bandwidth
 from assay.selection.measures_divergence import backed_off_divergence, cell_of, fit_cells
 from assay.selection.measures_spread import early_enrichment, vasicek_ratio_error
+from assay.selection.representation import lists_nearest
 from assay.selection.row_order import rows_by_content
 from assay.storage.errors import InputError, NonFiniteError
 from assay.storage.rowhash import hash_rows
@@ -62,15 +63,26 @@ class Space:
         return hash_rows(np.ascontiguousarray(self._X[rows] + 0))
 
 
-def vector_measures(space: Space, asked: Rows, pool: Rows, sample: int) -> list[Measure]:
+def vector_measures(
+    space: Space, asked: Rows, pool: Rows, sample: int, graph: Any = None
+) -> list[Measure]:
     queries = space.rows(asked)
+    listed = _lists_of(graph, asked)
     held = pool[:_KERNEL_ROWS]
     of_pool = space.rows(held)
     bandwidth = median_bandwidth(of_pool)
     within = mean_within(of_pool, bandwidth)
 
     def cover(rows: Rows) -> dict[str, float]:
-        figures = coverage(nearest_distances(queries, space.rows(rows)), np.isin(asked, rows))
+        distances = np.empty(len(asked))
+        found = _first_listed(listed, rows)
+        near = np.flatnonzero(found >= 0)
+        apart = queries[near].astype(np.float64) - space.rows(found[near])
+        distances[near] = np.sqrt((apart**2).sum(axis=1))
+        far = np.flatnonzero(found < 0)
+        if len(far):
+            distances[far] = nearest_distances(queries[far], space.rows(rows))
+        figures = coverage(distances, np.isin(asked, rows))
         return {f"coverage.{name}": value for name, value in figures.items()}
 
     def discrepancy(rows: Rows) -> dict[str, float]:
@@ -87,6 +99,21 @@ def vector_measures(space: Space, asked: Rows, pool: Rows, sample: int) -> list[
         }
 
     return [cover, discrepancy, spread]
+
+
+def _lists_of(graph: Any, asked: Rows) -> Rows:
+    """Return each row with the rows nearest to it, nearest first, as far as the graph lists them."""
+    itself = asked[:, None]
+    if not (lists_nearest(graph, "cosine") or lists_nearest(graph, "l2")):
+        return itself
+    return np.hstack([itself, graph.neighbors[asked].astype(np.int64)])
+
+
+def _first_listed(listed: Rows, rows: Rows) -> Rows:
+    """Return the first of each line's rows that is among `rows`, -1 where none is."""
+    there = np.isin(listed, rows) & (listed >= 0)
+    first = listed[np.arange(len(listed)), there.argmax(axis=1)]
+    return np.where(there.any(axis=1), first, -1)
 
 
 def target_measures(space: Space, target: Vectors, pool: Rows, noise: Floats) -> list[Measure]:

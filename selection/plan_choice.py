@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 import math
 import warnings
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -16,6 +16,7 @@ from assay.selection import registry
 from assay.selection.base import Outcome
 from assay.selection.blending import blend_scores
 from assay.selection.budgets import ShortfallWarning
+from assay.selection.churn import BARRED, KEPT, Bound, bounded
 from assay.selection.constraints import Constraints, Taken, bounds, coded, take
 from assay.selection.inputs import Floats, Rows
 from assay.selection.plan_inputs import PlanInputs
@@ -23,6 +24,7 @@ from assay.selection.plan_stages import difficulty_of
 from assay.selection.representation import representation_weights
 from assay.storage.errors import BudgetError, ConfigError, MissingInputError
 
+_NONE = np.empty(0, dtype=np.int64)
 # rows * chosen * dimensions that are still searched exactly for the nearest chosen row
 SEARCHED = 2e11
 
@@ -41,6 +43,15 @@ class PlanChoice:
     report: dict[str, Any]
 
 
+class Fitted(NamedTuple):
+    """A selector fitted for `size` rows, its order of preference, and what is taken of it."""
+
+    selector: Any
+    order: Rows
+    taken: Taken
+    size: int
+
+
 def choose(
     plan: SelectionPlan,
     pool: PlanInputs,
@@ -48,13 +59,30 @@ def choose(
     must: NDArray[np.bool_],
     cost: Floats | None,
     budget: float,
+    bound: Bound | None = None,
 ) -> PlanChoice:
     """Fit the plan's selector on `rows` and take from its order what the constraints allow."""
     constraints = _constraints(plan, pool, rows, must, cost, budget)
     entry = registry.entry(plan.selector, "selector")
     given = pool.given({*entry.needs, *entry.uses}, rows, selector=True)
     scores = _scores(plan, pool, rows)
-    selector, order, taken = _fitted(plan, {**given, "scores": scores}, constraints, len(rows))
+    given["scores"] = scores
+    fitted = _fitted(plan, given, constraints, len(rows))
+    kept, barred, churn = _NONE, _NONE, {}
+    if bound is not None:
+        if not constraints.shape_the_order and not constraints.must.any():
+            # draws with replacement are fewer rows than the budget
+            constraints = replace(constraints, budget=len(fitted.taken.rows))
+        held = bounded(
+            fitted,
+            bound,
+            rows,
+            given["ids"],
+            counted=cost is None,
+            refit=lambda held, start: _fitted(plan, given, constraints, len(rows), held, start),
+        )
+        fitted, kept, barred, churn = held.fitted, held.kept, held.barred, held.report
+    selector, taken = fitted.selector, fitted.taken
     selected = len(taken.rows)
     if len(taken.rows) == len(selector.indices_):
         selected = int(selector.report_["selected"])
@@ -83,9 +111,10 @@ def choose(
         chosen=rows[taken.rows],
         weights=weights,
         scores=everywhere,
-        outcomes=_outcomes(selector, order, taken, rows, pool.ids, nearest, similarity),
+        outcomes=_outcomes(fitted, kept, barred, rows, pool.ids, nearest, similarity),
         report={
             **selector.report_,
+            **churn,
             "rows": pool.n,
             "budget": int(budget) if cost is None else budget,
             "spent": spent,
@@ -102,7 +131,7 @@ def _represented(
     X = pool.vectors(rows)
     graph = given["graph"]
     if X is not None and (graph is None or len(rows) * len(chosen) * X.shape[1] <= SEARCHED):
-        return representation_weights(chosen, X=X, ids=given["ids"])
+        return representation_weights(chosen, X=X, graph=graph, ids=given["ids"])
     if graph is None:
         return None, None, None
     return representation_weights(chosen, graph=graph, ids=given["ids"])
@@ -150,9 +179,14 @@ def _scores(plan: SelectionPlan, pool: PlanInputs, rows: Rows) -> Floats | None:
 
 
 def _fitted(
-    plan: SelectionPlan, given: dict[str, Any], constraints: Constraints, n: int
-) -> tuple[Any, Rows, Taken]:
-    """Fit for as many rows as the constraints need; also the order walked and what was taken."""
+    plan: SelectionPlan,
+    given: dict[str, Any],
+    constraints: Constraints,
+    n: int,
+    held: Rows = _NONE,
+    start: Fitted | None = None,
+) -> Fitted:
+    """Fit for as many rows as the constraints need, at least for those of `start`."""
     make = registry.get(plan.selector, "selector")
     options = dict(plan.options or {})
     known = inspect.signature(make).parameters
@@ -165,29 +199,35 @@ def _fitted(
         options.setdefault("cutoff", 0.0)
     must = np.flatnonzero(constraints.must)
     must = must[given["ids"].gather(must).arg_sort().to_numpy()]
-    size = _first_size(constraints, n)
+    selector, size = (start.selector, start.size) if start else (None, _first_size(constraints, n))
     while True:
-        selector = make(budget=size, random_state=plan.random_state, **options)
-        with warnings.catch_warnings():
-            # told for the whole plan
-            warnings.simplefilter("ignore", ShortfallWarning)
-            selector.fit(**given)
-        order, taken = _walked(selector.indices_, must, constraints)
-        if not len(must) and not constraints.shape_the_order:
+        if selector is None:
+            selector = make(budget=size, random_state=plan.random_state, **options)
+            with warnings.catch_warnings():
+                # told for the whole plan
+                warnings.simplefilter("ignore", ShortfallWarning)
+                selector.fit(**given)
+        order, taken = _walked(selector.indices_, must, constraints, held)
+        if not len(must) and not len(held) and not constraints.shape_the_order:
             # draws with replacement are fewer rows than were asked for, and right so
-            return selector, order, taken
+            return Fitted(selector, order, taken, size)
         if selector.nested and len(order) < n and not _met(taken, constraints):
             # worked out only when it is asked for
-            order, taken = _walked(selector.ranking_, must, constraints)
+            order, taken = _walked(selector.ranking_, must, constraints, held)
         if size == n or len(order) >= n or _met(taken, constraints):
-            return selector, order, taken
-        size = min(n, 2 * size)
+            return Fitted(selector, order, taken, size)
+        selector, size = None, min(n, 2 * size)
 
 
-def _walked(order: Rows, must: Rows, constraints: Constraints) -> tuple[Rows, Taken]:
-    """Return the order with the must-include rows first, and what is taken of it."""
+def _walked(order: Rows, must: Rows, constraints: Constraints, held: Rows) -> tuple[Rows, Taken]:
+    """Return the order with the must-include rows first, and what is taken of it, `held` next."""
     order = np.concatenate([must, order[~constraints.must[order]]])
-    return order, take(order, constraints)
+    if not len(held):
+        return order, take(order, constraints)
+    rest = ~constraints.must
+    rest[held] = False
+    held = held[~constraints.must[held]]
+    return order, take(np.concatenate([must, held, order[rest[order]]]), constraints)
 
 
 def _first_size(constraints: Constraints, n: int) -> int:
@@ -216,21 +256,24 @@ def _met(taken: Taken, constraints: Constraints) -> bool:
 
 
 def _outcomes(
-    selector: Any,
-    order: Rows,
-    taken: Taken,
+    fitted: Fitted,
+    kept: Rows,
+    barred: Rows,
     rows: Rows,
     ids: pl.Series,
     nearest: Rows | None,
     similarity: NDArray[Any] | None,
 ) -> list[Outcome]:
     """Return the selector's outcomes in the pool's rows, changed where constraints decided."""
+    selector, order, taken, _ = fitted
     n = len(rows)
+    bound = np.zeros(n, dtype=bool)
+    bound[kept] = True
     position = np.zeros(n, dtype=np.int64)
     position[taken.rows] = np.arange(1, len(taken.rows) + 1)
     place = np.full(n, n, dtype=np.int64)
     place[order] = np.arange(len(order))
-    last = place[taken.rows].max(initial=-1)
+    last = place[taken.rows[~bound[taken.rows]]].max(initial=-1)
     passed = np.full(n, "", dtype="U9")
     own = np.zeros(n, dtype=bool)
     own[selector.indices_] = True
@@ -243,6 +286,7 @@ def _outcomes(
         passed[which[(place[which] < last) | own[which]]] = why
     # the selector was asked for more rows than were needed in the end
     passed[(passed == "displaced") & (place > last)] = "budget"
+    passed[barred] = "barred"
 
     def told(which: Rows, detail: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         if nearest is None or similarity is None:
@@ -254,17 +298,29 @@ def _outcomes(
     for outcome in selector.outcomes():
         free = passed[outcome.rows] == ""
         mine = position[outcome.rows] > 0
-        for keep, reason in ((mine, "selected"), (~mine & free, outcome.reason)):
+        by_bound = bound[outcome.rows]
+        for keep, reason in (
+            (mine & ~by_bound, "selected"),
+            (by_bound, "churn"),
+            (~mine & free, outcome.reason),
+        ):
             which = outcome.rows[keep]
             detail = {name: values[keep] for name, values in outcome.detail.items()}
-            if reason == "selected":
+            if reason in ("selected", "churn"):
                 detail = {**detail, "position": position[which], "score": selector.scores_[which]}
                 stage = "select"
+                if reason == "churn":
+                    said = {"bound": KEPT, "otherwise": outcome.reason}
+                    detail |= {name: np.full(len(which), text) for name, text in said.items()}
+                    stage = "churn"
             else:
                 detail, stage = told(which, detail), outcome.stage
             outcomes.append(Outcome(rows[which], stage, reason, detail))
-    for why in ("quota", "cost", "displaced", "budget"):
+    for why in ("quota", "cost", "displaced", "budget", "barred"):
         which = np.flatnonzero((passed == why) & (position == 0))
         detail = told(which, {"score": selector.scores_[which], "place": place[which] + 1})
-        outcomes.append(Outcome(rows[which], "select", why, detail))
+        if why == "barred":
+            detail["bound"] = np.full(len(which), BARRED)
+        reason = "displaced" if why == "barred" else why
+        outcomes.append(Outcome(rows[which], "select", reason, detail))
     return outcomes

@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from assay.selection.base import Outcome, explained
+from assay.selection.churn import Bound
 from assay.selection.constraints import checked_cost, total_budget
 from assay.selection.plan_choice import choose
 from assay.selection.plan_inputs import PlanInputs
@@ -63,6 +64,13 @@ class SelectionPlan(BaseEstimator):  # type: ignore[misc]
         of it.
     must_include, must_exclude : sequence of ids, default ()
         Rows that are taken first, whatever filters say; rows that never are.
+    churn : int, float or str, optional
+        How many of the `previous` rows may be replaced: a count (int >= 0), or a share of the budget
+        (0.0 to 1.0, "10%"; where there is a cost, of the previous rows). None: no bound. See
+        `assay.selection.churn.bounded`.
+    previous : sequence of ids, default ()
+        Rows of an earlier selection. Those that are gone, or that a stage before the selector leaves
+        out, don't count.
     weigh : bool, default False
         Whether `weights_` say how much of the pool each chosen row stands for (the rows, of those
         that the selector saw, that are nearest to it) instead of the selector's own weights.
@@ -73,7 +81,8 @@ class SelectionPlan(BaseEstimator):  # type: ignore[misc]
     Attributes
     ----------
     indices_ : int64[m]
-        Must-include rows first, by id, then the others in the selector's order of preference.
+        Must-include rows first, by id, then the others in the selector's order of preference, last
+        those that only `churn` keeps.
     weights_ : float64[m]
     scores_ : float64[n]
         The selector's, NaN for rows that it did not see.
@@ -85,7 +94,7 @@ class SelectionPlan(BaseEstimator):  # type: ignore[misc]
         Groups found: group_id, sample_id, keeper (bool), similarity, kind.
     report_ : dict
         The selector's; `stages` (rows left out at each), `spent` and `budget` (in cost where there
-        is one), `shortfall`.
+        is one), `shortfall`; with `churn` what `assay.selection.churn.bounded` reports.
 
     Raises
     ------
@@ -136,6 +145,8 @@ class SelectionPlan(BaseEstimator):  # type: ignore[misc]
         minima: Mapping[str, int | float] | None = None,
         must_include: Sequence[Any] = (),
         must_exclude: Sequence[Any] = (),
+        churn: int | float | str | None = None,
+        previous: Sequence[Any] = (),
         weigh: bool = False,
         random_state: int = 0,
         strict: bool = False,
@@ -159,6 +170,8 @@ class SelectionPlan(BaseEstimator):  # type: ignore[misc]
         self.minima = minima
         self.must_include = must_include
         self.must_exclude = must_exclude
+        self.churn = churn
+        self.previous = previous
         self.weigh = weigh
         self.random_state = random_state
         self.strict = strict
@@ -192,6 +205,11 @@ class SelectionPlan(BaseEstimator):  # type: ignore[misc]
         if self.cost is not None:
             cost = checked_cost(pool.column(self.cost, "cost").to_numpy(), self.cost)
         budget = total_budget(self.budget, pool.n, cost)
+        bound = None
+        if self.churn is not None:
+            bound = Bound.of(
+                self.churn, self.previous, pool.ids, int(budget) if cost is None else None
+            )
         alive = ~banned
         outcomes = [
             Outcome(np.flatnonzero(banned), "filter", "must_exclude", {}),
@@ -209,7 +227,7 @@ class SelectionPlan(BaseEstimator):  # type: ignore[misc]
         if not alive.any():
             told = ", ".join(f"{len(o.rows)} by {o.reason}" for o in outcomes if len(o.rows))
             raise InputError(f"The plan leaves no row to select from ({told}); loosen it.")
-        choice = choose(self, pool, np.flatnonzero(alive), must, cost, budget)
+        choice = choose(self, pool, np.flatnonzero(alive), must, cost, budget, bound)
         self.indices_ = choice.chosen
         self.weights_ = choice.weights
         self.scores_ = choice.scores
@@ -226,7 +244,8 @@ class SelectionPlan(BaseEstimator):  # type: ignore[misc]
 
         Stages and reasons: filter (must_exclude, filter), leakage, deduplicate (the step's name),
         cutoff (hard_cutoff), select (quota: its group had its most; cost: it did not fit; displaced:
-        others had to be taken; budget: used up before it; else the selector's own).
+        others had to be taken; budget: used up before it; else the selector's own), churn (churn:
+        chosen, because of the bound on replaced rows).
         """
         check_is_fitted(self)
         frames = [explained(outcome) for outcome in self._outcomes if len(outcome.rows)]

@@ -35,7 +35,9 @@ def representation_weights(
     chosen rows that are as near the one with the least id counts.
 
     With vectors, near is by `metric`: up to 50,000 chosen rows exactly, beyond by an approximate
-    search. With a graph alone, it is the path, past no other chosen row, whose edges have the
+    search. Where a graph of that metric is given too, the first chosen row on a row's list of
+    neighbours is taken, and only rows without one are searched: as exact as those lists are. With a
+    graph alone, it is the path, past no other chosen row, whose edges have the
     greatest product of weights (each at most 1); rows that no path joins to a chosen row have similarity 0 and are dealt out
     to the chosen rows in turn, in order of id, so that the weights sum to n all the same.
 
@@ -44,7 +46,6 @@ def representation_weights(
     chosen : int array of shape (m,)
         Different rows of the pool, as given.
     X : array of shape (n, d), optional
-        Vectors; used where they are given.
     graph : SimilarityGraph of the n rows, optional
     ids : n unique texts or whole numbers, optional
         Where None, those of the graph; else the positions.
@@ -73,8 +74,8 @@ def representation_weights(
 
     Notes
     -----
-    Vectors: time O(n m d) up to 50,000 chosen rows, beyond that of an inverted file index; memory
-    that of the chosen vectors. Graph: Dijkstra's algorithm from all chosen rows at once, time
+    Vectors: time O(n m d) up to 50,000 chosen rows, beyond that of an inverted file index, for the
+    rows that the graph's lists leave; memory that of the chosen vectors. Graph: Dijkstra's algorithm from all chosen rows at once, time
     O(edges log n), memory 32 bytes per row. Never n * m.
 
     Examples
@@ -97,12 +98,19 @@ def representation_weights(
         rank[inputs.order] = np.arange(inputs.n)
     canonical = np.sort(rank[rows])
     if X is not None:
-        owner, similarity = _by_vectors(inputs.vectors(), canonical, metric)
+        lists = inputs.graph if lists_nearest(graph, metric) else None
+        owner, similarity = _by_vectors(inputs.vectors(), canonical, metric, lists)
     else:
         owner, similarity = _by_graph(inputs.graph, canonical)
     nearest = inputs.as_given(inputs.given_rows(canonical[owner]))
     weights = np.bincount(nearest, minlength=inputs.n)[rows].astype(np.float64)
     return weights, nearest, inputs.as_given(similarity)
+
+
+def lists_nearest(graph: Any, metric: str) -> bool:
+    """Return whether the neighbours that a graph lists are the nearest rows by a metric."""
+    robust = getattr(graph, "report_", {}).get("robust")
+    return getattr(graph, "metric", None) == metric and not robust
 
 
 def propagate(values: ArrayLike, chosen: ArrayLike, nearest: ArrayLike) -> NDArray[Any]:
@@ -154,13 +162,20 @@ def _checked(chosen: ArrayLike, n: int) -> Rows:
     return rows.astype(np.int64)
 
 
-def _by_vectors(X: Similarities, chosen: Rows, metric: str) -> tuple[Rows, Similarities]:
+def _by_vectors(
+    X: Similarities, chosen: Rows, metric: str, lists: Any
+) -> tuple[Rows, Similarities]:
     """Return the place in `chosen` of each row's nearest one, and the similarity."""
     owner = np.empty(len(X), dtype=np.int64)
     similarity = np.ones(len(X), dtype=np.float32)
     others = np.ones(len(X), dtype=bool)
     others[chosen] = False
     rest = np.flatnonzero(others)
+    if lists is not None:
+        rest = rest[_by_lists(lists, chosen, rest, owner, similarity)]
+    if not len(rest):
+        owner[chosen] = np.arange(len(chosen))
+        return owner, similarity
     index = VectorIndex.from_vectors(X[chosen], metric=metric)
     for begin in range(0, len(rest), _PART):
         part = rest[begin : begin + _PART]
@@ -169,6 +184,25 @@ def _by_vectors(X: Similarities, chosen: Rows, metric: str) -> tuple[Rows, Simil
         similarity[part] = values[:, 0] if metric == "cosine" else 1 / (1 + values[:, 0])
     owner[chosen] = np.arange(len(chosen))
     return owner, similarity
+
+
+def _by_lists(
+    lists: Any, chosen: Rows, rest: Rows, owner: Rows, similarity: Similarities
+) -> NDArray[np.bool_]:
+    """Fill in what the lists of neighbours tell; return which of the rows `rest` they don't."""
+    place = np.full(len(owner) + 1, -1, dtype=np.int32)
+    place[chosen] = np.arange(len(chosen))
+    missing = np.ones(len(rest), dtype=bool)
+    for begin in range(0, len(rest), _PART):
+        part = rest[begin : begin + _PART]
+        found = place[lists.neighbors[part]]
+        first = (found >= 0).argmax(axis=1)
+        there = found[np.arange(len(part)), first] >= 0
+        rows, first = part[there], first[there]
+        owner[rows] = found[there, first]
+        similarity[rows] = lists.similarities[rows, first]
+        missing[begin : begin + _PART] = ~there
+    return missing
 
 
 def _by_graph(graph: Any, chosen: Rows) -> tuple[Rows, Similarities]:

@@ -5,13 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from assay.selection.inputs import Graph
-from assay.selection.lazy_greedy import (
-    SATURATED_COVERAGE,
-    LazyGreedySelector,
-    SetFunction,
-    column_sums,
-    similarities,
-)
+from assay.selection.lazy_greedy import LazyGreedySelector
+from assay.selection.set_functions import SATURATED_COVERAGE, SetFunction, column_sums, similarities
 from assay.storage.errors import ConfigError
 
 

@@ -53,6 +53,13 @@ ENTRIES: tuple[Entry, ...] = (
         nested=True,
     ),
     Entry(
+        "two_stage",
+        "selector",
+        "assay.selection.two_stage:TwoStageSelector",
+        "a greedy selector on shards of the pool, then among what the shards propose",
+        needs=("graph",),
+    ),
+    Entry(
         "d2",
         "selector",
         "assay.selection.d2:D2Selector",

@@ -56,7 +56,7 @@ class ParquetSource(FileSource):
         rows = max(1, min(size, BATCH_BYTES // (self._row_bytes or 1)))
         with self._open() as file:
             for batch in file.iter_batches(rows, row_groups=groups, columns=list(columns)):
-                yield plain(batch.select(list(columns)))
+                yield _sound(batch.select(list(columns)))
 
 
 class IpcSource(FileSource):
@@ -76,7 +76,13 @@ class IpcSource(FileSource):
             else:
                 found = iter(reader)
             for batch in found:
-                yield plain(batch.select(list(columns)))
+                yield _sound(batch.select(list(columns)))
+
+
+def _sound(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return a batch that can be worked on: its offsets lie within it, and its text is UTF-8."""
+    batch.validate(full=True)
+    return plain(batch)
 
 
 def _ipc_reader(file: pa.NativeFile, **options: Any) -> Any:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from assay.storage.atomic import atomic_directory, temporary_beside
+from assay.storage.atomic import atomic_directory, move_aside
+from assay.storage.boundaries import boundary
 from assay.storage.checksums import CheckedFile, describe_file, read_sealed, seal
 from assay.storage.errors import CorruptArtifactError, StoreError
+
+logger = logging.getLogger("assay.storage")
 
 _NAME = re.compile(r"[a-z0-9_]{1,64}")
 _REMEDY = "Run the same command again to rebuild it."
@@ -46,12 +49,17 @@ class ArtifactStore:
         return (self.path(kind, fingerprint) / "manifest.json").is_file()
 
     def intact(self, kind: str, fingerprint: str) -> bool:
-        """Say whether the artifact is there and matches its checksums; a corrupt one is removed."""
-        if not self.exists(kind, fingerprint):
+        """Say whether the artifact is there and matches its checksums.
+
+        A corrupt one is named on the log and removed, so that it is made again.
+        """
+        if not self.path(kind, fingerprint).is_dir():
             return False
         try:
             self.open(kind, fingerprint)
-        except CorruptArtifactError:
+        except CorruptArtifactError as error:
+            told = str(error).removesuffix(_REMEDY).strip()
+            logger.warning("artifact %s/%s: %s It is made again.", kind, fingerprint, told)
             self.discard(kind, fingerprint)
             return False
         return True
@@ -69,7 +77,9 @@ class ArtifactStore:
                 "made_by": made_by,
                 "files": [describe_file(p, p.relative_to(folder).as_posix()) for p in files],
             }
+            boundary("artifact made", target)
             (folder / "manifest.json").write_bytes(seal(manifest))
+            boundary("manifest sealed", target)
         self._verified.add(target)
 
     def open(self, kind: str, fingerprint: str) -> Path:
@@ -93,14 +103,26 @@ class ArtifactStore:
         self._verified.add(folder)
         return folder
 
+    def made_by(self, kind: str, fingerprint: str) -> dict[str, Any]:
+        """Return what the artifact's manifest says of its making.
+
+        Raises
+        ------
+        StoreError, CorruptArtifactError
+            There is no such artifact, or its manifest is damaged.
+        """
+        folder = self.path(kind, fingerprint)
+        if not folder.is_dir():
+            raise StoreError(f"There is no artifact {kind}/{fingerprint} in {self.root}.")
+        found: dict[str, Any] = read_sealed(folder / "manifest.json", _REMEDY)["made_by"]
+        return found
+
     def discard(self, kind: str, fingerprint: str) -> None:
         """Remove the artifact; it is renamed first, so that no half of it can be found."""
         folder = self.path(kind, fingerprint)
         self._verified.discard(folder)
         if folder.exists():
-            aside = temporary_beside(folder)
-            folder.rename(aside)
-            shutil.rmtree(aside, ignore_errors=True)
+            move_aside(folder)
 
     def get_or_make(
         self, kind: str, fingerprint: str, make: Callable[[Path], None], **made_by: Any

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from assay.storage.boundaries import boundary
+
+# hidden, with the process that made it; DuckDB puts a log and a folder beside its file
+TEMPORARY = re.compile(r"\..*\.(\d+)-[0-9a-f]{8}\.tmp(\.wal|\.tmp)?")
+_BESIDE = ("", ".wal", ".tmp")
+# what this process is writing just now
+_under_way: set[Path] = set()
 
 
 def _fsync(path: Path) -> None:
@@ -25,6 +34,40 @@ def _fsync(path: Path) -> None:
 def temporary_beside(path: Path) -> Path:
     """Return an unused hidden name in the folder of `path`, so that a rename stays on one disk."""
     return path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
+
+
+def writer_of(path: Path) -> int | None:
+    """Return the process that made a temporary file or folder; None where `path` is none."""
+    found = TEMPORARY.fullmatch(path.name)
+    return int(found[1]) if found else None
+
+
+def is_under_way(temporary: Path) -> bool:
+    """Return whether this process is writing the temporary file or folder just now."""
+    name = temporary.name[: temporary.name.index(".tmp") + len(".tmp")]
+    return temporary.with_name(name).absolute() in _under_way
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a folder with all that is in it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink()
+
+
+@contextmanager
+def _temporary(path: Path) -> Iterator[Path]:
+    """Yield an unused name beside `path`; what is left under it in the end is removed."""
+    temporary = temporary_beside(path)
+    _under_way.add(temporary.absolute())
+    try:
+        yield temporary
+    finally:
+        for suffix in _BESIDE:
+            with suppress(OSError):
+                remove(temporary.with_name(temporary.name + suffix))
+        _under_way.discard(temporary.absolute())
 
 
 @contextmanager
@@ -43,15 +86,16 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     'whole or not at all'
     """
     path = Path(path)
-    temporary = temporary_beside(path)
-    try:
+    with _temporary(path) as temporary:
+        boundary("file begun", path)
         yield temporary
+        boundary("file written", path)
         _fsync(temporary)
+        boundary("file synced", path)
         os.replace(temporary, path)
+        boundary("file renamed", path)
         _fsync(path.parent)
-    finally:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
+    boundary("file done", path)
 
 
 @contextmanager
@@ -63,21 +107,31 @@ def atomic_directory(path: Path | str) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_beside(path)
-    temporary.mkdir()
-    try:
+    with _temporary(path) as temporary:
+        temporary.mkdir()
+        boundary("folder made", path)
         yield temporary
+        boundary("folder filled", path)
         for entry in temporary.rglob("*"):
             _fsync(entry)
         _fsync(temporary)
+        boundary("folder synced", path)
         try:
             os.rename(temporary, path)
         except OSError:
             if not path.is_dir():
                 raise
+        boundary("folder renamed", path)
         _fsync(path.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    boundary("folder done", path)
+
+
+def move_aside(path: Path) -> None:
+    """Remove a folder; it is renamed first, so that no half of it can be found."""
+    with _temporary(path) as aside:
+        os.rename(path, aside)
+        boundary("folder aside", path)
+    boundary("folder removed", path)
 
 
 def write_bytes(path: Path | str, data: bytes) -> None:
@@ -93,13 +147,12 @@ def write_json(path: Path | str, value: Any) -> None:
 
 def point(link: Path, target_name: str) -> None:
     """Let `link` point at `target_name` in the same folder: a symbolic link, else a copy."""
-    temporary = temporary_beside(link)
-    try:
+    with _temporary(link) as temporary:
         try:
             os.symlink(target_name, temporary)
         except (OSError, NotImplementedError):
             shutil.copyfile(link.parent / target_name, temporary)
+        boundary("link made", link)
         os.replace(temporary, link)
-    finally:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
+        boundary("link renamed", link)
+        _fsync(link.parent)

@@ -31,6 +31,10 @@ class SourceError(InputError):
     """A file or folder is missing, of an unknown format, or broken."""
 
 
+class UnreachableError(SourceError, RuntimeError):
+    """A place where data lies did not answer, which may pass; the cause is an `OSError`."""
+
+
 class IdError(InputError):
     """Sample ids are null, repeated or unknown."""
 
@@ -73,6 +77,10 @@ class CorruptArtifactError(StoreError):
     """A stored file does not match its checksum."""
 
 
+class ResourceError(AssayError, RuntimeError):
+    """A run would take more memory than it may."""
+
+
 class SourceChangedError(AssayError, RuntimeError):
     """A source file changed while it was being read."""
 
@@ -87,3 +95,7 @@ class ConvergenceError(AssayError, RuntimeError):
 
 class ServiceError(AssayError, RuntimeError):
     """A service did not answer as it should."""
+
+
+class ServiceRefusedError(ServiceError):
+    """A service refuses what it is asked, or does not understand it; asking again won't help."""

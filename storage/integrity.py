@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
 
+from assay.storage.catalogue import ARCHIVE, RUNS, list_runs, run_paths
 from assay.storage.errors import CorruptArtifactError, StoreError
+from assay.storage.processes import process_lives as process_lives
+from assay.storage.processes import writer_lives
+from assay.storage.publishing import LINK, PUBLISHED, newest_runs
+from assay.storage.recovery import leftovers
 from assay.storage.stores import ScoreStore
 from assay.storage.views import TABLES, identifier
-
-# what is left beside a file that was being written
-_TEMPORARY = ".*.tmp"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is wrong in a store.
+    """Something about a store that is not as it was written.
 
     Attributes
     ----------
@@ -31,28 +32,32 @@ class Finding:
         What is wrong, and what to do about it.
     repaired : bool
         Whether it was mended.
+    level : {"damage", "info"}
+        "info" where nothing is wrong: the next run puts it right by itself.
     """
 
     where: str
     problem: str
     repaired: bool = False
+    level: str = "damage"
 
 
 def check_store(store: ScoreStore, *, repair: bool = False) -> list[Finding]:
     """Verify everything in a store.
 
-    Every byte of every artifact against its checksums; every run file by reading it whole (DuckDB
-    keeps checksums of its blocks), one decision for each sample, scores and selections that belong
-    to samples; notes of runs whose process is gone; the published file; files that a killed process
-    left half-written.
+    Every byte of every artifact against its checksums; every run file, kept or archived, by reading
+    it whole (DuckDB keeps checksums of its blocks), one decision for each sample, scores and
+    selections that belong to samples; that what runs refer to is there; notes of runs whose process
+    is gone; the published file; files that a killed process left half-written.
 
     Parameters
     ----------
     store : ScoreStore
     repair : bool, default False
         Remove corrupt artifacts and half-written files (the next run makes the artifacts again),
-        mark dead runs as failed, and publish anew where the published file is missing or damaged.
-        Run files are never touched: they can't be rebuilt without their pool.
+        mark dead runs as failed, and publish anew where the published file is missing, damaged or
+        behind. Run files are never touched: they can't be rebuilt without their pool. Waits until
+        nothing else writes to the store.
 
     Returns
     -------
@@ -63,13 +68,28 @@ def check_store(store: ScoreStore, *, repair: bool = False) -> list[Finding]:
     -----
     Reads the whole store once.
     """
-    found = [
-        *_artifacts(store, repair),
-        *_runs(store),
-        *_notes(store, repair),
-        *_leftovers(store, repair),
-    ]
-    return [*found, *_published(store, repair)]
+    if not repair:
+        return [*_look(store, repair=False), *_unsettled(store)]
+    unsettled = [*_unsettled(store)]
+    # whoever comes to write ends dead runs and removes what they left
+    with store.writing() as lock:
+        lock.say("check --repair")
+        _remove_broken_notes(store)
+        still = {finding.where for finding in _unsettled(store)}
+        settled = [replace(f, repaired=f.where not in still) for f in unsettled]
+        return [*_look(store, repair=True), *settled]
+
+
+def _look(store: ScoreStore, *, repair: bool) -> Iterator[Finding]:
+    yield from _artifacts(store, repair)
+    yield from _runs(store)
+    yield from _published(store, repair)
+
+
+def _unsettled(store: ScoreStore) -> Iterator[Finding]:
+    yield from _notes(store)
+    for path in leftovers(store.path):
+        yield Finding(_told(store, path), "A process was stopped while it wrote this.")
 
 
 def _told(store: ScoreStore, path: Path) -> str:
@@ -89,10 +109,13 @@ def _artifacts(store: ScoreStore, repair: bool) -> Iterator[Finding]:
 
 
 def _runs(store: ScoreStore) -> Iterator[Finding]:
-    for path in sorted((store.path / "runs").glob("*.duckdb")):
+    for path in (p for folder in (RUNS, ARCHIVE) for p in run_paths(store.path / folder)):
+        missing: list[str] = []
         try:
             with duckdb.connect(str(path), read_only=True) as con:
                 problems = _run_problems(con)
+                if path.parent.name == RUNS:
+                    missing = _missing(store, con)
         except duckdb.Error as error:
             told = " ".join(str(error).split())
             problems = [
@@ -100,6 +123,21 @@ def _runs(store: ScoreStore) -> Iterator[Finding]:
             ]
         for problem in problems:
             yield Finding(_told(store, path), problem)
+        if missing:
+            yield Finding(
+                _told(store, path),
+                f"Not in the store are {', '.join(missing)}, which it was made with; they are made "
+                "again when a run needs them.",
+                level="info",
+            )
+
+
+def _missing(store: ScoreStore, con: duckdb.DuckDBPyConnection) -> list[str]:
+    """Return the artifacts that a run refers to and that are not there."""
+    if not con.execute("FROM duckdb_tables() WHERE table_name = 'artifacts'").fetchall():
+        return []  # the file of an older version
+    rows = con.execute("SELECT DISTINCT kind, fingerprint FROM artifacts ORDER BY ALL").fetchall()
+    return [f"{kind}/{name}" for kind, name in rows if not store.artifacts.exists(kind, name)]
 
 
 def _run_problems(con: duckdb.DuckDBPyConnection) -> list[str]:
@@ -137,71 +175,60 @@ def _run_problems(con: duckdb.DuckDBPyConnection) -> list[str]:
     return problems
 
 
-def _notes(store: ScoreStore, repair: bool) -> Iterator[Finding]:
-    for path in sorted((store.path / "runs").glob("*.json")):
+def _notes(store: ScoreStore) -> Iterator[Finding]:
+    for path in sorted((store.path / RUNS).glob("*.json")):
         try:
             note = json.loads(path.read_text())
-            running = note["status"] == "running" and not process_lives(int(note["process"]))
+            dead = note["status"] == "running" and writer_lives(note) is False
+        except FileNotFoundError:
+            continue  # its run is finished
         except (OSError, ValueError, KeyError, TypeError) as error:
-            if repair:
-                path.unlink()
-            yield Finding(_told(store, path), f"The note can't be read ({error}).", repair)
+            yield Finding(_told(store, path), f"The note can't be read ({error}).")
             continue
-        if running:
-            if repair:
-                store.note_failed(note, "its process ended without a word")
+        if dead:
             yield Finding(
                 _told(store, path),
                 f"The run {note['run_id']} is noted as running, but its process is gone.",
-                repair,
             )
 
 
-def _leftovers(store: ScoreStore, repair: bool) -> Iterator[Finding]:
-    for path in sorted(store.path.rglob(_TEMPORARY)):
-        owner = path.name.rsplit(".", 2)[-2].split("-")[0]
-        if owner.isdecimal() and process_lives(int(owner)):
-            continue
-        if repair:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        yield Finding(_told(store, path), "A process was stopped while it wrote this.", repair)
+def _remove_broken_notes(store: ScoreStore) -> None:
+    for path in (store.path / RUNS).glob("*.json"):
+        try:
+            note = json.loads(path.read_text())
+            whole = bool(note["run_id"] and note["status"])
+        except (OSError, ValueError, KeyError, TypeError):
+            whole = False
+        if not whole:
+            path.unlink(missing_ok=True)
 
 
 def _published(store: ScoreStore, repair: bool) -> Iterator[Finding]:
-    if not any((store.path / "runs").glob("*.duckdb")):
+    if not run_paths(store.path / RUNS):
         return
-    latest = store.path / "published" / "latest.duckdb"
+    latest = store.path / PUBLISHED / LINK
+    problem, level = "", "damage"
     try:
         with duckdb.connect(str(latest.resolve()), read_only=True) as con:
             con.execute("FROM latest_selection").fetchall()
-        return
+            held = {row[0] for row in con.execute("SELECT run_id FROM runs").fetchall()}
     except (duckdb.Error, OSError) as error:
-        told = " ".join(str(error).split())
+        problem = f"The published file can't be read ({' '.join(str(error).split())})."
+    else:
+        with suppress(StoreError):  # a damaged run file, which is named above
+            newest = {run.tables.run_id for run in newest_runs(list_runs(store.path))}
+            if newest != held:
+                problem, level = "The published file is not of the newest runs.", "info"
+    if not problem:
+        return
     mended = False
     if repair:
-        for old in (store.path / "published").glob("latest*"):
-            old.unlink()
+        if level == "damage":
+            for old in (store.path / PUBLISHED).glob("latest*"):
+                old.unlink()
         try:
             store.publish()
             mended = True
         except (StoreError, duckdb.Error):
             mended = False
-    yield Finding(_told(store, latest), f"The published file can't be read ({told}).", mended)
-
-
-def process_lives(process: int) -> bool:
-    """Return whether a process of this machine is there."""
-    if os.name == "nt":
-        import ctypes
-
-        handle = ctypes.windll.kernel32.OpenProcess(0x1000, False, process)  # type: ignore[attr-defined,unused-ignore]
-        if handle:
-            ctypes.windll.kernel32.CloseHandle(handle)  # type: ignore[attr-defined,unused-ignore]
-        return bool(handle)
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    yield Finding(_told(store, latest), problem, mended, level)

@@ -5,19 +5,25 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from assay.storage._jsonscan import scan_keys
 from assay.storage.errors import SourceError
 from assay.storage.sources import require_column_names
 from assay.storage.textfiles import TextSource
 
+DEEPEST = 50
+"""How deep brackets may be nested: an Arrow schema holds 64 levels, two of which a list can take."""
+
+_WIDEST = 10**38
 _HEX = rb"[0-9a-fA-F]"
 _SURROGATE = re.compile(
     rb"\\u[dD](?:[89abAB]" + _HEX + rb"{2}(?P<low>\\u[dD][c-fC-F]" + _HEX + rb"{2})?"
@@ -52,7 +58,7 @@ class JsonLinesSource(TextSource):
                     self.n_rows += found.height
                     for key, kind in found.schema.items():
                         types[key] = _common(types[key], kind) if key in types else kind
-        require_column_names(list(types), str(path))
+        require_column_names(list(types), self.shown)
         self._types = {key: _storable(kind) for key, kind in types.items()}
         self.schema = _arrow(pl.DataFrame(schema=self._types)).schema
 
@@ -68,6 +74,7 @@ class JsonLinesSource(TextSource):
 
     def _infer(self, block: bytes, line: int) -> pl.DataFrame:
         self._refuse_lone_surrogates(block, line)
+        self._check_keys(block, line)
         try:
             return pl.read_ndjson(block, infer_schema_length=None)
         except pl.exceptions.PolarsError:
@@ -86,6 +93,37 @@ class JsonLinesSource(TextSource):
                     line, "half of a surrogate pair (\\ud800 to \\udfff) stands alone"
                 )
 
+    def _check_keys(self, block: bytes, line: int) -> None:
+        """Refuse what is nested too deep for Arrow, and objects that name a column twice."""
+        room = 2 * (block.count(b'"') // 2 + 1)
+        hashes, lines = np.empty(room, dtype=np.uint64), np.empty(room, dtype=np.int64)
+        found, deep = scan_keys(np.frombuffer(block, dtype=np.uint8), DEEPEST, hashes, lines)
+        if deep >= 0:
+            raise self._broken(line + deep, f"brackets are nested more than {DEEPEST} deep")
+        order = np.argsort(hashes[:found], kind="stable")
+        twice = hashes[order][1:] == hashes[order][:-1]
+        suspects = np.unique(lines[order[1:][twice]])
+        if len(suspects):
+            texts = block.split(b"\n")
+            for suspect in suspects.tolist():
+                self._refuse_repeated_keys(texts[suspect], line + suspect)
+
+    def _refuse_repeated_keys(self, text: bytes, line: int) -> None:
+        pairs: list[tuple[str, Any]] = []
+
+        def last(found: list[tuple[str, Any]]) -> dict[str, Any]:
+            nonlocal pairs
+            pairs = found  # the outermost object is the last
+            return {}
+
+        try:
+            json.loads(text, object_pairs_hook=last)
+        except ValueError:
+            return  # said with what is wrong when the values are read
+        repeated = [key for key, n in Counter(key for key, _ in pairs).items() if n > 1]
+        if repeated:
+            raise self._broken(line, f"the object has more than one key {repeated[0]!r}")
+
     def _types_of(self, block: bytes, line: int) -> dict[str, Any]:
         """Return the type of each key, value by value."""
         scalars: dict[str, set[Any]] = defaultdict(set)
@@ -102,7 +140,9 @@ class JsonLinesSource(TextSource):
 
     def _object(self, text: bytes, line: int) -> dict[str, Any]:
         try:
-            value = json.loads(text.decode(), parse_constant=_refuse, parse_float=_finite)
+            value = json.loads(
+                text.decode(), parse_constant=_refuse, parse_float=_finite, parse_int=_narrow
+            )
         except UnicodeDecodeError:
             self._require_utf8(text, line)
             raise
@@ -124,7 +164,7 @@ class JsonLinesSource(TextSource):
 
     def _one_array(self) -> SourceError:
         return SourceError(
-            f"{self.path} holds a JSON array, not one JSON object per line. "
+            f"{self.shown} holds a JSON array, not one JSON object per line. "
             "Convert it, for instance with: jq -c '.[]'"
         )
 
@@ -178,6 +218,12 @@ def _storable(kind: Any) -> Any:
 
 def _refuse(constant: str) -> float:
     raise ValueError(f"{constant} is no JSON value")
+
+
+def _narrow(number: str) -> int:
+    if len(number) > 40 or abs(int(number)) >= _WIDEST:
+        raise ValueError(f"{number[:20]}... has {len(number)} digits; a whole number has up to 38")
+    return int(number)
 
 
 def _finite(number: str) -> float:

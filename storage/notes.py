@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from assay.storage.atomic import write_json
+from assay.storage.processes import this_process
 from assay.storage.run_files import RunInfo
 
 
@@ -25,7 +25,7 @@ def write_note(path: Path, info: RunInfo, status: str, message: str | None) -> N
         "generation": info.generation,
         "config": info.config,
         "versions": info.versions,
-        "process": os.getpid(),
+        **this_process(),
         "message": message,
     }
     write_json(path, note)

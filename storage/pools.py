@@ -14,10 +14,11 @@ import pyarrow as pa
 
 from assay.storage.columns import Mask, Matrix, image_values, text_values
 from assay.storage.errors import ColumnError, ConfigError, InputError
+from assay.storage.finding import find_files
 from assay.storage.frames import MemorySource, as_table
 from assay.storage.roles import Kind, Roles, resolve_roles
 from assay.storage.samples import checked_vectors, join_frames, sample_frame
-from assay.storage.sources import BATCH_ROWS, Source, find_files, open_source
+from assay.storage.sources import BATCH_ROWS, Source, open_source
 
 
 def read_pool(

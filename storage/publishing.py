@@ -2,49 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+import time
+from collections.abc import Sequence
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 import duckdb
 
 from assay.storage.atomic import atomic_path, point
-from assay.storage.attaching import attach_runs, make_run_tables, register_run
+from assay.storage.attaching import attach_runs, make_run_tables, register_runs
+from assay.storage.boundaries import boundary
+from assay.storage.catalogue import RunFile, list_runs, newest_runs
 from assay.storage.locks import file_lock
-from assay.storage.views import TABLES, RunTables, latest, literal, statements
+from assay.storage.views import TABLES, RunTables, literal, statements
+
+PUBLISHED, LINK = "published", "latest.duckdb"
+# for how many seconds a published file stays after a newer one: who has just read the link opens it
+GRACE = 60.0
 
 
-def publish_latest(store: Path) -> Path:
-    """Write `published/latest-<n>.duckdb` of a store's folder; see `ScoreStore.publish`."""
-    folder = store / "published"
+def publish_latest(store: Path, *, grace: float = GRACE) -> Path:
+    """Write `published/latest-<n>.duckdb` of a store's folder; see `ScoreStore.publish`.
+
+    Costs the newest runs, whatever the history: only their files are opened.
+    """
+    link = store / PUBLISHED / LINK
     with file_lock(store / "publish.lock"):
+        wanted = newest_runs(list_runs(store, complete=True))
         published = published_files(store)
-        with duckdb.connect(":memory:") as con:
-            runs = attach_runs(con, store / "runs")
-            wanted = latest(runs) + latest(runs, "features")
-            names = sorted(run.run_id for run in wanted)
-            if published and _holds(published[-1]) == names:
-                return published[-1]
-            number = int(published[-1].stem.split("-")[1]) + 1 if published else 1
-            target = folder / f"latest-{number}.duckdb"
-            with atomic_path(target) as temporary:
-                con.execute(f"ATTACH {literal(str(temporary))} AS published")
-                _copy(con, wanted)
-                con.execute("CHECKPOINT published")
-                con.execute("USE memory")
-                con.execute("DETACH published")
-        point(folder / "latest.duckdb", target.name)
-        # the one before stays for readers who are just opening it
-        for old in published[:-1]:
+        if published and _holds(published[-1]) == sorted(run.tables.run_id for run in wanted):
+            target = published[-1]
+        else:
+            number = _number(published[-1]) + 1 if published else 1
+            target = link.with_name(f"latest-{number}.duckdb")
+            _write(store, target, wanted)
+        if not _points_at(link, target):
+            # Windows does not let go of a link that is open: the next call points it on
+            with suppress(PermissionError):
+                point(link, target.name)
+        for old in outdated(store, grace=grace):
             with suppress(OSError):
                 old.unlink()
+                boundary("published file removed", old)
     return target
 
 
 def published_files(store: Path) -> list[Path]:
     """Return the published files of a store's folder, the oldest first."""
-    files = (store / "published").glob("latest-*.duckdb")
-    return sorted(files, key=lambda p: int(p.stem.split("-")[1]))
+    files = (store / PUBLISHED).glob("latest-*.duckdb")
+    return sorted((path for path in files if _number(path) > 0), key=_number)
+
+
+def outdated(store: Path, *, grace: float = GRACE) -> list[Path]:
+    """Return the published files that no reader can be about to open.
+
+    Who opens `latest.duckdb` reads the link first and opens the file that it names a moment later.
+    So the newest two stay, and every file for `grace` seconds after the next one was there. Who has
+    a file open keeps it, for what is removed is its name (Windows refuses; the next call removes it).
+    """
+    files = published_files(store)
+    pointed = (store / PUBLISHED / LINK).resolve()
+    now = time.time()
+    found = []
+    for old, newer in pairwise(files[:-1]):
+        with suppress(OSError):
+            if old != pointed and now - newer.stat().st_mtime > grace:
+                found.append(old)
+    return found
+
+
+def _number(path: Path) -> int:
+    digits = path.stem.removeprefix("latest-")
+    return int(digits) if digits.isdecimal() else 0
+
+
+def _points_at(link: Path, target: Path) -> bool:
+    try:
+        if link.is_symlink():
+            return os.readlink(link) == target.name
+        # a copy, where there are no links
+        copied, of = link.stat(), target.stat()
+    except OSError:
+        return False
+    return copied.st_size == of.st_size and copied.st_mtime >= of.st_mtime
 
 
 def _holds(published: Path) -> list[str]:
@@ -55,9 +97,19 @@ def _holds(published: Path) -> list[str]:
         return []
 
 
-def _copy(con: duckdb.DuckDBPyConnection, runs: Iterable[RunTables]) -> None:
-    runs = list(runs)
-    for run in runs:
+def _write(store: Path, target: Path, wanted: Sequence[RunFile]) -> None:
+    with duckdb.connect(":memory:") as con, atomic_path(target) as temporary:
+        con.execute(f"ATTACH {literal(str(temporary))} AS published")
+        attached = {run.run_id for run in attach_runs(con, store, wanted)}
+        _copy(con, [run for run in wanted if run.tables.run_id in attached])
+        con.execute("CHECKPOINT published")
+        con.execute("USE memory")
+        con.execute("DETACH published")
+
+
+def _copy(con: duckdb.DuckDBPyConnection, runs: Sequence[RunFile]) -> None:
+    tables: list[RunTables] = [run.tables for run in runs]
+    for run in tables:
         con.execute(f"CREATE SCHEMA published.{run.alias}")
         for table in ("run", *(t for t in TABLES if t in run.tables)):
             con.execute(
@@ -66,7 +118,6 @@ def _copy(con: duckdb.DuckDBPyConnection, runs: Iterable[RunTables]) -> None:
         con.execute(f"DETACH {run.alias}")
     con.execute("USE published")
     make_run_tables(con)
-    for run in runs:
-        register_run(con, run.alias)
-    for statement in statements(runs):
+    register_runs(con, runs)
+    for statement in statements(tables):
         con.execute(statement)

@@ -196,3 +196,14 @@ _HASHABLE = (
     pa.types.is_binary_view,
     pa.types.is_fixed_size_binary,
 )
+
+
+def smallest_rows(hashes: np.ndarray, count: int) -> np.ndarray:
+    """Return the positions of the `count` smallest hashes, uint64[n, 2], in their order."""
+    rows = np.arange(len(hashes))
+    if count < len(hashes):
+        bound = np.partition(hashes[:, 0], count - 1)[count - 1]
+        rows = np.flatnonzero(hashes[:, 0] <= bound)
+    order = np.lexsort((hashes[rows, 1], hashes[rows, 0]))[:count]
+    result: np.ndarray = rows[order]
+    return result

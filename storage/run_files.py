@@ -13,6 +13,7 @@ import duckdb
 import polars as pl
 
 from assay.storage.atomic import atomic_path
+from assay.storage.boundaries import boundary
 from assay.storage.errors import StoreError
 from assay.storage.views import RUN_COLUMNS, RUN_INTERNALS, TABLES, identifier
 
@@ -78,9 +79,12 @@ def write_run(path: Path, info: RunInfo, finished_at: datetime, data: RunTablesD
         try:
             with duckdb.connect(str(temporary), config={"threads": 2}) as con:
                 _fill(con, info, finished_at, data)
+                boundary("run filled", path)
                 con.execute("CHECKPOINT")
+                boundary("run checkpointed", path)
         except duckdb.Error as error:
-            raise StoreError(f"The run {info.run_id} could not be written: {error}") from error
+            told = " ".join(str(error).split())
+            raise StoreError(f"The run {info.run_id} could not be written: {told}") from error
 
 
 def _check(info: RunInfo, data: RunTablesData) -> None:

@@ -1,16 +1,14 @@
-"""Where a pool's rows come from: sources of Arrow record batches, and finding the files.
+"""Where a pool's rows come from: sources of Arrow record batches.
 
 Every source hands out the columns asked for, in row order, in batches whose memory is bounded.
 """
 
 from __future__ import annotations
 
-import glob
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +17,13 @@ import polars as pl
 import pyarrow as pa
 
 from assay.storage.errors import InputError, SourceChangedError, SourceError
+from assay.storage.finding import CSV, IPC, PARQUET, file_format
+from assay.storage.remote import shown
 
 BATCH_ROWS = 16_384
 BATCH_BYTES = 16 << 20
 """A batch ends when it holds so many rows or bytes."""
-
-_PARQUET = (".parquet", ".pq")
-_IPC = (".arrow", ".feather", ".ipc")
-_CSV = (".csv", ".tsv")
-_JSON = (".jsonl", ".ndjson", ".json")
-_COMPRESSED = (".gz", ".zst")
-_READABLE = (
-    f"{', '.join((*_PARQUET, *_IPC, *_CSV, *_JSON))} (the text formats also compressed, with "
-    f"{' or '.join(_COMPRESSED)} added)"
-)
-# what the Hugging Face `datasets` library writes beside its data
-_NOT_DATA = {"dataset_info.json", "dataset_dict.json", "state.json"}
+MOST_COLUMNS = 250_000
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -82,6 +71,7 @@ class FileSource(Source):
     def __init__(self, path: Path, name: str) -> None:
         self.path = path
         self.name = name
+        self.shown = shown(path)
         self._seen = self._state()
 
     def batches(self, columns: Sequence[str], size: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
@@ -110,12 +100,17 @@ class FileSource(Source):
         self._check()
         try:
             yield
+        except pa.ArrowMemoryError as error:
+            raise SourceError(
+                f"{self.shown} can't be read: {error}. It is damaged, or what it holds in one piece is "
+                "larger than the memory; write it anew in smaller row groups or batches."
+            ) from None
         except MemoryError:
             raise
         except (pa.ArrowException, pl.exceptions.PolarsError, OSError, EOFError) as error:
             self._check()
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-            raise SourceError(f"{self.path} can't be read: {reason}.") from None
+            raise SourceError(f"{self.shown} can't be read: {reason}.") from None
         self._check()
 
     def _check(self) -> None:
@@ -125,7 +120,7 @@ class FileSource(Source):
             same = False
         if not same:
             raise SourceChangedError(
-                f"{self.path} changed or vanished after it was first read. "
+                f"{self.shown} changed or vanished after it was first read. "
                 "Let whatever writes it finish, then read the pool again."
             )
 
@@ -206,7 +201,12 @@ def _plain_column(column: Any) -> Any:
 
 
 def require_column_names(names: Sequence[str], where: str) -> None:
-    """Raise `InputError` if two columns have one name, or a name can't be one."""
+    """Raise `InputError` if two columns have one name, a name can't be one, or they are too many."""
+    if len(names) > MOST_COLUMNS:
+        raise InputError(
+            f"{where} has {len(names):,} columns; up to {MOST_COLUMNS:,} can be read. Put numbers that "
+            "belong together into one column of lists, or the table into several files."
+        )
     if any("\0" in name for name in names):
         raise InputError(f"{where} has a column whose name holds the character NUL. Rename it.")
     repeated = [name for name, count in Counter(names).items() if count > 1]
@@ -219,79 +219,17 @@ def require_column_names(names: Sequence[str], where: str) -> None:
 
 def open_source(path: Path, name: str) -> Source:
     """Open a file in the format that its extension tells."""
-    kind = _format(path.name)
+    kind = file_format(path.name)
     reader: type[FileSource]
     # imported here because they import this module, and compiled code besides
-    if kind in _PARQUET + _IPC:
+    if kind in PARQUET + IPC:
         from assay.storage.arrowfiles import IpcSource, ParquetSource
 
-        reader = ParquetSource if kind in _PARQUET else IpcSource
-    elif kind in _CSV:
+        reader = ParquetSource if kind in PARQUET else IpcSource
+    elif kind in CSV:
         from assay.storage.textfiles import CsvSource as reader
     else:
         from assay.storage.jsonlines import JsonLinesSource as reader
     source = reader(path, name)
-    require_column_names(source.schema.names, str(path))
+    require_column_names(source.schema.names, source.shown)
     return source
-
-
-def find_files(where: str | os.PathLike[str]) -> tuple[str, list[tuple[Path, str]]]:
-    """Return a name for a file, folder or glob, and its files with their names within it.
-
-    A folder is searched to its bottom, and its files are in order of their relative path; what is
-    hidden, starts with ``_`` or has no readable extension is left out.
-    """
-    path = Path(where).expanduser()
-    if path.is_file():
-        if not _format(path.name):
-            raise SourceError(f"{path} has no extension that tells its format: {_READABLE}.")
-        return _stem(path.name), [(path, _shown(path.name))]
-    if path.is_dir():
-        base, candidates = path, path.rglob("*")
-    elif glob.has_magic(str(path)):
-        literal = [not glob.has_magic(part) for part in path.parts].index(False)
-        base = Path(*path.parts[:literal])
-        candidates = (Path(match) for match in glob.iglob(str(path), recursive=True))
-    else:
-        raise SourceError(_no_such_file(path))
-    files = {
-        (_shown(candidate.relative_to(base).as_posix()), candidate)
-        for candidate in candidates
-        if _is_data(candidate.relative_to(base)) and candidate.is_file()
-    }
-    if not files:
-        raise SourceError(f"{path} holds no file that can be read; readable are {_READABLE}.")
-    return base.resolve().name or "pool", [(found, name) for name, found in sorted(files)]
-
-
-def _format(name: str) -> str:
-    stem, last = os.path.splitext(name.lower())
-    if last in _COMPRESSED:
-        inner = os.path.splitext(stem)[1]
-        return inner if inner in _CSV + _JSON else ""
-    return last if last in _PARQUET + _IPC + _CSV + _JSON else ""
-
-
-def _stem(name: str) -> str:
-    stem, last = os.path.splitext(name)
-    return os.path.splitext(stem)[0] if last.lower() in _COMPRESSED else stem
-
-
-def _shown(name: str) -> str:
-    """Return a file name as valid UTF-8, which a name on disk need not be."""
-    return os.fsencode(name).decode("utf-8", "replace")
-
-
-def _is_data(relative: Path) -> bool:
-    hidden = any(part.startswith((".", "_")) for part in relative.parts)
-    return not hidden and bool(_format(relative.name)) and relative.name not in _NOT_DATA
-
-
-def _no_such_file(path: Path) -> str:
-    message = f"There is no file or folder {path}."
-    try:
-        beside = sorted(entry.name for entry in os.scandir(path.parent))
-    except OSError:
-        return f"{message} The folder {path.parent} does not exist either."
-    close = get_close_matches(path.name, beside, n=1, cutoff=0.5)
-    return f"{message} Did you mean {path.parent / close[0]}?" if close else message

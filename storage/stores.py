@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,24 +12,26 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from assay.storage.artifacts import ArtifactStore
-from assay.storage.atomic import write_json
-from assay.storage.attaching import (
-    RUN_ID,
-    attach_runs,
-    make_run_tables,
-    register_note,
-    register_run,
-)
+from assay.storage.atomic import write_json, writer_of
+from assay.storage.attaching import connect_runs, names_history
+from assay.storage.boundaries import boundary
+from assay.storage.catalogue import RUN_ID, describe, find_run, note_run
 from assay.storage.errors import QueryError, StoreError
-from assay.storage.notes import read_notes, write_note
+from assay.storage.history import newest_run
+from assay.storage.locks import WriteLock, write_lock
+from assay.storage.migrations import MARKER, SCHEMA_VERSION, migrate, schema_version
+from assay.storage.notes import write_note
 from assay.storage.publishing import publish_latest
+from assay.storage.recovery import recover
+from assay.storage.refusals import refusals_explained
+from assay.storage.retention import archive_runs
 from assay.storage.run_files import RunInfo, RunTablesData, write_run
-from assay.storage.views import statements
 
 if TYPE_CHECKING:
     import polars as pl
 
-SCHEMA_VERSION = 1
+LOCK = "write.lock"
+_FOLDERS = ("artifacts", "runs", "published")
 _READS = ("SELECT", "EXPLAIN", "MULTI")  # MULTI is what DuckDB makes of PIVOT
 
 
@@ -66,21 +68,14 @@ class ScoreStore:
         self.artifacts = ArtifactStore(self.path / "artifacts")
 
     def _check_folder(self, create: bool) -> None:
-        marker = self.path / "store.json"
-        if marker.is_file():
-            try:
-                version = json.loads(marker.read_text())["schema_version"]
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                raise StoreError(f"{marker} can't be read as a store's marker: {error}.") from error
-            if not isinstance(version, int) or version > SCHEMA_VERSION:
-                raise StoreError(
-                    f"The store {self.path} has schema version {version}; this assay reads up to "
-                    f"{SCHEMA_VERSION}. Install the version of assay that wrote it, or a newer one."
-                )
+        if (self.path / MARKER).is_file():
+            schema_version(self.path)
             return
         if self.path.exists() and not self.path.is_dir():
             raise StoreError(f"{self.path} is a file; a store is a folder. Name another one.")
-        if self.path.is_dir() and any(self.path.iterdir()):
+        # a process may have been killed before it made the marker
+        strange = (p for p in self.path.glob("*") if writer_of(p) is None and p.name != LOCK)
+        if any(strange):
             raise StoreError(
                 f"{self.path} is a folder that is not a store (it has no store.json). "
                 "Name a store, or an empty or new folder to make one."
@@ -93,13 +88,13 @@ class ScoreStore:
     def make(self) -> None:
         """Make the folder into a store, unless it is one already."""
         try:
-            for folder in ("artifacts", "runs", "published"):
-                (self.path / folder).mkdir(parents=True, exist_ok=True)
-            if not (self.path / "store.json").exists():
-                write_json(
-                    self.path / "store.json",
-                    {"format": "assay-store", "schema_version": SCHEMA_VERSION},
-                )
+            self.path.mkdir(parents=True, exist_ok=True)
+            # before anything else: a folder without it is no store
+            if not (self.path / MARKER).exists():
+                marker = {"format": "assay-store", "schema_version": SCHEMA_VERSION}
+                write_json(self.path / MARKER, marker)
+            for folder in _FOLDERS:
+                (self.path / folder).mkdir(exist_ok=True)
         except OSError as error:
             raise StoreError(f"The store {self.path} can't be written: {error}.") from error
 
@@ -110,9 +105,67 @@ class ScoreStore:
 
     # --- writing ---------------------------------------------------------------------------
 
+    @contextmanager
+    def writing(
+        self, what: str = "a write", run_id: str | None = None, *, wait: float | None = None
+    ) -> Iterator[WriteLock]:
+        """Be the only writer of this store; readers neither wait nor are waited for.
+
+        Whoever comes first after a crash puts right what it left: runs that died are marked as
+        failed, half-written files are removed. A store of an older schema is migrated.
+
+        Parameters
+        ----------
+        what : str
+            What the lock is taken for, for those who wait; said at once where a run is named, else
+            when `say` of the lock is called.
+        run_id : str, optional
+        wait : float, optional
+            How many seconds to wait for another writer; see `assay.storage.locks.write_lock`.
+
+        Raises
+        ------
+        StoreError
+            Another process is writing and the wait is over, or the store can't be written.
+        """
+        new = not (self.path / MARKER).exists()
+        root = self.path.exists()
+        with (
+            refusals_explained(self.path),
+            write_lock(self.path / LOCK, wait=wait, prepare=self.make) as lock,
+        ):
+            if lock.outermost:
+                self.make()
+                migrate(self.path)
+                recover(self.path)
+            if run_id is not None:
+                lock.say(what, run_id)
+            try:
+                yield lock
+            finally:
+                if new and lock.outermost:
+                    self._unmake(root)
+
+    def _unmake(self, keep_root: bool) -> None:
+        """Take back a store that was made for what came to nothing."""
+        names = {MARKER, LOCK, *_FOLDERS}
+        if {p.name for p in self.path.iterdir()} != names:
+            return
+        if any(any((self.path / folder).iterdir()) for folder in _FOLDERS):
+            return
+        with suppress(OSError):
+            for folder in _FOLDERS:
+                (self.path / folder).rmdir()
+            (self.path / MARKER).unlink()
+            # who waits for it makes the store again
+            (self.path / LOCK).unlink()
+            if not keep_root:
+                self.path.rmdir()
+
     def is_finished(self, run_id: str) -> bool:
-        """Say whether the run `run_id` is there, whole."""
-        return self._run_path(run_id, ".duckdb").is_file()
+        """Say whether the run `run_id` is there, whole; an archived one is too."""
+        self._run_path(run_id, ".duckdb")
+        return find_run(self.path, run_id) is not None
 
     def has_begun(self, run_id: str) -> bool:
         """Say whether the run `run_id` is noted as under way or failed."""
@@ -128,6 +181,10 @@ class ScoreStore:
         if not self.is_finished(info.run_id):
             self._note(info, "failed", message)
 
+    def forget(self, run_id: str) -> None:
+        """Remove the note of a run that another one takes the place of."""
+        self._run_path(run_id, ".json").unlink(missing_ok=True)
+
     def note_failed(self, note: dict[str, Any], message: str) -> None:
         """Mark a run that is noted as under way as failed."""
         changed = note | {"status": "failed", "message": message}
@@ -139,9 +196,14 @@ class ScoreStore:
     def finish(self, info: RunInfo, data: RunTablesData) -> None:
         """Write the run's tables into its one immutable file; from then on it is finished."""
         self.make()
-        write_run(self._run_path(info.run_id, ".duckdb"), info, datetime.now(UTC), data)
+        path = self._run_path(info.run_id, ".duckdb")
+        write_run(path, info, datetime.now(UTC), data)
         with suppress(FileNotFoundError):
             self._run_path(info.run_id, ".json").unlink()
+        written = describe(self.path, path)
+        if written is not None:
+            note_run(self.path, written)
+        boundary("note removed", self.path)
 
     def publish(self) -> Path:
         """Write the newest run of every pool into one file that any DuckDB can open by itself.
@@ -155,38 +217,56 @@ class ScoreStore:
         self.make()
         return publish_latest(self.path)
 
+    def archive(self, pool: str, kind: str = "curate", *, keep: int = 90) -> list[str]:
+        """Move a pool's run files beyond the newest `keep` to the archive; return the runs' ids.
+
+        Archived runs stay what they are, and are queried with `all_runs`; what they cost is disk.
+        """
+        return archive_runs(self.path, pool, kind, keep)
+
     # --- reading ---------------------------------------------------------------------------
 
-    def connect(self) -> duckdb.DuckDBPyConnection:
+    def connect(self, *, all_runs: bool = False) -> duckdb.DuckDBPyConnection:
         """Return an in-memory connection with every view and macro over the runs, locked.
 
         It can read the store's tables and nothing else: files, extensions, attaching and settings
         are closed. Runs that finish later are seen by the next connection.
-        """
-        con = duckdb.connect(":memory:")
-        runs = attach_runs(con, self.path / "runs")
-        make_run_tables(con)
-        for run in runs:
-            register_run(con, run.alias)
-        finished = {run.run_id for run in runs}
-        for note in read_notes(self.path / "runs"):
-            if note["run_id"] not in finished:
-                register_note(con, note)
-        for statement in statements(runs):
-            con.execute(statement)
-        con.execute("SET enable_external_access = false")
-        con.execute("SET lock_configuration = true")
-        return con
 
-    def sql(self, query: str) -> pl.DataFrame:
+        Parameters
+        ----------
+        all_runs : bool, default False
+            Over the archived runs too.
+        """
+        return connect_runs(self.path, archived=all_runs)
+
+    def sql(self, query: str, *, all_runs: bool = False) -> pl.DataFrame:
         """Run one reading statement and return its rows as a Polars frame.
+
+        A query over the list of runs and the newest run of each pool (`runs`, `latest_*`, `explain`,
+        `top`) opens no other run, so it takes as long after a year of nights as on the first.
+
+        Parameters
+        ----------
+        query : str
+        all_runs : bool, default False
+            Query the archived runs too.
 
         Raises
         ------
         QueryError
             If the statement is malformed, names what does not exist, or does more than read.
         """
-        with self.connect() as con:
+        if not names_history(query):
+            # a name that is not there may be one of those that are defined over the history
+            with suppress(duckdb.CatalogException):
+                return self._run_query(query, all_runs, history=False)
+        try:
+            return self._run_query(query, all_runs, history=True)
+        except duckdb.CatalogException as error:
+            raise _failed(error) from error
+
+    def _run_query(self, query: str, all_runs: bool, *, history: bool) -> pl.DataFrame:
+        with connect_runs(self.path, archived=all_runs, history=history) as con:
             try:
                 parsed = con.extract_statements(query)
                 if len(parsed) != 1:
@@ -199,8 +279,10 @@ class ScoreStore:
                         "Use SELECT, WITH, FROM, PIVOT, DESCRIBE, SUMMARIZE or EXPLAIN."
                     )
                 frame: pl.DataFrame = con.sql(query).pl()
+            except duckdb.CatalogException:
+                raise
             except duckdb.Error as error:
-                raise QueryError(f"The query failed: {' '.join(str(error).split())}") from error
+                raise _failed(error) from error
         return frame
 
     def run_table(self, run_id: str, query: str) -> pl.DataFrame:
@@ -208,9 +290,45 @@ class ScoreStore:
 
         Samples are known there by `key`, their row number in the pool.
         """
-        path = self._run_path(run_id, ".duckdb")
-        if not path.is_file():
+        self._run_path(run_id, ".duckdb")
+        path = find_run(self.path, run_id)
+        if path is None:
             raise StoreError(f"There is no finished run {run_id} in {self.path}.")
-        with duckdb.connect(str(path), read_only=True) as con:
+        try:
+            con = duckdb.connect(str(path), read_only=True)
+        except duckdb.IOException:
+            moved = find_run(self.path, run_id)
+            if moved in (None, path):
+                raise
+            con = duckdb.connect(str(moved), read_only=True)
+        with con:
             frame: pl.DataFrame = con.sql(query).pl()
         return frame
+
+    def newest_run(
+        self, pool: str, kind: str = "curate", *, before: str | None = None
+    ) -> dict[str, Any] | None:
+        """Return the newest finished run of a pool, or None: what the next one starts from.
+
+        Parameters
+        ----------
+        pool : str
+            The pool's name.
+        kind : {"curate", "features"}
+        before : str, optional
+            A run id: only runs that finished before it (all others, where it is not finished).
+
+        Returns
+        -------
+        dict
+            run_id, kind, pool, finished_at (UTC), n_samples, seed, generation, config (dict),
+            pool_fingerprint, ranked_by, and artifacts: stage -> (kind, fingerprint), empty for run
+            files of versions that did not note them. Costs some milliseconds, whatever the history.
+        """
+        if before is not None and not RUN_ID.fullmatch(before):
+            raise StoreError(f"{before!r} is not a run id: 16 hexadecimal digits.")
+        return newest_run(self.path, pool, kind, before)
+
+
+def _failed(error: duckdb.Error) -> QueryError:
+    return QueryError(f"The query failed: {' '.join(str(error).split())}")

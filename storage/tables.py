@@ -14,8 +14,9 @@ import polars as pl
 import pyarrow as pa
 
 from assay.storage.errors import ColumnError, InputError
+from assay.storage.finding import find_files
 from assay.storage.samples import value_type
-from assay.storage.sources import Source, find_files, open_source
+from assay.storage.sources import Source, open_source
 
 
 class Table:

@@ -19,7 +19,8 @@ import pyarrow.csv as pa_csv
 
 from assay.storage._csvscan import OPEN_QUOTE, TEXT_AFTER_QUOTE, WRONG_WIDTH, scan_records
 from assay.storage.errors import SourceError
-from assay.storage.sources import FileSource
+from assay.storage.finding import file_format
+from assay.storage.sources import FileSource, require_column_names
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -30,6 +31,8 @@ class TextSource(FileSource):
     block_bytes = 8 << 20
     record_bytes = 512 << 20
     """The longest record accepted: without it an open quote would swallow any memory."""
+    bomb_bytes, bomb_ratio = 64 << 20, 250
+    """From so many bytes on, a compressed file may not unpack to more than so many times its size."""
 
     def _blocks(self, cut: Callable[[bytes, bool, int], int]) -> Iterator[tuple[bytes, int]]:
         """Yield whole records and the number of the line where they start.
@@ -39,12 +42,17 @@ class TextSource(FileSource):
         """
         with self._open() as file:
             held, line, last = file.read(self.block_bytes), 1, False
+            unpacked = len(held)
             if held.startswith(_BOM):
                 held = held[len(_BOM) :]
             elif held.startswith((b"\xff\xfe", b"\xfe\xff")):
-                raise SourceError(f"{self.path} is UTF-16 text; save it as UTF-8.")
+                raise SourceError(f"{self.shown} is UTF-16 text; save it as UTF-8.")
             while not last:
-                more = file.read(self.block_bytes)
+                # where a record is longer than that, twice as much, or it would be scanned too often
+                more = file.read(max(self.block_bytes, len(held)))
+                unpacked += len(more)
+                if unpacked > max(self.bomb_bytes, self.bomb_ratio * self._seen[0]):
+                    raise self._bomb()
                 last = not more
                 stop = cut(held, last, line)
                 if stop:
@@ -65,8 +73,14 @@ class TextSource(FileSource):
                 with pa.CompressedInputStream(file, codec) as decompressed:
                     yield decompressed
 
+    def _bomb(self) -> SourceError:
+        return SourceError(
+            f"{self.shown} unpacks to more than {self.bomb_ratio} times its size; it may have been "
+            "made to fill the memory. If it is as it should be, unpack it first."
+        )
+
     def _broken(self, line: int, what: str) -> SourceError:
-        return SourceError(f"{self.path}, line {line}: {what}. Mend the file; nothing was skipped.")
+        return SourceError(f"{self.shown}, line {line}: {what}. Mend the file; nothing was skipped.")
 
     def _require_utf8(self, block: bytes, line: int) -> None:
         for number, text in enumerate(re.split(rb"\r\n|\r|\n", block), start=line):
@@ -93,7 +107,7 @@ class CsvSource(TextSource):
 
     def __init__(self, path: Path, name: str) -> None:
         super().__init__(path, name)
-        self._delimiter = "\t" if ".tsv" in [suffix.lower() for suffix in path.suffixes] else ","
+        self._delimiter = "\t" if file_format(path.name) == ".tsv" else ","
         self._width = 0
         with self.guard():
             names = self._header()
@@ -109,9 +123,11 @@ class CsvSource(TextSource):
             if not block.strip(b"\r\n"):
                 break
             try:
-                return next(csv.reader([block.decode()], delimiter=self._delimiter, strict=True))
+                names = next(csv.reader([block.decode()], delimiter=self._delimiter, strict=True))
             except csv.Error as error:
                 raise self._broken(line, str(error)) from None
+            require_column_names(names, self.shown)
+            return names
         raise self._broken(1, "it is empty, but must name the columns")
 
     def _scan(self, held: bytes, last: bool, line: int, most: int = -1) -> tuple[int, int]:

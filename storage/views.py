@@ -110,6 +110,13 @@ def _wide_scores(run: RunTables) -> str:
     )
 
 
+def _told(run: RunTables) -> str:
+    return (
+        f"SELECT {literal(run.run_id)} AS run_id, key, s.sample_id, s.content_hash, d.selected, "
+        f"d.reason FROM {run.alias}.samples s JOIN {run.alias}.decisions d USING (key)"
+    )
+
+
 def _with_pool(run: RunTables, table: str) -> str:
     return f"SELECT {literal(run.pool)} AS pool, * FROM ({_of_samples(run, table)})"
 
@@ -123,8 +130,11 @@ def latest(runs: Iterable[RunTables], kind: str = "curate") -> list[RunTables]:
     return [newest[pool] for pool in sorted(newest)]
 
 
-def statements(runs: Sequence[RunTables]) -> list[str]:
-    """Return the SQL that defines every view and macro over `runs` (all finished)."""
+def statements(runs: Sequence[RunTables], *, history: bool = True) -> list[str]:
+    """Return the SQL that defines every view and macro over `runs` (all finished).
+
+    Without `history` only those over the newest runs of the pools are defined.
+    """
     curated = [run for run in runs if run.kind == "curate"]
     newest = latest(curated)
     sample, run_id, pool = "sample_id VARCHAR", "run_id VARCHAR", "pool VARCHAR"
@@ -170,8 +180,25 @@ def statements(runs: Sequence[RunTables]) -> list[str]:
         )
         + ")"
     )
-    made = [f"CREATE VIEW {name} AS {query}" for name, query in views.items()]
-    return [*made, *_MACROS]
+    views["_told"] = _union(
+        [_told(r) for r in curated],
+        f"{run_id}, key INTEGER, {sample}, content_hash VARCHAR, selected BOOLEAN, reason VARCHAR",
+    )
+    views["_scored"] = _union(
+        [f"SELECT {literal(r.run_id)} AS run_id, * FROM {r.alias}.scores" for r in curated],
+        f"{run_id}, {TABLES['scores']}",
+    )
+    views["_methods"] = _union(
+        [
+            f"SELECT {literal(r.run_id)} AS run_id, {literal(method)} AS method"
+            for r in curated
+            for method in r.methods
+        ],
+        f"{run_id}, method VARCHAR",
+    )
+    newest_only = ("latest_", "_latest_", "explain(", "top(")
+    made = [f"CREATE VIEW {name} AS {query}" for name, query in views.items()] + list(_MACROS)
+    return [sql for sql in made if history or sql.split(None, 2)[2].startswith(newest_only)]
 
 
 _MACROS = (
@@ -182,26 +209,40 @@ _MACROS = (
     """CREATE MACRO top(method, k) AS TABLE
     SELECT t.pool, t.sample_id, t.score, t.rank FROM _latest_long t
     WHERE t.method = method AND t.rank <= k ORDER BY t.pool, t.rank""",
+    # compared by the score that the later run ranked by; rounding is no change
     """CREATE MACRO diff(run_a, run_b) AS TABLE
-    WITH side AS (
-        SELECT s.run_id, s.sample_id, s.content_hash, d.selected, c.score
-        FROM samples s JOIN decisions d USING (run_id, sample_id)
-        LEFT JOIN (
-            SELECT c.* FROM scores c JOIN _ranked_by r ON c.run_id = r.run_id AND c.method = r.method
-        ) c ON c.run_id = s.run_id AND c.sample_id = s.sample_id
-        WHERE s.run_id = run_a OR s.run_id = run_b
+    WITH by_score AS (
+        SELECT r.method, count(m.run_id) = 2 AS in_both
+        FROM _ranked_by r LEFT JOIN _methods m ON m.method = r.method AND m.run_id IN (run_a, run_b)
+        WHERE r.run_id = run_b GROUP BY r.method
     ),
-    a AS (SELECT * FROM side WHERE run_id = run_a),
-    b AS (SELECT * FROM side WHERE run_id = run_b)
-    SELECT sample_id,
-        CASE WHEN coalesce(b.selected, false) THEN 'in' ELSE 'out' END AS change,
-        CASE WHEN a.run_id IS NULL THEN 'new'
-             WHEN b.run_id IS NULL THEN 'gone'
-             WHEN a.content_hash <> b.content_hash THEN 'content'
-             WHEN abs(a.score - b.score) > 1e-9 THEN 'score'
+    rows_a AS (SELECT * FROM _told WHERE run_id = run_a),
+    rows_b AS (SELECT * FROM _told WHERE run_id = run_b),
+    changed AS (
+        SELECT coalesce(a.sample_id, b.sample_id) AS sample_id, a.key AS key_a, b.key AS key_b,
+            coalesce(b.selected, false) AS came_in, a.reason AS reason_a, b.reason AS reason_b,
+            a.content_hash IS DISTINCT FROM b.content_hash AS edited
+        FROM rows_a a FULL JOIN rows_b b ON a.sample_id = b.sample_id
+        WHERE coalesce(a.selected, false) <> coalesce(b.selected, false)
+    ),
+    scores_a AS (
+        SELECT key AS key_a, score FROM _scored
+        WHERE run_id = run_a AND method = (SELECT method FROM by_score)
+    ),
+    scores_b AS (
+        SELECT key AS key_b, score FROM _scored
+        WHERE run_id = run_b AND method = (SELECT method FROM by_score)
+    )
+    SELECT c.sample_id,
+        CASE WHEN c.came_in THEN 'in' ELSE 'out' END AS change,
+        CASE WHEN c.key_a IS NULL THEN 'new'
+             WHEN c.key_b IS NULL THEN 'gone'
+             WHEN c.edited THEN 'content'
+             WHEN (SELECT in_both FROM by_score) AND a.score IS DISTINCT FROM b.score
+                 AND coalesce(abs(a.score - b.score)
+                     > 1e-12 + 1e-6 * least(abs(a.score), abs(b.score)), true) THEN 'score'
              ELSE 'competition' END AS cause,
-        a.score AS score_a, b.score AS score_b
-    FROM a FULL JOIN b USING (sample_id)
-    WHERE coalesce(a.selected, false) <> coalesce(b.selected, false)
+        a.score AS score_a, b.score AS score_b, c.reason_a, c.reason_b
+    FROM changed c LEFT JOIN scores_a a USING (key_a) LEFT JOIN scores_b b USING (key_b)
     ORDER BY change, cause, sample_id""",
 )

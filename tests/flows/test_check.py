@@ -62,7 +62,7 @@ def test_damage_is_named_and_mended(run, tmp_path) -> None:
     (store / "published" / "latest.duckdb").resolve().write_bytes(b"no database")
     gone = dead_process()
     (store / "runs" / f".x.duckdb.{gone}-12345678.tmp").write_bytes(b"half")
-    (store / "runs" / f".y.duckdb.{os.getpid()}-12345678.tmp").write_bytes(b"being written")
+    (store / "runs" / f".y.duckdb.{os.getppid()}-12345678.tmp").write_bytes(b"being written")
     note = {
         "run_id": "0" * 16, "kind": "curate", "pool": "p", "status": "running", "process": gone,
         "started_at": "2026-01-01T00:00:00+00:00", "n_samples": 1, "seed": 0, "generation": "g",
@@ -79,10 +79,19 @@ def test_damage_is_named_and_mended(run, tmp_path) -> None:
     assert printed.exit_code == 1
     assert len(json.loads(printed.stdout)["findings"]) == 5
 
-    assert all(finding.repaired for finding in check_store(ScoreStore(store), repair=True))
-    assert check_store(ScoreStore(store)) == []
+    mended = check_store(ScoreStore(store), repair=True)
+    assert all(finding.repaired for finding in mended if finding.level == "damage")
+    assert len([finding for finding in mended if finding.level == "damage"]) == 5
+    # what was removed is made again by the next run that needs it
+    left = check_store(ScoreStore(store))
+    assert [(finding.where, finding.level) for finding in left] == [
+        (f"runs/{result.run_id}.duckdb", "info")
+    ]
+    assert "vectors/" in left[0].problem
+    assert "graph/" in left[0].problem
+    assert CliRunner().invoke(app, ["check", "--store", str(store)]).exit_code == 0
     assert json.loads((store / "runs" / f"{'0' * 16}.json").read_text())["status"] == "failed"
-    assert (store / "runs" / f".y.duckdb.{os.getpid()}-12345678.tmp").exists()
+    assert (store / "runs" / f".y.duckdb.{os.getppid()}-12345678.tmp").exists()
     assert chosen(result).equals(before)
     again = curate(**settings | {"seed": 1})
     assert again.computed

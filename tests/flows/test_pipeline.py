@@ -291,7 +291,7 @@ def test_a_failed_run_is_noted(
     def broken(*args: Any) -> None:
         raise MemoryError("no more room")
 
-    monkeypatch.setattr(stages, "graph", broken)
+    monkeypatch.setattr(graphs, "graph", broken)
     with pytest.raises(MemoryError):
         curate(**settings, store=str(tmp_path))
     runs = ScoreStore(tmp_path).sql("SELECT status FROM runs")

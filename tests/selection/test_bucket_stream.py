@@ -25,7 +25,8 @@ HASHERS = [
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(bucket_stream, "_BLOCK", 1 << 15)
+    monkeypatch.setattr("assay.index._stream_files._BLOCK", 1 << 15)
+    monkeypatch.setattr(bucket_stream, "_HELD", 1 << 16)
     monkeypatch.setattr("assay.index.ngrams._CHUNK", 1 << 14)
 
 

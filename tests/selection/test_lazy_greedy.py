@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from assay.selection.facility_location import FacilityLocationSelector
 from assay.selection.graph_cut import GraphCutSelector
-from assay.selection.lazy_greedy import similarities
 from assay.selection.random_subset import RandomSelector
 from assay.selection.saturated_coverage import SaturatedCoverageSelector
+from assay.selection.set_functions import similarities
 from assay.storage.errors import ConfigError
 from tests.selection.small_graphs import from_dense, knn
 

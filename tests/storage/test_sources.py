@@ -24,8 +24,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.storage.errors import InputError, SourceChangedError, SourceError
+from assay.storage.finding import find_files
 from assay.storage.jsonlines import JsonLinesSource
-from assay.storage.sources import Source, find_files, open_source, regroup
+from assay.storage.sources import Source, open_source, regroup
 from assay.storage.textfiles import CsvSource, TextSource
 
 

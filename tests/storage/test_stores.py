@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -98,7 +99,7 @@ def test_views_have_the_columns_of_the_contract(store: ScoreStore) -> None:
         "latest_selection": "pool run_id sample_id position weight",
         "latest_decisions": "pool run_id sample_id selected stage reason detail",
         "explain('s1')": "pool run_id selected stage reason detail method score rank",
-        "diff('a', 'b')": "sample_id change cause score_a score_b",
+        "diff('a', 'b')": "sample_id change cause score_a score_b reason_a reason_b",
         "top('importance', 2)": "pool sample_id score rank",
     }
     for view, names in columns.items():
@@ -147,8 +148,127 @@ def test_diff_names_the_cause(store: ScoreStore) -> None:
         ("s3", "in", "competition"),
         ("s4", "in", "new"),
     }
+    assert {r[0]: r[5:] for r in rows} == {
+        "s0": ("selected", "not_drawn"),
+        "s2": ("selected", "not_drawn"),
+        "s3": ("not_drawn", "selected"),
+        "s4": (None, "selected"),
+    }
     back = {(r[0], r[2]) for r in store.sql(f"FROM diff('{RUN_B}', '{RUN_A}')").rows()}
     assert ("s4", "gone") in back
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "cause"),
+    [
+        (0.5, 0.6, "score"),
+        (1e-9, 2e-9, "score"),  # of a million rows whose scores sum to 1
+        (0.5, 0.5 + 1e-8, "competition"),  # rounding
+        (0.0, 1e-15, "competition"),
+        (1e9, 1e9 + 1, "competition"),
+        (None, 0.5, "score"),
+        (0.5, None, "score"),
+        (None, None, "competition"),
+        (float("inf"), float("inf"), "competition"),
+        (float("-inf"), 1.0, "score"),
+    ],
+)
+def test_a_changed_score_is_more_than_rounding(tmp_path: Path, before, after, cause) -> None:
+    store = ScoreStore(tmp_path, create=True)
+    for run, chosen, score in ((RUN_A, 0, before), (RUN_B, 1, after)):
+        data = tables(chosen=(chosen,))
+        scored = pl.DataFrame({"key": [0, 2, 3], "score": [score, 1.0, 1.0]})
+        data.scores = {"importance": scored.drop_nulls()}
+        store.finish(info(run), data)
+    rows = {row[0]: row[1:5] for row in store.sql(f"FROM diff('{RUN_A}', '{RUN_B}')").rows()}
+    assert rows == {"s0": ("out", cause, before, after), "s1": ("in", "competition", None, None)}
+
+
+def test_diff_where_nothing_is_ranked(tmp_path: Path) -> None:
+    store = ScoreStore(tmp_path, create=True)
+    for run, chosen in ((RUN_A, 0), (RUN_B, 1)):
+        data = tables(chosen=(chosen,))
+        data.scores = {}
+        store.finish(replace(info(run), ranked_by=None), data)
+    rows = store.sql(f"FROM diff('{RUN_A}', '{RUN_B}')")
+    assert set(rows["cause"]) == {"competition"}
+
+
+def test_diff_says_what_refused_a_row(store: ScoreStore) -> None:
+    data = tables(chosen=(0,))
+    refused = pl.when(pl.col("key") == 2)
+    data.decisions = data.decisions.with_columns(  # type: ignore[union-attr]
+        stage=refused.then(pl.lit("filter")).otherwise("stage"),
+        reason=refused.then(pl.lit("filter")).otherwise("reason"),
+    )
+    store.finish(info(RUN_B), data)
+    row = store.sql(f"FROM diff('{RUN_A}', '{RUN_B}')").row(0, named=True)
+    assert (row["sample_id"], row["reason_a"], row["reason_b"]) == ("s2", "selected", "filter")
+
+
+def test_diff_of_rows_known_by_their_content(tmp_path: Path) -> None:
+    """Without ids a changed row is another row: one is gone, one is new."""
+    store = ScoreStore(tmp_path, create=True)
+    for run, names in ((RUN_A, "aabc"), (RUN_B, "abcd")):
+        data = tables(chosen=(0, 1, 3), hashes=names)
+        seen = [names[:i].count(c) for i, c in enumerate(names)]
+        ids = [c + (f"-{k + 1}" if k else "") for c, k in zip(names, seen, strict=True)]
+        assert data.samples is not None
+        data.samples = data.samples.with_columns(sample_id=pl.Series(ids))
+        store.finish(info(run), data)
+    rows = store.sql(f"FROM diff('{RUN_A}', '{RUN_B}')")["sample_id", "change", "cause"].rows()
+    assert set(rows) == {
+        ("a-2", "out", "gone"),
+        ("b", "in", "competition"),
+        ("c", "out", "score"),
+        ("d", "in", "new"),
+    }
+
+
+def test_the_newest_run_of_a_pool(store: ScoreStore) -> None:
+    frame = pl.DataFrame({"stage": ["embed"], "kind": ["vectors"], "fingerprint": ["f"]})
+    for run, pool, kind in ((RUN_B, "p", "curate"), ("c" * 16, "p", "curate"), (RUN_F, "p", "no")):
+        data = tables()
+        data.artifacts = frame
+        store.finish(info(run, pool=pool, kind=kind), data)
+    store.begin(info("d" * 16, pool="p"))
+    newest = store.newest_run("p")
+    assert newest is not None
+    finished = newest.pop("finished_at")
+    assert abs(finished - datetime.now(UTC)) < timedelta(minutes=5)
+    assert newest == {
+        "run_id": "c" * 16,
+        "kind": "curate",
+        "pool": "p",
+        "n_samples": 4,
+        "seed": 7,
+        "generation": "g1",
+        "ranked_by": "importance",
+        "config": {"budget": 2},
+        "pool_fingerprint": "p",
+        "artifacts": {"embed": ("vectors", "f")},
+    }
+    for before, run in ((None, "c" * 16), ("c" * 16, RUN_B), ("d" * 16, "c" * 16), (RUN_B, None)):
+        found = store.newest_run("p", before=before)
+        assert (found and found["run_id"]) == run
+    assert store.newest_run("nowhere") is None
+    assert store.newest_run("p", "no")["run_id"] == RUN_F  # type: ignore[index]
+    with pytest.raises(StoreError, match="not a run id"):
+        store.newest_run("p", before="../x")
+    store.archive("p", keep=1)
+    # one that went to the archive is not started from, but has a time
+    assert store.newest_run("p", before=RUN_B) is None
+    assert store.newest_run("p", before="c" * 16) is None
+
+
+def test_a_run_file_without_artifacts_is_read(store: ScoreStore) -> None:
+    """As earlier versions wrote them."""
+    path = store.path / "runs" / f"{RUN_A}.duckdb"
+    with duckdb.connect(str(path)) as con:
+        con.execute("DROP TABLE artifacts")
+    newest = store.newest_run("it's a pool")
+    assert newest is not None
+    assert newest["artifacts"] == {}
 
 
 def test_each_pool_has_its_own_newest_run(store: ScoreStore) -> None:

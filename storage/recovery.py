@@ -1,0 +1,82 @@
+"""What the first writer after a crash puts right: dead runs, and what was left half-written."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from assay.storage.atomic import is_under_way, remove, write_json, writer_of
+from assay.storage.boundaries import boundary
+from assay.storage.catalogue import find_run
+from assay.storage.notes import read_notes
+from assay.storage.processes import process_lives, writer_lives
+
+logger = logging.getLogger("assay.storage")
+
+DEAD = "its process ended without a word"
+# temporary names lie beside what is being written, and no deeper than this
+_FOLDERS = ("", "*", "*/*")
+
+
+def leftovers(store: Path) -> list[Path]:
+    """Return the temporary files and folders in a store that no living process is writing."""
+    found = []
+    for folder in _FOLDERS:
+        for path in (store / folder).glob(".*") if not folder else store.glob(f"{folder}/.*"):
+            writer = writer_of(path)
+            if writer is not None and not is_under_way(path) and not _writes(writer, path):
+                found.append(path)
+    return sorted(found)
+
+
+def _writes(process: int, path: Path) -> bool:
+    # this process writes only what it knows of; the name may be that of one before it
+    return process != os.getpid() and process_lives(process)
+
+
+def dead_runs(store: Path, *, locked: bool = False) -> Iterator[dict[str, Any]]:
+    """Yield the notes of runs that are noted as running, and whose process is gone.
+
+    Parameters
+    ----------
+    store : Path
+    locked : bool, default False
+        The caller holds the write lock, without which nothing runs: whatever is noted as running is
+        dead, also where its process can't be looked up (another host), or lives on without it (a
+        worker of a cluster). Notes of versions that knew no such lock go by their process.
+    """
+    for note in read_notes(store / "runs"):
+        with suppress(KeyError, TypeError, ValueError):
+            if note["status"] != "running":
+                continue
+            if (locked and note.get("host")) or writer_lives(note) is False:
+                yield note
+
+
+def recover(store: Path) -> None:
+    """Mark dead runs as failed and remove what they left; the write lock must be held."""
+    for path in leftovers(store):
+        with suppress(OSError):
+            remove(path)
+            boundary("leftover removed", path)
+    for note in dead_runs(store, locked=True):
+        path = store / "runs" / f"{note['run_id']}.json"
+        if find_run(store, note["run_id"]):
+            # killed between the run's file and the end of its note
+            path.unlink(missing_ok=True)
+            boundary("note removed", path)
+            continue
+        mark_dead(path, note)
+        logger.warning(
+            "run %s of %s, begun %s: %s; it is marked as failed",
+            note["run_id"], note.get("pool"), note.get("started_at"), DEAD,
+        )  # fmt: skip
+
+
+def mark_dead(path: Path, note: dict[str, Any]) -> None:
+    """Mark a run that is noted as running as failed."""
+    write_json(path, note | {"status": "failed", "message": DEAD})

@@ -1,0 +1,73 @@
+"""What the system refuses a writer (a full disk, no permission), said in one paragraph."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from assay.storage.errors import AssayError, StoreError
+
+_FULL = (errno.ENOSPC, errno.EFBIG, *([errno.EDQUOT] if hasattr(errno, "EDQUOT") else []))
+_DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
+# NumPy says nothing but how much it could write
+_SHORT = re.compile(r"\d+ requested and \d+ written")
+
+
+@contextmanager
+def refusals_explained(store: Path) -> Iterator[None]:
+    """Turn an error of the system about writing to a store into a `StoreError` that says what to do.
+
+    Other errors pass as they are; so does what is refused elsewhere than in the store.
+    """
+    try:
+        yield
+    except StoreError as error:
+        told = _told(error, store) if error.__cause__ is not None else None
+        if told is None:
+            raise
+        raise StoreError(told) from error
+    except AssayError:
+        raise
+    except Exception as error:
+        told = _told(error, store)
+        if told is None:
+            raise
+        raise StoreError(told) from error
+
+
+def _told(error: BaseException | None, store: Path) -> str | None:
+    for _ in range(10):
+        if error is None:
+            return None
+        number = error.errno if isinstance(error, OSError) and error.errno else _read(str(error))
+        if number in _FULL:
+            return (
+                f"There is no room to write to the store {store} ({os.strerror(number)}). What is in "
+                "it is whole. Make room on its disk (or raise the limit on the size of files, "
+                "`ulimit -f`), and run the same command again: it goes on where it stopped."
+            )
+        if number in _DENIED and _names(error, store):
+            return (
+                f"The store {store} can't be written ({' '.join(str(error).split())}). What is in it "
+                "is whole. Get the right to write there, or name another store, and run the same "
+                "command again."
+            )
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _read(text: str) -> int:
+    """Return the number of the system's error that a library's message quotes, or 0."""
+    if _SHORT.search(text):
+        return errno.ENOSPC
+    numbers = (*_FULL, *_DENIED)
+    return next((number for number in numbers if os.strerror(number) in text), 0)
+
+
+def _names(error: BaseException, store: Path) -> bool:
+    at = {str(store), os.path.abspath(store), os.path.realpath(store)}
+    return any(path in str(error) for path in at)

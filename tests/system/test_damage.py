@@ -1,0 +1,139 @@
+"""A damaged artifact is named, made again and never used; what the run comes to is the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from assay.flows.cli import app
+from assay.storage import ScoreStore
+from assay.storage.integrity import check_store
+from tests.system.comparing import contents, differences
+from tests.system.trials import Trials
+
+KINDS = (
+    "samples", "embedder", "vectors", "graph", "index", "scores", "bucket_stream", "selection",
+    "ledger",
+)  # fmt: skip
+
+
+def flip(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+DAMAGE: dict[str, Callable[[Path], Any]] = {"flip": flip, "cut": cut, "remove": Path.unlink}
+
+
+def files_of(artifact: Path) -> list[Path]:
+    return sorted(p for p in artifact.rglob("*") if p.is_file() and p.stat().st_size)
+
+
+def forget_run(store: Path) -> None:
+    """Let the next run need the artifacts again."""
+    for folder in ("runs", "published", "catalogue"):
+        for path in (store / folder).iterdir():
+            path.unlink()
+
+
+def artifacts_of(store: Path) -> list[Path]:
+    found = sorted((store / "artifacts").glob("*/*"))
+    assert {artifact.parent.name for artifact in found} == set(KINDS)
+    return found
+
+
+def damage_all(trials: Trials, kinds_of_damage: Callable[[int], tuple[str, ...]]) -> None:
+    """Damage one file of every artifact, run, and do so until every file had its turn."""
+    expected = trials.undisturbed("first").contents
+    store = trials.after("first")
+    rounds = max(len(files_of(artifact)) for artifact in artifacts_of(store))
+    for number in range(rounds):
+        for damage in kinds_of_damage(number):
+            forget_run(store)
+            damaged = []
+            for artifact in artifacts_of(store):
+                files = files_of(artifact)
+                damaged.append(files[number % len(files)])
+                DAMAGE[damage](damaged[-1])
+            done = trials.run("first", store)
+            assert done["error"] is None, (number, damage)
+            for file in damaged:
+                kind, fingerprint, *_ = file.relative_to(store / "artifacts").parts
+                named = f"artifact {kind}/{fingerprint}: "
+                assert any(
+                    line.startswith(named) and str(file.parent) in line and "made again" in line
+                    for line in done["log"].splitlines()
+                ), (file, damage)
+            assert differences(contents(store), expected) == [], (number, damage)
+
+
+def test_every_file_of_every_kind(trials: Trials) -> None:
+    damage_all(trials, lambda number: (list(DAMAGE)[number % 3],))
+
+
+@pytest.mark.slow
+def test_every_damage_to_every_file(trials: Trials) -> None:
+    damage_all(trials, lambda number: tuple(DAMAGE))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_damaged_artifact_among_sound_ones(trials: Trials, kind: str) -> None:
+    store = trials.after("first")
+    forget_run(store)
+    artifact = next((store / "artifacts" / kind).iterdir())
+    file = max(files_of(artifact), key=lambda path: path.stat().st_size)
+    flip(file)
+    if kind == "bucket_stream":  # only a selection needs it
+        for selection in (store / "artifacts" / "selection").iterdir():
+            ScoreStore(store).artifacts.discard("selection", selection.name)
+    done = trials.run("first", store)
+    assert done["error"] is None
+    warned = [line for line in done["log"].splitlines() if line.startswith("artifact ")]
+    assert len(warned) == 1
+    assert file.name in warned[0] or "manifest" in warned[0]
+    assert differences(contents(store), trials.undisturbed("first").contents) == []
+    assert check_store(ScoreStore(store)) == []
+
+
+@pytest.mark.parametrize("kind", ["samples", "embedder", "vectors", "graph", "index"])
+def test_what_the_run_before_left_is_not_used_where_it_is_damaged(
+    trials: Trials, kind: str
+) -> None:
+    store = trials.after("first")
+    artifact = next((store / "artifacts" / kind).iterdir())
+    flip(max(files_of(artifact), key=lambda path: path.stat().st_size))
+    done = trials.run("changed", store)
+    assert done["error"] is None
+    assert f"{kind}/{artifact.name}" in done["log"]
+    chosen = ScoreStore(store).sql("SELECT count(*) AS n FROM latest_selection")["n"].item()
+    assert chosen == 20
+    # what is not discarded at once is only what no run needs any more
+    damaged = [f.where for f in check_store(ScoreStore(store)) if f.level == "damage"]
+    assert damaged in ([], [artifact.relative_to(store).as_posix()])
+    assert [f for f in check_store(ScoreStore(store), repair=True) if not f.repaired] == [
+        f for f in check_store(ScoreStore(store)) if f.level == "info"
+    ]
+
+
+def test_check_names_damage_and_repair_mends_it(trials: Trials) -> None:
+    store = trials.after("first")
+    damaged = artifacts_of(store)
+    for artifact in damaged:
+        flip(files_of(artifact)[0])
+    named = {f.where: f for f in check_store(ScoreStore(store)) if f.level == "damage"}
+    assert set(named) == {artifact.relative_to(store).as_posix() for artifact in damaged}
+    assert CliRunner().invoke(app, ["check", "--store", str(store)]).exit_code == 1
+    assert CliRunner().invoke(app, ["check", "--repair", "--store", str(store)]).exit_code == 0
+    assert not list((store / "artifacts").glob("*/*"))
+    forget_run(store)
+    assert trials.run("first", store)["error"] is None
+    assert differences(contents(store), trials.undisturbed("first").contents) == []
