@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev demo test test-all lint format types bench notebooks clean
+.PHONY: help install dev demo test test-all lint format types bench soak notebooks clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ types: dev ## Check the types
 
 bench: dev ## Run the benchmarks that take minutes (they print their tables)
 	for b in benchmarks/[a-z]*.py; do $(BIN)/python $$b || exit 1; done
+
+soak: dev ## Try for long what the service promises: kills, readers, nights, schedules
+	$(BIN)/python benchmarks/soak.py
 
 notebooks: dev ## Execute the notebooks
 	$(BIN)/python notebooks/execute.py

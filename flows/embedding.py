@@ -27,6 +27,7 @@ from assay.flows.stages import (
     usable,
 )
 from assay.storage.errors import CorruptArtifactError, InputError
+from assay.storage.refusals import reserve
 
 # file that says which model made the vectors beside it
 _MODEL = "model.json"
@@ -184,7 +185,9 @@ def _new(
 
 def _room(path: Path, rows: int, dimensions: int) -> np.memmap[Any, Any]:
     shape = (rows, dimensions)
-    return np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    room = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    reserve(path)
+    return room
 
 
 def _known(

@@ -31,8 +31,8 @@ def insert_rows(
 ) -> NearestNeighbors:
     """Return the lists of all rows of X, the first of which have the lists `before`.
 
-    Where m new rows among n can be compared with all in n m d <= 2e10 steps, they are, and lists
-    that were exact stay so. Otherwise, as in `block_join`, each new row meets the rows of its
+    Where m new rows among n can be compared with all in n m d <= 2e10 steps (1e9 where the lists are
+    not exact), they are, and lists that were exact stay so. Otherwise, as in `block_join`, each new row meets the rows of its
     nearest cells, and both sides of a pair may list the other; then neighbours of neighbours are
     tried for the new rows, for the rows that list them and for those that they list. Equal rows
     are compared once.
@@ -50,7 +50,7 @@ def insert_rows(
     )
     noise = id_noise(ids, len(X), before.report.get("seed", 0))
     centroids, cells = before.centroids, before.cells
-    exact = float(m) * len(X) * X.shape[1] <= EXACT_UP_TO
+    exact = float(m) * len(X) * X.shape[1] <= _exact_up_to(before)
     if cells is not None:
         cells = np.concatenate([cells, np.full(m, -1, np.int32)])
     if exact:
@@ -77,7 +77,7 @@ def remove_rows(
     """Return the lists of the rows that are not `gone`, numbered anew.
 
     Rows that listed one of them are searched again: among all rows where that takes at most 2e10
-    steps, and otherwise among the neighbours of their neighbours, those of removed ones included,
+    steps (1e9 where the lists are not exact), and otherwise among the neighbours of their neighbours, those of removed ones included,
     and then in their nearest cells.
     """
     threads = threads or available_threads()
@@ -87,7 +87,7 @@ def remove_rows(
     noise = id_noise(ids, len(X), before.report.get("seed", 0))
     holes = np.flatnonzero((gone[lists.rows] & (lists.rows >= 0)).any(axis=1) & lists.listed)
     centroids, cells = before.centroids, before.cells
-    exact = float(len(holes)) * len(X) * X.shape[1] <= EXACT_UP_TO
+    exact = float(len(holes)) * len(X) * X.shape[1] <= _exact_up_to(before)
     if exact:
         lists.enter(holes, *lists.search(holes))
     else:
@@ -103,6 +103,11 @@ def remove_rows(
         distances=found.distances[~gone],
         cells=None if found.cells is None else found.cells[~gone],
     )
+
+
+def _exact_up_to(before: NearestNeighbors) -> float:
+    """Return how many steps may be taken to compare with all rows: fewer where lists are not exact."""
+    return EXACT_UP_TO if before.report.get("method") == "exact" else EXACT_UP_TO / 20
 
 
 def _finish(

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.storage.refusals import reserve
+
 Vectors = NDArray[np.float32]
 
 _CHUNK = 65_536
@@ -56,4 +58,5 @@ def scratch_vectors(n: int, dimension: int, directory: str | Path | None) -> Vec
     """Return room for float32[n, dimension] in a nameless file, gone with the array."""
     with tempfile.TemporaryFile(prefix="assay-", dir=directory) as file:
         room = np.memmap(file, np.float32, "w+", shape=(n, dimension))
+        reserve(file.fileno())
     return room

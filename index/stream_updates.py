@@ -17,6 +17,7 @@ from assay.index._stream_files import (
 from assay.index._stream_kernels import move_rows
 from assay.index.bucket_stream import BucketStream
 from assay.storage.errors import InputError
+from assay.storage.refusals import reserve
 
 
 def write_updated(
@@ -90,6 +91,8 @@ def write_updated(
         )
         for block in range(len(ends))
     ]
+    for block in range(len(ends)):
+        reserve(block_file(folder, block))
     order = old[np.argsort(rows[old], kind="stable")]
     for stream, places, sources in (
         (before, order, rows[order]),

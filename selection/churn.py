@@ -208,7 +208,7 @@ def _best_first(free: Fitted, rows: Rows, cut: Mask, ids: pl.Series) -> Rows:
     scores: Floats = np.asarray(free.selector.scores_, dtype=np.float64)[rows]
     worth = np.where(np.isnan(scores), -np.inf, scores)
     by_id = ids.gather(rows).rank("ordinal").to_numpy()
-    return rows[np.lexsort((by_id, -worth, place[rows], cut[rows]))]
+    return rows[np.lexsort((by_id, worth, place[rows], cut[rows]))]
 
 
 def _ordered(made: Fitted, chosen: Rows, kept: Rows, free: Fitted) -> Rows:

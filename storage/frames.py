@@ -72,6 +72,7 @@ def as_table(frame: Any) -> pa.Table:
     """
     try:
         table = _table(frame)
+        table.validate(full=True)
     except (pa.ArrowException, pl.exceptions.PolarsError, TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise

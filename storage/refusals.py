@@ -26,7 +26,7 @@ def refusals_explained(store: Path) -> Iterator[None]:
     try:
         yield
     except StoreError as error:
-        told = _told(error, store) if error.__cause__ is not None else None
+        told = _told(error.__cause__, store)
         if told is None:
             raise
         raise StoreError(told) from error
@@ -37,6 +37,37 @@ def refusals_explained(store: Path) -> Iterator[None]:
         if told is None:
             raise
         raise StoreError(told) from error
+
+
+def reserve(file: Path | int) -> None:
+    """Let a file that is longer than what was written to it have its room on the disk now.
+
+    Without it a full disk shows when a mapped page is first written to, and ends the process.
+
+    Parameters
+    ----------
+    file : Path or int
+        A file, or the number of one that is open for writing.
+
+    Raises
+    ------
+    OSError
+        There is no room.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return
+    if isinstance(file, Path):
+        with file.open("r+b") as opened:
+            return reserve(opened.fileno())
+    size = os.fstat(file).st_size
+    if not size:
+        return
+    try:
+        os.posix_fallocate(file, 0, size)
+    except OSError as error:
+        # not every file system can
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+            raise
 
 
 def _told(error: BaseException | None, store: Path) -> str | None:

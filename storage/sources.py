@@ -80,6 +80,11 @@ class FileSource(Source):
             for batch in regroup(self._read(columns, size), size):
                 rows += batch.num_rows
                 yield batch
+        if self.n_rows not in (None, rows):
+            raise SourceError(
+                f"{self.shown} says that it has {self.n_rows} rows, but {rows} can be read. It is "
+                "damaged; write it anew."
+            )
         self.n_rows = rows
 
     def digest_into(self, digest: Any, columns: Sequence[str]) -> None:

@@ -80,7 +80,9 @@ class TextSource(FileSource):
         )
 
     def _broken(self, line: int, what: str) -> SourceError:
-        return SourceError(f"{self.shown}, line {line}: {what}. Mend the file; nothing was skipped.")
+        return SourceError(
+            f"{self.shown}, line {line}: {what}. Mend the file; nothing was skipped."
+        )
 
     def _require_utf8(self, block: bytes, line: int) -> None:
         for number, text in enumerate(re.split(rb"\r\n|\r|\n", block), start=line):

@@ -72,7 +72,8 @@ class PrefectServer:
             "DO_NOT_TRACK": "1",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_SERVER_UI_ENABLED": "false",
-            "PREFECT_API_SERVICES_SCHEDULER_LOOP_SECONDS": "1",
+            "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "2",
+            "PREFECT_SERVER_SERVICES_SCHEDULER_MAX_RUNS": "5",
         }
         command = ["server", "start", "--host", "127.0.0.1", "--port", str(self.port)]
         process = self.spawn(["-m", "prefect", *command], "server.log", **quiet)
@@ -108,6 +109,11 @@ class PrefectServer:
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """Return the answer's JSON; what the server refuses is an error."""
         answer = self.client.request(method, path, json=body)
+        for _ in range(10):
+            if answer.status_code != 503:
+                break
+            time.sleep(1)  # its database was locked
+            answer = self.client.request(method, path, json=body)
         answer.raise_for_status()
         return answer.json() if answer.content else None
 

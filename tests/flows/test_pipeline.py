@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from assay.flows import stages
+from assay.flows import graphs, stages
 from assay.flows.configuration import CurationConfig
 from assay.flows.exporting import export
 from assay.flows.plans import make_plan

@@ -20,13 +20,18 @@ from tests.flows.prefect_server import PrefectServer, prefect_server, stop, wait
 from tests.index.test_model_embedders import KEY, Endpoint
 
 ROOT = Path(__file__).resolve().parents[2]
-QUICK = {"scores": ["pagerank"], "select": "facility_location", "budget": "10%"}
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
     with prefect_server(tmp_path_factory.mktemp("prefect")) as started:
         yield started
+
+
+def logged(server: PrefectServer, words: str, *runs: str) -> bool | None:
+    """Say whether a line of these runs' logs, which arrive late, holds the words."""
+    found = [log["message"] for run in runs for log in server.of_run("logs", run)]
+    return any(words in line for line in found) or None
 
 
 @dataclass
@@ -47,7 +52,7 @@ class Service:
 def service(
     server: PrefectServer, files: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
-    """Serve a pool every few seconds; when one run is done, the schedule rests."""
+    """Serve a pool by a schedule, which rests once it has fired."""
     folder = tmp_path_factory.mktemp("served")
     shutil.copy(files["pool"], folder / "pool.parquet")
     (folder / "nightly.toml").write_text(
@@ -56,7 +61,7 @@ def service(
         "[embedding]\ndimensions = 16\nbuckets = 4096\n"
     )
     process = server.spawn(
-        ["-m", "assay.flows.cli", "serve", "nightly.toml", "--interval", "5s", "--limit", "4"],
+        ["-m", "assay.flows.cli", "serve", "nightly.toml", "--interval", "20s", "--limit", "4"],
         "serve.log",
         cwd=folder,
         OPENAI_API_KEY=KEY,
@@ -70,16 +75,23 @@ def service(
             return None
         return found
 
-    def completed() -> dict[str, Any] | None:
+    def begun() -> dict[str, Any] | None:
         assert process.poll() is None, server.log("serve.log")
-        done = server.flow_runs(deployment, "COMPLETED", "FAILED", "CRASHED")
-        return done[0] if done else None
+        found = server.flow_runs(deployment, "RUNNING", "COMPLETED", "FAILED", "CRASHED")
+        return found[0] if found else None
+
+    def resting() -> bool | None:
+        for run in server.flow_runs(deployment, "SCHEDULED"):
+            server.ask("DELETE", f"/flow_runs/{run['id']}")
+        return None if server.flow_runs(deployment, "PENDING", "RUNNING") else True
 
     try:
         found = wait_for("the deployment", served)
         deployment = found["id"]
-        first = wait_for("a scheduled run", completed)
+        first = wait_for("a scheduled run", begun)
         server.ask("PATCH", f"/deployments/{deployment}", {"paused": True})
+        first = server.ended(first["id"])
+        wait_for("the schedule to rest", resting)
         yield Service(process, deployment, found["parameters"]["config"], first)
     finally:
         stop(process)
@@ -111,8 +123,7 @@ def test_what_the_run_came_to_is_there_through_the_api(
     progress = left["assay-web-pages-progress"]
     assert (progress["type"], progress["data"]) == ("progress", 100)
     assert progress["updated"] > progress["created"]
-    said = [log["message"] for log in server.of_run("logs", service.first["id"])]
-    assert any(line.startswith("persist: done") for line in said)
+    wait_for("the log", lambda: logged(server, "persist: done", service.first["id"]), 20)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +151,6 @@ def test_runs_at_once_wait_for_each_other_and_errors_are_told_or_retried(
 ) -> None:
     endpoint = Endpoint()
     model = {"model": "m", "base_url": endpoint.url, "retries": 0}
-    # the first two requests: one to be retried, one that stays as it is
     endpoint.script = [(503, {})]
     try:
         with service.store.writing():
@@ -177,8 +187,7 @@ def test_runs_at_once_wait_for_each_other_and_errors_are_told_or_retried(
     ).rows()
     assert len(times) == 2
     assert times[0][1] <= times[1][0]
-    said = [log["message"] for run in pair for log in server.of_run("logs", run)]
-    assert any("is being written by" in line for line in said)
+    wait_for("the log", lambda: logged(server, "is being written by", *pair), 20)
 
     # a user's mistake is told at once
     assert failed["state_type"] == "FAILED"

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+import warnings
 from itertools import combinations
 
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from assay.index import SimilarityGraph
 from assay.selection import SelectionPlan
 from assay.selection.budgets import ShortfallWarning
 from assay.selection.churn import BARRED, KEPT, parse_churn
-from assay.storage.errors import ConfigError
+from assay.storage.errors import BudgetError, ConfigError
 
 N, BUDGET = 300, 40
 RNG = np.random.default_rng(5)
@@ -199,6 +200,53 @@ def test_the_best_scores_under_the_bound_are_those_of_every_subset_tried(scores,
     no_room = max(0, min(len(usable), size) - limit - most)
     assert report["churn_forced"] == len(previous) + 1 - len(usable) + no_room
     assert report["churn_replaced"] <= limit
+
+
+@settings(max_examples=200, deadline=None)
+@given(values, st.data())
+def test_as_many_stay_under_quotas_and_minima_as_any_subset_allows(scores, data) -> None:
+    n = len(scores)
+    groups = data.draw(st.lists(st.sampled_from("ab"), min_size=n, max_size=n), label="groups")
+    budget = data.draw(st.integers(1, n), label="budget")
+    previous = data.draw(st.sets(st.integers(0, n - 1), max_size=n), label="previous")
+    limit = data.draw(st.integers(0, n), label="limit")
+    must = data.draw(st.sets(st.integers(0, n - 1), max_size=2), label="must")
+    most = {g: data.draw(st.integers(0, n), label=f"most {g}") for g in sorted(set(groups))}
+    least = {g: data.draw(st.integers(0, m), label=f"least {g}") for g, m in most.items()}
+    ids = [f"r{i}" for i in range(n)]
+    rules = {"by": "g", "quotas": most, "minima": least, "must_include": [ids[i] for i in must]}
+    inputs = {"scores": np.array(scores, dtype=float), "ids": ids, "table": {"g": groups}}
+    free = plan(budget=budget, **rules)
+    made = plan(budget=budget, churn=limit, previous=[ids[i] for i in previous], **rules)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ShortfallWarning)
+        try:
+            free.fit(**inputs)
+        except BudgetError:
+            assume(False)
+        made.fit(**inputs)
+
+    def of(rows, group) -> int:
+        return sum(groups[i] == group for i in rows)
+
+    def fits(rows) -> bool:
+        return must <= set(rows) and all(
+            min(least[g], of(range(n), g)) <= of(rows, g) <= most[g] for g in most
+        )
+
+    # must-include rows may leave the minima no room
+    assume(fits(free.indices_.tolist()))
+    chosen, size = set(made.indices_.tolist()), len(free.indices_)
+    assert len(chosen) == size
+    assert fits(chosen)
+    most_stay = max(len(previous & set(r)) for r in combinations(range(n), size) if fits(r))
+    wanted = min(len(previous), size) - limit
+    assert len(previous & chosen) >= min(wanted, most_stay)
+    assert made.report_["churn_replaced"] <= limit
+    assert made.report_["churn_forced"] == max(0, wanted - most_stay)
+    # what has to stay stays, no more than that is changed
+    if len(previous & set(free.indices_.tolist())) >= min(wanted, most_stay):
+        assert chosen == set(free.indices_.tolist())
 
 
 @pytest.mark.parametrize(("budget", "kept"), [(20, 18), (40, 36), (60, 34)])

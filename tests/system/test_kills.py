@@ -14,7 +14,9 @@ def spread(count: int, moments: int) -> list[int]:
     return [round((i + 0.5) * (moments - 1) / count) for i in range(count)]
 
 
-@pytest.mark.parametrize(("scenario", "count"), [("first", 3), ("changed", 3), ("features", 1)])
+@pytest.mark.parametrize(
+    ("scenario", "count"), [("first", 3), ("changed", 3), ("features", 1), ("older", 1)]
+)
 def test_killed_at_a_boundary(trials: Trials, scenario: str, count: int) -> None:
     moments = trials.undisturbed(scenario).moments
     assert len(moments) > 30

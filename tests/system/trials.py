@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,9 @@ from assay.storage.integrity import check_store
 from tests.system.comparing import contents, differences
 from tests.system.fork_server import ForkServer
 
-SCENARIOS = ("first", "changed", "features")
+SCENARIOS = ("first", "changed", "features", "older")
+# the run that a scenario starts after
+_AFTER = {"changed": "first", "older": "first"}
 
 
 @dataclass
@@ -31,7 +34,10 @@ class Undisturbed:
 
 
 class Trials:
-    """Three runs that are killed: the first of a store, one on a pool that changed, a ranking.
+    """Runs that are killed.
+
+    first: a curation in a store that is not there yet; changed: the next one, over a pool that
+    changed; features: a ranking of columns; older: a ranking in a store of schema version 1.
 
     Parameters
     ----------
@@ -59,6 +65,7 @@ class Trials:
             "first": ("curate", common | {"pool": str(folder / "pool.parquet")}),
             "changed": ("curate", common | {"pool": str(folder / "changed.parquet")}),
             "features": ("rank_features", table),
+            "older": ("rank_features", table),
         }
         self._undisturbed: dict[str, Undisturbed] = {}
         self._count = 0
@@ -107,9 +114,11 @@ class Trials:
         """Return the store that a scenario's run starts from."""
         self._count += 1
         store = self.folder / f"store {self._count}"
-        if scenario == "changed":
-            self.undisturbed("first")
-            shutil.copytree(self.folder / "after first", store, symlinks=True)
+        if scenario in _AFTER:
+            self.undisturbed(_AFTER[scenario])
+            shutil.copytree(self.folder / f"after {_AFTER[scenario]}", store, symlinks=True)
+        if scenario == "older":
+            _make_older(store)
         return store
 
     def after(self, scenario: str) -> Path:
@@ -126,7 +135,7 @@ class Trials:
     def kill(self, scenario: str, **when: Any) -> tuple[bool, list[str]]:
         """Kill a scenario's run, run it again, and return whether it was killed and what differs."""
         expected = self.undisturbed(scenario)
-        before = self.undisturbed("first").chosen if scenario == "changed" else []
+        before = self.undisturbed(_AFTER[scenario]).chosen if scenario in _AFTER else []
         store = self.store(scenario)
         killed = self.run(scenario, store, **when)["killed"]
         wrong = _wrong_meanwhile(store, (before, expected.chosen))
@@ -143,6 +152,18 @@ class Trials:
         self.server.close()
 
 
+def _make_older(store: Path) -> None:
+    """Turn a store into one of schema version 1, with the note of a run that failed."""
+    marker = {"format": "assay-store", "schema_version": 1}
+    (store / "store.json").write_text(json.dumps(marker))
+    note = {
+        "run_id": "f" * 16, "kind": "curate", "pool": "p", "status": "failed", "message": "no room",
+        "process": 1, "started_at": "2026-01-01T00:00:00+00:00", "n_samples": 1, "seed": 0,
+        "generation": "g", "config": {}, "versions": {},
+    }  # fmt: skip
+    (store / "runs" / f"{note['run_id']}.json").write_text(json.dumps(note))
+
+
 def _chosen(path: Path) -> list[str]:
     store = ScoreStore(path, create=True)
     return store.sql("FROM latest_selection ORDER BY position")["sample_id"].to_list()
@@ -155,7 +176,8 @@ def _wrong_meanwhile(store: Path, allowed: tuple[list[str], ...]) -> list[str]:
         status = set(opened.sql("SELECT status FROM runs")["status"])
     except StoreError as error:
         return [f"after the kill: {error}"]
-    wrong = [f"after the kill a run is {s}" for s in status - {"running", "done"}]
+    failed = ["failed"] if (store / "runs" / f"{'f' * 16}.json").exists() else []
+    wrong = [f"after the kill a run is {s}" for s in status - {"running", "done", *failed}]
     if _chosen(opened.path) not in allowed:
         wrong.append("after the kill the selection is neither the old one nor the new one")
     return wrong

@@ -1,0 +1,85 @@
+"""Closing a DuckDB connection: it reads what it was given, and reaches nothing else."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+import duckdb
+import pyarrow as pa
+
+from assay.storage.errors import ConfigError, QueryError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+MEMORY = "4GB"
+"""What a query may take, and its result again, unless `ASSAY_SQL_MEMORY` says otherwise."""
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_CLOSED = (
+    # neither files nor network, nor the caller's variables, and nothing is spilled to disk
+    "python_enable_replacements = false",
+    "autoinstall_known_extensions = false",
+    "autoload_known_extensions = false",
+    "allow_community_extensions = false",
+    "temp_directory = ''",
+    "enable_external_access = false",
+    "lock_configuration = true",
+)
+_BATCH_ROWS = 1 << 16
+
+
+def memory_limit() -> int:
+    """Return how many bytes a query may take.
+
+    Raises
+    ------
+    ConfigError
+        `ASSAY_SQL_MEMORY` is no size.
+
+    Examples
+    --------
+    >>> memory_limit() > 0
+    True
+    """
+    given = os.environ.get("ASSAY_SQL_MEMORY") or MEMORY
+    found = re.fullmatch(r"(\d{1,9})\s*([KMGT]?)(i?)B?", given.strip(), re.IGNORECASE)
+    if not found or not int(found[1]):
+        raise ConfigError(f"ASSAY_SQL_MEMORY is {given!r}; write a size such as 4GB or 500MB.")
+    size = int(found[1]) * _UNITS[found[2].upper()]
+    return size
+
+
+def close_off(con: duckdb.DuckDBPyConnection) -> None:
+    """Let a connection read the tables that it has, within `memory_limit`, and nothing else."""
+    con.execute(f"SET memory_limit = '{memory_limit()}B'")
+    for setting in _CLOSED:
+        con.execute(f"SET {setting}")
+
+
+def fetch(con: duckdb.DuckDBPyConnection, query: str) -> pl.DataFrame:
+    """Return the rows of a query, as far as they fit into `memory_limit`.
+
+    Raises
+    ------
+    QueryError
+        They don't fit.
+    """
+    import polars as pl
+
+    limit = memory_limit()
+    held, size = [], 0
+    reader = con.sql(query).to_arrow_reader(_BATCH_ROWS)
+    for batch in reader:
+        size += batch.nbytes
+        if size > limit:
+            raise QueryError(
+                f"The query gives more than {limit / 1e9:g} GB of rows. Add a LIMIT, ask for fewer "
+                "columns or count, or allow more with the environment variable ASSAY_SQL_MEMORY."
+            )
+        held.append(batch)
+    found = pl.from_arrow(pa.Table.from_batches(held, schema=reader.schema))
+    assert isinstance(found, pl.DataFrame)
+    return found

@@ -1,0 +1,320 @@
+"""`assay plan` and `memory_limit`: what is foretold, what is refused, and that it comes true."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from assay.examples import example_path
+from assay.flows import CurationConfig, cli, curate
+from assay.flows.estimation import Costs, Estimate, estimate, sample_config, sample_sizes
+from assay.flows.measuring import Meter, StageCost, forget_peak, peak_memory
+from assay.flows.memory import known_memory, memory_told, parse_memory
+from assay.flows.plans import make_plan
+from assay.storage.errors import ColumnError, ConfigError, ResourceError
+
+GIB = 2**30
+# runs a command and tells the most memory that it held
+PEAK = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+print(peak if sys.platform == "darwin" else peak * 1024)
+"""
+
+
+def run(monkeypatch: Any, capsys: Any, *arguments: object) -> tuple[int, str, str]:
+    monkeypatch.setattr(sys, "argv", ["assay", *map(str, arguments)])
+    try:
+        cli.main()
+        code = 0
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def peak_of(*command: object) -> int:
+    """Return the most memory that `assay` with these arguments holds."""
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, sys.executable, "-m", "assay.flows.cli", *map(str, command)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return int(done.stdout)
+
+
+def write_config(path: Path, pool: Path | str, store: Path, **more: object) -> Path:
+    lines = {"pool": str(pool), "id": "id", "text": "text", "store": str(store), **more}
+    path.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in lines.items()))
+    return path
+
+
+# --- the limit ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "bytes_"),
+    [
+        ("16GiB", 16 * GIB),
+        ("16gib", 16 * GIB),
+        (" 2 GiB ", 2 * GIB),
+        ("1.5GB", 1_500_000_000),
+        ("2G", 2_000_000_000),
+        ("500 MB", 500_000_000),
+        ("3KiB", 3072),
+        ("1TiB", 2**40),
+        ("77B", 77),
+        ("4096", 4096),
+        (4096, 4096),
+    ],
+)
+def test_a_limit_is_bytes_or_text(given: Any, bytes_: int) -> None:
+    assert parse_memory(given) == bytes_
+    assert CurationConfig(pool="p", memory_limit=given).memory_limit == bytes_
+
+
+@pytest.mark.parametrize(
+    "given", ["", "GiB", "many", "-1GiB", "1.5.2GB", "1 XB", "iB", "5iB", "0", 0, -3, 1.5, True]
+)
+def test_a_limit_that_is_none_is_refused(given: Any) -> None:
+    with pytest.raises(ConfigError, match="memory"):
+        parse_memory(given)
+    with pytest.raises(ConfigError, match="memory_limit"):
+        CurationConfig.build({"memory_limit": given})
+
+
+@given(st.integers(1, 2**50))
+def test_what_is_told_of_a_number_reads_as_about_that_number(size: int) -> None:
+    told = memory_told(size)
+    if size >= 2**20:
+        assert parse_memory(told) == pytest.approx(size, rel=0.5)
+
+
+def test_the_limit_is_not_part_of_the_run(settings: dict[str, Any], tmp_path: Path) -> None:
+    runs = {
+        make_plan(
+            CurationConfig.build({**settings, "store": str(tmp_path), "memory_limit": limit})
+        ).run_id
+        for limit in (None, "64GiB", 10**12)
+    }
+    assert len(runs) == 1
+
+
+def test_what_is_known_grows_with_rows_dimensions_and_neighbours() -> None:
+    config = CurationConfig()
+    at = [known_memory(config, "text", n) for n in (1_000, 1_000_000, 10_000_000)]
+    assert at[0] < at[1] < at[2]
+    assert at[2] - at[1] == pytest.approx(10 * (at[1] - known_memory(config, "vector", 0)), rel=0.2)
+    assert known_memory(config, "vector", 10**6, 768) > 2 * known_memory(
+        config, "vector", 10**6, 128
+    )
+    more = CurationConfig.build({"graph": {"k": 60}})
+    assert known_memory(more, "text", 10**6) > known_memory(config, "text", 10**6)
+
+
+def test_a_run_above_the_limit_is_refused_before_it_begins(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    with pytest.raises(ResourceError, match=r"over 600 rows.*memory_limit is 95 MiB.*assay plan"):
+        curate(**settings, store=str(store), memory_limit="100MB")
+    assert not list(store.rglob("*.duckdb"))
+    assert not list((store / "runs").glob("*.json"))
+    assert not list((store / "artifacts").rglob("*.parquet"))
+
+
+def test_the_command_line_refuses_too(
+    settings: dict[str, Any], tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    config = write_config(tmp_path / "c.toml", settings["pool"], tmp_path / "store")
+    code, _, err = run(monkeypatch, capsys, "curate", config, "--memory-limit", "1MiB")
+    assert code == 1
+    assert "memory_limit is 1 MiB" in err
+    code, _, err = run(monkeypatch, capsys, "curate", config, "--memory-limit", "lots")
+    assert code == 2
+    assert "'16GiB'" in err
+
+
+# --- from samples to the whole --------------------------------------------------------------
+
+
+def costs_at(n: int, overhead: int = 0) -> list[StageCost]:
+    return [
+        StageCost("fit", 3.0, 4.0, 900 + min(n, 100), 50),
+        StageCost("graph", n * np.log2(n), 1.0, 500 + 2 * n + overhead, 7 * n),
+        StageCost("select", 0.5 + n / 10, n / 5, 400 + 5 * n + overhead, n),
+    ]
+
+
+def test_stages_grow_as_they_were_seen_to() -> None:
+    # the allocator of the larger sample keeps 30 bytes more
+    costs = Costs((200, 1_000), costs_at(1_000, 30), (costs_at(200), costs_at(1_000)), 100)
+    for n in (1_000, 5_000, 1_000_000):
+        fit, graph, select = costs.of(n)
+        assert (fit.memory, fit.disk, fit.cpu_seconds) == (1_000, 50, 3.0)
+        assert (graph.memory, graph.disk) == (530 + 2 * n, 7 * n)
+        assert graph.cpu_seconds == pytest.approx(n * np.log2(n))
+        assert (select.memory, select.cpu_seconds) == (430 + 5 * n, pytest.approx(0.5 + n / 10))
+    # 5 bytes a row: the selection is the first that has no room
+    assert costs.rows_within(430 + 5 * 77_777 + 4, 10**6) == 77_777
+    assert costs.rows_within(10**9, 5_000) == 5_000
+    assert costs.rows_within(999, 10**6) == 0
+    # noise that says a stage shrinks is taken for none
+    shrinking = Costs((200, 1_000), costs_at(200), (costs_at(1_000), costs_at(200)), 100)
+    assert shrinking.of(10**6)[2].memory == costs_at(200)[2].memory
+
+
+def test_a_sample_that_is_the_pool_is_not_extrapolated() -> None:
+    costs = Costs((3_000,), costs_at(3_000), (), 100)
+    assert list(costs.of(3_000)) == costs_at(3_000)
+
+
+@given(st.integers(1, 10**10))
+def test_sample_sizes(rows: int) -> None:
+    sizes = sample_sizes(rows)
+    assert sizes[-1] <= min(rows, 60_000)
+    assert (sizes == (rows,)) == (rows <= 10_000)
+    if len(sizes) == 2:
+        assert 5_000 <= sizes[0] < sizes[1]
+        assert sizes[1] >= min(rows // 4, 60_000)
+
+
+def test_shards_and_refusal() -> None:
+    stages = (StageCost("graph", 1, 1, 10 * GIB, 5), StageCost("select", 1, 2, 7 * GIB, 6))
+    found = Estimate(1_000_001, (1, 2), stages, 4 * GIB, 300_000)
+    assert (found.memory, found.disk, found.shards) == (10 * GIB, 11, 4)
+    assert "1,000,001 rows takes about 10.0 GiB" in str(found.refused)
+    assert Estimate(10, (10,), stages, 4 * GIB, 0).shards is None
+    assert Estimate(10, (10,), stages, None, None).shards == 1
+    assert Estimate(10, (10,), stages, 10 * GIB, 10).refused is None
+    assert json.loads(json.dumps(found.as_dict()))["stages"][1]["memory"] == 7 * GIB
+
+
+def test_a_sample_has_the_same_methods_and_counts_in_proportion(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    rules = {
+        "minima": {"health_qa": 40, "news": 0.1},
+        "by": "domain",
+        "must_include": ["p1"],
+        "filters": ["length(text) > 10"],
+    }
+    given_ = {**settings, "store": str(tmp_path), "budget": 60, "plan": rules}
+    plan = make_plan(CurationConfig.build({**given_, "memory_limit": "8GiB", "refit": True}))
+    values = sample_config(plan, 600, 150)
+    config = CurationConfig.build(values)
+    assert config.budget == pytest.approx(0.1)
+    assert config.plan.minima == {"health_qa": 10, "news": 0.1}
+    assert config.plan.must_include == ()
+    assert config.plan.filters == ("length(text) > 10",)
+    assert (config.select, config.scores) == (plan.select, plan.scores)
+    assert (config.memory_limit, config.refit) == (None, False)
+    assert config.graph.method == "exact"
+    # the whole pool would be joined by blocks, so the sample is too
+    assert sample_config(plan, 10**6, 60_000)["graph"]["method"] == "block_join"
+
+
+def test_a_meter_tells_what_a_stage_took(tmp_path: Path) -> None:
+    meter = Meter(tmp_path)
+
+    def score(_: object, method: str) -> int:
+        (tmp_path / "file").write_bytes(bytes(12_345))
+        return int(np.ones(20_000_000).sum())
+
+    def persist() -> None:
+        return None
+
+    forget_peak()
+    before = peak_memory()
+    assert meter(score, None, "pagerank") == 20_000_000
+    meter(persist)
+    start, scored, persisted = meter.costs
+    assert [start.stage, scored.stage, persisted.stage] == ["start", "score pagerank", "persist"]
+    assert scored.disk == 12_345
+    assert persisted.disk == 0
+    assert scored.memory > before + 100_000_000
+    assert scored.seconds > 0
+    if Path("/proc/self/clear_refs").exists():
+        assert persisted.memory < scored.memory - 100_000_000
+
+
+# --- the command ----------------------------------------------------------------------------
+
+
+def test_the_plan_comes_true(
+    settings: dict[str, Any], tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    store = tmp_path / "store"
+    config = write_config(
+        tmp_path / "c.toml", settings["pool"], store, target=settings["target"], budget=60
+    )
+    code, out, err = run(monkeypatch, capsys, "plan", config, "--json", "--memory-limit", "200MiB")
+    found = json.loads(out)
+    assert not store.exists()
+    # refused, with the whole plan to see why
+    assert code == 1
+    assert found["error"]["type"] == "ResourceError"
+    assert "memory_limit is 200 MiB" in err
+    assert found["rows"] == 600
+    assert found["sampled"] == [600]
+    assert found["shards"] is None
+    names = [stage["stage"] for stage in found["stages"]]
+    assert names[:2] == ["start", "plan"]
+    assert {"read", "embed", "graph", "index", "select", "persist", "publish"} < set(names)
+    assert any(name.startswith("score ") for name in names)
+    assert found["disk"] > 100_000
+    assert found["cpu_seconds"] > 0.5
+
+    peak = peak_of("curate", config)
+    assert peak == pytest.approx(found["memory"], rel=0.2)
+    written = sum(p.stat().st_size for p in store.rglob("*") if p.is_file())
+    assert written == pytest.approx(found["disk"], rel=0.2)
+
+
+def test_what_is_wrong_is_said_before_anything_is_run(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    given_ = {**settings, "store": str(tmp_path / "store")}
+    with pytest.raises(ColumnError, match="body"):
+        estimate(CurationConfig.build({**given_, "text": "body"}))
+    with pytest.raises(ResourceError, match=r"sample of 600 rows.*alpha is 7"):
+        estimate(
+            CurationConfig.build(
+                {**given_, "select": "saturated_coverage", "options": {"alpha": 7}}
+            )
+        )
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.slow
+def test_the_plan_of_20_000_rows_comes_true(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    texts = pl.read_parquet(example_path("pool.parquet"))["text"].to_list()
+    rng = np.random.default_rng(0)
+    halves = [(text[: len(text) // 2], text[len(text) // 2 :]) for text in texts]
+    left, right = rng.integers(0, len(texts), (2, 20_000))
+    pl.DataFrame(
+        {
+            "id": np.arange(20_000),
+            "text": [halves[i][0] + " " + halves[j][1] for i, j in zip(left, right, strict=True)],
+        }
+    ).write_parquet(tmp_path / "pool.parquet")
+    config = write_config(tmp_path / "c.toml", tmp_path / "pool.parquet", tmp_path / "store")
+    code, out, _ = run(monkeypatch, capsys, "plan", config, "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert found["sampled"] == [5_000, 10_000]
+    assert peak_of("curate", config) == pytest.approx(found["memory"], rel=0.2)
+    code, out, _ = run(monkeypatch, capsys, "plan", config)
+    assert "20,000 rows" in out
+    assert "score pagerank" in out
