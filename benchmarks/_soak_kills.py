@@ -16,6 +16,7 @@ _WHAT = {
     "changed": "`curate`, the pool changed (5 rows gone, 10 new, 1 rewritten)",
     "features": "`features`, a new store",
     "older": "`features`, a store of schema version 1 that is migrated",
+    "damaged": "`curate`, its run gone, scores and ledger damaged",
 }
 _TEXT = """
 ## Kills

@@ -106,10 +106,12 @@ class Reader:
             # the file that it named a moment ago
             path = path.resolve()
             time.sleep(self.random.random() / 2)
-        with self.timed("published file, plain DuckDB"):
-            with duckdb.connect(str(path), read_only=True) as con:
-                rows = con.execute(_MOMENT).fetchall()
-                listed = con.execute("SELECT run_id FROM runs ORDER BY ALL").fetchall()
+        with (
+            self.timed("published file, plain DuckDB"),
+            duckdb.connect(str(path), read_only=True) as con,
+        ):
+            rows = con.execute(_MOMENT).fetchall()
+            listed = con.execute("SELECT run_id FROM runs ORDER BY ALL").fetchall()
         self.moment("published", rows)
         right(sorted((row[1],) for row in rows) == listed, "it lists other runs", (rows, listed))
 
@@ -117,11 +119,13 @@ class Reader:
         """Read every kept run, now and then the archived ones too, in one connection."""
         archived = self.random.random() < 0.2
         name = "every run and the archive" if archived else "every kept run"
-        with self.timed(f"{name}, ScoreStore.connect"):
-            with self.store.connect(all_runs=archived) as con:
-                rows = con.execute(_HISTORY).fetchall()
-                moment = con.execute(_MOMENT).fetchall()
-                again = con.execute("SELECT run_id FROM runs WHERE status = 'done'").fetchall()
+        with (
+            self.timed(f"{name}, ScoreStore.connect"),
+            self.store.connect(all_runs=archived) as con,
+        ):
+            rows = con.execute(_HISTORY).fetchall()
+            moment = con.execute(_MOMENT).fetchall()
+            again = con.execute("SELECT run_id FROM runs WHERE status = 'done'").fetchall()
         for run, samples, decisions, chosen, selection, night in rows:
             right(samples == decisions == ROWS, "rows are missing", (run, rows))
             right(chosen == selection == ROWS // 10, "a selection is not whole", (run, rows))
@@ -238,7 +242,7 @@ def summary(taken: list[float]) -> dict[str, float]:
 
 
 def report(readers: int = 8, seconds: float = 120.0) -> str:
-    """Run the loop and return its section in Markdown."""
+    """Run the loop and return its section in Markdown; raise `Mixed` where a read went wrong."""
     found = soak(readers, seconds)
     reads = int(sum(one["reads"] for one in found["busy"].values()))
     lines = [
@@ -258,7 +262,8 @@ def report(readers: int = 8, seconds: float = 120.0) -> str:
         control = [f"{quiet[key]:.0f}" for key in ("median", "p99", "max")] if quiet else [""] * 3
         cells = [f"{one['reads']:.0f}", *(f"{one[key]:.0f}" for key in ("median", "p99", "max"))]
         lines.append("| " + " | ".join([name, *cells, *control]) + " |")
-    lines += [f"\n```\n{error}\n```" for error in found["errors"][:3]]
+    if found["errors"]:
+        raise Mixed("\n".join([*lines, *found["errors"][:3]]))
     return "\n".join(lines) + "\n"
 
 

@@ -66,7 +66,9 @@ def taken_over(store: ScoreStore, night: int, template: Path) -> None:
     copy = path.with_name(f".{path.name}.1-0.tmp")
     shutil.copyfile(template, copy)
     with duckdb.connect(str(copy)) as con:
-        con.execute("UPDATE run SET run_id = ?, started_at = now(), finished_at = now()", [path.stem])
+        con.execute(
+            "UPDATE run SET run_id = ?, started_at = now(), finished_at = now()", [path.stem]
+        )
     copy.rename(path)
     list_runs(store.path, complete=True)
     store.archive(POOL, keep=KEEP)

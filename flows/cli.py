@@ -141,6 +141,12 @@ def curate(
     memory_limit: Annotated[
         str | None, typer.Option(help="Refuse a run that would take more: 16GiB.")
     ] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="Where to run: process, threads, dask or ray.")
+    ] = None,
+    refit: Annotated[
+        bool, typer.Option("--refit", help="Fit and build anew instead of updating.")
+    ] = False,
     prefect: Annotated[bool, typer.Option("--prefect", help="Run as the Prefect flow.")] = False,
     json: Json = False,
 ) -> None:
@@ -160,6 +166,8 @@ def curate(
         "churn": churn,
     }
     plan = {key: value for key, value in rules.items() if value}
+    if not refit:
+        del given["refit"]
     if plan:
         given["plan"] = plan
     if config is not None:
@@ -167,7 +175,7 @@ def curate(
     else:
         settings = CurationConfig.build(given, where="the options")
     with progress.bars():
-        if prefect or os.environ.get("PREFECT_API_URL"):
+        if prefect or settings.engine != "process" or os.environ.get("PREFECT_API_URL"):
             from assay.flows.deployments import run_curation
         else:
             from assay.flows.runner import curate as run_curation

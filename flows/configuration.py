@@ -227,6 +227,15 @@ class CurationConfig(Form):
     memory_limit : int or str, optional
         Bytes, or text such as "16GiB": a run that would take more is refused before it begins. It
         changes nothing in the result.
+    engine : {"process", "threads", "dask", "ray"}
+        Where the stages run. The others than "process" run them as a Prefect flow, in shards, with
+        the task runner of that name; the result is the same to the byte.
+    workers : int, optional
+        Threads, or processes of the cluster that is started for the run; the cores by default.
+    shard_rows : int, default 50,000
+        Rows of a shard: some seconds of work, because a task costs up to half a second.
+    engine_options : mapping
+        Further parameters of the task runner, such as the `address` of a cluster that is there.
     plan : PlanConfig
         Filters, deduplication, cutoff, blend of scores and constraints.
     embedding, graph : EmbeddingConfig, GraphConfig
@@ -261,6 +270,10 @@ class CurationConfig(Form):
     refit: bool = False
     drift_limit: float = Field(default=0.2, gt=0, le=1)
     memory_limit: MemoryLimit | None = None
+    engine: Literal["process", "threads", "dask", "ray"] = "process"
+    workers: int | None = Field(default=None, ge=1)
+    shard_rows: int = Field(default=50_000, ge=1)
+    engine_options: Options = Field(default_factory=dict)
     plan: PlanConfig = PlanConfig()
     embedding: EmbeddingConfig = EmbeddingConfig()
     graph: GraphConfig = GraphConfig()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from assay.flows.changes import load_changes
+from assay.flows.changes import Changes, load_changes
 from assay.flows.embedding import load_embedder
 from assay.flows.generations import usable_parent
 from assay.flows.plans import Plan
@@ -18,25 +19,93 @@ from assay.flows.progress import step
 from assay.flows.refs import Ref
 from assay.flows.revisions import REVISIONS
 from assay.flows.rules import OF_SAMPLES
-from assay.flows.stages import contents_of, folder, make_stage, usable
+from assay.flows.sharding import (
+    Work,
+    content_hashes,
+    contents_of_shard,
+    cut,
+    is_made,
+    keys_of,
+    own_threads,
+)
+from assay.flows.stages import contents_of, folder, load_samples, make_stage, usable
 from assay.selection import registry
 from assay.storage import Pool
 from assay.storage.errors import InputError
 from assay.storage.fingerprints import fingerprint
 
 
-def hash_texts(plan: Plan, samples: Ref, changes: Ref | None) -> dict[str, Ref]:
+def hash_texts(
+    plan: Plan,
+    samples: Ref,
+    changes: Ref | None,
+    parts: Mapping[str, Sequence[Ref]] = MappingProxyType({}),
+) -> dict[str, Ref]:
     """Hash the n-grams of the pool's texts, as the plan's methods want them.
 
-    Returns the streams, for whatever target and budget comes, by the names of the methods.
+    Returns the streams, for whatever target and budget comes, by the names of the methods. `parts`
+    are the shards that were hashed, by method, where there are any.
     """
+    return {
+        name: _stream(plan, method.hasher(), method.threads, samples, changes, parts.get(name, ()))
+        for name, method in _hashing(plan).items()
+    }
+
+
+def split_texts(plan: Plan, samples: Ref, changes: Ref | None) -> dict[str, Work]:
+    """Cut what is to be hashed into shards, by method; what is no more than one is left out."""
+    works: dict[str, Work] = {}
+    targets = set()
+    for name, method in _hashing(plan).items():
+        _, ref = _stream_ref(plan.pool_fingerprint, plan.content, method.hasher())
+        if ref in targets or plan.store.artifacts.intact(*ref):
+            continue
+        targets.add(ref)
+        found, _ = _changes(plan, method.hasher(), changes)
+        rows = len(load_samples(plan, samples))
+        keys = np.arange(rows) if found is None else np.flatnonzero(found.keys < 0)
+        work = cut(plan, "hash", ref, keys)
+        if work is not None:
+            works[name] = work
+    return works
+
+
+def hash_shard(plan: Plan, work: Work, place: int, samples: Ref, method: str) -> Ref:
+    """Hash the texts of a shard; they are known by their hashes."""
+    if is_made(plan, work.target):
+        return work.target
+    from assay.index._threads import thread_count
+    from assay.index.bucket_stream import BucketStream
+
+    hasher = _hashing(plan)[method].hasher()
+    keys = keys_of(plan, work, place)
+    hashes = content_hashes(plan, samples, keys).to_list()
+    content = fingerprint(REVISIONS["hash"], hashes)
+    ref = Ref("bucket_stream_part", BucketStream.fingerprint_of(content, hasher))
+
+    def make(out: Path) -> None:
+        count = thread_count(own_threads(plan))
+        with step(f"hash {place + 1}/{work.shards}", len(keys)) as progress:
+            texts = contents_of_shard(plan, keys, progress)
+            BucketStream.write(out, texts, hasher, threads=count, content=content)
+
+    return make_stage(plan, "hash", ref, make, f"{place + 1}/{work.shards}")
+
+
+def _hashing(plan: Plan) -> dict[str, Any]:
     if plan.kind != "text":
         return {}
-    return {
-        name: _stream(plan, method.hasher(), method.threads, changes)
-        for name, method in _methods(plan).items()
-        if _hashes(method)
-    }
+    return {name: method for name, method in _methods(plan).items() if _hashes(method)}
+
+
+def _changes(plan: Plan, hasher: Any, changes: Ref | None) -> tuple[Changes | None, Ref | None]:
+    """Return what has changed since the parent, and its stream, if that can be built upon."""
+    found = load_changes(plan, changes)
+    if plan.parent and found:
+        _, earlier = _stream_ref(plan.parent.pool_fingerprint, plan.content, hasher)
+        if usable_parent(plan.store, "hash", earlier):
+            return found, earlier
+    return None, None
 
 
 def _methods(plan: Plan) -> dict[str, Any]:
@@ -64,7 +133,14 @@ def _stream_ref(pool: str, content: str, hasher: Any) -> tuple[str, Ref]:
     return address, Ref("bucket_stream", BucketStream.fingerprint_of(address, hasher))
 
 
-def _stream(plan: Plan, hasher: Any, threads: int | None, changes: Ref | None) -> Ref:
+def _stream(
+    plan: Plan,
+    hasher: Any,
+    threads: int | None,
+    samples: Ref,
+    changes: Ref | None,
+    parts: Sequence[Ref],
+) -> Ref:
     """Hash every row's text; what was hashed for the parent is copied."""
     content, ref = _stream_ref(plan.pool_fingerprint, plan.content, hasher)
 
@@ -74,15 +150,22 @@ def _stream(plan: Plan, hasher: Any, threads: int | None, changes: Ref | None) -
         from assay.index.stream_updates import write_updated
 
         count = thread_count(threads)
-        found = load_changes(plan, changes)
-        earlier = None
-        if plan.parent and found:
-            _, earlier = _stream_ref(plan.parent.pool_fingerprint, plan.content, hasher)
+        found, earlier = _changes(plan, hasher, changes)
+        texts: Any = None
+        hashed = [BucketStream.load(folder(plan, part)) for part in parts if part != ref]
+        if hashed:
+            texts = BucketStream.joined(hashed)
+            new = found.keys < 0 if found else np.ones(len(load_samples(plan, samples)), bool)
+            if len(texts) != int(new.sum()):
+                texts = None  # the parent's stream has gone or come since the work was cut
         with step("hash", None):
-            if found and usable_parent(plan.store, "hash", earlier):
+            if found and earlier:
                 before = BucketStream.load(folder(plan, earlier))
-                texts = contents_of(plan, np.flatnonzero(found.keys < 0))
+                if texts is None:
+                    texts = contents_of(plan, np.flatnonzero(found.keys < 0))
                 write_updated(out, before, found.keys, texts, threads=count, content=content)
+            elif texts is not None:
+                texts.copy_to(out, content=content)
             else:
                 texts = plan.read_pool().batches()
                 BucketStream.write(out, texts, hasher, threads=count, content=content)

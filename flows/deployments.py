@@ -25,6 +25,7 @@ from prefect.logging.handlers import APILogHandler  # noqa: E402
 from assay.flows import run_artifacts, runner  # noqa: E402
 from assay.flows.configuration import CurationConfig, FeatureConfig, Form  # noqa: E402
 from assay.flows.credentials import Scrubbing  # noqa: E402
+from assay.flows.engines import CLUSTERS, located, task_runner  # noqa: E402
 from assay.flows.plans import make_plan  # noqa: E402
 from assay.flows.progress import logger  # noqa: E402
 from assay.flows.submission import Submission  # noqa: E402
@@ -40,8 +41,10 @@ F = TypeVar("F", bound=Form)
 def curate_flow(config: CurationConfig) -> dict[str, Any]:
     """Embed, index, graph, score, select and persist one pool."""
     _log_to_the_run()
-    settings = _filled_in(CurationConfig, config)
-    result = runner.curate(settings, call=Submission(run_artifacts.Progress()))
+    settings = located(_filled_in(CurationConfig, config))
+    with task_runner(settings) as started:
+        call = Submission(run_artifacts.Progress(), started, remote=settings.engine in CLUSTERS)
+        result = runner.curate(settings, call=call)
     run_artifacts.tell_curation(result)
     return _reference(result)
 

@@ -283,4 +283,4 @@ def sample_config(plan: Plan, rows: int, size: int) -> dict[str, Any]:
     exact = float(rows) ** 2 * dimensions <= _EXACT or graph["target_recall"] == 1
     if graph["method"] == "auto":
         graph["method"] = "exact" if exact else "block_join"
-    return values | {"memory_limit": None, "refit": False}
+    return values | {"memory_limit": None, "refit": False, "engine": "process"}

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from assay.flows.changes import load_changes
 from assay.flows.drift import load_drift
 from assay.flows.generations import embedder_ref
 from assay.flows.plans import Plan, run_info
@@ -33,6 +34,7 @@ def persist(
     streams: dict[str, Ref],
     selection: Ref,
     ledger: Ref,
+    compared: Ref | None,
     drifted: Ref | None,
 ) -> str:
     """Write the run's tables into its one file; the run is finished when it is there."""
@@ -60,7 +62,7 @@ def persist(
                         len(made.chosen),
                         load_graph(plan, graph).report_,
                         made.report,
-                        load_drift(plan, drifted),
+                        _history(plan, keys.to_numpy(), compared, drifted),
                     ),
                     judged.select("name", "value", "baseline"),
                 ]
@@ -98,6 +100,18 @@ def publish(plan: Plan, run_id: str) -> str:
     return str(published)
 
 
+def _history(
+    plan: Plan, keys: np.ndarray, compared: Ref | None, drifted: Ref | None
+) -> dict[str, float]:
+    """Return how far the pool has moved since its generation began, and since the run before."""
+    told = {"drift": load_drift(plan, drifted)}
+    found = load_changes(plan, compared)
+    if found is not None:
+        kept = int((found.rows[keys] >= 0).sum())
+        told |= {"rows.new": float(len(keys) - kept), "rows.gone": float(found.before - kept)}
+    return told
+
+
 def _numbers(report: dict[str, Any], prefix: str = "") -> dict[str, float]:
     found: dict[str, float] = {}
     for name, value in report.items():
@@ -115,13 +129,13 @@ def _metrics(
     n_chosen: int,
     graph: dict[str, Any],
     report: dict[str, Any],
-    drift: float,
+    history: dict[str, float],
 ) -> pl.DataFrame:
     values = {
         "samples": float(frame.height),
         "unusable": float(frame["problem"].is_not_null().sum()),
         "selected": float(n_chosen),
-        "drift": drift,
+        **history,
     }
     values |= _numbers(graph, "graph.") | _numbers(report)
     # `x_random` in a report is the same measure on a random subset of equal size

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +19,7 @@ from assay.flows import (
 )
 from assay.flows.plans import Plan, refitted
 from assay.flows.progress import logger
+from assay.flows.sharding import Work, is_sharded, spread, sweep
 
 Call = Callable[..., Any]
 
@@ -53,7 +54,9 @@ def compose(plan: Plan, started_at: datetime, call: Call = directly) -> Plan | N
     samples = call(stages.read, plan, started_at)
     compared = call(changes.compare, plan, samples)
     model = call(embedding.fit, plan, samples)
-    vectors = call(embedding.embed, plan, samples, compared, model)
+    encoding, hashing = _cut(plan, call, samples, compared)
+    encoded = spread(call, embedding.encode, plan, encoding, samples, model)
+    vectors = call(embedding.embed, plan, samples, compared, model, encoded)
     drifted = call(drift.measure, plan, samples, vectors)
     if plan.fits and plan.frozen:
         distance = drift.load_drift(plan, finished(drifted, call))
@@ -66,9 +69,13 @@ def compose(plan: Plan, started_at: datetime, call: Call = directly) -> Plan | N
                 plan.config.drift_limit,
             )
             return refitted(plan)
+    hashed = {
+        method: spread(call, contents.hash_shard, plan, work, samples, method)
+        for method, work in hashing.items()
+    }
     graph = call(graphs.graph, plan, samples, compared, vectors)
     index = call(graphs.index, plan, samples, compared, vectors, graph)
-    streams = call(contents.hash_texts, plan, samples, compared)
+    streams = call(contents.hash_texts, plan, samples, compared, hashed)
     scores = {
         method: call(scoring.score, plan, method, samples, vectors, graph, streams)
         for method in plan.scores
@@ -77,12 +84,33 @@ def compose(plan: Plan, started_at: datetime, call: Call = directly) -> Plan | N
     }
     selection = call(selecting.select, plan, samples, vectors, graph, scores, streams)
     ledger = call(selecting.judge, plan, samples, vectors, graph, selection)
-    made = (samples, vectors, graph, index, scores, streams, selection, ledger, drifted)
-    run = call(persisting.persist, plan, started_at, *made)
+    made = (samples, vectors, graph, index, scores, streams, selection, ledger)
+    if is_sharded(plan):
+        call(sweep, plan, *made)
+    run = call(persisting.persist, plan, started_at, *made, compared, drifted)
     finished(call(persisting.publish, plan, run), call)
     return None
+
+
+def _cut(
+    plan: Plan, call: Call, samples: Any, compared: Any
+) -> tuple[Work | None, dict[str, Work]]:
+    """Return the shards of what must be encoded, and of what must be hashed, by method."""
+    if not is_sharded(plan):
+        return None, {}
+    works = [
+        call(embedding.split, plan, samples, compared),
+        call(contents.split_texts, plan, samples, compared),
+    ]
+    encoding, hashing = results(works, call)
+    return encoding, hashing
 
 
 def finished(last: Any, call: Call = directly) -> Any:
     """Wait for the last stage where `call` submits stages, and return what it gave."""
     return call.finished(last) if hasattr(call, "finished") else last
+
+
+def results(submitted: Sequence[Any], call: Call = directly) -> list[Any]:
+    """Wait for some stages where `call` submits stages, and return what they gave."""
+    return call.results(submitted) if hasattr(call, "results") else list(submitted)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import platform
 from datetime import datetime
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import version
 from typing import Any
 
@@ -34,6 +34,10 @@ _ENGINE = {
     "drift_limit",
     "keep_runs",
     "memory_limit",
+    "engine",
+    "workers",
+    "shard_rows",
+    "engine_options",
 }
 _VERSIONS = ("assay", "duckdb", "faiss-cpu", "numba", "numpy", "polars", "scikit-learn", "scipy")
 
@@ -63,6 +67,16 @@ class Plan(BaseModel):
         """The store, which may not be there yet."""
         return ScoreStore(self.config.store, create=True)
 
+    def __getstate__(self) -> dict[Any, Any]:
+        # what was verified here need not be intact where the plan is sent to
+        state = super().__getstate__()
+        held = {name: value for name, value in state["__dict__"].items() if name != "store"}
+        return state | {"__dict__": held}
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        super().__setstate__(state)
+        self.__dict__["store"] = _store_at(self.config.store)
+
     @property
     def content(self) -> str:
         """The column that holds the content."""
@@ -90,6 +104,12 @@ class Plan(BaseModel):
     def read_target(self) -> Pool:
         """Open the target; nothing of it is read yet."""
         return read_target(self.config, self.kind)
+
+
+@cache
+def _store_at(path: str) -> ScoreStore:
+    """Return the one object for a store that all plans sent to this process share."""
+    return ScoreStore(path, create=True)
 
 
 def read_target(config: CurationConfig, kind: str) -> Pool:

@@ -110,6 +110,10 @@ def curate(
     with store.writing():
         if any(frame is not None for frame in given.values()):
             config = _with_frames(config, store, given)
+        if config.engine != "process" and call is pipeline.directly:
+            from assay.flows.deployments import run_curation
+
+            return run_curation(config)
         return run_plan(pipeline.finished(call(make_plan, config), call), call)
 
 

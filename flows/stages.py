@@ -118,9 +118,11 @@ def samples_of(plan: Plan, samples: Ref, vectors: Ref) -> pl.DataFrame:
     """Return samples with their key and problem; images that could not be decoded have one."""
     frame = pl.read_parquet(folder(plan, samples) / "samples.parquet")
     frame = frame.with_row_index("key").with_columns(pl.col("key").cast(pl.Int32))
-    if plan.kind != "image" or not plan.store.artifacts.exists(*vectors):
+    artifacts = plan.store.artifacts
+    # damaged vectors are discarded, and made again after the samples were read
+    if plan.kind != "image" or not artifacts.intact(*vectors):
         return frame
-    undecodable = np.load(folder(plan, vectors) / "undecodable.npy")
+    undecodable = np.load(artifacts.open(*vectors) / "undecodable.npy")
     return frame.with_columns(
         problem=pl.when(pl.col("key").is_in(undecodable))
         .then(pl.lit("undecodable"))

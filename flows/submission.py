@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture, as_completed, wait
+from prefect.task_runners import TaskRunner
+from prefect.utilities.callables import get_call_parameters
 
 from assay.flows.credentials import scrub_error
 from assay.flows.retrying import DELAYS, JITTER, retry
+
+# stages of the process that holds the lock, by the names of their tasks
+_HERE = frozenset({"plan", "read", "sweep", "persist", "publish"})
 
 
 class Submission:
@@ -24,13 +29,26 @@ class Submission:
     ----------
     done : callable
         Called with the name of each stage that is done, and what it gave.
+    runner : task runner, optional
+        What runs the stages, started; that of the flow by default.
+    remote : bool, default False
+        Whether that is in other processes. What begins and ends a run then stays in this one, which
+        holds the store's lock and is the one that the run is noted under.
     """
 
-    def __init__(self, done: Callable[[str, Any], None] = lambda name, given: None) -> None:
+    def __init__(
+        self,
+        done: Callable[[str, Any], None] = lambda name, given: None,
+        runner: TaskRunner[Any] | None = None,
+        *,
+        remote: bool = False,
+    ) -> None:
         self._done = done
+        self._runner = runner
+        self._here = _HERE if remote else frozenset()
         self._futures: dict[PrefectFuture[Any], str] = {}
 
-    def __call__(self, stage: Callable[..., Any], *args: Any) -> PrefectFuture[Any]:
+    def __call__(self, stage: Callable[..., Any], *args: Any) -> Any:
         """Submit a stage; futures of other stages are handed on as arguments."""
         name = stage.__name__.replace("make_plan", "plan")
         if name in ("score", "rank"):
@@ -45,9 +63,34 @@ class Submission:
             retry_jitter_factor=JITTER,
             retry_condition_fn=retry,
         )(_clean(stage))
-        future: PrefectFuture[Any] = made.submit(*args)
+        if name in self._here:
+            self.finished(None)
+            given = made(*args)
+            self._done(name, given)
+            return given
+        future: PrefectFuture[Any]
+        if self._runner is None:
+            future = made.submit(*args)
+        else:
+            future = self._runner.submit(made, get_call_parameters(made.fn, args, {}))
         self._futures[future] = name
         return future
+
+    def results(self, futures: Sequence[Any]) -> list[Any]:
+        """Wait for some stages, and return what they gave; others go on.
+
+        Raises
+        ------
+        Exception
+            What a stage raised, after all that was submitted has come to its end.
+        """
+        for future in futures:
+            if isinstance(future, PrefectFuture):
+                future.wait()
+                if not future.state.is_completed():
+                    self.finished(None)
+                    future.result()
+        return [f.result() if isinstance(f, PrefectFuture) else f for f in futures]
 
     def finished(self, last: Any) -> Any:
         """Wait for every stage, so that none still writes; return what the last one gave.
@@ -72,6 +115,10 @@ class Submission:
         for future in futures:
             # one that waited for a stage that failed has not failed itself
             if future.state.is_failed() or future.state.is_crashed():
+                future.result()
+        for future in futures:
+            # its worker was lost, and so were those that took its place
+            if future.state.is_running():
                 future.result()
         return last.result() if isinstance(last, PrefectFuture) else last
 

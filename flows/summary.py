@@ -34,7 +34,9 @@ def shares(store: ScoreStore, run_id: str, column: str) -> pl.DataFrame:
 def curation_summary(result: RunResult) -> dict[str, Any]:
     """Return what `curate` did as a JSON-ready object."""
     store, run_id = result.store, result.run_id
-    run = store.run_table(run_id, "SELECT pool, n_samples, config::VARCHAR AS config FROM run")
+    run = store.run_table(
+        run_id, "SELECT pool, n_samples, generation, config::VARCHAR AS config FROM run"
+    )
     config = json.loads(run["config"].item())
     reasons = store.run_table(
         run_id,
@@ -46,6 +48,7 @@ def curation_summary(result: RunResult) -> dict[str, Any]:
         "pool": run["pool"].item(),
         "store": str(store.path),
         "computed": result.computed,
+        "generation": run["generation"].item(),
         "defaults": list(result.defaults),
         "samples": run["n_samples"].item(),
         "selected": int(reasons.filter("selected")["n"].sum()),
@@ -69,6 +72,7 @@ def print_curation(result: RunResult) -> None:
         f"Pool {summary['pool']}: {summary['samples']:,} rows went in, {summary['selected']:,} were "
         f"chosen by {summary['select']} (run {summary['run_id']})."
     )
+    _print_history(summary)
     for row in summary["reasons"]:
         if not row["selected"]:
             print(f"  {row['n']:>9,} left out at stage {row['stage']}: {row['reason']}")
@@ -77,6 +81,16 @@ def print_curation(result: RunResult) -> None:
         _print_shares(shares(result.store, result.run_id, column), column)
     _print_ledger(summary["ledger"])
     print(f"Store: {summary['store']}")
+
+
+def _print_history(summary: dict[str, Any]) -> None:
+    value = {name: row["value"] for name, row in summary["metrics"].items()}
+    if "rows.new" in value:
+        print(
+            f"  Since the run before: {value['rows.new']:,.0f} rows are new or changed, "
+            f"{value['rows.gone']:,.0f} gone or changed. Generation {summary['generation']}, drift "
+            f"{value['drift']:.3f}."
+        )
 
 
 def _print_churn(metrics: dict[str, float]) -> None:

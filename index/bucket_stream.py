@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, Self
@@ -155,6 +155,32 @@ class BucketStream:
         return cls(hasher, blocks, n_tokens, counts, fingerprint=address)
 
     @classmethod
+    def joined(cls, streams: Sequence[BucketStream]) -> Self:
+        """Return the stream of the texts of several, hashed alike, one after the other.
+
+        Nothing is copied.
+        """
+        blocks, first = list[Block](), 0
+        for stream in streams:
+            blocks += [b._replace(first=b.first + first) for b in stream._blocks]
+            first += len(stream)
+        n_tokens = np.concatenate([stream.n_tokens for stream in streams])
+        counts = np.sum([stream.counts for stream in streams], axis=0, dtype=np.int64)
+        # whoever holds temporary files keeps them for as long as this one is there
+        return cls(streams[0].hasher, blocks, n_tokens, counts, tuple(streams))
+
+    def copy_to(self, directory: Path | str, *, content: str = "") -> None:
+        """Write the files that `write` would write for the texts of this stream."""
+        folder, rows = Path(directory), list[int]()
+
+        def keep(block: Block) -> None:
+            _saved(block, block_file(folder, len(rows)))
+            rows.append(block.rows)
+
+        n_tokens, counts = _cut((grams for _, grams in self), self.hasher, keep)
+        write_header(folder, self.hasher, content, n_tokens, counts, rows)
+
+    @classmethod
     def load(cls, directory: Path | str) -> Self:
         """Return the stream that `write` left in `directory`, its buckets mapped when used.
 
@@ -288,6 +314,10 @@ class _Selected(BucketStream):
 def _hash(
     texts: Any, hasher: NGramHasher, threads: int, keep: Any
 ) -> tuple[np.ndarray, np.ndarray]:
+    return _cut(hasher.stream(_chunks(texts), threads), hasher, keep)
+
+
+def _cut(parts: Iterable[Any], hasher: NGramHasher, keep: Any) -> tuple[np.ndarray, np.ndarray]:
     """Give `keep` the n-grams in blocks; return the tokens of each text and the counts."""
     small = bucket_type(hasher)
     counts = np.zeros(hasher.buckets, np.int64)
@@ -309,7 +339,7 @@ def _hash(
         pending[:] = [(buckets[ends[start] :], sizes[start:])]
 
     held = 0
-    for part in hasher.stream(_chunks(texts), threads):
+    for part in parts:
         tokens.append(part.n_tokens)
         pending.append((part.buckets, sizes_of(part.n_tokens, hasher.ngrams)))
         held += len(part.buckets)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,25 +45,75 @@ class Join:
     cells: NDArray[np.int32]
 
 
-class _Lists:
-    """The k best of every row so far, over rows that are laid out cell by cell."""
+@dataclass(frozen=True)
+class Layout:
+    """The rows of a join, laid out cell by cell.
+
+    Attributes
+    ----------
+    searched : BlockScan
+        Their vectors; its `rank` says which row of `take` each is.
+    met : int32[n, probes]
+        The nearest cells of each row, nearest first.
+    centroids : float32[cells, d]
+    sample : int64[m]
+        The rows on which the recall is measured.
+    """
+
+    searched: BlockScan
+    met: NDArray[np.int32]
+    centroids: Vectors
+    sample: NDArray[np.int64]
+
+
+class Steps(Protocol):
+    """What a join is made of: done in one piece, or shard by shard."""
+
+    def join(self, probes: int) -> Recall:
+        """Let every row meet its nearest cells, and measure the recall."""
+
+    def expand(self) -> Recall:
+        """Try neighbours of neighbours, and measure the recall."""
+
+
+class Lists:
+    """The k best so far of the rows first, first + 1, ... of a layout (default: of all)."""
 
     def __init__(
         self,
-        searched: BlockScan,
-        met: NDArray[np.int32],
-        cell_count: int,
+        layout: Layout,
         k: int,
         threads: int,
-        progress: Progress | None,
+        progress: Progress | None = None,
+        *,
+        first: int = 0,
+        count: int | None = None,
     ) -> None:
-        self.searched = searched
-        self.keys, self.rows = empty_lists(len(met), k)
-        self.met = met[:, :0]
-        self.cells = met[:, 0].copy()
-        self.bounds = np.searchsorted(self.cells, np.arange(cell_count + 1))
+        self._layout = layout
+        self.searched = layout.searched
+        self.first = first
+        count = len(layout.met) if count is None else count
+        self.keys, self.rows = empty_lists(count, k)
+        self.met = layout.met[first : first + count, :0]
+        self.cells = layout.met[:, 0].copy()
+        self.bounds = np.searchsorted(self.cells, np.arange(len(layout.centroids) + 1))
         self._threads = threads
         self._progress = progress
+
+    def nearest(self, probes: int) -> NDArray[np.int32]:
+        """Return the nearest cells of the rows."""
+        part = slice(self.first, self.first + len(self.rows))
+        known = self._layout.met
+        if probes <= known.shape[1]:
+            return np.ascontiguousarray(known[part, :probes])
+        return assign(
+            self.searched.X[part],
+            self._layout.centroids,
+            self.searched.metric,
+            probes,
+            threads=self._threads,
+            progress=self._progress,
+        )
 
     def join(self, met: NDArray[np.int32]) -> None:
         """Let every row meet the rows of the cells met[i] that it has not met yet, one at a time.
@@ -82,18 +133,24 @@ class _Lists:
                 blocks = [(b, min(b + COLUMN_BLOCK, end)) for b in range(begin, end, COLUMN_BLOCK)]
                 for s in range(starts[cell], starts[cell + 1], QUERY_BLOCK):
                     slots = order[s : min(s + QUERY_BLOCK, starts[cell + 1])]
+                    itself = slots + self.first
                     self.searched.scan(
-                        self.searched.X[slots], slots, slots, blocks, self.keys, self.rows
+                        self.searched.X[itself], slots, itself, blocks, self.keys, self.rows
                     )
 
             run_threads(work, range(len(self.bounds) - 1), self._threads, "join", self._progress)
         self.met = met
 
-    def expand(self) -> None:
-        """Try the neighbours of neighbours, and of the rows on whose lists a row stands."""
-        n, k = self.keys.shape
-        places = np.arange(n)
-        starts, sources = kernels.reverse_lists(self.rows, places)
+    def expand(self, everyone: NDArray[np.int32] | None = None) -> None:
+        """Try the neighbours of neighbours, and of the rows on whose lists a row stands.
+
+        `everyone` are the lists of all rows, where these are not all.
+        """
+        everyone = self.rows if everyone is None else everyone
+        k = self.keys.shape[1]
+        places = np.arange(len(everyone))
+        starts, sources = kernels.reverse_lists(everyone, places)
+        own = places[self.first : self.first + len(self.rows)]
         rows = self.rows.copy()
 
         def work(begin: int) -> None:
@@ -105,18 +162,18 @@ class _Lists:
                 self.searched.rank,
                 self.cells,
                 self.met[part],
-                self.rows,
+                everyone,
                 starts,
                 sources,
                 min(k, BREADTH),
-                places[part],
+                own[part],
                 len(self.bounds) - 1,
                 self.keys[part],
                 rows[part],
             )
             release(self.searched.mapped)
 
-        run_threads(work, range(0, n, 2_048), self._threads, "expand", self._progress)
+        run_threads(work, range(0, len(own), 2_048), self._threads, "expand", self._progress)
         self.rows = rows
 
     def complete(self) -> None:
@@ -130,6 +187,95 @@ class _Lists:
                 itself=short,
                 threads=self._threads,
             )
+
+
+class _Whole:
+    """The steps of a join in one piece."""
+
+    def __init__(self, lists: Lists, truth: RecallProbe) -> None:
+        self._lists, self._truth = lists, truth
+
+    def join(self, probes: int) -> Recall:
+        self._lists.join(self._lists.nearest(probes))
+        return self._truth.measure(self._lists.keys)
+
+    def expand(self) -> Recall:
+        self._lists.expand()
+        return self._truth.measure(self._lists.keys)
+
+
+def first_probes(n: int, lists: int, k: int) -> int:
+    """Return how many cells each of n rows meets at first, where there are so many lists."""
+    return min(max(4, COMPARED // (n // list_count(n, k))), lists)
+
+
+def seek(
+    steps: Steps, probes: int, lists: int, target_recall: float
+) -> tuple[Recall, int, int]:
+    """Join and expand until the recall is good enough; return it, the rounds and the probes."""
+    rounds = 0
+    while True:
+        joined = recall = steps.join(probes)
+        if probes == lists:
+            break
+        if joined.mean >= target_recall - HOPELESS:
+            for _ in range(2):
+                before = recall
+                recall = steps.expand()
+                rounds += 1
+                # a second expansion brings about a quarter of what the first one brought
+                hope = recall.low + (recall.mean - before.mean) / 4
+                if recall.low >= target_recall or hope < target_recall:
+                    break
+        if recall.low >= target_recall:
+            break
+        probes = min(2 * probes, lists)
+    return recall, rounds, probes
+
+
+def join_centroids(
+    X: Vectors,
+    take: NDArray[np.int64],
+    k: int,
+    metric: str,
+    noise: NDArray[np.float64],
+    threads: int,
+) -> Vectors:
+    """Train the centroids of a join."""
+    count = list_count(len(take), k)
+    training = take_rows(X, take[np.argsort(noise, kind="stable")[: count * SAMPLES_PER_LIST]])
+    return train_centroids(training, count, metric, threads=threads)
+
+
+def lay_out(
+    X: Vectors,
+    take: NDArray[np.int64],
+    met: NDArray[np.int32],
+    centroids: Vectors,
+    metric: str,
+    noise: NDArray[np.float64],
+    room: Vectors | None = None,
+) -> tuple[Layout, NDArray[np.int64]]:
+    """Lay the rows X[take] out by their nearest cells; return also where each of them is."""
+    order = np.argsort(met[:, 0], kind="stable")
+    searched = BlockScan(take_rows(X, take[order], room), metric, rank=order.astype(np.int32))
+    place = np.empty(len(take), np.int64)
+    place[order] = np.arange(len(take))
+    sample = place[np.argsort(noise, kind="stable")[-RECALL_SAMPLE:]]
+    return Layout(searched, met[order], centroids, sample), place
+
+
+def finish(
+    keys: NDArray[np.float64],
+    rows: NDArray[np.int32],
+    place: NDArray[np.int64],
+    rank: NDArray[np.int32],
+) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """Return lists of laid out rows as lists of the rows of `take`."""
+    keys, found = keys[place], rows[place]
+    rows = rank[found]
+    rows[found < 0] = -1
+    return keys, rows
 
 
 def block_join(
@@ -195,50 +341,19 @@ def block_join(
     number of threads.
     """
     n = len(take)
-    count = list_count(n, k)
-    by_noise = np.argsort(noise, kind="stable")
-    training = take_rows(X, take[by_noise[: count * SAMPLES_PER_LIST]])
-    centroids = train_centroids(training, count, metric, threads=threads)
-    probes = min(max(4, COMPARED // (n // count)), len(centroids))
+    centroids = join_centroids(X, take, k, metric, noise, threads)
+    probes = first_probes(n, len(centroids), k)
     met = assign(X, centroids, metric, probes, take=take, threads=threads, progress=progress)
     cells = met[:, 0].copy()
-
-    order = np.argsort(met[:, 0], kind="stable")
-    rank = order.astype(np.int32)
-    met = met[order]
     room = None if scratch is None else scratch_vectors(n, X.shape[1], scratch)
-    searched = BlockScan(take_rows(X, take[order], room), metric, rank=rank)
-    place = np.empty(n, np.int64)
-    place[order] = np.arange(n)
-    lists = _Lists(searched, met, len(centroids), k, threads, progress)
-    truth = RecallProbe(searched, place[by_noise[-RECALL_SAMPLE:]], k, threads, progress)
-
-    rounds = 0
-    while True:
-        lists.join(met)
-        joined = recall = truth.measure(lists.keys)
-        if probes == len(centroids):
-            break
-        if joined.mean >= target_recall - HOPELESS:
-            for _ in range(2):
-                before = recall
-                lists.expand()
-                rounds += 1
-                recall = truth.measure(lists.keys)
-                # a second expansion brings about a quarter of what the first one brought
-                hope = recall.low + (recall.mean - before.mean) / 4
-                if recall.low >= target_recall or hope < target_recall:
-                    break
-        if recall.low >= target_recall:
-            break
-        probes = min(2 * probes, len(centroids))
-        met = assign(searched.X, centroids, metric, probes, threads=threads, progress=progress)
-
+    layout, place = lay_out(X, take, met, centroids, metric, noise, room)
+    del met
+    lists = Lists(layout, k, threads, progress)
+    truth = RecallProbe(layout.searched, layout.sample, k, threads, progress)
+    recall, rounds, probes = seek(_Whole(lists, truth), probes, len(centroids), target_recall)
     lists.complete()
-    keys, found = lists.keys, lists.rows
+    keys, found, rank = lists.keys, lists.rows, layout.searched.rank
     # the copy of the vectors goes before lists are copied
-    del lists, searched, room
-    keys, found = keys[place], found[place]
-    rows = rank[found]
-    rows[found < 0] = -1
+    del lists, layout, truth, room
+    keys, rows = finish(keys, found, place, rank)
     return Join(keys, rows, centroids, recall, rounds, probes, cells)

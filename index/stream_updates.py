@@ -41,8 +41,8 @@ def write_updated(
         Made by `BucketStream.load` or `write`.
     rows : int64[n]
         Which of its rows holds the n-grams of each text; -1: none.
-    texts : column of text, or iterable of columns of text
-        The other texts, in their order.
+    texts : column of text, iterable of columns of text, or BucketStream
+        The other texts, in their order, or the stream of them.
     threads : int, default 1
         For hashing them.
     content : str
@@ -71,7 +71,9 @@ def write_updated(
     folder, hasher = Path(directory), before.hasher
     rows = np.asarray(rows, np.int64)
     old = np.flatnonzero(rows >= 0)
-    fresh = BucketStream.of(texts, hasher, threads=threads)
+    fresh = texts
+    if not isinstance(texts, BucketStream):
+        fresh = BucketStream.of(texts, hasher, threads=threads)
     if len(fresh) != len(rows) - len(old):
         raise InputError(f"There are {len(fresh)} texts for {len(rows) - len(old)} new rows.")
     n_tokens = np.empty(len(rows), np.int32)

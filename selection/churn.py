@@ -114,6 +114,7 @@ def bounded(
     *,
     counted: bool,
     refit: Callable[[Rows, Fitted], Fitted],
+    meets: Callable[[Fitted], bool],
 ) -> Bounded:
     r"""Return a selection that replaces at most `bound.limit` rows of yesterday's.
 
@@ -140,6 +141,8 @@ def bounded(
     refit : callable
         ``refit(held, fitted)`` walks the order with the rows `held` ahead of all but the must-include
         ones, and asks the selector for more rows where it has to.
+    meets : callable
+        Whether the minima are met.
 
     Returns
     -------
@@ -165,14 +168,16 @@ def bounded(
         dropped = _best_first(free, np.flatnonzero(mine & ~_mask(first, len(rows))), cut, ids)
         full = refit(np.concatenate([stay, dropped]), free)
         held = full.taken.rows[mine[full.taken.rows]][:wanted]
-        made = refit(held, full)
-        # sums of costs have no room for every exchange
-        if mine[made.taken.rows].sum() < len(held):
-            held, made = full.taken.rows[mine[full.taken.rows]], full
-        chosen = made.taken.rows
-        kept = held[~_mask(first, len(rows))[held] & _mask(chosen, len(rows))[held]]
-        barred = np.sort(first[~_mask(chosen, len(rows))[first]])
-        made = made._replace(taken=made.taken._replace(rows=_ordered(made, chosen, kept, free)))
+        # in rows the first one always does; sums of costs have no room for every exchange
+        options = [refit(held, full), full, free]
+        if meets(free):
+            options = [option for option in options if meets(option)]
+        made = max(options, key=lambda option: min(wanted, mine[option.taken.rows].sum()))
+        chosen = _mask(made.taken.rows, len(rows))
+        kept = dropped[chosen[dropped]]
+        barred = np.sort(first[~chosen[first]])
+        in_order = _ordered(made, kept, free)
+        made = made._replace(taken=made.taken._replace(rows=in_order))
     n_kept = int(mine[made.taken.rows].sum())
     no_room = max(0, wanted - n_kept)
     report = {
@@ -208,14 +213,15 @@ def _best_first(free: Fitted, rows: Rows, cut: Mask, ids: pl.Series) -> Rows:
     scores: Floats = np.asarray(free.selector.scores_, dtype=np.float64)[rows]
     worth = np.where(np.isnan(scores), -np.inf, scores)
     by_id = ids.gather(rows).rank("ordinal").to_numpy()
-    return rows[np.lexsort((by_id, worth, place[rows], cut[rows]))]
+    return rows[np.lexsort((by_id, -worth, place[rows], cut[rows]))]
 
 
-def _ordered(made: Fitted, chosen: Rows, kept: Rows, free: Fitted) -> Rows:
+def _ordered(made: Fitted, kept: Rows, free: Fitted) -> Rows:
     """Return the rows chosen in the selector's order, those that the bound kept behind the others."""
     n = len(made.selector.scores_)
     place = np.full(n, 3 * n, dtype=np.int64)
     place[made.order] = n + np.arange(len(made.order))
     place[free.order] = np.arange(len(free.order))
     place[kept] = 2 * n + np.arange(len(kept))
+    chosen = made.taken.rows
     return chosen[np.argsort(place[chosen], kind="stable")]

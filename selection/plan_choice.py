@@ -80,6 +80,7 @@ def choose(
             given["ids"],
             counted=cost is None,
             refit=lambda held, start: _fitted(plan, given, constraints, len(rows), held, start),
+            meets=lambda made: _least_met(made.taken, constraints),
         )
         fitted, kept, barred, churn = held.fitted, held.kept, held.barred, held.report
     selector, taken = fitted.selector, fitted.taken
@@ -244,6 +245,12 @@ def _met(taken: Taken, constraints: Constraints) -> bool:
         return False
     if cost is not None and not len(taken.costly) and not len(taken.displaced):
         return False
+    return _least_met(taken, constraints)
+
+
+def _least_met(taken: Taken, constraints: Constraints) -> bool:
+    """Return whether every group has its least, or all that there is of it."""
+    cost = constraints.cost
     if constraints.groups is None or constraints.least is None:
         return True
     groups, size = constraints.groups, len(constraints.least)

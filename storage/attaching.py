@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import duckdb
 from assay.storage.catalogue import RUNS, RunFile, find_run, list_runs, newest_runs
 from assay.storage.errors import StoreError
 from assay.storage.notes import read_notes
+from assay.storage.sandbox import close_off
 from assay.storage.views import RUN_COLUMNS, RunTables, literal, statements
 
 _RUN_NAMES = ", ".join(column.split()[0] for column in RUN_COLUMNS.split(", "))
@@ -42,7 +43,11 @@ def names_history(query: str) -> bool:
 
 
 def connect_runs(
-    store: Path, *, archived: bool = False, history: bool = True
+    store: Path,
+    *,
+    archived: bool = False,
+    history: bool = True,
+    only: Collection[str] | None = None,
 ) -> duckdb.DuckDBPyConnection:
     """Return an in-memory connection with the views over the runs of a store's folder, locked.
 
@@ -54,12 +59,14 @@ def connect_runs(
     history : bool, default True
         Otherwise only the newest run of each pool is opened, and only the list of runs and what
         speaks of the newest ones (`latest_*`, `explain`, `top`) is there: as quick after a year.
+    only : collection of str, optional
+        Ids: as if the store held these finished runs, kept or archived, and no others.
     """
     # before the runs: one that is finished in between is then in both, not in neither
-    notes = read_notes(store / RUNS)
+    notes = read_notes(store / RUNS) if only is None else []
     con = duckdb.connect(":memory:")
     try:
-        runs = list_runs(store, con, archived=archived)
+        runs = list_runs(store, con, archived=archived, only=only)
         attached = attach_runs(con, store, runs if history else newest_runs(runs))
         make_run_tables(con)
         register_runs(con, runs)
@@ -69,8 +76,7 @@ def connect_runs(
                 register_note(con, note)
         for statement in statements(attached, history=history):
             con.execute(statement)
-        con.execute("SET enable_external_access = false")
-        con.execute("SET lock_configuration = true")
+        close_off(con)
     except BaseException:
         con.close()
         raise

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,6 +104,7 @@ def list_runs(
     *,
     archived: bool = False,
     complete: bool = False,
+    only: Collection[str] | None = None,
 ) -> list[RunFile]:
     """Return the finished runs of a store's folder, in order of their ids.
 
@@ -116,15 +117,21 @@ def list_runs(
         The archived ones too.
     complete : bool, default False
         Write the notes that are missing: only for who may write.
+    only : collection of str, optional
+        Ids: these runs and no others, kept or archived.
 
     Raises
     ------
     StoreError
         A run file that has no note can't be read.
     """
-    paths = {path.name: path for path in run_paths(store / RUNS)}
-    if archived:
-        paths = {path.name: path for path in run_paths(store / ARCHIVE)} | paths
+    if only is not None:
+        named = (find_run(store, run_id) for run_id in only)
+        paths = {path.name: path for path in named if path is not None}
+    else:
+        paths = {path.name: path for path in run_paths(store / RUNS)}
+        if archived:
+            paths = {path.name: path for path in run_paths(store / ARCHIVE)} | paths
     found = []
     for path in (paths[name] for name in sorted(paths)):
         run = _noted(store, path)

@@ -13,6 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from assay.storage.errors import ConfigError
+from assay.storage.sandbox import close_off
 
 
 @contextmanager
@@ -20,8 +21,7 @@ def _opened(frame: pl.DataFrame) -> Iterator[duckdb.DuckDBPyConnection]:
     con = duckdb.connect(":memory:", config={"threads": 1})
     try:
         con.register("pool", frame.to_arrow())
-        con.execute("SET enable_external_access = false")
-        con.execute("SET lock_configuration = true")
+        close_off(con, bounded=False)
         yield con
     finally:
         con.close()

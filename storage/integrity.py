@@ -10,11 +10,11 @@ from pathlib import Path
 
 import duckdb
 
-from assay.storage.catalogue import ARCHIVE, RUNS, list_runs, run_paths
+from assay.storage.catalogue import ARCHIVE, RUNS, list_runs, newest_runs, run_paths
 from assay.storage.errors import CorruptArtifactError, StoreError
 from assay.storage.processes import process_lives as process_lives
 from assay.storage.processes import writer_lives
-from assay.storage.publishing import LINK, PUBLISHED, newest_runs
+from assay.storage.publishing import LINK, PUBLISHED
 from assay.storage.recovery import leftovers
 from assay.storage.stores import ScoreStore
 from assay.storage.views import TABLES, identifier
@@ -140,6 +140,16 @@ def _missing(store: ScoreStore, con: duckdb.DuckDBPyConnection) -> list[str]:
     return [f"{kind}/{name}" for kind, name in rows if not store.artifacts.exists(kind, name)]
 
 
+def _read_whole(con: duckdb.DuckDBPyConnection) -> set[str]:
+    """Read every block of a file, and so check it; return the names of its tables."""
+    tables = con.execute("SELECT schema_name, table_name FROM duckdb_tables() ORDER BY ALL")
+    there = tables.fetchall()
+    for schema, table in there:
+        name = f"{identifier(schema)}.{identifier(table)}"
+        con.execute(f"SELECT bit_xor(hash(t)) FROM {name} t").fetchall()
+    return {table for _, table in there}
+
+
 def _run_problems(con: duckdb.DuckDBPyConnection) -> list[str]:
     """Read a run file whole and return what does not fit."""
 
@@ -147,10 +157,7 @@ def _run_problems(con: duckdb.DuckDBPyConnection) -> list[str]:
         row = con.execute(query).fetchone()
         return int(row[0]) if row and row[0] is not None else 0
 
-    there = {r[0] for r in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-    for table in sorted(there):
-        # reads every block, and so checks it
-        con.execute(f"SELECT bit_xor(hash(t)) FROM {identifier(table)} t").fetchall()
+    there = _read_whole(con)
     kind = con.execute("SELECT kind, n_samples FROM run").fetchone()
     if kind is None:
         return ["It holds no run. Delete it and run again."]
@@ -210,6 +217,7 @@ def _published(store: ScoreStore, repair: bool) -> Iterator[Finding]:
     problem, level = "", "damage"
     try:
         with duckdb.connect(str(latest.resolve()), read_only=True) as con:
+            _read_whole(con)
             con.execute("FROM latest_selection").fetchall()
             held = {row[0] for row in con.execute("SELECT run_id FROM runs").fetchall()}
     except (duckdb.Error, OSError) as error:

@@ -51,7 +51,11 @@ def schema_version(store: Path) -> int:
     try:
         version: Any = json.loads(marker.read_text())["schema_version"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{marker} can't be read as a store's marker: {error}.") from error
+        whole = json.dumps({"format": "assay-store", "schema_version": SCHEMA_VERSION})
+        raise StoreError(
+            f"{marker} can't be read as a store's marker: {error}. Take it from a backup, or write "
+            f"{whole} into it."
+        ) from error
     if type(version) is not int or not min(STEPS) <= version <= SCHEMA_VERSION:
         raise StoreError(
             f"The store {store} has schema version {version}; this assay reads {min(STEPS)} to "

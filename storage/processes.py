@@ -32,6 +32,19 @@ def process_started(process: int) -> str | None:
     return f"{boot}-{fields[19]}"
 
 
+def process_began(process: int) -> float | None:
+    """Return the time at which a process of this machine began, to a second or two.
+
+    None where the system does not tell.
+    """
+    fields = _stat(process)
+    with suppress(OSError, ValueError, IndexError):
+        lines = Path("/proc/stat").read_text().splitlines()
+        boot = next(int(line.split()[1]) for line in lines if line.startswith("btime "))
+        return boot + int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    return None
+
+
 def process_lives(process: int, started: str | None = None) -> bool:
     """Return whether a process of this machine is there, and is the one that began at `started`."""
     if os.name == "nt":

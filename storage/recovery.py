@@ -13,11 +13,13 @@ from assay.storage.atomic import is_under_way, remove, write_json, writer_of
 from assay.storage.boundaries import boundary
 from assay.storage.catalogue import find_run
 from assay.storage.notes import read_notes
-from assay.storage.processes import process_lives, writer_lives
+from assay.storage.processes import process_began, process_lives, writer_lives
 
 logger = logging.getLogger("assay.storage")
 
 DEAD = "its process ended without a word"
+# seconds by which the start of a process is known
+_CLOCK = 2.0
 # temporary names lie beside what is being written, and no deeper than this
 _FOLDERS = ("", "*", "*/*")
 
@@ -34,8 +36,14 @@ def leftovers(store: Path) -> list[Path]:
 
 
 def _writes(process: int, path: Path) -> bool:
-    # this process writes only what it knows of; the name may be that of one before it
-    return process != os.getpid() and process_lives(process)
+    """Return whether the process named by a temporary file can be the one that writes it."""
+    if process == os.getpid() or not process_lives(process):
+        return False  # this process knows what it writes; the name is that of one before it
+    began = process_began(process)
+    try:
+        return began is None or path.lstat().st_mtime > began - _CLOCK
+    except FileNotFoundError:
+        return True
 
 
 def dead_runs(store: Path, *, locked: bool = False) -> Iterator[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from threading import Timer
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 MEMORY = "4GB"
 """What a query may take, and its result again, unless `ASSAY_SQL_MEMORY` says otherwise."""
+
+SECONDS = 600
+"""How long a query may take, unless `ASSAY_SQL_SECONDS` says otherwise."""
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _CLOSED = (
@@ -45,22 +49,36 @@ def memory_limit() -> int:
     True
     """
     given = os.environ.get("ASSAY_SQL_MEMORY") or MEMORY
-    found = re.fullmatch(r"(\d{1,9})\s*([KMGT]?)(i?)B?", given.strip(), re.IGNORECASE)
+    found = re.fullmatch(r"(\d{1,9})\s*([KMGT]?)B?", given.strip(), re.IGNORECASE)
     if not found or not int(found[1]):
         raise ConfigError(f"ASSAY_SQL_MEMORY is {given!r}; write a size such as 4GB or 500MB.")
-    size = int(found[1]) * _UNITS[found[2].upper()]
-    return size
+    return int(found[1]) * _UNITS[found[2].upper()]
 
 
-def close_off(con: duckdb.DuckDBPyConnection) -> None:
+def time_limit() -> int:
+    """Return how many seconds a query may take.
+
+    Raises
+    ------
+    ConfigError
+        `ASSAY_SQL_SECONDS` is no whole number above 0.
+    """
+    given = os.environ.get("ASSAY_SQL_SECONDS") or str(SECONDS)
+    if not re.fullmatch(r"[1-9]\d{0,7}", given.strip()):
+        raise ConfigError(f"ASSAY_SQL_SECONDS is {given!r}; write a whole number above 0.")
+    return int(given)
+
+
+def close_off(con: duckdb.DuckDBPyConnection, *, bounded: bool = True) -> None:
     """Let a connection read the tables that it has, within `memory_limit`, and nothing else."""
-    con.execute(f"SET memory_limit = '{memory_limit()}B'")
+    if bounded:
+        con.execute(f"SET memory_limit = '{memory_limit()}B'")
     for setting in _CLOSED:
         con.execute(f"SET {setting}")
 
 
 def fetch(con: duckdb.DuckDBPyConnection, query: str) -> pl.DataFrame:
-    """Return the rows of a query, as far as they fit into `memory_limit`.
+    """Return the rows of a query, as far as they fit into `memory_limit` and `time_limit`.
 
     Raises
     ------
@@ -69,17 +87,33 @@ def fetch(con: duckdb.DuckDBPyConnection, query: str) -> pl.DataFrame:
     """
     import polars as pl
 
-    limit = memory_limit()
+    limit, seconds = memory_limit(), time_limit()
     held, size = [], 0
-    reader = con.sql(query).to_arrow_reader(_BATCH_ROWS)
-    for batch in reader:
-        size += batch.nbytes
-        if size > limit:
+    alarm = Timer(seconds, con.interrupt)
+    alarm.start()
+    try:
+        reader = con.sql(query).to_arrow_reader(_BATCH_ROWS)
+        for batch in reader:
+            size += batch.nbytes
+            if size > limit:
+                raise QueryError(
+                    f"The query gives more than {limit / 1e9:g} GB of rows. Add a LIMIT, ask for "
+                    "fewer columns or count, or allow more with the environment variable "
+                    "ASSAY_SQL_MEMORY."
+                )
+            held.append(batch)
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
+        # what goes wrong behind the first rows comes through Arrow
+        if "INTERRUPT" in str(error).upper():
             raise QueryError(
-                f"The query gives more than {limit / 1e9:g} GB of rows. Add a LIMIT, ask for fewer "
-                "columns or count, or allow more with the environment variable ASSAY_SQL_MEMORY."
-            )
-        held.append(batch)
+                f"The query took more than {seconds} s. Ask for less, or allow more with the "
+                "environment variable ASSAY_SQL_SECONDS."
+            ) from None
+        if isinstance(error, duckdb.Error):
+            raise
+        raise QueryError(f"The query failed: {' '.join(str(error).split())}") from None
+    finally:
+        alarm.cancel()
     found = pl.from_arrow(pa.Table.from_batches(held, schema=reader.schema))
     assert isinstance(found, pl.DataFrame)
     return found

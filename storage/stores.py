@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +26,7 @@ from assay.storage.recovery import recover
 from assay.storage.refusals import refusals_explained
 from assay.storage.retention import archive_runs
 from assay.storage.run_files import RunInfo, RunTablesData, write_run
+from assay.storage.sandbox import close_off, fetch
 
 if TYPE_CHECKING:
     import polars as pl
@@ -239,7 +240,9 @@ class ScoreStore:
         """
         return connect_runs(self.path, archived=all_runs)
 
-    def sql(self, query: str, *, all_runs: bool = False) -> pl.DataFrame:
+    def sql(
+        self, query: str, *, all_runs: bool = False, runs: Collection[str] | None = None
+    ) -> pl.DataFrame:
         """Run one reading statement and return its rows as a Polars frame.
 
         A query over the list of runs and the newest run of each pool (`runs`, `latest_*`, `explain`,
@@ -250,23 +253,31 @@ class ScoreStore:
         query : str
         all_runs : bool, default False
             Query the archived runs too.
+        runs : collection of str, optional
+            Ids of finished runs, kept or archived: as if the store held these and no others, which
+            is quicker than to open all.
 
         Raises
         ------
         QueryError
             If the statement is malformed, names what does not exist, or does more than read.
+        StoreError
+            If one of `runs` is not there.
         """
-        if not names_history(query):
+        for run_id in runs or ():
+            if not self.is_finished(run_id):
+                raise StoreError(f"There is no finished run {run_id} in {self.path}.")
+        if runs is None and not names_history(query):
             # a name that is not there may be one of those that are defined over the history
             with suppress(duckdb.CatalogException):
-                return self._run_query(query, all_runs, history=False)
+                return self._run_query(query, archived=all_runs, history=False)
         try:
-            return self._run_query(query, all_runs, history=True)
+            return self._run_query(query, archived=all_runs, only=runs)
         except duckdb.CatalogException as error:
             raise _failed(error) from error
 
-    def _run_query(self, query: str, all_runs: bool, *, history: bool) -> pl.DataFrame:
-        with connect_runs(self.path, archived=all_runs, history=history) as con:
+    def _run_query(self, query: str, **opened: Any) -> pl.DataFrame:
+        with connect_runs(self.path, **opened) as con:
             try:
                 parsed = con.extract_statements(query)
                 if len(parsed) != 1:
@@ -278,7 +289,7 @@ class ScoreStore:
                         f"Only reading is allowed here; {parsed[0].type.name} is not. "
                         "Use SELECT, WITH, FROM, PIVOT, DESCRIBE, SUMMARIZE or EXPLAIN."
                     )
-                frame: pl.DataFrame = con.sql(query).pl()
+                frame = fetch(con, query)
             except duckdb.CatalogException:
                 raise
             except duckdb.Error as error:
@@ -302,6 +313,7 @@ class ScoreStore:
                 raise
             con = duckdb.connect(str(moved), read_only=True)
         with con:
+            close_off(con, bounded=False)
             frame: pl.DataFrame = con.sql(query).pl()
         return frame
 

@@ -12,6 +12,7 @@ import pytest
 
 from assay.examples import example_path
 from assay.flows.runner import RunResult, curate
+from assay.flows.summary import print_curation
 from assay.index import SimilarityGraph, VectorIndex
 from assay.index.ngrams import NGramHasher
 from assay.index.text_embedder import HashedTextEmbedder
@@ -239,3 +240,11 @@ def test_vectors_and_ids_from_content(tmp_path: Path) -> None:
     assert (graph.report_["inserted"], graph.report_["removed"]) == (7, 40)
     again = SimilarityGraph.from_vectors(now, ids=graph.ids)
     np.testing.assert_array_equal(graph.neighbors, again.neighbors)
+
+
+def test_the_run_says_what_has_changed(
+    nights: dict[str, pl.DataFrame], run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(nights["first"])
+    print_curation(run(nights["everything"]))
+    assert "6 rows are new or changed, 11 gone or changed. Generation" in capsys.readouterr().out

@@ -34,6 +34,12 @@ def logged(server: PrefectServer, words: str, *runs: str) -> bool | None:
     return any(words in line for line in found) or None
 
 
+def running(server: PrefectServer, deployment: str, *runs: str) -> bool | None:
+    """Say whether all these runs are under way at once."""
+    found = {run["id"] for run in server.flow_runs(deployment, "RUNNING")}
+    return set(runs) <= found or None
+
+
 @dataclass
 class Service:
     """`assay serve` under way."""
@@ -169,11 +175,7 @@ def test_runs_at_once_wait_for_each_other_and_errors_are_told_or_retried(
                 },
             )
 
-            def both_running() -> bool | None:
-                running = {r["id"] for r in server.flow_runs(service.deployment, "RUNNING")}
-                return set(pair) <= running or None
-
-            wait_for("two runs under way", both_running)
+            wait_for("two runs under way", lambda: running(server, service.deployment, *pair))
             failed = server.ended(gone)
             mended = server.ended(retried)
         ended = [server.ended(run) for run in pair]
@@ -212,11 +214,16 @@ def test_no_secret_is_kept_anywhere(server: PrefectServer, service: Service) -> 
                 assert KEY.encode() not in path.read_bytes(), path
 
 
-def test_it_stops_when_told(server: PrefectServer, service: Service) -> None:
-    assert stop(service.process, signal.SIGINT) == 0
+def test_it_stops_when_told_and_cancels_what_runs(server: PrefectServer, service: Service) -> None:
+    with service.store.writing():
+        run = server.start_run(service.deployment, **service.config, seed=3)
+        wait_for("a run under way", lambda: running(server, service.deployment, run))
+        assert stop(service.process, signal.SIGINT, 60) == 0, server.log("serve.log")
     assert "assay: stopped" in server.log("serve.log")
     assert "Traceback" not in server.log("serve.log").rpartition("assay: stopping")[2]
+    assert server.ask("GET", f"/flow_runs/{run}")["state_type"] == "CANCELLED"
     assert server.ask("GET", f"/deployments/{service.deployment}")["paused"]
+    assert service.store.sql("SELECT count(*) AS n FROM runs WHERE seed = 3").item() == 0
 
 
 @pytest.mark.slow
@@ -258,3 +265,18 @@ def test_a_work_pool_runs_the_shipped_deployment(server: PrefectServer, tmp_path
     chosen = ScoreStore(tmp_path / "assay-store").sql("SELECT count(*) AS n FROM latest_selection")
     assert chosen["n"].item() == 300
     assert "assay-example-summary" in {a["key"] for a in server.of_run("artifacts", run["id"])}
+
+
+@pytest.mark.slow
+def test_a_feature_ranking_is_a_flow_too(server: PrefectServer, tmp_path: Path) -> None:
+    pl.DataFrame(
+        {"a": [0, 0, 1, 1] * 5, "b": [0, 1] * 10, "y": ["n", "n", "p", "p"] * 5}
+    ).write_parquet(tmp_path / "Table.parquet")
+    (tmp_path / "c.toml").write_text('table = "Table.parquet"\nlabel = "y"\nk = 1\nstore = "s"\n')
+    done = server.spawn(["-m", "assay.flows.deployments", "c.toml"], "features.log", cwd=tmp_path)
+    assert done.wait(120) == 0, server.log("features.log")
+    left = {a["key"]: a for a in server.ask("POST", "/artifacts/filter", {})}
+    (row,) = json.loads(left["assay-table-metrics"]["data"])
+    assert (row["method"], row["feature"], row["rank"]) == ("ecfs", "a", 1)
+    assert "| ecfs | 1 | a |" in left["assay-table-summary"]["data"]
+    assert left["assay-table-progress"]["data"] == 100

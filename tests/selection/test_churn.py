@@ -159,18 +159,28 @@ def test_equal_scores_break_by_id() -> None:
     assert [ids[i] for i in made.indices_] == ["s8", "s0", "s1"]
 
 
-values = st.lists(st.integers(0, 30), min_size=2, max_size=9, unique=True)
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def drawn(seed: int) -> tuple[np.random.Generator, np.ndarray, np.ndarray, set[int], int, int]:
+    """Return scores without ties, roles, yesterday's rows, a budget and a limit that mostly bites."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(5, 10))
+    roles = rng.choice(["free", "banned", "must"], n, p=[0.8, 0.1, 0.1])
+    budget = int(rng.integers(1, n))
+    size = int(rng.integers(0, n + 1)) if rng.random() < 0.3 else budget
+    previous = set(rng.choice(n, size, replace=False).tolist())
+    return rng, rng.permutation(n), roles, previous, budget, int(rng.integers(0, 3))
 
 
 @settings(max_examples=150, deadline=None)
-@given(values, st.data())
-def test_the_best_scores_under_the_bound_are_those_of_every_subset_tried(scores, data) -> None:
-    n = len(scores)
-    budget = data.draw(st.integers(1, n), label="budget")
-    previous = data.draw(st.sets(st.integers(0, n - 1), max_size=n), label="previous")
-    limit = data.draw(st.integers(0, n), label="limit")
-    banned = data.draw(st.sets(st.integers(0, n - 1), max_size=n - 1), label="banned")
-    must = data.draw(st.sets(st.sampled_from(range(n)), max_size=budget), label="must") - banned
+@given(SEEDS)
+def test_the_best_scores_under_the_bound_are_those_of_every_subset_tried(seed) -> None:
+    _, scores, roles, previous, budget, limit = drawn(seed)
+    n = len(roles)
+    banned = set(np.flatnonzero(roles == "banned").tolist())
+    must = set(np.flatnonzero(roles == "must").tolist())
+    assume(len(must) <= budget and len(banned) < n)
     ids = [f"r{i}" for i in range(n)]
     made = plan(
         budget=budget,
@@ -182,9 +192,9 @@ def test_the_best_scores_under_the_bound_are_those_of_every_subset_tried(scores,
     left = set(range(n)) - banned
     if len(left) < budget:
         with pytest.warns(ShortfallWarning):
-            made.fit(scores=np.array(scores, dtype=float), ids=ids)
+            made.fit(scores=scores.astype(float), ids=ids)
     else:
-        made.fit(scores=np.array(scores, dtype=float), ids=ids)
+        made.fit(scores=scores.astype(float), ids=ids)
     size = min(budget, len(left))
     usable = previous & left
     most = min(len(usable), size - len(must - usable))
@@ -203,19 +213,17 @@ def test_the_best_scores_under_the_bound_are_those_of_every_subset_tried(scores,
 
 
 @settings(max_examples=200, deadline=None)
-@given(values, st.data())
-def test_as_many_stay_under_quotas_and_minima_as_any_subset_allows(scores, data) -> None:
-    n = len(scores)
-    groups = data.draw(st.lists(st.sampled_from("ab"), min_size=n, max_size=n), label="groups")
-    budget = data.draw(st.integers(1, n), label="budget")
-    previous = data.draw(st.sets(st.integers(0, n - 1), max_size=n), label="previous")
-    limit = data.draw(st.integers(0, n), label="limit")
-    must = data.draw(st.sets(st.integers(0, n - 1), max_size=2), label="must")
-    most = {g: data.draw(st.integers(0, n), label=f"most {g}") for g in sorted(set(groups))}
-    least = {g: data.draw(st.integers(0, m), label=f"least {g}") for g, m in most.items()}
+@given(SEEDS)
+def test_as_many_stay_under_quotas_and_minima_as_any_subset_allows(seed) -> None:
+    rng, scores, roles, previous, budget, limit = drawn(seed)
+    n = len(roles)
+    must = set(np.flatnonzero(roles == "must").tolist())
+    groups = rng.choice(["a", "b"], n).tolist()
+    most = {g: int(rng.integers(2, n)) for g in sorted(set(groups))}
+    least = {g: int(rng.integers(0, 3)) for g in most}
     ids = [f"r{i}" for i in range(n)]
     rules = {"by": "g", "quotas": most, "minima": least, "must_include": [ids[i] for i in must]}
-    inputs = {"scores": np.array(scores, dtype=float), "ids": ids, "table": {"g": groups}}
+    inputs = {"scores": scores.astype(float), "ids": ids, "table": {"g": groups}}
     free = plan(budget=budget, **rules)
     made = plan(budget=budget, churn=limit, previous=[ids[i] for i in previous], **rules)
     with warnings.catch_warnings():

@@ -71,6 +71,13 @@ def test_archived_runs_are_there_for_who_asks(store: ScoreStore) -> None:
     assert {row[0] for row in rows} == {"a", "d"}
     with store.connect() as con:
         assert con.sql("SELECT count(*) FROM runs").fetchall() == [(1,)]
+    some = {runs[1], runs[3]}
+    assert set(store.sql("FROM runs", runs=some)["run_id"]) == some
+    assert set(store.sql("SELECT run_id FROM decisions", runs=some)["run_id"]) == some
+    assert store.sql(NEWEST, runs=runs[1:2]).item() == runs[1]
+    for unknown in ("0" * 16, "../x"):
+        with pytest.raises(StoreError):
+            store.sql("FROM runs", runs=[unknown])
 
 
 def test_publishing_and_newest_queries_open_no_older_run(store: ScoreStore) -> None:
@@ -308,11 +315,11 @@ def test_a_query_sees_the_same_whatever_was_opened_for_it(store: ScoreStore) -> 
 
 
 def test_queries_have_the_views_of_many_pools(store: ScoreStore) -> None:
-    for pool in ("one", "two", "it's a \"pool\""):
+    for pool in ("one", "two", 'it\'s a "pool"'):
         run_night(store, 0, pool)
         run_night(store, 1, pool)
     assert store.sql("SELECT DISTINCT pool, run_id FROM latest_scores").height == 3
-    assert store.archive("it's a \"pool\"", keep=1) == [night_id(0, "it's a \"pool\"")]
+    assert store.archive('it\'s a "pool"', keep=1) == [night_id(0, 'it\'s a "pool"')]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no such limit")

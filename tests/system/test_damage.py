@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import polars as pl
 import pytest
 from typer.testing import CliRunner
 
 from assay.flows.cli import app
+from assay.flows.runner import curate
 from assay.storage import ScoreStore
 from assay.storage.integrity import check_store
 from tests.system.comparing import contents, differences
-from tests.system.trials import Trials
+from tests.system.trials import Trials, flip, forget_run
 
 KINDS = (
     "samples", "embedder", "vectors", "graph", "index", "scores", "bucket_stream", "selection",
     "ledger",
 )  # fmt: skip
-
-
-def flip(file: Path) -> None:
-    data = bytearray(file.read_bytes())
-    data[len(data) // 2] ^= 1
-    file.write_bytes(data)
 
 
 def cut(file: Path) -> None:
@@ -36,13 +34,6 @@ DAMAGE: dict[str, Callable[[Path], Any]] = {"flip": flip, "cut": cut, "remove": 
 
 def files_of(artifact: Path) -> list[Path]:
     return sorted(p for p in artifact.rglob("*") if p.is_file() and p.stat().st_size)
-
-
-def forget_run(store: Path) -> None:
-    """Let the next run need the artifacts again."""
-    for folder in ("runs", "published", "catalogue"):
-        for path in (store / folder).iterdir():
-            path.unlink()
 
 
 def artifacts_of(store: Path) -> list[Path]:
@@ -104,7 +95,14 @@ def test_one_damaged_artifact_among_sound_ones(trials: Trials, kind: str) -> Non
     assert check_store(ScoreStore(store)) == []
 
 
-@pytest.mark.parametrize("kind", ["samples", "embedder", "vectors", "graph", "index"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "embedder",
+        "vectors",
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("samples", "graph", "index")),
+    ],
+)
 def test_what_the_run_before_left_is_not_used_where_it_is_damaged(
     trials: Trials, kind: str
 ) -> None:
@@ -117,11 +115,47 @@ def test_what_the_run_before_left_is_not_used_where_it_is_damaged(
     chosen = ScoreStore(store).sql("SELECT count(*) AS n FROM latest_selection")["n"].item()
     assert chosen == 20
     # what is not discarded at once is only what no run needs any more
-    damaged = [f.where for f in check_store(ScoreStore(store)) if f.level == "damage"]
+    found = check_store(ScoreStore(store), repair=True)
+    damaged = [finding.where for finding in found if finding.level == "damage"]
     assert damaged in ([], [artifact.relative_to(store).as_posix()])
-    assert [f for f in check_store(ScoreStore(store), repair=True) if not f.repaired] == [
-        f for f in check_store(ScoreStore(store)) if f.level == "info"
-    ]
+
+
+def test_damaged_vectors_of_images(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pillow = pytest.importorskip("PIL.Image")
+    rng = np.random.default_rng(0)
+    images = []
+    for pixels in rng.integers(0, 255, (40, 16, 16, 3), np.uint8):
+        buffer = io.BytesIO()
+        pillow.fromarray(pixels).save(buffer, "PNG")
+        images.append(buffer.getvalue())
+    pool = pl.DataFrame({"id": range(41), "image": [*images, b"no image"]})
+    pool.write_parquet(tmp_path / "pool.parquet")
+    settings = {
+        "pool": str(tmp_path / "pool.parquet"), "id": "id", "image": "image", "budget": 5,
+        "select": "random", "scores": (), "store": str(tmp_path / "store"),
+    }  # fmt: skip
+    curate(**settings)
+    expected = contents(tmp_path / "store")
+    forget_run(tmp_path / "store")
+    (vectors,) = (tmp_path / "store" / "artifacts" / "vectors").glob("*/vectors.npy")
+    flip(vectors)
+    curate(**settings)
+    assert f"artifact vectors/{vectors.parent.name}: " in caplog.text
+    assert differences(contents(tmp_path / "store"), expected) == []
+
+
+def test_damaged_rankings(trials: Trials) -> None:
+    expected = trials.undisturbed("features").contents
+    store = trials.after("features")
+    (artifact,) = (store / "artifacts" / "features").iterdir()
+    for number, damage in enumerate([*DAMAGE, *DAMAGE]):
+        forget_run(store)
+        file = files_of(artifact)[number % len(files_of(artifact))]
+        DAMAGE[damage](file)
+        done = trials.run("features", store)
+        assert done["error"] is None
+        assert f"artifact features/{artifact.name}: " in done["log"]
+        assert differences(contents(store), expected) == []
 
 
 def test_check_names_damage_and_repair_mends_it(trials: Trials) -> None:

@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from assay.storage import ScoreStore
 from assay.storage.atomic import atomic_path, temporary_beside, writer_of
 from assay.storage.integrity import check_store
 from assay.storage.processes import (
+    process_began,
     process_lives,
     process_started,
     this_process,
@@ -73,6 +75,9 @@ def test_a_process_is_known_by_its_number_and_its_start(living: int, dead: int) 
     assert process_lives(living, began)
     assert not process_lives(living, began + "1")
     assert process_started(dead) is None
+    began_at = process_began(living)
+    assert began_at is not None
+    assert abs(time.time() - began_at) < 60
     assert writer_lives(this_process()) is True
     assert writer_lives(this_process() | {"process_started": "another"}) is False
     assert writer_lives(this_process() | {"host": "elsewhere"}) is None
@@ -162,6 +167,11 @@ def test_leftovers_are_what_no_living_process_writes(
     ]
     for path in (*kept, *gone):
         path.write_bytes(b"half")
+    if process_began(living) is not None:
+        # older than the process that has the number now
+        gone.append(here / f".g.duckdb.{living}-89abcdef.tmp")
+        gone[-1].write_bytes(b"half")
+        os.utime(gone[-1], (1e9, 1e9))
     folder = store.path / "artifacts" / "graph" / f".e.{dead}-0123abcd.tmp"
     (folder / "deep").mkdir(parents=True)
     gone.append(folder)

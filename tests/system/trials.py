@@ -18,9 +18,9 @@ from assay.storage.integrity import check_store
 from tests.system.comparing import contents, differences
 from tests.system.fork_server import ForkServer
 
-SCENARIOS = ("first", "changed", "features", "older")
+SCENARIOS = ("first", "changed", "features", "older", "damaged")
 # the run that a scenario starts after
-_AFTER = {"changed": "first", "older": "first"}
+_AFTER = {"changed": "first", "older": "first", "damaged": "first"}
 
 
 @dataclass
@@ -37,7 +37,8 @@ class Trials:
     """Runs that are killed.
 
     first: a curation in a store that is not there yet; changed: the next one, over a pool that
-    changed; features: a ranking of columns; older: a ranking in a store of schema version 1.
+    changed; features: a ranking of columns; older: a ranking in a store of schema version 1;
+    damaged: the first again, its run gone and two kinds of artifacts damaged.
 
     Parameters
     ----------
@@ -66,6 +67,7 @@ class Trials:
             "changed": ("curate", common | {"pool": str(folder / "changed.parquet")}),
             "features": ("rank_features", table),
             "older": ("rank_features", table),
+            "damaged": ("curate", common | {"pool": str(folder / "pool.parquet")}),
         }
         self._undisturbed: dict[str, Undisturbed] = {}
         self._count = 0
@@ -119,6 +121,11 @@ class Trials:
             shutil.copytree(self.folder / f"after {_AFTER[scenario]}", store, symlinks=True)
         if scenario == "older":
             _make_older(store)
+        elif scenario == "damaged":
+            forget_run(store)
+            for file in (store / "artifacts").glob("*/*/*"):
+                if file.name in ("scores.npy", "ledger.parquet"):
+                    flip(file)
         return store
 
     def after(self, scenario: str) -> Path:
@@ -136,6 +143,7 @@ class Trials:
         """Kill a scenario's run, run it again, and return whether it was killed and what differs."""
         expected = self.undisturbed(scenario)
         before = self.undisturbed(_AFTER[scenario]).chosen if scenario in _AFTER else []
+        before = [] if scenario == "damaged" else before
         store = self.store(scenario)
         killed = self.run(scenario, store, **when)["killed"]
         wrong = _wrong_meanwhile(store, (before, expected.chosen))
@@ -150,6 +158,20 @@ class Trials:
     def close(self) -> None:
         """End the server."""
         self.server.close()
+
+
+def flip(file: Path) -> None:
+    """Change one bit in the middle of a file."""
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+
+
+def forget_run(store: Path) -> None:
+    """Let the next run need the artifacts again."""
+    for folder in ("runs", "published", "catalogue"):
+        for path in (store / folder).iterdir():
+            path.unlink()
 
 
 def _make_older(store: Path) -> None:
