@@ -118,10 +118,11 @@ So on a machine of 24 GiB `{largest[0]}` breaks first, at about {first:,.0f} mil
 **At 100 million rows, spread**, what embeds, tokenises, searches and scores single rows needs no more
 than a shard at a time. What does not shrink with the shard: the vectors that a shard's rows are
 compared with ({_size(VECTOR_BYTES * LARGER[0])} in all, read cell by cell from disk or object
-storage), the whole graph for PageRank ({_size(GRAPH_BYTES * LARGER[0])} in one process: a machine of
-64 GiB does it), and the candidates of a greedy selector. The run file is written and published by
-one process. The first to break is PageRank's process, at
-{rooms[1] / GRAPH_BYTES / 1e6:,.0f} million rows on 256 GiB.
+storage), PageRank on the whole graph ({_size(base + slopes["score pagerank"] * LARGER[0])} in one
+process at what it took above, of which {_size(GRAPH_BYTES * LARGER[0])} are the graph), and the
+candidates of a greedy selector. The run file is written and published by one process. The first to
+break is PageRank's process, at {(rooms[1] - base) / slopes["score pagerank"] / 1e6:,.0f} million rows
+on 256 GiB; without that score, what judges the selection, which is one process too.
 
 **At 10 billion rows** the graph breaks first, and not for memory: row numbers of a graph are 32 bits
 wide, so it ends at {NUMBERED:,} rows. Beyond, each part of at most that many rows must have a graph

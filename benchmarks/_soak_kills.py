@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import random
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -54,6 +55,7 @@ def section(rows: int = 150) -> str:
                     count[1] += killed
                     count[2] += bool(found)
                     wrong += [f"{name}, killed at {at} ({moment}): {what}" for what in found]
+                print(f"kills: {name} done", file=sys.stderr, flush=True)
             rng = random.Random(0)
             for _ in range(RANDOM_MOMENTS):
                 name = rng.choice(SCENARIOS)

@@ -35,11 +35,7 @@ SQL = {
     "newest scores joined with samples": "SELECT avg(m0 + m1), count(*) FROM latest_scores "
     "JOIN latest_samples USING (pool, run_id, sample_id) WHERE row % 2 = 0",
 }
-OVER_RUNS = {
-    "scores of one run by its id": f"SELECT avg(score) FROM scores WHERE run_id = '{run_id(1, POOL)}'",
-    "chosen rows of every kept run": "SELECT run_id, count(*) FROM decisions WHERE selected "
-    "GROUP BY ALL",
-}
+CHOSEN = "SELECT run_id, count(*) FROM decisions WHERE selected GROUP BY ALL"
 
 
 def cost(call: Callable[[], Any], repeat: int = 5, before: Callable[[], Any] | None = None) -> str:
@@ -88,6 +84,13 @@ def measure(store: ScoreStore, rows: int, night: int) -> dict[str, str]:
     found["what the next run starts from"] = cost(lambda: store.newest_run(POOL))
     for name, query in SQL.items():
         found[name] = cost(lambda query=query: store.sql(query))
+    first, newest = run_id(1, POOL), run_id(night, POOL)
+    found["scores of the first run"] = cost(
+        lambda: store.sql("SELECT avg(score) FROM scores", runs=[first])
+    )
+    found["`diff` of the first run and the newest"] = cost(
+        lambda: store.sql(f"FROM diff('{first}', '{newest}')", runs=[first, newest])
+    )
     link = str(store.path / "published" / "latest.duckdb")
 
     def published() -> None:
@@ -96,13 +99,10 @@ def measure(store: ScoreStore, rows: int, night: int) -> dict[str, str]:
 
     found["top 100, published file, plain DuckDB"] = cost(published)
     found["`connect()`: every kept run attached"] = cost(lambda: store.connect().close(), 3)
-    for name, query in OVER_RUNS.items():
-        # the first run is in the archive by then
-        archived = "run_id =" in query and night > KEEP
-        found[name] = cost(lambda q=query, a=archived: store.sql(q, all_runs=a), 3)
+    found["chosen rows of every kept run"] = cost(lambda: store.sql(CHOSEN), 3)
     found["`runs --all-runs`"] = cost(lambda: store.sql("FROM runs", all_runs=True), 3)
     found["chosen rows of every run, `--all-runs`"] = cost(
-        lambda: store.sql(OVER_RUNS["chosen rows of every kept run"], all_runs=True), 1
+        lambda: store.sql(CHOSEN, all_runs=True), 1
     )
     for folder in ("runs", "archive", "published", "catalogue"):
         found[f"`{folder}/`, MiB"] = size(store.path / folder)

@@ -205,13 +205,18 @@ def plot(runs: list[Run]) -> str:
 
 
 def main() -> None:
-    """Write the report."""
+    """Run every size, and report."""
     sizes = [int(text.replace("_", "")) for text in sys.argv[1:]] or SIZES
     runs = []
     for rows in sizes:
         with tempfile.TemporaryDirectory(prefix="assay-scale-") as folder:
             runs.append(measured(rows, Path(folder)))
         print(f"{rows:,}: {runs[-1].wall:.0f} s, {runs[-1].peak / GIB:.2f} GiB", file=sys.stderr)
+    report(runs)
+
+
+def report(runs: list[Run]) -> None:
+    """Write the report of some sizes, the largest last."""
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     text = f"""# Scale
 

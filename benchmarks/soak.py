@@ -21,6 +21,8 @@ RESULTS = HERE / "results"
 PARTS = {
     "kills": "_soak_kills:section",
     "readers": "_soak_readers:report",
+    "incremental": "incremental:section",
+    "schedule": "_soak_schedule:section",
 }
 
 

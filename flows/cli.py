@@ -38,12 +38,14 @@ def main() -> None:
     try:
         app()
     except AssayError as error:
+        from assay.flows.output import printable
+
         wrongly = not isinstance(error, RuntimeError)
         if "--json" in sys.argv:
             from assay.flows.output import print_json
 
             print_json({"error": {"type": type(error).__name__, "message": str(error)}})
-        sys.stderr.write(f"assay: {error}\n")
+        sys.stderr.write(f"assay: {printable(str(error))}\n")
         sys.exit(2 if wrongly else 1)
     except OSError as error:
         sys.stderr.write(f"assay: {error}\n")

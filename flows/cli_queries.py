@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from assay.flows.cli_options import AllRuns, Json, Store, open_store
+from assay.flows.cli_options import AllRuns, Json, Raw, Store, open_store
 
 
 def sql(
@@ -16,12 +16,13 @@ def sql(
     format: Annotated[str, typer.Option(help="table, json, csv or parquet.")] = "table",
     out: Annotated[Path | None, typer.Option(help="Write to this file.")] = None,
     all_runs: AllRuns = False,
+    raw: Raw = False,
     json: Json = False,
 ) -> None:
     """Query the store's runs, samples, scores, selections, decisions and metrics."""
     from assay.flows.output import emit
 
-    emit(open_store(store).sql(query, all_runs=all_runs), "json" if json else format, out)
+    emit(open_store(store).sql(query, all_runs=all_runs), "json" if json else format, out, raw=raw)
 
 
 def explain(
@@ -46,6 +47,7 @@ def export(
     run: Annotated[str | None, typer.Option(help="A run's id; else the newest.")] = None,
     columns: Annotated[str | None, typer.Option(help="Columns of the pool: A,B; else all.")] = None,
     all_runs: AllRuns = False,
+    raw: Raw = False,
     json: Json = False,
 ) -> None:
     """Write the chosen rows with their original columns, position, weight and scores."""
@@ -53,7 +55,9 @@ def export(
     from assay.flows.output import print_json
 
     names = [c.strip() for c in columns.split(",")] if columns else None
-    rows = exporting.export(open_store(store), out, run=run, columns=names, all_runs=all_runs)
+    rows = exporting.export(
+        open_store(store), out, run=run, columns=names, all_runs=all_runs, raw=raw
+    )
     if json:
         print_json({"rows": rows, "out": str(out)})
     else:

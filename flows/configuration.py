@@ -9,15 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from assay.flows.field_types import (
-    Budget,
-    Churn,
-    Location,
-    MemoryLimit,
-    Names,
-    Options,
-    Steps,
-)
+from assay.flows.field_types import Budget, Churn, Location, MemoryLimit, Names, Options, Steps
 from assay.storage.errors import BudgetError, ConfigError
 
 
@@ -225,8 +217,7 @@ class CurationConfig(Form):
         What was fitted is fitted anew where the pool has drifted further: the share of its rows
         (total variation) that lie in other parts of the space than those it was fitted on did.
     memory_limit : int or str, optional
-        Bytes, or text such as "16GiB": a run that would take more is refused before it begins. It
-        changes nothing in the result.
+        Bytes, or text such as "16GiB": a run that would take more is refused before it begins.
     engine : {"process", "threads", "dask", "ray"}
         Where the stages run. The others than "process" run them as a Prefect flow, in shards, with
         the task runner of that name; the result is the same to the byte.

@@ -25,7 +25,7 @@ from prefect.logging.handlers import APILogHandler  # noqa: E402
 from assay.flows import run_artifacts, runner  # noqa: E402
 from assay.flows.configuration import CurationConfig, FeatureConfig, Form  # noqa: E402
 from assay.flows.credentials import Scrubbing  # noqa: E402
-from assay.flows.engines import CLUSTERS, located, task_runner  # noqa: E402
+from assay.flows.engines import CLUSTERS, located, one_server, task_runner  # noqa: E402
 from assay.flows.plans import make_plan  # noqa: E402
 from assay.flows.progress import logger  # noqa: E402
 from assay.flows.submission import Submission  # noqa: E402
@@ -93,7 +93,8 @@ def run_curation(config: CurationConfig) -> runner.RunResult:
     What is wrong with the configuration is said before Prefect starts, in one paragraph.
     """
     make_plan(config)
-    done = curate_flow(config)
+    with one_server(config):
+        done = curate_flow(config)
     return runner.RunResult(
         done["run_id"],
         ScoreStore(done["store"]),

@@ -19,6 +19,8 @@ _RUNNERS = {
     "dask": ("prefect_dask", "DaskTaskRunner"),
     "ray": ("prefect_ray", "RayTaskRunner"),
 }
+# seconds that a slow machine may take to start a Prefect server
+_STARTUP = 120
 # these say where a cluster is, so that none is started
 _THERE = {"address", "cluster", "cluster_class", "cluster_kwargs", "init_kwargs"}
 
@@ -69,6 +71,27 @@ def task_runner(config: CurationConfig) -> Iterator[Any]:
         yield runner
 
 
+@contextmanager
+def one_server(config: CurationConfig) -> Iterator[None]:
+    """Start the Prefect server that the workers of a cluster report to, where none is configured.
+
+    Otherwise each of them would start one of its own.
+    """
+    from prefect.server.api.server import SubprocessASGIServer
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    if config.engine not in CLUSTERS or PREFECT_API_URL.value():
+        yield
+        return
+    server = SubprocessASGIServer()
+    server.start(timeout=_STARTUP)
+    try:
+        with temporary_settings({PREFECT_API_URL: server.api_url}):
+            yield
+    finally:
+        server.stop()
+
+
 def _options(config: CurationConfig) -> Mapping[str, Any]:
     count = config.workers or _cores()
     given = dict(config.engine_options)
@@ -83,7 +106,7 @@ def _options(config: CurationConfig) -> Mapping[str, Any]:
             "processes": True,
             # files that are mapped count as memory, so that a worker may seem to use too much
             "memory_limit": 0,
-            "dashboard_address": None,
+            "dashboard_address": "127.0.0.1:0",
         }
         return {"cluster_kwargs": local} | given
     return {"init_kwargs": {"num_cpus": count, "include_dashboard": False}} | given

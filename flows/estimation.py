@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,8 @@ class Estimate:
         Bytes that the run may take: as configured, else None.
     rows_at_once : int or None
         Rows that the limit (else this machine's memory) has room for; None where there is neither.
+    shard_rows, shard_memory : int or None
+        Where an engine runs shards: the rows of each, and the bytes that one takes by itself.
     """
 
     rows: int
@@ -59,6 +61,8 @@ class Estimate:
     stages: tuple[StageCost, ...]
     memory_limit: int | None
     rows_at_once: int | None
+    shard_rows: int | None = None
+    shard_memory: int | None = None
 
     @property
     def memory(self) -> int:
@@ -72,7 +76,12 @@ class Estimate:
 
     @property
     def shards(self) -> int | None:
-        """Parts of the pool, each of which there is room for; None where there is for not one row."""
+        """Shards that the engine runs, else parts of the pool that there is room for.
+
+        None where there is room for not one row.
+        """
+        if self.shard_rows is not None:
+            return math.ceil(self.rows / self.shard_rows)
         if self.rows_at_once is None:
             return 1
         return math.ceil(self.rows / self.rows_at_once) if self.rows_at_once else None
@@ -89,6 +98,8 @@ class Estimate:
         return {
             "rows": self.rows,
             "shards": self.shards,
+            "shard_rows": self.shard_rows,
+            "shard_memory": self.shard_memory,
             "rows_at_once": self.rows_at_once,
             "memory": self.memory,
             "memory_limit": self.memory_limit,
@@ -141,7 +152,12 @@ def estimate(config: CurationConfig) -> Estimate:
     costs = Costs(sizes, larger, growth, plan.config.embedding.fit_rows)
     room = config.memory_limit or machine_memory()
     at_once = None if room is None else costs.rows_within(room, rows)
-    return Estimate(rows, sizes, costs.of(rows), config.memory_limit, at_once)
+    found = Estimate(rows, sizes, costs.of(rows), config.memory_limit, at_once)
+    if config.engine == "process":
+        return found
+    shard = min(rows, config.shard_rows)
+    memory = max(stage.memory for stage in costs.of(shard))
+    return replace(found, shard_rows=config.shard_rows, shard_memory=memory)
 
 
 def sample_sizes(rows: int) -> tuple[int, ...]:
@@ -253,7 +269,7 @@ def _measured(
 
 
 def sample_config(plan: Plan, rows: int, size: int) -> dict[str, Any]:
-    """Return the configuration of a sample: the same methods, counts in proportion.
+    """Return the configuration of a sample in one process: same methods, counts in proportion.
 
     Parameters
     ----------

@@ -49,6 +49,7 @@ def export(
     run: str | None = None,
     columns: Sequence[str] | None = None,
     all_runs: bool = False,
+    raw: bool = False,
 ) -> int:
     """Write the chosen rows to `out` in order of position; return how many.
 
@@ -64,6 +65,9 @@ def export(
         Which of the pool's own columns to hand out; all by default.
     all_runs : bool, default False
         Whether `run` may name an archived run.
+    raw : bool, default False
+        Whether CSV keeps texts that a spreadsheet would take for formulas as they are; otherwise
+        they get a quote in front (see `assay.flows.csv_cells`).
 
     Raises
     ------
@@ -102,6 +106,12 @@ def export(
     if config.id is not None:
         extra = extra.drop("sample_id")
     # a pool's own column of that name stays as it is
-    extra = extra.rename({c: f"assay_{c}" for c in extra.columns if c in frame.columns})
-    write_frame(frame.hstack(extra), out, format)
+    taken = set(frame.columns) | set(extra.columns)
+    for name in [c for c in extra.columns if c in frame.columns]:
+        own = f"assay_{name}"
+        while own in taken:
+            own = f"assay_{own}"
+        taken.add(own)
+        extra = extra.rename({name: own})
+    write_frame(frame.hstack(extra), out, format, raw=raw)
     return picked.height

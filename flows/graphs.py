@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -32,12 +32,36 @@ _CHANGED = 0.2
 _LOST_RECALL = 0.01
 
 
-def graph(plan: Plan, samples: Ref, changes: Ref | None, vectors: Ref) -> Ref:
-    """Make the similarity graph of the usable rows: the parent's with the changes, or a new one."""
-    config = plan.config.graph
+def graph_settings(plan: Plan) -> str:
+    """Return what decides a graph besides the vectors."""
     # what is left at its default, and the memory that may be used, change nothing
-    said = config.model_dump(exclude_defaults=True, exclude={"memory_limit"})
-    settings = fingerprint(said, plan.config.seed)
+    said = plan.config.graph.model_dump(exclude_defaults=True, exclude={"memory_limit"})
+    return fingerprint(said, plan.config.seed)
+
+
+def graph_to_build(plan: Plan, samples: Ref, changes: Ref | None, vectors: Ref) -> Ref | None:
+    """Return where the graph will be if it must be built, None where it is there or updated."""
+    settings = graph_settings(plan)
+    parent = (
+        None if plan.config.graph.robust else _parent(plan, "graph", samples, changes, settings)
+    )
+    ref = Ref("graph", fingerprint(REVISIONS["graph"], vectors, settings))
+    return None if parent is not None or plan.store.artifacts.intact(*ref) else ref
+
+
+def graph(
+    plan: Plan,
+    samples: Ref,
+    changes: Ref | None,
+    vectors: Ref,
+    found: Callable[[], Any] | None = None,
+) -> Ref:
+    """Make the similarity graph of the usable rows: the parent's with the changes, or a new one.
+
+    `found` returns the neighbours where they were searched in shards.
+    """
+    config = plan.config.graph
+    settings = graph_settings(plan)
 
     def build(out: Path) -> None:
         from assay.index import SimilarityGraph
@@ -45,8 +69,9 @@ def graph(plan: Plan, samples: Ref, changes: Ref | None, vectors: Ref) -> Ref:
         with step("graph", None):
             SimilarityGraph.from_vectors(
                 load_vectors(plan, vectors),
-                ids=_ids(plan, samples),
+                ids=ids_of(plan, samples),
                 random_state=plan.config.seed,
+                found=found() if found else None,
                 **config.model_dump(),
             ).save(out)
 
@@ -56,7 +81,7 @@ def graph(plan: Plan, samples: Ref, changes: Ref | None, vectors: Ref) -> Ref:
                 load_vectors(plan, vectors),
                 parent.rows,
                 before=load_vectors(plan, parent.vectors),
-                ids=_ids(plan, samples),
+                ids=ids_of(plan, samples),
             )
         if after.report_["recall"] >= after.report_["built_recall"] - _LOST_RECALL:
             after.save(out)
@@ -79,7 +104,7 @@ def index(plan: Plan, samples: Ref, changes: Ref | None, vectors: Ref, graph: Re
         with step("index", None):
             VectorIndex.from_vectors(
                 load_vectors(plan, vectors),
-                ids=_ids(plan, samples),
+                ids=ids_of(plan, samples),
                 metric=metric,
                 random_state=plan.config.seed,
                 centroids=load_graph(plan, graph).centroids_,
@@ -97,7 +122,7 @@ def index(plan: Plan, samples: Ref, changes: Ref | None, vectors: Ref, graph: Re
                 made.remove(before["sample_id"].filter(pl.Series(gone)))
             new = np.flatnonzero(parent.rows < 0)
             if len(new):
-                made.add(load_vectors(plan, vectors)[new], ids=_ids(plan, samples).gather(new))
+                made.add(load_vectors(plan, vectors)[new], ids=ids_of(plan, samples).gather(new))
             made.save(out)
 
     parent = _parent(plan, "index", samples, changes, settings)
@@ -156,5 +181,6 @@ def _make(
     return make_stage(plan, stage, ref, lambda out: update(out, parent), settings=settings)
 
 
-def _ids(plan: Plan, samples: Ref) -> pl.Series:
+def ids_of(plan: Plan, samples: Ref) -> pl.Series:
+    """Return the ids of the usable rows."""
     return usable(load_samples(plan, samples))["sample_id"]

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from assay.flows.csv_cells import guarded
 from assay.storage.atomic import atomic_path
 from assay.storage.errors import ConfigError
 
 FORMATS = ("table", "json", "csv", "parquet")
 SHOWN_ROWS = 100
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def print_json(value: Any) -> None:
@@ -36,8 +39,19 @@ def _text(value: Any) -> str:
         return f"{value:.6g}"
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    text = str(value)
+    text = printable(str(value))
     return text if len(text) <= 200 else text[:197] + "..."
+
+
+def printable(text: str) -> str:
+    """Return a text whose control characters, which a terminal would obey, are escaped.
+
+    Examples
+    --------
+    >>> printable("plain\\tand \\x1b[31mred")
+    'plain\\tand \\\\x1b[31mred'
+    """
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def print_table(frame: pl.DataFrame, title: str | None = None) -> None:
@@ -64,32 +78,47 @@ def print_table(frame: pl.DataFrame, title: str | None = None) -> None:
         )
 
 
-def emit(frame: pl.DataFrame, format: str, out: Path | None = None) -> None:
-    """Print `frame` in one of `FORMATS`, or write it to `out`."""
+def emit(frame: pl.DataFrame, format: str, out: Path | None = None, *, raw: bool = False) -> None:
+    """Print `frame` in one of `FORMATS`, or write it to `out`; `raw` as in `write_frame`."""
     if format not in FORMATS:
         raise ConfigError(f"There is no format {format!r}; there are: {', '.join(FORMATS)}.")
     if out is not None:
-        write_frame(frame, out, "csv" if format == "table" else format)
+        write_frame(frame, out, "csv" if format == "table" else format, raw=raw)
     elif format == "table":
         print_table(frame)
     elif format == "json":
         print_json(rows_json(frame))
     elif format == "csv":
-        sys.stdout.write(frame.write_csv())
+        sys.stdout.write(_flat(frame, raw).write_csv())
     else:
         raise ConfigError("Parquet is not text: name a file with --out F.parquet.")
 
 
-def write_frame(frame: pl.DataFrame, out: Path, format: str) -> None:
-    """Write `frame` to the file `out` atomically, as csv, json, jsonl or parquet."""
+def _flat(frame: pl.DataFrame, raw: bool) -> pl.DataFrame:
+    """Return a frame that CSV can hold: lists and structs as JSON, and no formulas unless `raw`."""
+    binary = [name for name, dtype in frame.schema.items() if dtype == pl.Binary]
+    if binary:
+        raise ConfigError(
+            f"CSV can't hold bytes ({', '.join(map(repr, binary))}); write Parquet, or leave them out."
+        )
+    nested = [name for name, dtype in frame.schema.items() if dtype.is_nested()]
+    frame = frame.with_columns(
+        pl.Series(name, [json.dumps(v, default=str) for v in frame[name].to_list()])
+        for name in nested
+    )
+    return frame if raw else guarded(frame)
+
+
+def write_frame(frame: pl.DataFrame, out: Path, format: str, *, raw: bool = False) -> None:
+    """Write `frame` to the file `out` atomically, as csv, json, jsonl or parquet.
+
+    In CSV, texts that a spreadsheet would take for formulas get a quote in front unless `raw`; see
+    `assay.flows.csv_cells`.
+    """
     if not out.parent.is_dir():
         raise ConfigError(f"There is no folder {out.parent} to write {out.name} into.")
     if format == "csv":
-        nested = [name for name, dtype in frame.schema.items() if dtype.is_nested()]
-        frame = frame.with_columns(
-            pl.Series(name, [json.dumps(v, default=str) for v in frame[name].to_list()])
-            for name in nested
-        )
+        frame = _flat(frame, raw)
     with atomic_path(out) as temporary:
         if format == "csv":
             frame.write_csv(temporary)

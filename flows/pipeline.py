@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from assay.flows import (
@@ -12,6 +13,7 @@ from assay.flows import (
     drift,
     embedding,
     graphs,
+    neighbors,
     persisting,
     scoring,
     selecting,
@@ -73,7 +75,7 @@ def compose(plan: Plan, started_at: datetime, call: Call = directly) -> Plan | N
         method: spread(call, contents.hash_shard, plan, work, samples, method)
         for method, work in hashing.items()
     }
-    graph = call(graphs.graph, plan, samples, compared, vectors)
+    graph = _graph(plan, call, samples, compared, vectors)
     index = call(graphs.index, plan, samples, compared, vectors, graph)
     streams = call(contents.hash_texts, plan, samples, compared, hashed)
     scores = {
@@ -104,6 +106,18 @@ def _cut(
     ]
     encoding, hashing = results(works, call)
     return encoding, hashing
+
+
+def _graph(plan: Plan, call: Call, samples: Any, compared: Any, vectors: Any) -> Any:
+    """Make the graph, its neighbours searched in shards where there are several."""
+    if is_sharded(plan):
+        wait = partial(results, call=call)
+        given = wait([samples, compared, vectors])
+        (seeking,) = wait([call(neighbors.begin, plan, *given)])
+        if seeking is not None:
+            sought = neighbors.seek(call, wait, plan, seeking, given[-1])
+            return call(neighbors.graph, plan, *given, sought)
+    return call(graphs.graph, plan, samples, compared, vectors)
 
 
 def finished(last: Any, call: Call = directly) -> Any:

@@ -32,6 +32,12 @@ def print_estimate(found: Estimate) -> None:
         f"{memory_told(found.disk)} on disk, about {_time_told(seconds)}; measured on samples of "
         f"{sampled} rows.\n"
     )
+    if found.shard_memory is not None:
+        sys.stdout.write(
+            f"{found.shards:,} shards of {found.shard_rows:,} rows: a worker takes about "
+            f"{memory_told(found.shard_memory)} for one.\n"
+        )
+        return
     room = found.memory_limit or machine_memory()
     if room is None or found.shards == 1:
         return

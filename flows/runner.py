@@ -107,7 +107,7 @@ def curate(
     config = CurationConfig.build(values | settings)
     store = ScoreStore(config.store, create=True)
     given = {"pool": pool, "target": target}
-    with store.writing():
+    with store.writing("curate"):
         if any(frame is not None for frame in given.values()):
             config = _with_frames(config, store, given)
         if config.engine != "process" and call is pipeline.directly:
@@ -136,7 +136,7 @@ def _with_frames(
 def run_plan(plan: Plan, call: Callable[..., Any] = pipeline.directly) -> RunResult:
     """Run a plan, unless its run is there already."""
     store = plan.store
-    with store.writing() as lock:
+    with store.writing("curate") as lock:
         if store.is_finished(plan.run_id):
             store.publish()
             return RunResult(plan.run_id, store, False, plan.defaults)
@@ -179,7 +179,7 @@ def rank_features(
     values = config.model_dump(exclude_unset=True) if config else {}
     config = FeatureConfig.build(values | settings)
     store = ScoreStore(config.store, create=True)
-    with store.writing() as lock:
+    with store.writing("features") as lock:
         if table is not None:
             path = stored_path(store, "table", table)
             config = FeatureConfig.build(config.model_dump(exclude_unset=True) | {"table": path})

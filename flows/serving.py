@@ -18,10 +18,10 @@ from assay.flows.deployments import curate_flow, features_flow
 # isort: split
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.schedules import CronSchedule
-from prefect.deployments.runner import EntrypointType
 from prefect.runner import Runner
 from prefect.schedules import Cron, Interval, Schedule
 from prefect.settings import get_current_settings
+from prefect.types.entrypoint import EntrypointType
 from pydantic import ValidationError
 
 from assay.flows.configuration import CurationConfig, FeatureConfig

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from prefect import task
@@ -84,12 +85,13 @@ class Submission:
         Exception
             What a stage raised, after all that was submitted has come to its end.
         """
-        for future in futures:
-            if isinstance(future, PrefectFuture):
-                future.wait()
-                if not future.state.is_completed():
-                    self.finished(None)
-                    future.result()
+        with _to_the_end(self._futures):
+            for future in futures:
+                if isinstance(future, PrefectFuture):
+                    future.wait()
+                    if not future.state.is_completed():
+                        self.finished(None)
+                        future.result()
         return [f.result() if isinstance(f, PrefectFuture) else f for f in futures]
 
     def finished(self, last: Any) -> Any:
@@ -103,15 +105,11 @@ class Submission:
             What the first stage that failed raised.
         """
         futures, self._futures = self._futures, {}
-        try:
+        with _to_the_end(futures):
             for future in as_completed(list(futures)):
                 future.wait()
                 if future.state.is_completed():
                     self._done(futures[future], future.result())
-        except BaseException:
-            # told to stop: the caller's lock on the store must outlive what still writes
-            wait(list(futures))
-            raise
         for future in futures:
             # one that waited for a stage that failed has not failed itself
             if future.state.is_failed() or future.state.is_crashed():
@@ -121,6 +119,19 @@ class Submission:
             if future.state.is_running():
                 future.result()
         return last.result() if isinstance(last, PrefectFuture) else last
+
+
+@contextmanager
+def _to_the_end(futures: Iterable[PrefectFuture[Any]]) -> Iterator[None]:
+    """Wait for every stage where the body is told to stop.
+
+    The caller's lock on the store must outlive what still writes.
+    """
+    try:
+        yield
+    except BaseException:
+        wait(list(futures))
+        raise
 
 
 def _clean(stage: Callable[..., Any]) -> Callable[..., Any]:

@@ -105,6 +105,23 @@ def remove_rows(
     )
 
 
+def measured_recall(
+    X: Vectors,
+    ids: pl.Series | None,
+    lists: NearestNeighbors,
+    *,
+    metric: str,
+    threads: int | None = None,
+) -> float:
+    """Return the recall of lists of all rows of X, on the rows on which updates measure theirs."""
+    if lists.report.get("method") == "exact":
+        return 1.0
+    threads = threads or available_threads()
+    # they are not written to
+    held = NeighborLists(X, lists.neighbors, lists.distances, metric, ids, threads)
+    return held.recall(id_noise(ids, len(X), lists.report.get("seed", 0))).mean
+
+
 def _exact_up_to(before: NearestNeighbors) -> float:
     """Return how many steps may be taken to compare with all rows: fewer where lists are not exact."""
     return EXACT_UP_TO if before.report.get("method") == "exact" else EXACT_UP_TO / 20
@@ -229,8 +246,11 @@ def _expand(
     near = np.union1d(touched, listed[(listed >= 0) & (listed < n)])
     near_keys, near_rows = lists.rank(near, lists.rows[near])
     fresh_keys, fresh_rows = lists.rank(fresh, listed)
-    lists.expand(fresh, fresh_keys, fresh_rows, cells, met)
-    lists.expand(near, near_keys, near_rows, cells, np.empty((len(near), 0), np.int32))
+    reverse = lists.reverse()
+    lists.expand(fresh, fresh_keys, fresh_rows, cells, met, reverse)
+    # old rows have met each other: as if all of them lay in a cell that was met
+    old = (np.arange(len(lists.rows)) < n).astype(np.int32)
+    lists.expand(near, near_keys, near_rows, old, np.ones((len(near), 1), np.int32), reverse)
     lists.enter(fresh, fresh_keys, fresh_rows)
     lists.enter(near, near_keys, near_rows)
 
@@ -263,7 +283,7 @@ def _refill(
     keys, rows = lists.rank(holes, np.where(gone[whole], -1, whole))
     # a removed row counts as lying in a cell that has been met, so that it is passed through only
     passed = np.ones((len(holes), 1), np.int32)
-    lists.expand(holes, keys, rows, gone.astype(np.int32), passed)
+    lists.expand(holes, keys, rows, gone.astype(np.int32), passed, lists.reverse())
     lists.enter(holes, keys, rows)
 
     standing = np.unique(_representatives(lists, lists.listed)[lists.listed])

@@ -307,7 +307,7 @@ class RecallProbe:
         )
         self.sample = sample
         self.n = len(searched.X)
-        self._worst = keys[:, -1:] + 1e-12 * np.abs(keys[:, -1:])
+        self.worst = keys[:, -1:] + 1e-12 * np.abs(keys[:, -1:])
 
     def measure(self, keys: NDArray[np.float64]) -> Recall:
-        return recall_interval((keys[self.sample] <= self._worst).mean(axis=1), self.n)
+        return recall_interval((keys[self.sample] <= self.worst).mean(axis=1), self.n)

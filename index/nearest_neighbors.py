@@ -56,8 +56,43 @@ class NearestNeighbors:
     cells: NDArray[np.int32] | None = None
 
 
+@dataclass(frozen=True)
+class Distinct:
+    """The rows of X that are searched: one of each group of equal rows, in order of id.
+
+    Attributes
+    ----------
+    order : int64[n]
+        All rows in order of id.
+    groups : EqualRows
+        Of the rows in that order.
+    alive : bool[groups]
+        Which groups are searched: under the cosine not those of length 0.
+    take : int64[m]
+        The rows of X that stand for these.
+    squares, noise : float64[m]
+        Their squared lengths, and numbers that depend on their ids.
+    k : int
+        How many neighbours each can have.
+    method : str
+        Which is not "auto".
+    limited : bool
+        Whether the memory does not suffice for a copy of the vectors.
+    """
+
+    order: NDArray[np.int64]
+    groups: EqualRows
+    alive: NDArray[np.bool_]
+    take: NDArray[np.int64]
+    squares: NDArray[np.float64]
+    noise: NDArray[np.float64]
+    k: int
+    method: str
+    limited: bool
+
+
 @dataclass
-class _Search:
+class Search:
     """What one method found among distinct rows, in order of id."""
 
     keys: NDArray[np.float64]
@@ -82,14 +117,51 @@ def nearest_neighbors(
     progress: Progress | None = None,
     memory_limit: int | None = None,
     scratch: str | Path | None = None,
+    found: tuple[Distinct, Search] | None = None,
 ) -> NearestNeighbors:
     """Find the k nearest rows of every row; parameters as in `SimilarityGraph.from_vectors`.
 
     Rows are put in order of id and equal ones are grouped. One row of each group is searched, then
-    the lists are spread to its copies. X and ids must have been checked.
+    the lists are spread to its copies. X and ids must have been checked. `found`: what was searched
+    elsewhere (see `assay.index.knn_shards`).
     """
     n = len(X)
     _check(n, k, metric, method, target_recall, threads)
+    if found is not None:
+        return _spread_all(*found, n, k, metric, random_state)
+    rows = distinct_rows(
+        X, ids, k=k, metric=metric, method=method, target_recall=target_recall,
+        random_state=random_state, memory_limit=memory_limit,
+    )  # fmt: skip
+    searched = _search(
+        X,
+        rows.take,
+        rows.k,
+        metric=metric,
+        method=rows.method,
+        noise=rows.noise,
+        target_recall=target_recall,
+        random_state=random_state,
+        threads=available_threads() if threads is None else threads,
+        progress=progress,
+        scratch=(scratch or gettempdir()) if rows.limited else None,
+    )
+    return _spread_all(rows, searched, n, k, metric, random_state)
+
+
+def distinct_rows(
+    X: Vectors,
+    ids: pl.Series | None,
+    *,
+    k: int,
+    metric: str,
+    method: str,
+    target_recall: float,
+    random_state: int,
+    memory_limit: int | None = None,
+) -> Distinct:
+    """Return the rows to search, and how."""
+    n = len(X)
     order = id_order(ids, n)
     squares = row_squares(X)
     groups = equal_rows(X, order, squares)
@@ -103,21 +175,18 @@ def nearest_neighbors(
     if method == "auto":
         cheap = float(len(take)) ** 2 * X.shape[1] <= EXACT_UP_TO
         method = "exact" if cheap or target_recall == 1 else "block_join"
-    found = _search(
-        X,
-        take,
-        min(k, len(take) - 1),
-        metric=metric,
-        method=method,
-        noise=noise,
-        target_recall=target_recall,
-        random_state=random_state,
-        threads=available_threads() if threads is None else threads,
-        progress=progress,
-        scratch=(scratch or gettempdir()) if limited else None,
+    return Distinct(
+        order, groups, alive, take, squares[alive], noise, min(k, len(take) - 1), method, limited
     )
+
+
+def _spread_all(
+    distinct: Distinct, found: Search, n: int, k: int, metric: str, random_state: int
+) -> NearestNeighbors:
+    """Return the lists of all n rows, in their order."""
+    order, groups, alive = distinct.order, distinct.groups, distinct.alive
     report = {
-        "method": method,
+        "method": distinct.method,
         "n": n,
         "k": k,
         "metric": metric,
@@ -127,12 +196,12 @@ def nearest_neighbors(
         "rounds": found.rounds,
         "probes": found.probes,
         "blocks": 0 if found.centroids is None else len(found.centroids),
-        "duplicates": n - len(standing),
+        "duplicates": n - len(alive),
         "zero_rows": int(np.diff(groups.starts)[~alive].sum()),
         "seed": random_state,
-        "out_of_core": limited,
+        "out_of_core": distinct.limited,
     }
-    keys, rows = _spread(found, _own_keys(squares[alive], metric), groups, alive, n, k)
+    keys, rows = _spread(found, _own_keys(distinct.squares, metric), groups, alive, n, k)
     found.keys, found.rows = empty_lists(0, 0)
     distances = np.empty((n, k), np.float32)
     distances[order] = distances_of(keys, metric)
@@ -161,10 +230,10 @@ def _search(
     threads: int,
     progress: Progress | None,
     scratch: str | Path | None,
-) -> _Search:
+) -> Search:
     perfect = Recall(1.0, 1.0, 1.0)
     if k < 1:
-        return _Search(*empty_lists(len(take), 0), perfect)
+        return Search(*empty_lists(len(take), 0), perfect)
     if method == "block_join":
         join = block_join(
             X,
@@ -177,7 +246,7 @@ def _search(
             progress=progress,
             scratch=scratch,
         )
-        return _Search(
+        return Search(
             join.keys, join.rows, join.recall, join.centroids, join.rounds, join.probes, join.cells
         )
     whole = len(take) == len(X) and bool((take[1:] > take[:-1]).all())
@@ -187,7 +256,7 @@ def _search(
         found = exact_knn(
             searched.X, searched, k, itself=itself, threads=threads, progress=progress
         )
-        return _Search(*found, perfect)
+        return Search(*found, perfect)
     sample = np.argsort(noise, kind="stable")[-RECALL_SAMPLE:]
     truth = RecallProbe(searched, sample, k, threads, progress)
     if method == "nn_descent":
@@ -202,7 +271,7 @@ def _search(
             random_state=random_state,
             threads=threads,
         )
-        return _Search(keys, rows, recall, rounds=rounds)
+        return Search(keys, rows, recall, rounds=rounds)
     return _search_index(searched, k, method, target_recall, truth, random_state)
 
 
@@ -213,7 +282,7 @@ def _search_index(
     target_recall: float,
     truth: RecallProbe,
     random_state: int,
-) -> _Search:
+) -> Search:
     from assay.index.vector_index import VectorIndex
 
     n = len(searched.X)
@@ -232,12 +301,12 @@ def _search_index(
             )
         recall = truth.measure(keys)
         if recall.low >= target_recall or probes == most:
-            return _Search(keys, rows, recall, index.centroids, 0, probes)
+            return Search(keys, rows, recall, index.centroids, 0, probes)
         probes = min(2 * probes, most)
 
 
 def _spread(
-    found: _Search,
+    found: Search,
     own: NDArray[np.float64],
     groups: EqualRows,
     alive: NDArray[np.bool_],

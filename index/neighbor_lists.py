@@ -9,7 +9,6 @@ import polars as pl
 from numpy.typing import NDArray
 
 from assay.index import _knn_kernels as kernels
-from assay.index.knn_block_join import BREADTH
 from assay.index.knn_exact import (
     COLUMN_BLOCK,
     BlockScan,
@@ -21,6 +20,7 @@ from assay.index.knn_exact import (
     recall_interval,
     run_threads,
 )
+from assay.index.knn_lists import BREADTH
 from assay.index.vectors import Vectors, equal_rows, id_order
 
 Keys = NDArray[np.float64]
@@ -192,6 +192,11 @@ class NeighborLists:
         named = np.append(offered, -1).astype(np.int32)
         return which[hit], named[np.where(entered[hit], rows[hit], -1)]
 
+    def reverse(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """Return which rows list each row."""
+        starts, sources = kernels.reverse_lists(self.rows, self.order)
+        return starts, sources
+
     def expand(
         self,
         which: Rows,
@@ -199,10 +204,14 @@ class NeighborLists:
         rows: NDArray[np.int32],
         cells: NDArray[np.int32],
         met: NDArray[np.int32],
+        reverse: tuple[NDArray[np.int64], NDArray[np.int32]],
     ) -> None:
-        """Improve given lists of the rows `which` by neighbours of neighbours, but for met cells."""
+        """Improve given lists of the rows `which` by neighbours of neighbours, but for met cells.
+
+        `reverse` is that of the lists as they are.
+        """
         searched = self.searched
-        starts, sources = kernels.reverse_lists(self.rows, self.order)
+        starts, sources = reverse
         cell_count = int(cells.max(initial=0)) + 1
 
         def work(begin: int) -> None:

@@ -18,7 +18,7 @@ from assay.index.edge_weights import check_weights, similarities_of
 from assay.index.graph_algorithms import GraphAlgorithms
 from assay.index.graph_files import read_graph, write_graph
 from assay.index.knn_exact import Progress
-from assay.index.nearest_neighbors import NearestNeighbors, nearest_neighbors
+from assay.index.nearest_neighbors import Distinct, NearestNeighbors, Search, nearest_neighbors
 from assay.index.symmetrise import Edges, check_symmetrise, symmetric_edges
 from assay.index.updatable_graph import UpdatableGraph
 from assay.index.vectors import Vectors, as_ids, as_vectors, check_metric
@@ -142,6 +142,7 @@ class SimilarityGraph(GraphAlgorithms, UpdatableGraph):
         progress: Progress | None = None,
         memory_limit: int | None = None,
         scratch: str | Path | None = None,
+        found: tuple[Distinct, Search] | None = None,
     ) -> Self:
         r"""Join every row of `X` to its nearest rows.
 
@@ -185,6 +186,8 @@ class SimilarityGraph(GraphAlgorithms, UpdatableGraph):
             as `numpy.memmap`, so that they too are read in parts.
         scratch : path, optional
             Folder of that file (default: that for temporary files).
+        found : (Distinct, Search), optional
+            What `assay.index.knn_shards` found; nothing is searched then.
 
         Raises
         ------
@@ -205,7 +208,7 @@ class SimilarityGraph(GraphAlgorithms, UpdatableGraph):
             raise ConfigError(f"robust={robust!r} needs metric='cosine', not {metric!r}.")
         X = as_vectors(X, ids=ids)
         named = as_ids(ids, len(X))
-        found = nearest_neighbors(
+        near = nearest_neighbors(
             X,
             named,
             k=max(k, CANDIDATES) if robust else k,
@@ -217,11 +220,12 @@ class SimilarityGraph(GraphAlgorithms, UpdatableGraph):
             progress=progress,
             memory_limit=memory_limit,
             scratch=scratch,
+            found=found,
         )
         if robust:
-            found = with_context(found, k, threads)
-        report = found.report | {"symmetrise": symmetrise, "robust": robust}
-        return cls._of(replace(found, report=report), X, named, metric, symmetrise, weights)
+            near = with_context(near, k, threads)
+        report = near.report | {"symmetrise": symmetrise, "robust": robust}
+        return cls._of(replace(near, report=report), X, named, metric, symmetrise, weights)
 
     @classmethod
     def _of(

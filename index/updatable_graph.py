@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from assay.index.graph_updates import insert_rows, remove_rows
+from assay.index.graph_updates import insert_rows, measured_recall, remove_rows
 from assay.index.nearest_neighbors import NearestNeighbors
 from assay.index.vectors import Vectors, as_ids, as_vectors, check_width, find_ids
 from assay.storage.errors import IdError, InputError
@@ -149,7 +149,8 @@ class UpdatableGraph:
         """Return the graph of the rows of X, some of which are rows of this graph.
 
         Rows of this graph that X lacks are removed, then the new ones are inserted, and the rows
-        are put in the order of X.
+        are put in the order of X. ``report_["built_recall"]`` is what `recall` was before the first
+        update, measured on the same rows as far as they are still there.
 
         Parameters
         ----------
@@ -189,6 +190,9 @@ class UpdatableGraph:
             raise InputError("None of the graph's rows is left; build a new graph.")
         found = self._lists()
         how = {"metric": self.metric, "threads": threads}
+        built = self.report_.get("built_recall")
+        if built is None:
+            built = measured_recall(before, self._ids, found, **how)
         if not kept.all():
             found = remove_rows(before, self._ids, found, ~kept, **how)
         order = np.concatenate([place[kept], np.flatnonzero(rows < 0)])
@@ -198,8 +202,14 @@ class UpdatableGraph:
             found = insert_rows(X if straight else X[order], ordered, found, **how)
         if not straight:
             found = _reordered(found, order)
-        counts = {"inserted": int((rows < 0).sum()), "removed": int((~kept).sum())}
-        return self._updated(found, X, named, **counts)
+        return self._updated(
+            found,
+            X,
+            named,
+            inserted=int((rows < 0).sum()),
+            removed=int((~kept).sum()),
+            built_recall=built,
+        )
 
     def _kept_vectors(self, vectors: Any, most: int) -> Vectors:
         if self.report_.get("robust"):
@@ -219,11 +229,10 @@ class UpdatableGraph:
         )
 
     def _updated(
-        self, found: NearestNeighbors, X: Vectors, ids: pl.Series | None, **counts: int
+        self, found: NearestNeighbors, X: Vectors, ids: pl.Series | None, **counts: float
     ) -> Self:
         before = {name: self.report_.get(name) for name in ("n", "edges", "recall")}
         report = found.report | {"n": len(X), "inserted": 0, "removed": 0, **counts}
-        report["built_recall"] = self.report_.get("built_recall", self.report_.get("recall"))
         report |= {"parent": before, "updates": 1 + self.report_.get("updates", 0)}
         found = replace(found, report=report)
         return self._of(found, X, ids, self.metric, self.symmetrise, self.weighting)

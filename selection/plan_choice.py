@@ -9,17 +9,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from assay.selection import registry
 from assay.selection.base import Outcome
 from assay.selection.blending import blend_scores
 from assay.selection.budgets import ShortfallWarning
-from assay.selection.churn import BARRED, KEPT, Bound, bounded
+from assay.selection.churn import Bound, bounded
 from assay.selection.constraints import Constraints, Taken, bounds, coded, take
 from assay.selection.inputs import Floats, Rows
 from assay.selection.plan_inputs import PlanInputs
+from assay.selection.plan_outcomes import told
 from assay.selection.plan_stages import difficulty_of
 from assay.selection.representation import representation_weights
 from assay.storage.errors import BudgetError, ConfigError, MissingInputError
@@ -112,7 +112,7 @@ def choose(
         chosen=rows[taken.rows],
         weights=weights,
         scores=everywhere,
-        outcomes=_outcomes(fitted, kept, barred, rows, pool.ids, nearest, similarity),
+        outcomes=told(fitted, kept, barred, rows, pool.ids, nearest, similarity),
         report={
             **selector.report_,
             **churn,
@@ -260,74 +260,3 @@ def _least_met(taken: Taken, constraints: Constraints) -> bool:
     mine = taken.rows[groups[taken.rows] >= 0]
     got = np.bincount(groups[mine], unit[mine], size)
     return bool((got >= np.minimum(constraints.least, there) * (1 - 1e-9)).all())
-
-
-def _outcomes(
-    fitted: Fitted,
-    kept: Rows,
-    barred: Rows,
-    rows: Rows,
-    ids: pl.Series,
-    nearest: Rows | None,
-    similarity: NDArray[Any] | None,
-) -> list[Outcome]:
-    """Return the selector's outcomes in the pool's rows, changed where constraints decided."""
-    selector, order, taken, _ = fitted
-    n = len(rows)
-    bound = np.zeros(n, dtype=bool)
-    bound[kept] = True
-    position = np.zeros(n, dtype=np.int64)
-    position[taken.rows] = np.arange(1, len(taken.rows) + 1)
-    place = np.full(n, n, dtype=np.int64)
-    place[order] = np.arange(len(order))
-    last = place[taken.rows[~bound[taken.rows]]].max(initial=-1)
-    passed = np.full(n, "", dtype="U9")
-    own = np.zeros(n, dtype=bool)
-    own[selector.indices_] = True
-    for why, which in (
-        ("quota", taken.full),
-        ("cost", taken.costly),
-        ("displaced", taken.displaced),
-    ):
-        # behind the last row taken the selector's own reason stands
-        passed[which[(place[which] < last) | own[which]]] = why
-    # the selector was asked for more rows than were needed in the end
-    passed[(passed == "displaced") & (place > last)] = "budget"
-    passed[barred] = "barred"
-
-    def told(which: Rows, detail: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        if nearest is None or similarity is None:
-            return detail
-        near = ids.gather(rows[nearest[which]]).to_numpy()
-        return {**detail, "nearest": near, "similarity": similarity[which]}
-
-    outcomes = []
-    for outcome in selector.outcomes():
-        free = passed[outcome.rows] == ""
-        mine = position[outcome.rows] > 0
-        by_bound = bound[outcome.rows]
-        for keep, reason in (
-            (mine & ~by_bound, "selected"),
-            (by_bound, "churn"),
-            (~mine & free, outcome.reason),
-        ):
-            which = outcome.rows[keep]
-            detail = {name: values[keep] for name, values in outcome.detail.items()}
-            if reason in ("selected", "churn"):
-                detail = {**detail, "position": position[which], "score": selector.scores_[which]}
-                stage = "select"
-                if reason == "churn":
-                    said = {"bound": KEPT, "otherwise": outcome.reason}
-                    detail |= {name: np.full(len(which), text) for name, text in said.items()}
-                    stage = "churn"
-            else:
-                detail, stage = told(which, detail), outcome.stage
-            outcomes.append(Outcome(rows[which], stage, reason, detail))
-    for why in ("quota", "cost", "displaced", "budget", "barred"):
-        which = np.flatnonzero((passed == why) & (position == 0))
-        detail = told(which, {"score": selector.scores_[which], "place": place[which] + 1})
-        if why == "barred":
-            detail["bound"] = np.full(len(which), BARRED)
-        reason = "displaced" if why == "barred" else why
-        outcomes.append(Outcome(rows[which], "select", reason, detail))
-    return outcomes

@@ -94,21 +94,26 @@ def attach_runs(
         A file can't be opened.
     """
     allow_open_files(len(runs) + _OTHER_FILES)
-    attached = []
-    for run in runs:
-        path: Path | None = run.path
-        while path is not None:
-            try:
-                con.execute(f"ATTACH {literal(str(path))} AS {run.tables.alias} (READ_ONLY)")
-            except duckdb.Error as error:
-                moved = find_run(store, run.tables.run_id)
-                if moved != path:
-                    path = moved
-                    continue
-                raise StoreError(_unopened(path, len(runs), error)) from error
-            attached.append(run.tables)
-            break
-    return attached
+    return [run.tables for run in runs if attach(con, store, run.path, files=len(runs))]
+
+
+def attach(con: duckdb.DuckDBPyConnection, store: Path, path: Path, files: int = 1) -> bool:
+    """Attach a run file as `r_<run_id>`, also where it is in the archive by now; say if it is there.
+
+    `files` is how many are attached in all. Raises as `attach_runs`.
+    """
+    at: Path | None = path
+    while at is not None:
+        try:
+            con.execute(f"ATTACH {literal(str(at))} AS r_{path.stem} (READ_ONLY)")
+        except duckdb.Error as error:
+            moved = find_run(store, path.stem)
+            if moved == at:
+                raise StoreError(_unopened(at, files, error)) from error
+            at = moved
+        else:
+            return True
+    return False
 
 
 def _unopened(path: Path, files: int, error: duckdb.Error) -> str:

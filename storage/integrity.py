@@ -72,8 +72,7 @@ def check_store(store: ScoreStore, *, repair: bool = False) -> list[Finding]:
         return [*_look(store, repair=False), *_unsettled(store)]
     unsettled = [*_unsettled(store)]
     # whoever comes to write ends dead runs and removes what they left
-    with store.writing() as lock:
-        lock.say("check --repair")
+    with store.writing("check --repair"):
         _remove_broken_notes(store)
         still = {finding.where for finding in _unsettled(store)}
         settled = [replace(f, repaired=f.where not in still) for f in unsettled]

@@ -17,7 +17,7 @@ from assay.storage.errors import ColumnError, ConfigError, InputError
 from assay.storage.finding import find_files
 from assay.storage.frames import MemorySource, as_table
 from assay.storage.roles import Kind, Roles, resolve_roles
-from assay.storage.samples import checked_vectors, join_frames, sample_frame
+from assay.storage.samples import as_frame, checked_vectors, join_frames, sample_frame
 from assay.storage.sources import BATCH_ROWS, Source, open_source
 
 
@@ -277,12 +277,14 @@ class Pool:
                 local = local[local < source.n_rows]
             # without any column the number of rows found would be lost
             table = source.take(local, here or source.schema.names[:1])
-            frames.append(pl.DataFrame(pl.from_arrow(table)))
+            frames.append(as_frame(table))
             done += table.num_rows
             start += source.n_rows or 0
         if done < len(order):
             raise InputError(f"The pool has no row {order[done]}; its last row is {start - 1}.")
-        return join_frames(frames, "diagonal_relaxed").select(names)[place]
+        joined = join_frames(frames, "diagonal_relaxed")
+        # not by `select`, which takes ^...$ for a pattern
+        return pl.DataFrame({name: joined.get_column(name) for name in names})[place]
 
     def _content(self, size: int) -> Iterator[tuple[Source, int, pa.Array]]:
         """Yield the content column with its source and the number of its first row there."""

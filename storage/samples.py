@@ -117,6 +117,12 @@ def _columns(frames: Sequence[pl.DataFrame]) -> list[pl.Series]:
     return pl.concat(frames).get_columns() if frames else []
 
 
+def as_frame(table: pa.Table) -> pl.DataFrame:
+    """Return a table as a frame, whose columns keep their names (Polars would name empty ones)."""
+    columns = zip(table.column_names, table.columns, strict=True)
+    return pl.DataFrame({name: pl.Series(column) for name, column in columns})
+
+
 def join_frames(
     frames: Sequence[pl.DataFrame], how: Literal["vertical_relaxed", "diagonal_relaxed"]
 ) -> pl.DataFrame:

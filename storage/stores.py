@@ -13,27 +13,26 @@ import duckdb
 
 from assay.storage.artifacts import ArtifactStore
 from assay.storage.atomic import write_json, writer_of
-from assay.storage.attaching import connect_runs, names_history
+from assay.storage.attaching import connect_runs
 from assay.storage.boundaries import boundary
 from assay.storage.catalogue import RUN_ID, describe, find_run, note_run
-from assay.storage.errors import QueryError, StoreError
+from assay.storage.errors import StoreError
 from assay.storage.history import newest_run
 from assay.storage.locks import WriteLock, write_lock
 from assay.storage.migrations import MARKER, SCHEMA_VERSION, migrate, schema_version
 from assay.storage.notes import write_note
 from assay.storage.publishing import publish_latest
+from assay.storage.querying import query_run, query_store
 from assay.storage.recovery import recover
 from assay.storage.refusals import refusals_explained
 from assay.storage.retention import archive_runs
 from assay.storage.run_files import RunInfo, RunTablesData, write_run
-from assay.storage.sandbox import close_off, fetch
 
 if TYPE_CHECKING:
     import polars as pl
 
 LOCK = "write.lock"
 _FOLDERS = ("artifacts", "runs", "published")
-_READS = ("SELECT", "EXPLAIN", "MULTI")  # MULTI is what DuckDB makes of PIVOT
 
 
 class ScoreStore:
@@ -118,9 +117,9 @@ class ScoreStore:
         Parameters
         ----------
         what : str
-            What the lock is taken for, for those who wait; said at once where a run is named, else
-            when `say` of the lock is called.
+            What the lock is taken for, for those who wait.
         run_id : str, optional
+            For which run; `say` of the lock tells it later, where it is not known yet.
         wait : float, optional
             How many seconds to wait for another writer; see `assay.storage.locks.write_lock`.
 
@@ -137,9 +136,10 @@ class ScoreStore:
         ):
             if lock.outermost:
                 self.make()
+                lock.say(what, run_id)
                 migrate(self.path)
                 recover(self.path)
-            if run_id is not None:
+            elif run_id is not None:
                 lock.say(what, run_id)
             try:
                 yield lock
@@ -149,12 +149,11 @@ class ScoreStore:
 
     def _unmake(self, keep_root: bool) -> None:
         """Take back a store that was made for what came to nothing."""
-        names = {MARKER, LOCK, *_FOLDERS}
-        if {p.name for p in self.path.iterdir()} != names:
-            return
-        if any(any((self.path / folder).iterdir()) for folder in _FOLDERS):
-            return
         with suppress(OSError):
+            if {p.name for p in self.path.iterdir()} != {MARKER, LOCK, *_FOLDERS}:
+                return
+            if any(any((self.path / folder).iterdir()) for folder in _FOLDERS):
+                return
             for folder in _FOLDERS:
                 (self.path / folder).rmdir()
             (self.path / MARKER).unlink()
@@ -265,36 +264,8 @@ class ScoreStore:
             If one of `runs` is not there.
         """
         for run_id in runs or ():
-            if not self.is_finished(run_id):
-                raise StoreError(f"There is no finished run {run_id} in {self.path}.")
-        if runs is None and not names_history(query):
-            # a name that is not there may be one of those that are defined over the history
-            with suppress(duckdb.CatalogException):
-                return self._run_query(query, archived=all_runs, history=False)
-        try:
-            return self._run_query(query, archived=all_runs, only=runs)
-        except duckdb.CatalogException as error:
-            raise _failed(error) from error
-
-    def _run_query(self, query: str, **opened: Any) -> pl.DataFrame:
-        with connect_runs(self.path, **opened) as con:
-            try:
-                parsed = con.extract_statements(query)
-                if len(parsed) != 1:
-                    raise QueryError(
-                        f"One SQL statement is run at a time; {len(parsed)} were given."
-                    )
-                if parsed[0].type.name not in _READS:
-                    raise QueryError(
-                        f"Only reading is allowed here; {parsed[0].type.name} is not. "
-                        "Use SELECT, WITH, FROM, PIVOT, DESCRIBE, SUMMARIZE or EXPLAIN."
-                    )
-                frame = fetch(con, query)
-            except duckdb.CatalogException:
-                raise
-            except duckdb.Error as error:
-                raise _failed(error) from error
-        return frame
+            self._run_path(run_id, "")
+        return query_store(self.path, query, archived=all_runs, only=runs)
 
     def run_table(self, run_id: str, query: str) -> pl.DataFrame:
         """Query the tables of one finished run (`run`, and those of `assay.storage.views.TABLES`).
@@ -302,20 +273,7 @@ class ScoreStore:
         Samples are known there by `key`, their row number in the pool.
         """
         self._run_path(run_id, ".duckdb")
-        path = find_run(self.path, run_id)
-        if path is None:
-            raise StoreError(f"There is no finished run {run_id} in {self.path}.")
-        try:
-            con = duckdb.connect(str(path), read_only=True)
-        except duckdb.IOException:
-            moved = find_run(self.path, run_id)
-            if moved in (None, path):
-                raise
-            con = duckdb.connect(str(moved), read_only=True)
-        with con:
-            close_off(con, bounded=False)
-            frame: pl.DataFrame = con.sql(query).pl()
-        return frame
+        return query_run(self.path, run_id, query)
 
     def newest_run(
         self, pool: str, kind: str = "curate", *, before: str | None = None
@@ -340,7 +298,3 @@ class ScoreStore:
         if before is not None and not RUN_ID.fullmatch(before):
             raise StoreError(f"{before!r} is not a run id: 16 hexadecimal digits.")
         return newest_run(self.path, pool, kind, before)
-
-
-def _failed(error: duckdb.Error) -> QueryError:
-    return QueryError(f"The query failed: {' '.join(str(error).split())}")

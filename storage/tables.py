@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from assay.storage.errors import ColumnError, InputError
 from assay.storage.finding import find_files
-from assay.storage.samples import value_type
+from assay.storage.samples import as_frame, join_frames, value_type
 from assay.storage.sources import Source, open_source
 
 
@@ -90,10 +90,8 @@ class Table:
         for source in self._sources:
             schema = pa.schema([source.schema.field(name) for name in names])
             batches = list(source.batches(names))
-            frame = pl.from_arrow(pa.Table.from_batches(batches, schema=schema))
-            assert isinstance(frame, pl.DataFrame)
-            frames.append(frame)
-        table = pl.concat(frames, how="vertical_relaxed", rechunk=True)
+            frames.append(as_frame(pa.Table.from_batches(batches, schema=schema)))
+        table = join_frames(frames, "vertical_relaxed")
         if table.is_empty():
             raise InputError(f"{self._where} has no rows; a ranking needs some of each class.")
         if any(source.textual for source in self._sources):
@@ -104,9 +102,7 @@ class Table:
         """Yield the rows of some columns, at most some 16 MB at a time."""
         for source in self._sources:
             for batch in source.batches(list(columns)):
-                frame = pl.from_arrow(pa.Table.from_batches([batch]))
-                assert isinstance(frame, pl.DataFrame)
-                yield frame
+                yield as_frame(pa.Table.from_batches([batch]))
 
 
 def _is_numeric(source: Source, name: str) -> bool:

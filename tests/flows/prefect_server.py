@@ -18,7 +18,7 @@ import httpx
 T = TypeVar("T")
 
 
-def wait_for(what: str, look: Callable[[], T | None], seconds: float = 120) -> T:
+def wait_for(what: str, look: Callable[[], T | None], seconds: float = 240) -> T:
     """Return what `look` finds, asking twice a second; fail when it finds nothing in time."""
     end = time.monotonic() + seconds
     while True:
@@ -132,7 +132,7 @@ class PrefectServer:
         path = f"/deployments/{deployment}/create_flow_run"
         return str(self.ask("POST", path, {"parameters": {"config": config}})["id"])
 
-    def ended(self, run: str, seconds: float = 120) -> dict[str, Any]:
+    def ended(self, run: str, seconds: float = 240) -> dict[str, Any]:
         """Return a run when it has come to an end."""
 
         def look() -> dict[str, Any] | None:

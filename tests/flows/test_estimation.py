@@ -198,6 +198,7 @@ def test_shards_and_refusal() -> None:
     assert Estimate(10, (10,), stages, 4 * GIB, 0).shards is None
     assert Estimate(10, (10,), stages, None, None).shards == 1
     assert Estimate(10, (10,), stages, 10 * GIB, 10).refused is None
+    assert Estimate(120_000, (10,), stages, None, 10, 50_000, GIB).shards == 3
     assert json.loads(json.dumps(found.as_dict()))["stages"][1]["memory"] == 7 * GIB
 
 

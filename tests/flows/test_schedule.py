@@ -12,6 +12,7 @@ from subprocess import Popen
 from typing import Any
 
 import httpx
+import polars as pl
 import pytest
 
 from assay.examples import example_path

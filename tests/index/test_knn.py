@@ -169,7 +169,7 @@ def test_block_join_of_few_rows_reaches_the_target(metric: str) -> None:
 
 def test_block_join_fills_lists_that_no_cell_could_fill(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("assay.index.knn_block_join.COMPARED", 100)
-    monkeypatch.setattr("assay.index.knn_block_join._Lists.expand", lambda lists: None)
+    monkeypatch.setattr("assay.index.knn_lists.Lists.expand", lambda lists: None)
     X = np.random.default_rng(7).normal(size=(1_500, 3)).astype(np.float32)
     found = nearest_neighbors(X, k=600, method="block_join", metric="l2", target_recall=0.05)
     assert found.report["probes"] == 4

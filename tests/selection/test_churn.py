@@ -257,6 +257,43 @@ def test_as_many_stay_under_quotas_and_minima_as_any_subset_allows(seed) -> None
         assert chosen == set(free.indices_.tolist())
 
 
+@settings(max_examples=200, deadline=None)
+@given(SEEDS)
+def test_costs_are_kept_to_before_the_bound(seed) -> None:
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(4, 9))
+    cost, groups = rng.integers(1, 10, n), rng.choice(["a", "b"], n)
+    previous = rng.choice(n, int(rng.integers(2, n)), replace=False)
+    there = {g: int(cost[groups == g].sum()) for g in np.unique(groups).tolist()}
+    minima = {g: int(rng.integers(0, 12)) for g in there}
+    budget, limit = int(rng.integers(5, cost.sum() + 1)), int(rng.integers(0, 3))
+    rules = {"budget": budget, "cost": "c", "by": "g", "minima": minima}
+    inputs = {
+        "scores": rng.permutation(n).astype(float),
+        "ids": [f"r{i}" for i in range(n)],
+        "table": {"c": cost, "g": groups},
+    }
+    free = plan(**rules)
+    try:
+        free.fit(**inputs)
+    except BudgetError:
+        assume(False)
+    made = plan(churn=limit, previous=[f"r{i}" for i in previous], **rules).fit(**inputs)
+    assert cost[made.indices_].sum() <= budget
+
+    def met(rows) -> bool:
+        spent = {g: cost[rows][groups[rows] == g].sum() for g in minima}
+        return all(spent[g] >= min(least, there[g]) for g, least in minima.items())
+
+    assert met(made.indices_) or not met(free.indices_)
+    stayed = np.isin(previous, made.indices_).sum()
+    assert stayed >= min(len(previous) - limit, np.isin(previous, free.indices_).sum())
+    cheapest = np.sort(cost[previous])[: max(0, len(previous) - limit)].sum()
+    if not any(minima.values()) and cheapest > budget:
+        assert made.report_["churn_forced"] > 0
+    assert made.report_["churn_forced"] == max(0, len(previous) - limit - stayed)
+
+
 @pytest.mark.parametrize(("budget", "kept"), [(20, 18), (40, 36), (60, 34)])
 def test_another_budget(budget, kept) -> None:
     """A smaller budget drops rows, which replaces none; a larger one has a larger share."""

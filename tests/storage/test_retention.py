@@ -323,16 +323,23 @@ def test_queries_have_the_views_of_many_pools(store: ScoreStore) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no such limit")
-def test_the_limit_of_open_files_is_no_limit_of_runs(store: ScoreStore) -> None:
+def test_the_limit_of_open_files_is_no_limit_of_runs(
+    store: ScoreStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    for night in range(6):
+    for night in range(8):
         run_night(store, night)
     used = len(os.listdir("/dev/fd"))
     try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (used + 3, hard))
-        assert store.sql("SELECT count(*) FROM samples").item() == 24
+        resource.setrlimit(resource.RLIMIT_NOFILE, (used + 4, hard))
+        assert store.sql("SELECT count(*) FROM samples").item() == 32
+        # where the system does not let the limit be raised
+        resource.setrlimit(resource.RLIMIT_NOFILE, (used + 4, hard))
+        monkeypatch.setattr(attaching, "allow_open_files", lambda files: None)
+        with pytest.raises(StoreError, match="ulimit -n"):
+            store.sql("SELECT count(*) FROM samples")
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 

@@ -14,6 +14,7 @@ from assay.storage.atomic import writer_of
 
 # when something was done, and with which versions, is not what was done
 _LEFT_OUT = {"started_at", "finished_at", "versions"}
+_WHERE = {"store", "engine", "workers", "shard_rows", "engine_options"}
 
 
 def _digest(data: bytes) -> str:
@@ -71,5 +72,5 @@ def _tables(path: Path) -> dict[str, str]:
 def _plain(column: str, value: Any) -> Any:
     if column != "config" or value is None:
         return value
-    # where the store lies is not what is in it
-    return {k: v for k, v in json.loads(value).items() if k != "store"}
+    # where the store lies, and what computed it, is not what is in it
+    return {k: v for k, v in json.loads(value).items() if k not in _WHERE}

@@ -7,9 +7,12 @@ were loaded, are all that its children inherit.
 
 from __future__ import annotations
 
+import base64
+import gc
 import importlib
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -57,8 +60,6 @@ class ForkServer:
             The server kills the child after so many seconds.
         max_file : int, optional
             The greatest size of a file, in bytes, that the child may write.
-        hold : bool, default False
-            Not waited for: returns `process`, its number.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -89,18 +90,27 @@ def _serve() -> None:
         if child == 0:
             _child(job, account)
         killed = _wait(child, job.get("kill_after"))
+        seconds = time.monotonic() - began
         said: dict[str, Any] = {"error": None, "run_id": None, "moments": [], "log": ""}
         with suppress(OSError, ValueError):
             said |= json.loads(account.read_text())
-        # modules that the child had to import are there for the next one
+        # what the child had to import and to load is there for the next one
         for name in said.pop("modules", []):
             if name not in known:
                 known.add(name)
                 with suppress(Exception):
                     importlib.import_module(name)
-        said |= {"killed": killed, "seconds": time.monotonic() - began}
+        for kernel in said.pop("kernels", []):
+            if kernel not in known:
+                known.add(kernel)
+                with suppress(Exception):
+                    _load(kernel)
+        gc.collect()
+        gc.freeze()
+        said |= {"killed": killed, "seconds": seconds}
         answers.write(json.dumps(said) + "\n")
         answers.flush()
+    gc.unfreeze()
 
 
 def _wait(child: int, kill_after: float | None) -> bool:
@@ -132,9 +142,31 @@ def _child(job: dict[str, Any], account: Path) -> None:
             resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
             said["log"] = "\n".join(_LOG)
             said["moments"] = _MOMENTS
+            said["kernels"] = _kernels()
             said["modules"] = sorted(n for n in sys.modules if n.split(".")[0] in _PRELOADED)
             account.write_text(json.dumps(said))
         os._exit(code)
+
+
+def _kernels() -> list[str]:
+    """Return the compiled kernels that this process has loaded, each with its types."""
+    from numba.core.dispatcher import Dispatcher
+
+    found = []
+    for name, module in list(sys.modules.items()):
+        if name.startswith("assay."):
+            for key, value in vars(module).items():
+                if isinstance(value, Dispatcher):
+                    for types in value.signatures:
+                        packed = base64.b64encode(pickle.dumps(types)).decode()
+                        found.append(f"{name}:{key}:{packed}")
+    return found
+
+
+def _load(kernel: str) -> None:
+    """Load a compiled kernel from Numba's cache; it is not run."""
+    name, key, packed = kernel.split(":")
+    getattr(importlib.import_module(name), key).compile(pickle.loads(base64.b64decode(packed)))
 
 
 _PRELOADED = {"assay", "scipy", "sklearn", "numba", "faiss", "networkx", "duckdb", "pyarrow"}
@@ -160,7 +192,7 @@ def _run(job: dict[str, Any]) -> dict[str, Any]:
     def hook(moment: str, path: Path) -> None:
         if len(_MOMENTS) == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
-        _MOMENTS.append(f"{moment} {path.parent.name}/{path.name}")
+        _MOMENTS.append(f"{moment}: {path.parent.name}/{path.name}")
 
     with hooked(hook):
         result = getattr(runner, job["job"])(**job["settings"])

@@ -100,7 +100,7 @@ def test_a_process_that_nobody_waited_for_is_gone() -> None:
 def test_a_killed_run_is_marked_by_the_next_start_of_another(trials: Trials) -> None:
     store = trials.store("first")
     moments = trials.undisturbed("first").moments
-    at = next(i for i, moment in enumerate(moments) if moment.startswith("folder filled vectors"))
+    at = next(i for i, moment in enumerate(moments) if moment.startswith("folder filled: vectors"))
     assert trials.run("first", store, kill_at=at)["killed"]
     runs = ScoreStore(store).sql("SELECT run_id, status FROM runs")
     assert runs["status"].to_list() == ["running"]
@@ -197,7 +197,7 @@ def test_a_note_names_the_host(store: ScoreStore, trials: Trials) -> None:
     at = next(
         i
         for i, moment in enumerate(trials.undisturbed("first").moments)
-        if moment.startswith("file done runs/")
+        if moment.startswith("file done: runs/")
     )
     killed = trials.store("first")
     trials.run("first", killed, kill_at=at)

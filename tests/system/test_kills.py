@@ -26,6 +26,26 @@ def test_killed_at_a_boundary(trials: Trials, scenario: str, count: int) -> None
         assert wrong == [], f"killed at {at}, {moments[at]}"
 
 
+def test_every_kind_of_boundary_is_passed(trials: Trials) -> None:
+    passed = {
+        moment.partition(":")[0]
+        for scenario in ("first", "older", "damaged")
+        for moment in trials.undisturbed(scenario).moments
+    }
+    expected = {
+        "file": ("begun", "written", "synced", "renamed", "done"),
+        "folder": ("made", "filled", "synced", "renamed", "done", "aside", "removed"),
+        "artifact": ("made",),
+        "manifest": ("sealed",),
+        "run": ("filled", "checkpointed"),
+        "note": ("removed",),
+        "link": ("made", "renamed"),
+        "lock": ("taken", "named"),
+    }
+    for what, moments in expected.items():
+        assert {f"{what} {moment}" for moment in moments} <= passed
+
+
 def test_the_comparison_finds_what_differs(trials: Trials) -> None:
     from tests.system.comparing import contents, differences
 

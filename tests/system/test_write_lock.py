@@ -89,9 +89,11 @@ def test_the_lock_dies_with_its_process(store: ScoreStore) -> None:
         process.wait()
         # what the dead process wrote into the lock is not believed
         assert str(process.pid) not in holder(store.path / "write.lock")
-        with store.writing(wait=0) as lock:
-            lock.say("curate", "f" * 16)
+        with store.writing("curate", wait=0) as lock:
             assert f"process {os.getpid()} " in holder(store.path / "write.lock")
+            assert "curate, since" in holder(store.path / "write.lock")
+            lock.say("curate", "f" * 16)
+            assert f"curate (run {'f' * 16})" in holder(store.path / "write.lock")
         assert "not said" in holder(store.path / "write.lock")
 
 

@@ -1,0 +1,222 @@
+"""Shards and engines: the bytes are those of the run in one process."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import polars as pl
+import pytest
+
+from assay.examples import example_path
+from assay.flows import engines
+from assay.flows.configuration import CurationConfig
+from assay.flows.plans import make_plan
+from assay.flows.runner import RunResult, curate
+from assay.flows.sharding import PARTS
+from assay.storage.errors import ConfigError, DependencyError
+from tests.system.comparing import contents, differences
+
+SHARDED = {"engine": "threads", "shard_rows": 150}
+
+
+class Recorded:
+    """Runs stages here and notes which; `fails` is called with each name before."""
+
+    def __init__(self, fails: Any = lambda name: None) -> None:
+        self.stages: Counter[str] = Counter()
+        self._fails = fails
+
+    def __call__(self, stage: Any, *args: Any) -> Any:
+        self.stages[stage.__name__] += 1
+        self._fails(stage.__name__)
+        return stage(*args)
+
+
+def same(store: Path, other: Path) -> None:
+    """Compare every table, and every byte of every artifact and manifest."""
+    assert differences(contents(store), contents(other)) == []
+
+
+def parts_left(store: Path) -> list[Path]:
+    return [path for kind in PARTS for path in (store / "artifacts" / kind).glob("*/*")]
+
+
+def test_shards_give_what_one_piece_gives(
+    curated: RunResult, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    call = Recorded()
+    result = curate(**settings, store=str(tmp_path / "s"), **SHARDED, call=call)
+    assert result.run_id == curated.run_id
+    assert {n: call.stages[n] for n in ("encode", "hash_shard", "join")} == {
+        "encode": 2,
+        "hash_shard": 2,
+        "join": 2,
+    }
+    same(tmp_path / "s", curated.store.path)
+    assert parts_left(tmp_path / "s") == []
+
+
+@pytest.mark.parametrize("metric", ["cosine", "l2"])
+def test_a_block_join_in_shards(metric: str, settings: dict[str, Any], tmp_path: Path) -> None:
+    graph = {"method": "block_join", "k": 5, "metric": metric, "target_recall": 0.999}
+    chosen = settings | {"select": "random", "scores": (), "graph": graph}
+    chosen["pool"] = str(example_path("pool.parquet"))
+    whole = curate(**chosen, store=str(tmp_path / "whole"))
+    for size in (1_000, 2_999):
+        call = Recorded()
+        store = tmp_path / f"in shards of {size}"
+        curate(**chosen, store=str(store), engine="threads", shard_rows=size, call=call)
+        assert call.stages["assign_cells"] == -(-5_722 // size) == call.stages["join"]
+        assert call.stages["expand"] > 0
+        same(store, whole.store.path)
+
+
+def test_the_next_night_in_shards(pool_frame: pl.DataFrame, tmp_path: Path) -> None:
+    fixed = {"name": "pool", "id": "id", "text": "text", "select": "random", "budget": 20}
+    fixed |= {"embedding": {"dimensions": 16, "buckets": 2**12}, "drift_limit": 1.0}
+    target = pl.read_parquet(example_path("target.parquet")).head(40)
+    fixed["scores"] = ("importance",)
+    calls = []
+    for name, how in (("whole", {}), ("sharded", {"engine": "threads", "shard_rows": 40})):
+        for night in (pool_frame.head(150), pool_frame.tail(-20)):
+            calls.append(Recorded())
+            store = str(tmp_path / name)
+            curate(pool=night, target=target, store=store, **fixed, **how, call=calls[-1])
+    same(tmp_path / "sharded", tmp_path / "whole")
+    # 52 rows are new, in two shards; the graph is updated in one piece
+    assert calls[-1].stages["encode"] == calls[-1].stages["hash_shard"] == 2
+    assert calls[-1].stages["join"] == 0
+
+
+def test_vectors_need_no_shards_to_be_encoded(tmp_path: Path) -> None:
+    vectors = [[float(i % 7), float(i % 11), 1.0] for i in range(200)]
+    frame = pl.DataFrame({"id": range(200), "v": vectors})
+    fixed = {"id": "id", "vector": "v", "budget": 10, "select": "random", "name": "pool"}
+    curate(pool=frame, store=str(tmp_path / "whole"), **fixed)
+    call = Recorded()
+    curate(pool=frame, store=str(tmp_path / "s"), **fixed, engine="dask", shard_rows=30, call=call)
+    assert call.stages["encode"] == 0
+    # 77 different vectors
+    assert call.stages["join"] == 3
+    same(tmp_path / "s", tmp_path / "whole")
+
+
+def test_what_was_done_of_a_killed_run_is_not_done_again(
+    curated: RunResult, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    store = tmp_path / "s"
+
+    def killed(name: str) -> None:
+        if name == "hash_shard":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        curate(**settings, store=str(store), engine="threads", shard_rows=50, call=Recorded(killed))
+    encoded = sorted((store / "artifacts").glob("encoded/*/vectors.npy"))
+    assert not encoded or len(encoded) == 4
+    before = {path: path.stat().st_mtime_ns for path in encoded}
+    made = sorted((store / "artifacts").glob("vectors/*/vectors.npy"))
+    written = [path.stat().st_mtime_ns for path in made]
+    curate(**settings, store=str(store), engine="threads", shard_rows=50, call=Recorded())
+    assert [path.stat().st_mtime_ns for path in made] == written
+    assert all(not path.exists() for path in before)
+    same(store, curated.store.path)
+
+
+def _do(work: bytes) -> bytes:
+    stage, args = pickle.loads(work)
+    return cloudpickle.dumps(stage(*args))
+
+
+class Elsewhere(Recorded):
+    """Runs stages in another process, as the workers of a cluster do."""
+
+    def __init__(self, pool: ProcessPoolExecutor) -> None:
+        super().__init__()
+        self._pool = pool
+
+    def __call__(self, stage: Any, *args: Any) -> Any:
+        self.stages[stage.__name__] += 1
+        if stage.__name__ in ("make_plan", "read", "sweep", "persist", "publish"):
+            return stage(*args)
+        work = cloudpickle.dumps((stage, args))
+        assert len(work) < 50_000, "references travel, not frames"
+        return pickle.loads(self._pool.submit(_do, work).result())
+
+
+@pytest.fixture
+def process() -> Iterator[ProcessPoolExecutor]:
+    # FAISS hangs in a forked child
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        yield pool
+
+
+def test_stages_and_shards_run_in_another_process(
+    process: ProcessPoolExecutor, curated: RunResult, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    call = Elsewhere(process)
+    curate(**settings, store=str(tmp_path / "s"), engine="dask", shard_rows=150, call=call)
+    assert call.stages["encode"] == call.stages["join"] == 2
+    same(tmp_path / "s", curated.store.path)
+
+
+def test_a_plan_that_is_sent_knows_nothing_of_what_was_verified(
+    curated: RunResult, settings: dict[str, Any]
+) -> None:
+    plan = make_plan(CurationConfig(**settings, store=str(curated.store.path)))
+    ref = next((curated.store.path / "artifacts").glob("samples/*"))
+    plan.store.artifacts.open("samples", ref.name)
+    sent = cloudpickle.loads(cloudpickle.dumps(plan))
+    assert sent == plan
+    assert plan.store.artifacts._verified
+    assert sent.store is not plan.store
+    # all plans of one process share what it has verified
+    assert sent.store is cloudpickle.loads(cloudpickle.dumps(plan)).store
+
+
+def test_the_engine_does_not_change_the_run(settings: dict[str, Any], tmp_path: Path) -> None:
+    fixed = settings | {"store": str(tmp_path / "s")}
+    one = make_plan(CurationConfig(**fixed))
+    more = {"workers": 3, "shard_rows": 7, "engine_options": {"address": "tcp://there:1"}}
+    other = make_plan(CurationConfig(**fixed, engine="dask", **more))
+    assert one.run_id == other.run_id
+
+
+@pytest.mark.parametrize("engine", engines.CLUSTERS)
+def test_a_missing_extra_is_named(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, f"prefect_{engine}", None)
+    with (
+        pytest.raises(DependencyError, match=rf"pip install 'assay\[{engine}\]'"),
+        engines.task_runner(CurationConfig(engine=engine)),
+    ):
+        pass
+
+
+def test_a_wrong_engine_or_option_is_named() -> None:
+    with pytest.raises(ConfigError, match="engine"):
+        CurationConfig.build({"engine": "spark"})
+    with (
+        pytest.raises(ConfigError, match="engine_options"),
+        engines.task_runner(CurationConfig(engine="threads", engine_options={"wrong": 1})),
+    ):
+        pass
+
+
+def test_paths_are_absolute_where_workers_are_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = CurationConfig(pool="a/*.parquet", target="s3://b/t.parquet", store="s", engine="ray")
+    found = engines.located(config)
+    assert found.pool == str(tmp_path / "a" / "*.parquet")
+    assert (found.target, found.store) == ("s3://b/t.parquet", str(tmp_path / "s"))
+    assert engines.located(CurationConfig(store="s")).store == "s"

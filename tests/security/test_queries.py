@@ -1,0 +1,260 @@
+"""Queries read the store's tables and nothing else, and take no more than they may."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+import pytest
+
+from assay.storage import ScoreStore
+from assay.storage.errors import AssayError, ConfigError, QueryError, StoreError
+from assay.storage.expressions import columns_named, evaluate, holds, places
+from tests.security.fuzzing import small_store
+
+SECRET = "secret-3f9c"
+
+# {file}, {parquet}, {folder}: what is there; {new}: what must not be made
+WAYS_OUT = """
+SELECT * FROM read_csv('{file}')
+SELECT * FROM read_csv(['{file}'])
+SELECT * FROM read_csv_auto('{file}')
+SELECT * FROM '{file}'
+FROM '{parquet}'
+SELECT * FROM read_text('{file}')
+SELECT * FROM read_blob('{file}')
+SELECT * FROM read_parquet('{parquet}')
+SELECT * FROM parquet_scan('{parquet}')
+SELECT * FROM parquet_metadata('{parquet}')
+SELECT * FROM parquet_schema('{parquet}')
+SELECT * FROM parquet_file_metadata('{parquet}')
+SELECT * FROM parquet_kv_metadata('{parquet}')
+SELECT * FROM read_json('{file}')
+SELECT * FROM read_json_objects('{file}')
+SELECT * FROM read_ndjson('{file}')
+SELECT * FROM read_xlsx('{file}')
+SELECT * FROM st_read('{file}')
+SELECT * FROM sniff_csv('{file}')
+SELECT * FROM glob('{folder}/*')
+SELECT * FROM read_text('/proc/self/environ')
+SELECT * FROM query('SELECT * FROM read_text(''{file}'')')
+SELECT * FROM query_table('{file}')
+SELECT * FROM json_execute_serialized_sql(json_serialize_sql('SELECT * FROM read_text(''{file}'')'))
+SELECT * FROM read_duckdb('{file}')
+SELECT * FROM sqlite_scan('{file}', 't')
+SELECT * FROM postgres_scan('host=127.0.0.1', 'p', 't')
+SELECT * FROM 'https://127.0.0.1:9/x.csv'
+SELECT * FROM 's3://bucket/x.parquet'
+WITH x AS (FROM read_text('{file}')) FROM x
+DESCRIBE SELECT * FROM '{file}'
+SUMMARIZE '{file}'
+PIVOT '{file}' ON a
+EXPLAIN ANALYZE SELECT * FROM '{file}'
+EXPLAIN ANALYZE COPY runs TO '{new}'
+COPY runs TO '{new}'
+COPY (SELECT 1) TO '{new}' (FORMAT parquet)
+COPY runs FROM '{file}'
+COPY FROM DATABASE memory TO other
+EXPORT DATABASE '{new}'
+IMPORT DATABASE '{folder}'
+ATTACH '{new}'
+ATTACH '{new}' (TYPE sqlite)
+ATTACH ':memory:' AS other
+DETACH memory
+USE memory
+INSTALL httpfs
+FORCE INSTALL spatial
+LOAD httpfs
+LOAD '{file}'
+UPDATE EXTENSIONS
+SET enable_external_access = true
+SET memory_limit = '1TB'
+SET threads = 99
+SET temp_directory = '{folder}'
+SET python_enable_replacements = true
+SET log_query_path = '{new}'
+SET VARIABLE x = 1
+RESET memory_limit
+PRAGMA enable_external_access = true
+PRAGMA enable_profiling
+PRAGMA profiling_output = '{new}'
+PRAGMA database_size
+CALL enable_logging(storage = 'file', storage_path = '{new}')
+CALL enable_profiling()
+SELECT * FROM enable_logging(storage = 'file')
+CALL pragma_version()
+CHECKPOINT
+VACUUM
+BEGIN
+CREATE SECRET s (TYPE s3, KEY_ID 'a', SECRET 'b')
+CREATE PERSISTENT SECRET s (TYPE s3)
+SELECT * FROM duckdb_secrets()
+SELECT * FROM which_secret('s3://x', 's3')
+CREATE TABLE x AS SELECT 1
+CREATE MACRO m() AS TABLE SELECT * FROM read_text('{file}')
+CREATE FUNCTION f(a) AS a + 1
+CREATE VIEW v AS SELECT * FROM read_text('{file}')
+INSERT INTO runs (run_id) VALUES ('x')
+UPDATE runs SET pool = 'x'
+DELETE FROM runs
+DROP VIEW samples
+ALTER TABLE runs ADD COLUMN z INT
+PREPARE q AS SELECT 1
+PREPARE q AS SELECT * FROM read_text('{file}')
+EXECUTE q
+DEALLOCATE q
+SELECT getenv('ASSAY_TEST_SECRET')
+SELECT * FROM frame_of_the_caller
+SELECT * FROM table_of_the_caller
+SELECT 1; SELECT 2
+SELECT 1; ATTACH '{new}'
+SELECT $1
+""".strip().splitlines()
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> ScoreStore:
+    found: ScoreStore = small_store(tmp_path_factory.mktemp("queries"))
+    return found
+
+
+@pytest.fixture
+def places_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    monkeypatch.setenv("ASSAY_TEST_SECRET", SECRET)
+    folder = tmp_path / "private"
+    folder.mkdir()
+    pl.DataFrame({"a": [SECRET]}).write_csv(folder / "file.csv")
+    pl.DataFrame({"a": [SECRET]}).write_parquet(folder / "file.parquet")
+    monkeypatch.chdir(folder)
+    return {
+        "file": str(folder / "file.csv"),
+        "parquet": str(folder / "file.parquet"),
+        "folder": str(folder),
+        "new": str(folder / "new"),
+    }
+
+
+@pytest.mark.parametrize("way", WAYS_OUT)
+def test_every_way_out_is_closed(store: ScoreStore, places_there: dict[str, str], way: str) -> None:
+    frame_of_the_caller = pl.DataFrame({"s": [SECRET]})
+    table_of_the_caller = frame_of_the_caller.to_arrow()
+    query = way.format(**places_there)
+    listing = sorted(os.listdir(places_there["folder"]))
+    with pytest.raises(QueryError) as caught:
+        store.sql(query)
+    assert SECRET not in str(caught.value)
+    # a connection may hold tables of its own, in memory; what it reaches is the same
+    changes_itself = {
+        "USE", "CALL pragma", "CHECKPOINT", "VACUUM", "BEGIN", "CREATE TABLE", "CREATE FUNCTION",
+        "INSERT", "UPDATE runs", "DELETE", "DROP", "ALTER", "PREPARE q AS SELECT 1", "SET VARIABLE",
+        "PRAGMA database_size", "ATTACH ':memory:'", "SELECT 1;", "DEALLOCATE",
+    }  # fmt: skip
+    with store.connect() as con:
+        if any(query.startswith(start) for start in changes_itself) and "/" not in query:
+            con.execute(query)
+        else:
+            with pytest.raises((duckdb.Error, RuntimeError)):
+                con.sql(query).fetchall()
+    assert sorted(os.listdir(places_there["folder"])) == listing
+    assert len(table_of_the_caller) == 1
+
+
+def test_settings_are_closed(store: ScoreStore) -> None:
+    with store.connect() as con:
+        found = dict(con.execute("SELECT name, value FROM duckdb_settings()").fetchall())
+    assert found["enable_external_access"] == "false"
+    assert found["lock_configuration"] == "true"
+    assert found["python_enable_replacements"] == "false"
+    assert found["autoinstall_known_extensions"] == "false"
+    assert found["autoload_known_extensions"] == "false"
+    assert found["temp_directory"] == ""
+
+
+def test_a_runs_own_tables_are_closed_too(store: ScoreStore, places_there: dict[str, str]) -> None:
+    run = store.sql("SELECT run_id FROM runs")["run_id"].item()
+    assert store.run_table(run, "SELECT count(*) AS n FROM samples")["n"].item() == 30
+    for way in ("FROM read_text('{file}')", "COPY samples TO '{new}'", "INSERT INTO run FROM run"):
+        with pytest.raises(duckdb.Error):
+            store.run_table(run, way.format(**places_there))
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT * FROM range(1000000000000)",
+        "SELECT * FROM range(1000000000) ORDER BY hash(range)",
+        "SELECT list(range) FROM range(100000000000)",
+        "SELECT repeat('x', 4000000000)",
+        "SELECT string_agg(range::VARCHAR) FROM range(10000000000)",
+    ],
+)
+def test_a_query_takes_no_more_memory_than_it_may(
+    store: ScoreStore, query: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_SQL_MEMORY", "100MB")
+    with pytest.raises(QueryError):
+        store.sql(query)
+
+
+def test_a_query_takes_no_more_time_than_it_may(
+    store: ScoreStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_SQL_SECONDS", "1")
+    endless = "WITH RECURSIVE t AS (SELECT 1 AS a UNION ALL SELECT 1 FROM t) SELECT count(*) FROM t"
+    with pytest.raises(QueryError, match="ASSAY_SQL_SECONDS"):
+        store.sql(endless)
+    assert store.sql("SELECT 1 AS one")["one"].item() == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("ASSAY_SQL_MEMORY", v) for v in ("much", "0GB", "-1", "1 PB")]
+    + [("ASSAY_SQL_SECONDS", v) for v in ("0", "-1", "1.5", "x")],
+)
+def test_limits_that_can_not_be(
+    store: ScoreStore, name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=name):
+        store.sql("SELECT 1")
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        "(SELECT content FROM read_text('{file}'))",
+        "(SELECT a FROM '{file}')",
+        "(SELECT s FROM frame_of_the_caller)",
+        "getenv('ASSAY_TEST_SECRET')",
+        "1) FROM pool; COPY pool TO '{new}'; SELECT (1",
+        "1) FROM pool; ATTACH '{new}' --",
+        "1), (SELECT content FROM read_text('{file}')",
+    ],
+)
+def test_expressions_reach_their_frame_only(places_there: dict[str, str], way: str) -> None:
+    frame_of_the_caller = pl.DataFrame({"s": [SECRET]})
+    frame = pl.DataFrame({"sample_id": ["a"], "n": [1]})
+    expression = way.format(**places_there)
+    listing = sorted(os.listdir(places_there["folder"]))
+    calls: list[Any] = [evaluate, holds, places]
+    for call in calls:
+        with pytest.raises(ConfigError) as caught:
+            call(frame, expression)
+        assert SECRET not in str(caught.value)
+    try:
+        columns_named(expression, frame.columns)
+    except AssayError as error:
+        assert SECRET not in str(error)  # noqa: PT017
+    assert sorted(os.listdir(places_there["folder"])) == listing
+    assert frame_of_the_caller.height == 1
+
+
+@pytest.mark.parametrize("run", ["../x", "a" * 15, "A" * 16, "a' OR 1=1 --", "a" * 16 + "\n"])
+def test_run_ids_are_no_paths_and_no_sql(store: ScoreStore, run: str) -> None:
+    with pytest.raises(StoreError):
+        store.run_table(run, "FROM run")
+    with pytest.raises(StoreError):
+        store.is_finished(run)
