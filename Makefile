@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev demo test test-all lint format types bench soak notebooks clean
+.PHONY: help install dev demo test test-all lint format types bench soak fuzz notebooks clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -42,7 +42,10 @@ types: dev ## Check the types
 	MYPYPATH=typings $(BIN)/mypy -p assay
 
 bench: dev ## Run the benchmarks that take minutes (they print their tables)
-	for b in $(filter-out benchmarks/soak.py,$(wildcard benchmarks/[a-z]*.py)); do $(BIN)/python $$b || exit 1; done
+	for b in $(filter-out benchmarks/soak.py benchmarks/fuzz.py,$(wildcard benchmarks/[a-z]*.py)); do $(BIN)/python $$b || exit 1; done
+
+fuzz: dev ## Fuzz readers, configurations, queries and commands for ten minutes
+	$(BIN)/python benchmarks/fuzz.py --minutes 10
 
 soak: dev ## Try for long what the service promises: kills, readers, nights, schedules
 	$(BIN)/python benchmarks/soak.py

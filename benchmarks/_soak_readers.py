@@ -150,13 +150,14 @@ class Reader:
         right(rows == before, "an open connection changed", (before, rows))
 
     def loop(self, seconds: float) -> dict[str, Any]:
-        """Read for a while; return what was read and what went wrong."""
+        """Read for a while, each way at least once; return what was read and what went wrong."""
         ways = (self.by_sql, self.by_published, self.by_history, self.by_held)
+        first = list(ways)
         errors = []
         until = time.monotonic() + seconds
-        while time.monotonic() < until:
+        while first or time.monotonic() < until:
             try:
-                self.random.choice(ways)()
+                (first.pop() if first else self.random.choice(ways))()
             except BaseException:
                 errors.append(traceback.format_exc(limit=-4))
                 if len(errors) >= 20:

@@ -94,7 +94,7 @@ def _pooled(server: PrefectServer, folder: Path) -> list[tuple[Any, ...]]:
     (folder / "examples").mkdir(parents=True)
     for name in ("pool.parquet", "target.parquet"):
         shutil.copy(example_path(name), folder / "examples")
-    text = (ROOT / "prefect.yaml").read_text().replace("name: nightly", "name: team")
+    text = (ROOT / "prefect.yaml").read_text()
     often = text.replace('cron: "0 3 * * *"\n        timezone: UTC', "interval: 30")
     (folder / "prefect.yaml").write_text(often)
     for command in (
@@ -106,7 +106,7 @@ def _pooled(server: PrefectServer, folder: Path) -> list[tuple[Any, ...]]:
     command = ["-m", "prefect", "worker", "start", "--pool", "assay", "--type", "process"]
     worker = server.spawn(command, "worker.log", cwd=folder)
     try:
-        run = _run(server, "team", 1, "worker.log")
+        run = _run(server, "example", 1, "worker.log")
     finally:
         stop(worker)
     rows = pl.read_parquet(folder / "examples" / "pool.parquet").height

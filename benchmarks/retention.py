@@ -120,6 +120,11 @@ def finish(store: ScoreStore, night: int, rows: int) -> None:
 
 
 _made: dict[int, Any] = {}
+_TOLD = """
+Publishing, the newest runs, single runs and `diff` cost the same after 400 nights as after one (what
+differs is the machine's other work). What is asked of every kept run grows until there are
+`keep_runs` of them and then no more; only `--all-runs` goes on growing. A second published file stays
+beside the newest one for readers who are about to open it."""
 
 
 def main() -> None:
@@ -151,6 +156,7 @@ def main() -> None:
     print("| --- | " + " | ".join("---:" for _ in columns) + " |")
     for name in next(iter(columns.values())):
         print(f"| {name} | " + " | ".join(column[name] for column in columns.values()) + " |")
+    print(_TOLD)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ PARTS = {
     "readers": "_soak_readers:report",
     "incremental": "incremental:section",
     "schedule": "_soak_schedule:section",
+    "dask": "_soak_dask:section",
 }
 
 

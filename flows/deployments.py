@@ -23,9 +23,10 @@ from prefect import flow  # noqa: E402
 from prefect.logging.handlers import APILogHandler  # noqa: E402
 
 from assay.flows import run_artifacts, runner  # noqa: E402
-from assay.flows.configuration import CurationConfig, FeatureConfig, Form  # noqa: E402
+from assay.flows.configuration import CurationConfig, FeatureConfig  # noqa: E402
 from assay.flows.credentials import Scrubbing  # noqa: E402
 from assay.flows.engines import CLUSTERS, located, one_server, task_runner  # noqa: E402
+from assay.flows.forms import Form  # noqa: E402
 from assay.flows.plans import make_plan  # noqa: E402
 from assay.flows.progress import logger  # noqa: E402
 from assay.flows.submission import Submission  # noqa: E402

@@ -118,7 +118,7 @@ class _Room(NamedTuple):
     def wanted(self) -> np.ndarray:
         """The rows whose content is to be encoded."""
         left = np.flatnonzero(self.before < 0)
-        return self.keys[left[self.first[self.slots]]]
+        return np.asarray(self.keys[left[self.first[self.slots]]])
 
 
 def _find(plan: Plan, frame: pl.DataFrame, keep: np.ndarray, changes: Changes | None) -> _Room:

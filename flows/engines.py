@@ -83,13 +83,11 @@ def one_server(config: CurationConfig) -> Iterator[None]:
     if config.engine not in CLUSTERS or PREFECT_API_URL.value():
         yield
         return
+    # it ends with this process, when the last lines of its log have arrived
     server = SubprocessASGIServer()
     server.start(timeout=_STARTUP)
-    try:
-        with temporary_settings({PREFECT_API_URL: server.api_url}):
-            yield
-    finally:
-        server.stop()
+    with temporary_settings({PREFECT_API_URL: server.api_url}):
+        yield
 
 
 def _options(config: CurationConfig) -> Mapping[str, Any]:

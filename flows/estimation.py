@@ -24,7 +24,7 @@ from assay.storage.errors import ResourceError
 
 # up to here the whole pool is the sample
 _SMALL = 10_000
-_LARGE = 60_000
+_LARGE = 80_000
 # n n d up to which `method = "auto"` of the graph compares all pairs
 _EXACT = 2e10
 # freed memory goes back at once, so that what is held grows evenly with the rows
@@ -115,7 +115,7 @@ def estimate(config: CurationConfig) -> Estimate:
     r"""Run samples of the pool through every stage, and extrapolate what each takes.
 
     The samples are evenly spaced rows of the pool: all of them up to 10,000 rows, else a quarter
-    (10,000 to 60,000 rows), and a smaller one for how the costs grow. They run in processes and
+    (10,000 to 80,000 rows), and half of that for how the costs grow. They run in processes and
     stores of their own; the configured store is not written to. A stage takes a fixed part and one
     that grows with n; the graph's time grows with n log n.
 
@@ -166,12 +166,12 @@ def sample_sizes(rows: int) -> tuple[int, ...]:
     Examples
     --------
     >>> sample_sizes(3_000), sample_sizes(20_000), sample_sizes(1_000_000)
-    ((3000,), (5000, 10000), (15000, 60000))
+    ((3000,), (5000, 10000), (40000, 80000))
     """
     if rows <= _SMALL:
         return (rows,)
     larger = min(max(rows // 4, _SMALL), _LARGE)
-    return max(larger // 4, min(_SMALL, larger // 2)), larger
+    return larger // 2, larger
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from assay.flows import (
     scoring,
     selecting,
     stages,
+    weighing,
 )
 from assay.flows.plans import Plan, refitted
 from assay.flows.progress import logger
@@ -78,8 +79,11 @@ def compose(plan: Plan, started_at: datetime, call: Call = directly) -> Plan | N
     graph = _graph(plan, call, samples, compared, vectors)
     index = call(graphs.index, plan, samples, compared, vectors, graph)
     streams = call(contents.hash_texts, plan, samples, compared, hashed)
+    weights = _weights(plan, call, samples, vectors, graph, streams)
     scores = {
-        method: call(scoring.score, plan, method, samples, vectors, graph, streams)
+        method: call(
+            scoring.score, plan, method, samples, vectors, graph, streams, weights.get(method, ())
+        )
         for method in plan.scores
         # a selector that is its own scorer gives its scores with the selection
         if method != plan.select
@@ -118,6 +122,22 @@ def _graph(plan: Plan, call: Call, samples: Any, compared: Any, vectors: Any) ->
             sought = neighbors.seek(call, wait, plan, seeking, given[-1])
             return call(neighbors.graph, plan, *given, sought)
     return call(graphs.graph, plan, samples, compared, vectors)
+
+
+def _weights(
+    plan: Plan, call: Call, samples: Any, vectors: Any, graph: Any, streams: Any
+) -> dict[str, tuple[Any, ...]]:
+    """Weigh the texts in shards where there are several, for the scores that do so."""
+    names = weighing.weighed(plan) if is_sharded(plan) else []
+    if not names:
+        return {}
+    given = results([samples, vectors, graph, streams], call)
+    fitted = [call(weighing.fit_ratio, plan, name, *given) for name in names]
+    works = zip(names, results(fitted, call), strict=True)
+    return {
+        name: spread(call, weighing.weigh, plan, work, name, given[0], given[-1])
+        for name, work in works
+    }
 
 
 def finished(last: Any, call: Call = directly) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +63,30 @@ def score(
     vectors: Ref,
     graph: Ref,
     streams: dict[str, Ref],
+    parts: Sequence[Ref] = (),
 ) -> Ref:
-    """Compute one score for every usable row."""
+    """Compute one score for every usable row; `parts` are the shards that were weighed, if any."""
     if method in plan.config.expressions:
         return _expression(plan, method, samples, vectors)
+    entry = registry.entry(method, "scorer")
+    ref = score_ref(plan, method, vectors, graph)
+
+    def make(out: Path) -> None:
+        with step(f"score {method}", None):
+            scorer = scorer_of(plan, method)
+            if parts:
+                found = scorer.combined(_weights(plan, parts))
+            else:
+                stream = streams.get(method)
+                scorer.fit(**inputs(plan, entry, samples, vectors, graph, stream))
+                found = scorer.scores_
+            np.save(out / "scores.npy", np.asarray(found, dtype=np.float64))
+
+    return make_stage(plan, "score", ref, make, method)
+
+
+def score_ref(plan: Plan, method: str, vectors: Ref, graph: Ref) -> Ref:
+    """Return where a score of the registry is or will be."""
     entry = registry.entry(method, "scorer")
     made_of = {
         "labels": plan.config.label,
@@ -74,19 +95,27 @@ def score(
         "log": plan.log_fingerprint,
     }
     of = [made_of.get(need) for need in (*entry.needs, *entry.uses)]
-    ref = Ref("scores", fingerprint(REVISIONS["score"], method, vectors, of, plan.config.seed))
+    return Ref("scores", fingerprint(REVISIONS["score"], method, vectors, of, plan.config.seed))
 
-    def make(out: Path) -> None:
-        with step(f"score {method}", None):
-            logged = (
-                {"log": read_table(str(plan.config.training_log))} if "log" in entry.needs else {}
-            )
-            scorer = registry.get(method, "scorer")(**logged)
-            stream = streams.get(method)
-            scorer.fit(**inputs(plan, entry, samples, vectors, graph, stream))
-            np.save(out / "scores.npy", np.asarray(scorer.scores_, dtype=np.float64))
 
-    return make_stage(plan, "score", ref, make, method)
+def scorer_of(plan: Plan, method: str) -> Any:
+    """Return a scorer of the registry, with the log that it reads."""
+    if "log" in registry.entry(method, "scorer").needs:
+        return registry.get(method, "scorer")(log=read_table(str(plan.config.training_log)))
+    return registry.get(method, "scorer")()
+
+
+def _weights(plan: Plan, parts: Sequence[Ref]) -> list[Any]:
+    """Return what every shard was weighed as."""
+    from assay.selection.density_ratio import Components
+
+    found = []
+    for part in parts:
+        at = folder(plan, part)
+        presence = at / "presence.npy"
+        there = np.load(presence) if presence.is_file() else None
+        found.append(Components(np.load(at / "backoff.npy"), there))
+    return found
 
 
 def _expression(plan: Plan, name: str, samples: Ref, vectors: Ref) -> Ref:

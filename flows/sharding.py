@@ -20,8 +20,10 @@ from assay.flows.engines import CLUSTERS
 from assay.flows.plans import Plan
 from assay.flows.refs import Ref
 from assay.flows.stages import contents_of, folder, make_stage, taken
+from assay.storage.atomic import remove
 from assay.storage.errors import CorruptArtifactError, StoreError
 from assay.storage.fingerprints import fingerprint
+from assay.storage.recovery import leftovers
 
 # kinds of artifacts that are of use only until the stage's own is there
 PARTS = ("shards", "encoded", "bucket_stream_part", "search_part", "score_part")
@@ -119,7 +121,13 @@ def load_parts(plan: Plan, refs: Iterable[Ref], name: str) -> list[np.ndarray]:
 
 
 def sweep(plan: Plan, *after: Any) -> None:
-    """Remove what the run made for or of shards, when all that was made of that is there."""
+    """Remove what the run made for or of shards, when all that was made of that is there.
+
+    What workers that died left half-written goes too; the caller holds the store's lock.
+    """
+    for path in leftovers(plan.store.path):
+        with suppress(OSError):
+            remove(path)
     artifacts = plan.store.artifacts
     for kind in PARTS:
         for path in sorted((artifacts.root / kind).glob("[0-9a-f]*")):

@@ -165,7 +165,7 @@ class BucketStream:
             blocks += [b._replace(first=b.first + first) for b in stream._blocks]
             first += len(stream)
         n_tokens = np.concatenate([stream.n_tokens for stream in streams])
-        counts = np.sum([stream.counts for stream in streams], axis=0, dtype=np.int64)
+        counts = np.asarray(np.stack([stream.counts for stream in streams]).sum(axis=0))
         # whoever holds temporary files keeps them for as long as this one is there
         return cls(streams[0].hasher, blocks, n_tokens, counts, tuple(streams))
 

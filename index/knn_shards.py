@@ -215,7 +215,8 @@ def _lists(begun: Path, laid: Path, rows: slice, before: Part | None, threads: i
     count = rows.stop - rows.start
     lists = Lists(layout, facts["k"], threads, first=rows.start, count=count)
     if before is not None:
-        lists.keys, lists.rows, lists.met = (np.array(array) for array in before)
+        lists.keys, lists.rows = before.keys.copy(), before.rows.copy()
+        lists.met = before.met
     return lists
 
 

@@ -219,6 +219,11 @@ def weigh_shard(stream: BucketStream, ratio: DensityRatio, *, threads: int = 1) 
     return found
 
 
+def weigh_rows(stream: BucketStream, rows: Rows, ratio: DensityRatio) -> Components:
+    """Return the log weights of some documents of a stream, whose numbers ascend."""
+    return weigh(stream.take(rows), ratio)
+
+
 def moments(components: Components) -> list[tuple[Moments, Moments | None]]:
     """Return the moments of each target's components in a shard; those of shards are added."""
     presence = components.presence

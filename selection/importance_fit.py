@@ -13,7 +13,7 @@ from assay.index.bucket_stream import BucketStream
 from assay.selection.importance_rows import Given, Population, population
 from assay.selection.importance_sources import Texts
 from assay.selection.importance_temperature import Evidence
-from assay.selection.importance_texts import TextEvidence, TextSettings, TextTarget
+from assay.selection.importance_texts import TextEvidence, TextSettings, TextTarget, WeighAll
 from assay.selection.importance_vectors import VectorEvidence, embedding_scores, vectors_of
 from assay.selection.inputs import Inputs
 from assay.storage.errors import ConfigError, InputError, MissingInputError
@@ -46,7 +46,14 @@ def named_targets(target: Any) -> dict[str, Any]:
 
 
 def fit_evidence(
-    X: Any, target: Any, settings: TextSettings, *, embedding: bool, ids: Any, **others: Any
+    X: Any,
+    target: Any,
+    settings: TextSettings,
+    *,
+    embedding: bool,
+    ids: Any,
+    weigh_all: WeighAll | None = None,
+    **others: Any,
 ) -> Fitted:
     """Weigh every row of `X` under every target.
 
@@ -57,6 +64,8 @@ def fit_evidence(
     settings : TextSettings
     embedding : bool
         Whether the ratio in the space of text vectors joins in.
+    weigh_all : callable, optional
+        Weighs texts, given their stream and the ratio, elsewhere.
     **others
         The other inputs, which must have one row each.
     """
@@ -89,7 +98,9 @@ def fit_evidence(
     replaced = 0 if texts is None else texts.replaced
     # mode "dsir" samples nothing
     order = rows.noise(0, "sample") if settings.mode == "calibrated" else np.zeros(rows.n)
-    found = TextEvidence(stream, wanted_texts, order, settings, replaced=replaced)
+    found = TextEvidence(
+        stream, wanted_texts, order, settings, replaced=replaced, weigh_all=weigh_all
+    )
     del order
     if embedding and texts is not None:
         if settings.mode == "dsir":

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, Self
 
+import numpy as np
+
+from assay.index.bucket_stream import BucketStream
 from assay.index.ngrams import NGramHasher
 from assay.selection.base import Scorer
-from assay.selection.density_ratio import Mode, Weighting
+from assay.selection.density_ratio import (
+    Components,
+    DensityRatio,
+    Mode,
+    Weighting,
+    combine,
+    moments,
+)
 from assay.selection.importance_choice import best
 from assay.selection.importance_fit import fit_evidence, need
 from assay.selection.importance_report import quantiles
 from assay.selection.importance_texts import TextSettings, Tokenizer
+from assay.selection.inputs import Floats
 
 
 class ImportanceScorer(Scorer):
@@ -125,6 +137,29 @@ class ImportanceScorer(Scorer):
             **({"targets": told} if fitted.named else next(iter(told.values()))),
         }
         return self
+
+    def ratio(self, X: BucketStream, target: Any, ids: Any) -> DensityRatio:
+        """Return what every text is weighed by; `weigh_rows` of it may run elsewhere."""
+        found: list[DensityRatio] = []
+
+        def note(stream: BucketStream, ratio: DensityRatio) -> Components:
+            found.append(ratio)
+            unknown = np.full((len(ratio.log_ratio), len(stream)), np.nan)
+            return Components(unknown, None if ratio.presence is None else unknown.copy())
+
+        need(X, target, type(self).__name__)
+        settings = self._settings()
+        fit_evidence(X, target, settings, embedding=False, ids=ids, weigh_all=note)
+        return found[0]
+
+    def combined(self, parts: Sequence[Components]) -> Floats:
+        """Return the scores of all texts, whose shards were weighed by `ratio`."""
+        presence = [part.presence for part in parts if part.presence is not None]
+        whole = Components(
+            np.concatenate([part.backoff for part in parts], axis=1),
+            np.concatenate(presence, axis=1) if presence else None,
+        )
+        return best(combine(whole, self.weighting, moments(whole)))
 
     def _settings(self) -> TextSettings:
         return TextSettings(

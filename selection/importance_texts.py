@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +14,8 @@ from assay.index._threads import thread_count
 from assay.index.bucket_stream import BucketStream
 from assay.index.ngrams import NGramHasher, NGrams
 from assay.selection.density_ratio import (
+    Components,
+    DensityRatio,
     Mode,
     Moments,
     Weighting,
@@ -33,6 +36,7 @@ from assay.storage.rowhash import uniform
 
 Tokenizer = Literal["auto", "re", "regex"]
 Divergence = Callable[[Rows, Rows], float]
+WeighAll = Callable[[BucketStream, DensityRatio], Components]
 
 _MODES = ("calibrated", "dsir")
 _WEIGHTINGS = ("joint", "backoff", "logistic")
@@ -135,6 +139,8 @@ class TextEvidence:
         NaN for a text without content.
     sample : int64[m]
         Rows on which temperatures are tried, in an order that is that of their ids' noise.
+
+    `weigh_all` returns the components of all texts; by default they are weighed here.
     """
 
     reason = "empty"
@@ -147,6 +153,7 @@ class TextEvidence:
         settings: TextSettings,
         *,
         replaced: int = 0,
+        weigh_all: WeighAll | None = None,
     ) -> None:
         if not stream.counts.any():
             raise InputError("No text of X has any content; pass at least one that has.")
@@ -159,7 +166,9 @@ class TextEvidence:
         self.sample = self._sample.rows
         self._negatives = self._sample.head(_FIT_ROWS, _FIT_NGRAMS)
         ratio = self._fit([(target.counts, target.grams) for target in self._targets])
-        components = weigh_shard(stream, ratio, threads=self._threads)
+        if weigh_all is None:
+            weigh_all = partial(weigh_shard, threads=self._threads)
+        components = weigh_all(stream, ratio)
         self.log_weights = combine(components, settings.weighting, moments(components))
         self.log_ratio = ratio.log_ratio
         self._background = stream.counts / stream.counts.sum()

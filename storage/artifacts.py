@@ -99,6 +99,8 @@ class ArtifactStore:
             raise StoreError(f"There is no artifact {kind}/{fingerprint} in {self.root}.")
         manifest = read_sealed(folder / "manifest.json", _REMEDY)
         for entry in manifest["files"]:
+            if ".." in Path(entry["name"]).parts or Path(entry["name"]).is_absolute():
+                raise CorruptArtifactError(f"{folder} names a file outside of it. {_REMEDY}")
             CheckedFile(folder / entry["name"], entry, _REMEDY).check()
         self._verified.add(folder)
         return folder

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import platform
 import re
 import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from assay.storage.boundaries import boundary
 
-# hidden, with the process that made it; DuckDB puts a log and a folder beside its file
-TEMPORARY = re.compile(r"\..*\.(\d+)-[0-9a-f]{8}\.tmp(\.wal|\.tmp)?")
+# hidden, with the process that made it and its host; DuckDB puts a log and a folder beside its file
+TEMPORARY = re.compile(r"\..*\.(\d+)-(?:([0-9a-f]{4})-)?[0-9a-f]{8}\.tmp(\.wal|\.tmp)?")
 _BESIDE = ("", ".wal", ".tmp")
 # what this process is writing just now
 _under_way: set[Path] = set()
@@ -33,7 +36,20 @@ def _fsync(path: Path) -> None:
 
 def temporary_beside(path: Path) -> Path:
     """Return an unused hidden name in the folder of `path`, so that a rename stays on one disk."""
-    return path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
+    made_by = f"{os.getpid()}-{this_host()}-{uuid.uuid4().hex[:8]}"
+    return path.with_name(f".{path.name}.{made_by}.tmp")
+
+
+@cache
+def this_host() -> str:
+    """Return four digits that tell this machine from those that write to the same folder."""
+    return hashlib.blake2b(platform.node().encode(), digest_size=2).hexdigest()
+
+
+def host_of(path: Path) -> str | None:
+    """Return the host of the process that made a temporary file; None where it is not known."""
+    found = TEMPORARY.fullmatch(path.name)
+    return found[2] if found else None
 
 
 def writer_of(path: Path) -> int | None:

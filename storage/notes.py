@@ -11,6 +11,11 @@ from assay.storage.atomic import write_json
 from assay.storage.processes import this_process
 from assay.storage.run_files import RunInfo
 
+_KEYS = {
+    *("run_id", "kind", "pool", "status", "started_at", "n_samples", "seed", "generation"),
+    *("config", "versions"),
+}
+
 
 def write_note(path: Path, info: RunInfo, status: str, message: str | None) -> None:
     """Note who a run is, which process runs it, and how it stands."""
@@ -35,6 +40,8 @@ def read_notes(folder: Path) -> list[dict[str, Any]]:
     """Return the notes in a folder that can be read, in order of their runs' ids."""
     notes = []
     for path in sorted(folder.glob("*.json")):
-        with suppress(OSError, ValueError):
-            notes.append(json.loads(path.read_text()))
+        with suppress(OSError, ValueError, RecursionError):
+            note = json.loads(path.read_text())
+            if isinstance(note, dict) and note.keys() >= _KEYS and note["run_id"] == path.stem:
+                notes.append(note)
     return notes

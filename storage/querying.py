@@ -12,7 +12,7 @@ import duckdb
 from assay.storage.attaching import attach, connect_runs, names_history
 from assay.storage.catalogue import find_run
 from assay.storage.errors import QueryError, StoreError
-from assay.storage.sandbox import close_off, fetch
+from assay.storage.sandbox import close_off, fetch, statement_kind
 
 if TYPE_CHECKING:
     import polars as pl
@@ -72,9 +72,10 @@ def _query(store: Path, query: str, **opened: Any) -> pl.DataFrame:
             parsed = con.extract_statements(query)
             if len(parsed) != 1:
                 raise QueryError(f"One SQL statement is run at a time; {len(parsed)} were given.")
-            if parsed[0].type.name not in _READS:
+            kind = statement_kind(parsed[0])
+            if kind not in _READS:
                 raise QueryError(
-                    f"Only reading is allowed here; {parsed[0].type.name} is not. "
+                    f"Only reading is allowed here; {kind} is not. "
                     "Use SELECT, WITH, FROM, PIVOT, DESCRIBE, SUMMARIZE or EXPLAIN."
                 )
             return fetch(con, query)

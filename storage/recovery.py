@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from assay.storage.atomic import is_under_way, remove, write_json, writer_of
+from assay.storage.atomic import (
+    host_of,
+    is_under_way,
+    remove,
+    this_host,
+    write_json,
+    writer_of,
+)
 from assay.storage.boundaries import boundary
 from assay.storage.catalogue import find_run
 from assay.storage.notes import read_notes
@@ -20,6 +28,8 @@ logger = logging.getLogger("assay.storage")
 DEAD = "its process ended without a word"
 # seconds by which the start of a process is known
 _CLOCK = 2.0
+# seconds after which what another host has not written to any more is taken for left behind
+_ABANDONED = 86_400.0
 # temporary names lie beside what is being written, and no deeper than this
 _FOLDERS = ("", "*", "*/*")
 
@@ -37,6 +47,9 @@ def leftovers(store: Path) -> list[Path]:
 
 def _writes(process: int, path: Path) -> bool:
     """Return whether the process named by a temporary file can be the one that writes it."""
+    if host_of(path) not in (None, this_host()):
+        # a worker of a cluster: it can't be looked up from here
+        return not _abandoned(path)
     if process == os.getpid() or not process_lives(process):
         return False  # this process knows what it writes; the name is that of one before it
     began = process_began(process)
@@ -44,6 +57,13 @@ def _writes(process: int, path: Path) -> bool:
         return began is None or path.lstat().st_mtime > began - _CLOCK
     except FileNotFoundError:
         return True
+
+
+def _abandoned(path: Path) -> bool:
+    with suppress(OSError):
+        newest = max(p.lstat().st_mtime for p in (path, *path.rglob("*")))
+        return time.time() - newest > _ABANDONED
+    return False
 
 
 def dead_runs(store: Path, *, locked: bool = False) -> Iterator[dict[str, Any]]:

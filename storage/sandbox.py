@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     import polars as pl
 
 MEMORY = "4GB"
-"""What a query may take, and its result again, unless `ASSAY_SQL_MEMORY` says otherwise."""
+"""What a query may take, and its result again, unless `ASSAY_SQL_MEMORY` says otherwise.
+
+DuckDB does not count single values while it makes them (``repeat('x', 4000000000)`` takes 4 GB).
+"""
 
 SECONDS = 600
 """How long a query may take, unless `ASSAY_SQL_SECONDS` says otherwise."""
@@ -75,6 +78,14 @@ def close_off(con: duckdb.DuckDBPyConnection, *, bounded: bool = True) -> None:
         con.execute(f"SET memory_limit = '{memory_limit()}B'")
     for setting in _CLOSED:
         con.execute(f"SET {setting}")
+
+
+def statement_kind(statement: duckdb.Statement) -> str:
+    """Return what DuckDB calls a statement: SELECT, COPY, ..."""
+    try:
+        return str(statement.type.name)
+    except ValueError:  # a kind that its Python package does not know
+        return "another statement"
 
 
 def fetch(con: duckdb.DuckDBPyConnection, query: str) -> pl.DataFrame:

@@ -112,7 +112,13 @@ class FileSource(Source):
             ) from None
         except MemoryError:
             raise
-        except (pa.ArrowException, pl.exceptions.PolarsError, OSError, EOFError) as error:
+        except (
+            pa.ArrowException,
+            pl.exceptions.PolarsError,
+            OSError,
+            EOFError,
+            UnicodeDecodeError,  # of a column's name
+        ) as error:
             self._check()
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
             raise SourceError(f"{self.shown} can't be read: {reason}.") from None
@@ -236,5 +242,7 @@ def open_source(path: Path, name: str) -> Source:
     else:
         from assay.storage.jsonlines import JsonLinesSource as reader
     source = reader(path, name)
-    require_column_names(source.schema.names, source.shown)
+    with source.guard():
+        names = source.schema.names
+    require_column_names(names, source.shown)
     return source

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from assay.flows.plans import make_plan
 from assay.flows.runner import RunResult, curate
 from assay.flows.sharding import PARTS
 from assay.storage.errors import ConfigError, DependencyError
+from tests.flows import cluster_runs
 from tests.system.comparing import contents, differences
 
 SHARDED = {"engine": "threads", "shard_rows": 150}
@@ -46,7 +48,7 @@ def same(store: Path, other: Path) -> None:
 
 
 def parts_left(store: Path) -> list[Path]:
-    return [path for kind in PARTS for path in (store / "artifacts" / kind).glob("*/*")]
+    return [path for kind in PARTS for path in (store / "artifacts" / kind).glob("*")]
 
 
 def test_shards_give_what_one_piece_gives(
@@ -55,27 +57,27 @@ def test_shards_give_what_one_piece_gives(
     call = Recorded()
     result = curate(**settings, store=str(tmp_path / "s"), **SHARDED, call=call)
     assert result.run_id == curated.run_id
-    assert {n: call.stages[n] for n in ("encode", "hash_shard", "join")} == {
-        "encode": 2,
-        "hash_shard": 2,
-        "join": 2,
-    }
+    assert [call.stages[name] for name in ("encode", "hash_shard", "join")] == [4, 4, 4]
     same(tmp_path / "s", curated.store.path)
     assert parts_left(tmp_path / "s") == []
 
 
 @pytest.mark.parametrize("metric", ["cosine", "l2"])
-def test_a_block_join_in_shards(metric: str, settings: dict[str, Any], tmp_path: Path) -> None:
+def test_a_block_join_in_shards(
+    metric: str, settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # few cells are met at first, so that lists are expanded and more cells met
+    monkeypatch.setattr("assay.index.knn_block_join.COMPARED", 100)
     graph = {"method": "block_join", "k": 5, "metric": metric, "target_recall": 0.999}
     chosen = settings | {"select": "random", "scores": (), "graph": graph}
-    chosen["pool"] = str(example_path("pool.parquet"))
     whole = curate(**chosen, store=str(tmp_path / "whole"))
-    for size in (1_000, 2_999):
+    for size, count in ((100, 6), (397, 2)):
         call = Recorded()
         store = tmp_path / f"in shards of {size}"
         curate(**chosen, store=str(store), engine="threads", shard_rows=size, call=call)
-        assert call.stages["assign_cells"] == -(-5_722 // size) == call.stages["join"]
-        assert call.stages["expand"] > 0
+        assert call.stages["assign_cells"] == count
+        assert call.stages["join"] > count
+        assert call.stages["expand"] >= count
         same(store, whole.store.path)
 
 
@@ -84,28 +86,45 @@ def test_the_next_night_in_shards(pool_frame: pl.DataFrame, tmp_path: Path) -> N
     fixed |= {"embedding": {"dimensions": 16, "buckets": 2**12}, "drift_limit": 1.0}
     target = pl.read_parquet(example_path("target.parquet")).head(40)
     fixed["scores"] = ("importance",)
+    fixed["target"] = str(tmp_path / "target.parquet")
+    target.write_parquet(fixed["target"])
+    pool_frame.head(500).write_parquet(tmp_path / "1.parquet")
+    pool_frame.slice(20, 550).write_parquet(tmp_path / "2.parquet")
     calls = []
     for name, how in (("whole", {}), ("sharded", {"engine": "threads", "shard_rows": 40})):
-        for night in (pool_frame.head(150), pool_frame.tail(-20)):
+        for night in (1, 2):
             calls.append(Recorded())
-            store = str(tmp_path / name)
-            curate(pool=night, target=target, store=store, **fixed, **how, call=calls[-1])
+            pool = str(tmp_path / f"{night}.parquet")
+            curate(pool=pool, store=str(tmp_path / name), **fixed, **how, call=calls[-1])
     same(tmp_path / "sharded", tmp_path / "whole")
-    # 52 rows are new, in two shards; the graph is updated in one piece
+    # 70 rows are new, in two shards; the graph is updated in one piece
     assert calls[-1].stages["encode"] == calls[-1].stages["hash_shard"] == 2
     assert calls[-1].stages["join"] == 0
 
 
 def test_vectors_need_no_shards_to_be_encoded(tmp_path: Path) -> None:
     vectors = [[float(i % 7), float(i % 11), 1.0] for i in range(200)]
-    frame = pl.DataFrame({"id": range(200), "v": vectors})
-    fixed = {"id": "id", "vector": "v", "budget": 10, "select": "random", "name": "pool"}
-    curate(pool=frame, store=str(tmp_path / "whole"), **fixed)
+    pl.DataFrame({"id": range(200), "v": vectors}).write_parquet(tmp_path / "pool.parquet")
+    fixed = {"pool": str(tmp_path / "pool.parquet"), "id": "id", "vector": "v", "budget": 10}
+    curate(store=str(tmp_path / "whole"), **fixed, select="random")
     call = Recorded()
-    curate(pool=frame, store=str(tmp_path / "s"), **fixed, engine="dask", shard_rows=30, call=call)
+    how = {"engine": "dask", "shard_rows": 30, "call": call}
+    curate(store=str(tmp_path / "s"), **fixed, select="random", **how)
     assert call.stages["encode"] == 0
     # 77 different vectors
     assert call.stages["join"] == 3
+    same(tmp_path / "s", tmp_path / "whole")
+
+
+def test_importance_is_weighed_in_shards(
+    curated: RunResult, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    # not the selector, which weighs by itself
+    chosen = settings | {"select": "random", "scores": ("importance",)}
+    curate(**chosen, store=str(tmp_path / "whole"))
+    call = Recorded()
+    curate(**chosen, store=str(tmp_path / "s"), **SHARDED, call=call)
+    assert (call.stages["fit_ratio"], call.stages["weigh"]) == (1, 4)
     same(tmp_path / "s", tmp_path / "whole")
 
 
@@ -120,15 +139,23 @@ def test_what_was_done_of_a_killed_run_is_not_done_again(
 
     with pytest.raises(KeyboardInterrupt):
         curate(**settings, store=str(store), engine="threads", shard_rows=50, call=Recorded(killed))
-    encoded = sorted((store / "artifacts").glob("encoded/*/vectors.npy"))
-    assert not encoded or len(encoded) == 4
-    before = {path: path.stat().st_mtime_ns for path in encoded}
-    made = sorted((store / "artifacts").glob("vectors/*/vectors.npy"))
-    written = [path.stat().st_mtime_ns for path in made]
-    curate(**settings, store=str(store), engine="threads", shard_rows=50, call=Recorded())
-    assert [path.stat().st_mtime_ns for path in made] == written
-    assert all(not path.exists() for path in before)
+    assert len(parts_left(store)) == 12 + 2  # and what tells which rows they hold
+    # all but two of the shards are there, and what was made of them is not
+    (vectors,) = (store / "artifacts" / "vectors").iterdir()
+    shutil.rmtree(vectors)
+    encoded = sorted((store / "artifacts" / "encoded").iterdir())
+    for path in encoded[:2]:
+        shutil.rmtree(path)
+    kept: dict[Path, int] = {p: p.stat().st_mtime_ns for p in encoded[2:]}
+
+    def look(name: str) -> None:
+        if name == "embed":
+            assert {p: p.stat().st_mtime_ns for p in kept} == kept
+            assert all(path.is_dir() for path in encoded[:2])
+
+    curate(**settings, store=str(store), engine="threads", shard_rows=50, call=Recorded(look))
     same(store, curated.store.path)
+    assert parts_left(store) == []
 
 
 def _do(work: bytes) -> bytes:
@@ -164,7 +191,7 @@ def test_stages_and_shards_run_in_another_process(
     process: ProcessPoolExecutor, curated: RunResult, settings: dict[str, Any], tmp_path: Path
 ) -> None:
     call = Elsewhere(process)
-    curate(**settings, store=str(tmp_path / "s"), engine="dask", shard_rows=150, call=call)
+    curate(**settings, store=str(tmp_path / "s"), engine="dask", shard_rows=300, call=call)
     assert call.stages["encode"] == call.stages["join"] == 2
     same(tmp_path / "s", curated.store.path)
 
@@ -220,3 +247,32 @@ def test_paths_are_absolute_where_workers_are_elsewhere(
     assert found.pool == str(tmp_path / "a" / "*.parquet")
     assert (found.target, found.store) == ("s3://b/t.parquet", str(tmp_path / "s"))
     assert engines.located(CurationConfig(store="s")).store == "s"
+
+
+def test_the_flow_on_threads(curated: RunResult, settings: dict[str, Any], tmp_path: Path) -> None:
+    config = settings | SHARDED | {"store": str(tmp_path / "s"), "workers": 2}
+    ended = cluster_runs.run(tmp_path, config, kill=False)
+    assert ended.log.count("encode-") >= 4
+    same(tmp_path / "s", curated.store.path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", engines.CLUSTERS)
+def test_a_cluster_loses_a_worker(engine: str, tmp_path: Path) -> None:
+    pytest.importorskip(f"prefect_{engine}", reason=f"assay[{engine}] is not installed")
+    config = {
+        "pool": str(example_path("pool.parquet")),
+        "target": str(example_path("target.parquet")),
+        "id": "id",
+        "text": "text",
+        "budget": 500,
+        "embedding": {"dimensions": 32, "buckets": 2**14},
+        # as large pools are searched
+        "graph": {"method": "block_join", "k": 10},
+    }
+    curate(**config, store=str(tmp_path / "whole"))
+    how = {"store": str(tmp_path / "s"), "engine": engine, "workers": 2, "shard_rows": 3_000}
+    ended = cluster_runs.run(tmp_path, config | how, kill=True)
+    assert ended.killed, "no worker was seen writing a shard"
+    same(tmp_path / "s", tmp_path / "whole")
+    assert parts_left(tmp_path / "s") == []

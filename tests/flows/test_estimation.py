@@ -183,11 +183,11 @@ def test_a_sample_that_is_the_pool_is_not_extrapolated() -> None:
 @given(st.integers(1, 10**10))
 def test_sample_sizes(rows: int) -> None:
     sizes = sample_sizes(rows)
-    assert sizes[-1] <= min(rows, 60_000)
+    assert sizes[-1] <= min(rows, 80_000)
     assert (sizes == (rows,)) == (rows <= 10_000)
     if len(sizes) == 2:
-        assert 5_000 <= sizes[0] < sizes[1]
-        assert sizes[1] >= min(rows // 4, 60_000)
+        assert sizes[0] == sizes[1] // 2 >= 5_000
+        assert sizes[1] >= min(rows // 4, 80_000)
 
 
 def test_shards_and_refusal() -> None:

@@ -68,7 +68,18 @@ def service(
         "[embedding]\ndimensions = 16\nbuckets = 4096\n"
     )
     process = server.spawn(
-        ["-m", "assay.flows.cli", "serve", "nightly.toml", "--interval", "20s", "--limit", "4"],
+        [
+            "-m",
+            "assay.flows.cli",
+            "serve",
+            "nightly.toml",
+            "--name",
+            "often",
+            "--interval",
+            "20s",
+            "--limit",
+            "4",
+        ],
         "serve.log",
         cwd=folder,
         OPENAI_API_KEY=KEY,
@@ -77,7 +88,7 @@ def service(
     def served() -> dict[str, Any] | None:
         assert process.poll() is None, server.log("serve.log")
         try:
-            found: dict[str, Any] = server.ask("GET", "/deployments/name/assay-curate/nightly")
+            found: dict[str, Any] = server.ask("GET", "/deployments/name/assay-curate/often")
         except httpx.HTTPStatusError:
             return None
         return found
@@ -242,7 +253,7 @@ def test_a_work_pool_runs_the_shipped_deployment(server: PrefectServer, tmp_path
     ):
         done = server.spawn(["-m", "prefect", *command], "deploy.log", cwd=tmp_path)
         assert done.wait(120) == 0, server.log("deploy.log")
-    found = server.ask("GET", "/deployments/name/assay-curate/nightly")
+    found = server.ask("GET", "/deployments/name/assay-curate/example")
     shipped = found["job_variables"]["env"]
     assert (shipped["DO_NOT_TRACK"], shipped["PREFECT_SERVER_ANALYTICS_ENABLED"]) == ("1", "false")
     elsewhere = tmp_path / "elsewhere"

@@ -287,9 +287,20 @@ SQL = [
     "read_text('canary.txt')", "read_csv('canary.txt')", "'canary.txt'", "glob('*')", "getenv('HOME')",
     "getvariable('x')", "query('FROM runs')", "duckdb_secrets()", "sniff_csv('canary.txt')", "e'\\x00'",
 ]  # fmt: skip
-queries = st.lists(
-    st.sampled_from(SQL) | st.text(max_size=4) | st.sampled_from(["SELECT * FROM"]), max_size=9
-).map(" ".join) | st.text(max_size=30)
+TABLES = ["samples", "runs", "scores", "latest_scores", "top('pagerank', 3)", "explain('1')"]
+ENDS = ["", "LIMIT 3", "ORDER BY ALL", "WHERE sample_id = '1'", "GROUP BY ALL", "CROSS JOIN runs"]
+pieces = st.sampled_from(SQL) | st.text(max_size=4)
+
+
+@st.composite
+def _nearly_sql(draw: Any) -> str:
+    words = ["SELECT", "*", "FROM", draw(st.sampled_from(TABLES)), draw(st.sampled_from(ENDS))]
+    for place, piece in draw(st.lists(st.tuples(st.integers(0, 5), pieces), max_size=2)):
+        words.insert(place, piece)
+    return " ".join(words)
+
+
+queries = _nearly_sql() | st.lists(pieces, max_size=9).map(" ".join) | st.text(max_size=30)
 
 
 @cache

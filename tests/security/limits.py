@@ -23,7 +23,8 @@ def time_limit(seconds: float) -> Iterator[None]:
         raise Hang(f"more than {seconds} s")
 
     before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    # again each second: Python drops what is raised in some callbacks
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1)
     try:
         yield
     finally:

@@ -76,7 +76,16 @@ def test_every_damage_to_every_file(trials: Trials) -> None:
     damage_all(trials, lambda number: tuple(DAMAGE))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        kind
+        if kind in ("samples", "graph", "bucket_stream", "selection")
+        # the others are among those that are damaged together
+        else pytest.param(kind, marks=pytest.mark.slow)
+        for kind in KINDS
+    ],
+)
 def test_one_damaged_artifact_among_sound_ones(trials: Trials, kind: str) -> None:
     store = trials.after("first")
     forget_run(store)

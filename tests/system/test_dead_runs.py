@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from assay.storage import ScoreStore
-from assay.storage.atomic import atomic_path, temporary_beside, writer_of
+from assay.storage.atomic import atomic_path, temporary_beside, this_host, writer_of
 from assay.storage.integrity import check_store
 from assay.storage.processes import (
     process_began,
@@ -172,6 +172,14 @@ def test_leftovers_are_what_no_living_process_writes(
         gone.append(here / f".g.duckdb.{living}-89abcdef.tmp")
         gone[-1].write_bytes(b"half")
         os.utime(gone[-1], (1e9, 1e9))
+    # of another host, where this process can't look
+    there = f"{dead}-{'0000' if this_host() != '0000' else '1111'}"
+    kept.append(here / f".h.duckdb.{there}-0123abcd.tmp")
+    gone.append(here / f".i.duckdb.{there}-0123abcd.tmp")
+    gone.append(here / f".j.duckdb.{dead}-{this_host()}-0123abcd.tmp")
+    for path in (kept[-1], *gone[-2:]):
+        path.write_bytes(b"half")
+    os.utime(gone[-2], (1e9, 1e9))
     folder = store.path / "artifacts" / "graph" / f".e.{dead}-0123abcd.tmp"
     (folder / "deep").mkdir(parents=True)
     gone.append(folder)

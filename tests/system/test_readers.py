@@ -18,5 +18,5 @@ def test_readers_never_fail_and_never_see_a_mixed_state() -> None:
     assert found["errors"] == []
     assert found["nights"] >= 1
     assert found["archived"] > 0
-    assert sum(one["reads"] for one in found["busy"].values()) >= 10
-    assert len(found["busy"]) >= 3
+    assert len(found["busy"]) >= 4
+    assert sum(one["reads"] for one in found["busy"].values()) >= 12

@@ -45,10 +45,16 @@ def refused(done: dict[str, Any], *parts: str) -> None:
 @pytest.mark.parametrize(
     ("scenario", "limit"),
     [
-        ("first", 10), ("first", 400), ("first", 9_000), ("first", 100_000), ("first", 2_500_000),
-        ("changed", 9_000), ("features", 3_000), ("features", 1_000_000),
+        ("first", 10),
+        ("first", 9_000),
+        ("first", 2_500_000),
+        ("changed", 9_000),
+        ("features", 1_000_000),
+        pytest.param("first", 400, marks=pytest.mark.slow),
+        pytest.param("first", 100_000, marks=pytest.mark.slow),
+        pytest.param("features", 3_000, marks=pytest.mark.slow),
     ],
-)  # fmt: skip
+)
 def test_a_file_that_may_not_grow(trials: Trials, scenario: str, limit: int) -> None:
     store = trials.store(scenario)
     done = trials.run(scenario, store, max_file=limit)
@@ -76,7 +82,9 @@ def _mount(*arguments: str) -> None:
     subprocess.run(["mount", *arguments], check=True, capture_output=True)
 
 
-@pytest.mark.parametrize("room", ["60k", "1200k", "5000k"])
+@pytest.mark.parametrize(
+    "room", ["60k", "5000k", *(pytest.param(r, marks=pytest.mark.slow) for r in ("400k", "1200k"))]
+)
 def test_a_full_disk(trials: Trials, small_disk: Path, room: str) -> None:
     trials.undisturbed("first")
     _mount("-o", f"remount,size={room}", str(small_disk))
