@@ -147,6 +147,7 @@ def _stream(
     def make(out: Path) -> None:
         from assay.index._threads import thread_count
         from assay.index.bucket_stream import BucketStream
+        from assay.index.stream_shards import join_streams, write_stream
         from assay.index.stream_updates import write_updated
 
         count = thread_count(threads)
@@ -154,7 +155,7 @@ def _stream(
         texts: Any = None
         hashed = [BucketStream.load(folder(plan, part)) for part in parts if part != ref]
         if hashed:
-            texts = BucketStream.joined(hashed)
+            texts = join_streams(hashed)
             new = found.keys < 0 if found else np.ones(len(load_samples(plan, samples)), bool)
             if len(texts) != int(new.sum()):
                 texts = None  # the parent's stream has gone or come since the work was cut
@@ -165,7 +166,7 @@ def _stream(
                     texts = contents_of(plan, np.flatnonzero(found.keys < 0))
                 write_updated(out, before, found.keys, texts, threads=count, content=content)
             elif texts is not None:
-                texts.copy_to(out, content=content)
+                write_stream(out, texts, content=content)
             else:
                 texts = plan.read_pool().batches()
                 BucketStream.write(out, texts, hasher, threads=count, content=content)

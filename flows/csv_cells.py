@@ -8,6 +8,8 @@ from each cell that matches `GUARDED` gives the texts back.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import polars as pl
 
 _STARTS = r"[=+\-@\t\r\n\x{FF1D}\x{FF0B}\x{FF0D}\x{FF20}]"
@@ -28,29 +30,25 @@ def guarded(frame: pl.DataFrame) -> pl.DataFrame:
     >>> unguarded(guarded(frame)).equals(frame)
     True
     """
-    names = pl.Series(frame.columns, dtype=pl.String)
-    text = frame.with_columns((pl.selectors.categorical() | pl.selectors.enum()).cast(pl.String))
-    cells = text.with_columns(pl.selectors.string().pipe(_guard))
-    return cells.rename(dict(zip(names, _guard(names), strict=True)))
+    frame = frame.with_columns((pl.selectors.categorical() | pl.selectors.enum()).cast(pl.String))
+    return _changed(frame, _guard)
 
 
 def unguarded(frame: pl.DataFrame) -> pl.DataFrame:
     """Return a frame read from such a CSV file with its texts as they were."""
-    names = pl.Series(frame.columns, dtype=pl.String)
-    cells = frame.with_columns(pl.selectors.string().pipe(_unguard))
-    return cells.rename(dict(zip(names, _unguard(names), strict=True)))
+    return _changed(frame, _unguard)
 
 
-def _guard(texts):  # type: ignore[no-untyped-def]
+def _changed(frame: pl.DataFrame, change: Callable[[pl.Series], pl.Series]) -> pl.DataFrame:
+    names = change(pl.Series(frame.columns, dtype=pl.String)).to_list()
+    columns = [change(c) if c.dtype == pl.String else c for c in frame.get_columns()]
+    return pl.DataFrame(dict(zip(names, columns, strict=True)))
+
+
+def _guard(texts: pl.Series) -> pl.Series:
     risky = texts.str.contains(rf"^'*{_STARTS}") & ~texts.str.contains(_NUMBER)
-    return _chosen(risky, "'" + texts, texts)
+    return ("'" + texts).zip_with(risky.fill_null(False), texts)
 
 
-def _unguard(texts):  # type: ignore[no-untyped-def]
-    return _chosen(texts.str.contains(GUARDED), texts.str.slice(1), texts)
-
-
-def _chosen(where, then, otherwise):  # type: ignore[no-untyped-def]
-    if isinstance(where, pl.Expr):
-        return pl.when(where).then(then).otherwise(otherwise).name.keep()
-    return otherwise.zip_with(~where.fill_null(False), then)
+def _unguard(texts: pl.Series) -> pl.Series:
+    return texts.str.slice(1).zip_with(texts.str.contains(GUARDED).fill_null(False), texts)

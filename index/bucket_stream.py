@@ -123,7 +123,7 @@ class BucketStream:
             kept -= block.load().nbytes
             if kept < 0:
                 scratch = scratch or TemporaryDirectory(prefix="assay-", ignore_cleanup_errors=True)
-                block = _saved(block, Path(scratch.name) / f"{len(blocks)}.npy")
+                block = saved_block(block, Path(scratch.name) / f"{len(blocks)}.npy")
             blocks.append(block)
 
         n_tokens, counts = _hash(texts, hasher, threads, keep)
@@ -147,38 +147,12 @@ class BucketStream:
         (folder / HEADER).unlink(missing_ok=True)
 
         def keep(block: Block) -> None:
-            blocks.append(_saved(block, block_file(folder, len(blocks))))
+            blocks.append(saved_block(block, block_file(folder, len(blocks))))
 
         n_tokens, counts = _hash(texts, hasher, threads, keep)
         rows = [block.rows for block in blocks]
         address = write_header(folder, hasher, content, n_tokens, counts, rows)
         return cls(hasher, blocks, n_tokens, counts, fingerprint=address)
-
-    @classmethod
-    def joined(cls, streams: Sequence[BucketStream]) -> Self:
-        """Return the stream of the texts of several, hashed alike, one after the other.
-
-        Nothing is copied.
-        """
-        blocks, first = list[Block](), 0
-        for stream in streams:
-            blocks += [b._replace(first=b.first + first) for b in stream._blocks]
-            first += len(stream)
-        n_tokens = np.concatenate([stream.n_tokens for stream in streams])
-        counts = np.asarray(np.stack([stream.counts for stream in streams]).sum(axis=0))
-        # whoever holds temporary files keeps them for as long as this one is there
-        return cls(streams[0].hasher, blocks, n_tokens, counts, tuple(streams))
-
-    def copy_to(self, directory: Path | str, *, content: str = "") -> None:
-        """Write the files that `write` would write for the texts of this stream."""
-        folder, rows = Path(directory), list[int]()
-
-        def keep(block: Block) -> None:
-            _saved(block, block_file(folder, len(rows)))
-            rows.append(block.rows)
-
-        n_tokens, counts = _cut((grams for _, grams in self), self.hasher, keep)
-        write_header(folder, self.hasher, content, n_tokens, counts, rows)
 
     @classmethod
     def load(cls, directory: Path | str) -> Self:
@@ -314,10 +288,12 @@ class _Selected(BucketStream):
 def _hash(
     texts: Any, hasher: NGramHasher, threads: int, keep: Any
 ) -> tuple[np.ndarray, np.ndarray]:
-    return _cut(hasher.stream(_chunks(texts), threads), hasher, keep)
+    return cut_blocks(hasher.stream(_chunks(texts), threads), hasher, keep)
 
 
-def _cut(parts: Iterable[Any], hasher: NGramHasher, keep: Any) -> tuple[np.ndarray, np.ndarray]:
+def cut_blocks(
+    parts: Iterable[Any], hasher: NGramHasher, keep: Any
+) -> tuple[np.ndarray, np.ndarray]:
     """Give `keep` the n-grams in blocks; return the tokens of each text and the counts."""
     small = bucket_type(hasher)
     counts = np.zeros(hasher.buckets, np.int64)
@@ -360,7 +336,7 @@ def _chunks(texts: Any) -> Any:
     return iter([texts]) if not isinstance(texts, pa.ChunkedArray) else iter(texts.chunks)
 
 
-def _saved(block: Block, path: Path) -> Block:
+def saved_block(block: Block, path: Path) -> Block:
     np.save(path, block.load(), allow_pickle=False)
     return block._replace(buckets=path)
 

@@ -7,6 +7,7 @@ that leave node i. An undirected graph holds every edge in both rows.
 from __future__ import annotations
 
 from math import ceil, log
+from numbers import Real
 
 import numpy as np
 from numba import njit
@@ -78,9 +79,9 @@ def pagerank(
     >>> pagerank(indptr, indices, np.ones(4)).round(3).tolist()
     [0.257, 0.486, 0.257]
     """
-    if not 0 <= alpha < 1:
+    if not (isinstance(alpha, Real) and 0 <= alpha < 1):
         raise ConfigError(f"alpha must be at least 0 and below 1, not {alpha!r}.")
-    if not tol > 0:
+    if not (isinstance(tol, Real) and tol > 0):
         raise ConfigError(f"tol must be above 0, not {tol!r}.")
     n = len(indptr) - 1
     start = np.full(n, 1.0 / n)

@@ -189,7 +189,7 @@ class UpdatableGraph:
         if not kept.any():
             raise InputError("None of the graph's rows is left; build a new graph.")
         found = self._lists()
-        how = {"metric": self.metric, "threads": threads}
+        how: dict[str, Any] = {"metric": self.metric, "threads": threads}
         built = self.report_.get("built_recall")
         if built is None:
             built = measured_recall(before, self._ids, found, **how)

@@ -141,7 +141,7 @@ def _system(url: str) -> Any:
     package, install = _SYSTEMS[scheme]
     try:
         importlib.import_module(package)
-        import fsspec
+        fsspec: Any = importlib.import_module("fsspec")
     except ImportError:
         raise DependencyError(f"{scheme}:// needs the package {package}: {install}") from None
     # what an instance kept would be blind to: objects and credentials that changed meanwhile

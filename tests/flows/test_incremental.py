@@ -205,9 +205,7 @@ def test_without_its_embedder_a_generation_ends(
     assert second.run_id == run(nights["grown"], store="fresh").run_id
 
 
-def test_other_settings_begin_a_new_generation(
-    nights: dict[str, pl.DataFrame], run: Run
-) -> None:
+def test_other_settings_begin_a_new_generation(nights: dict[str, pl.DataFrame], run: Run) -> None:
     first = run(nights["first"])
     for more in ({"seed": 1}, {"embedding": {"dimensions": 8, "buckets": 2**12}}):
         assert generation(run(nights["grown"], **more)) != generation(first)

@@ -463,7 +463,9 @@ def options(draw: Any) -> tuple[str, str, dict[str, Any]]:
     kind = draw(st.sampled_from(["selector", "scorer", "ranker"]))
     name = draw(st.sampled_from([entry.name for entry in registry.entries(kind)]))
     known = sorted(set(inspect.signature(registry.get(name, kind)).parameters) - {"log"})
-    return kind, name, draw(st.dictionaries(st.sampled_from(known or ["x"]), values, max_size=2))
+    if not known:
+        return kind, name, {}
+    return kind, name, draw(st.dictionaries(st.sampled_from(known), values, max_size=2))
 
 
 def check_options(case: tuple[str, str, dict[str, Any]], folder: Path) -> str:
