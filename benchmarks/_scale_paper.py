@@ -67,6 +67,7 @@ def on_paper(measured: int, stages: list[dict[str, Any]], disk: int) -> str:
     }
     largest = sorted(slopes, key=lambda name: -slopes[name])
     steepest = slopes[largest[0]]
+    run_file = next(stage["disk"] for stage in stages if stage["stage"] == "persist")
     whole = {rows: {} for rows in LARGER}
     for rows in LARGER:
         cpu = {stage["stage"]: _cpu(stage, measured, rows) for stage in stages}
@@ -130,6 +131,6 @@ of its own, with a search across parts. Next come PageRank, which needs its edge
 ({_size(GRAPH_BYTES * LARGER[1])}) and would have to pass messages between parts; the second stage of
 a greedy selector ({_size(CANDIDATE_BYTES * OVERSAMPLING * BUDGET * LARGER[1])} of candidates: stages
 in a tree, each over the union of a few, keep every one small, with a weaker guarantee); and one run
-file of {_size(disk / measured * LARGER[1])} with its vectors and graph, written by one process, where
-a file per shard is needed. `importance`, `random`, `top` and strata by score need counts and
+file of {_size(run_file / measured * LARGER[1])}, written by one process, where a file per shard is
+needed. `importance`, `random`, `top` and strata by score need counts and
 histograms of the shards only, and have no such limit."""

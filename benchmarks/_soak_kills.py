@@ -6,7 +6,6 @@ import platform
 import random
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from tests.system.trials import SCENARIOS, Trials
@@ -22,64 +21,79 @@ _WHAT = {
 _TEXT = """
 ## Kills
 
-{machine}. A child process runs a small real job and is killed with SIGKILL at one boundary between
-two writes (before and after every write, fsync and rename), or after a random time; then the job runs
+{machine}. A child process runs a small real job and is killed with SIGKILL at one boundary between two
+writes (before and after every write, fsync and rename), or after a random time; then the job runs
 again. Compared with a store that nothing disturbed: every table (times and versions left out), every
 byte of every artifact and manifest, the published file and its link, the notes of runs, temporary
-files; `assay check` must find nothing, and between the kill and the next run a reader must see the old
+files. `assay check` must find nothing, and between the kill and the next run a reader must see the old
 selection or the new one. Pool: {rows} documents of the shipped example.
 
 | run | boundaries | killed there | differences | random kills | differences |
 | --- | ---: | ---: | ---: | ---: | ---: |
 {table}
 
-{total} kills in {minutes:.0f} minutes, {wrong} differences. {early} of the random kills came after the
-run's end.
+{total} kills, {wrong} differences.
 """
+
+
+class Count:
+    """What came of the kills of one scenario."""
+
+    def __init__(self) -> None:
+        self.boundaries = self.there = self.wrong_there = self.random = self.wrong_random = 0
+
+
+def at_every_boundary(trials: Trials, counts: dict[str, Count]) -> list[str]:
+    """Kill every scenario at every boundary; return what differs."""
+    wrong = []
+    for name, count in counts.items():
+        moments = trials.undisturbed(name).moments
+        count.boundaries = len(moments)
+        for at, moment in enumerate(moments):
+            killed, found = trials.kill(name, kill_at=at)
+            count.there += killed
+            count.wrong_there += bool(found)
+            wrong += [f"{name}, killed at {at} ({moment}): {what}" for what in found]
+        print(f"kills: {name} done", file=sys.stderr, flush=True)
+    return wrong
+
+
+def at_random_moments(trials: Trials, counts: dict[str, Count], kills: int) -> list[str]:
+    """Kill scenarios at random moments; what had ended by then is no kill and is tried again."""
+    wrong = []
+    rng = random.Random(0)
+    while sum(count.random for count in counts.values()) < kills:
+        name = rng.choice(SCENARIOS)
+        after = rng.uniform(0, trials.undisturbed(name).seconds)
+        killed, found = trials.kill(name, kill_after=after)
+        counts[name].random += killed
+        counts[name].wrong_random += bool(found)
+        wrong += [f"{name}, killed after {after:.3f} s: {what}" for what in found]
+    return wrong
 
 
 def section(rows: int = 150) -> str:
     """Kill the runs and tell what came of it; raises where anything differs."""
-    began = time.monotonic()
-    wrong: list[str] = []
-    counts = {name: [0, 0, 0, 0, 0] for name in SCENARIOS}
-    early = 0
+    counts = {name: Count() for name in SCENARIOS}
     with tempfile.TemporaryDirectory() as folder:
         trials = Trials(Path(folder), rows)
         try:
-            for name, count in counts.items():
-                moments = trials.undisturbed(name).moments
-                count[0] = len(moments)
-                for at, moment in enumerate(moments):
-                    killed, found = trials.kill(name, kill_at=at)
-                    count[1] += killed
-                    count[2] += bool(found)
-                    wrong += [f"{name}, killed at {at} ({moment}): {what}" for what in found]
-                print(f"kills: {name} done", file=sys.stderr, flush=True)
-            rng = random.Random(0)
-            for _ in range(RANDOM_MOMENTS):
-                name = rng.choice(SCENARIOS)
-                after = rng.uniform(0, trials.undisturbed(name).seconds)
-                killed, found = trials.kill(name, kill_after=after)
-                early += not killed
-                counts[name][3] += 1
-                counts[name][4] += bool(found)
-                wrong += [f"{name}, killed after {after:.3f} s: {what}" for what in found]
+            wrong = at_every_boundary(trials, counts)
+            wrong += at_random_moments(trials, counts, RANDOM_MOMENTS)
         finally:
             trials.close()
     if wrong:
         raise AssertionError("\n".join(wrong))
-    if any(count[0] != count[1] for count in counts.values()):
-        raise AssertionError(f"a run outlived its kill: {counts}")
-    table = "\n".join(
-        f"| {_WHAT[name]} | {' | '.join(map(str, count))} |" for name, count in counts.items()
-    )
+    if any(count.boundaries != count.there for count in counts.values()):
+        raise AssertionError("a run outlived its kill")
+    lines = []
+    for name, c in counts.items():
+        cells = (c.boundaries, c.there, c.wrong_there, c.random, c.wrong_random)
+        lines.append(f"| {_WHAT[name]} | {' | '.join(map(str, cells))} |")
     return _TEXT.format(
         machine=f"2 shared cores, Python {platform.python_version()}",
         rows=rows,
-        table=table,
-        total=sum(count[1] + count[3] for count in counts.values()),
-        minutes=(time.monotonic() - began) / 60,
+        table="\n".join(lines),
+        total=sum(count.there + count.random for count in counts.values()),
         wrong=len(wrong),
-        early=early,
     ).strip()

@@ -236,7 +236,7 @@ stage so far, and what the stage left in the store.
 
 {plot(runs)}
 
-## What `assay plan` said before
+## What `assay plan` says
 
 {plans(runs)}
 

@@ -52,6 +52,8 @@ def task_runner(config: CurationConfig) -> Iterator[Any]:
         yield None
         return
     module, name = _RUNNERS[config.engine]
+    # Ray would tell its makers that it is used
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         make = getattr(importlib.import_module(module), name)
         if config.engine == "ray":

@@ -253,7 +253,10 @@ def _measured(
     values |= {"pool": str(folder / "pool.parquet"), "store": str(folder / "store")}
     (folder / "config.json").write_text(json.dumps(values), encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-m", "assay.flows.measuring", str(folder / "config.json")],
+        [
+            *(sys.executable, "-m", "assay.flows.measuring"),
+            *(str(folder / "config.json"), str(size / rows)),
+        ],
         env=os.environ | environment,
         capture_output=True,
         text=True,

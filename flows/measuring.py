@@ -1,6 +1,7 @@
 """A curation whose every stage is measured, in a process of its own.
 
-``python -m assay.flows.measuring CONFIG.json`` prints one JSON object.
+``python -m assay.flows.measuring CONFIG.json [SHARE]`` prints its stages as JSON. SHARE says what part
+of a larger pool the configuration's is: what is chosen by size is chosen as for the whole.
 """
 
 from __future__ import annotations
@@ -101,6 +102,14 @@ def stored(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
+def as_share(share: float) -> None:
+    """Let this process choose its methods as for a pool of which it sees a share of the rows."""
+    from assay.selection import plan_choice
+
+    # the work of standing for each other grows with the rows times the budget
+    plan_choice.SEARCHED *= share**2
+
+
 def main() -> None:
     """Run the configuration that is named, and print what its stages took."""
     from assay.flows.configuration import CurationConfig
@@ -108,6 +117,8 @@ def main() -> None:
 
     config = CurationConfig.build(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
     meter = Meter(Path(config.store))
+    if len(sys.argv) > 2:
+        as_share(float(sys.argv[2]))
     curate(config, call=meter)
     print(json.dumps([asdict(cost) for cost in meter.costs]))
 

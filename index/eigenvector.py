@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,7 +120,7 @@ def eigenvector_centrality(
     >>> round(found.participation, 2)
     2.67
     """
-    if not tol > 0:
+    if not (isinstance(tol, Real) and tol > 0):
         raise ConfigError(f"tol must be above 0, not {tol!r}.")
     n = len(indptr) - 1
     data = np.ones(len(indices)) if weights is None else np.asarray(weights, np.float64)

@@ -229,6 +229,8 @@ class TwoStageSelector(Selector):
         if self.selector not in names:
             raise ConfigError(f"selector is {self.selector!r}; it may be {', '.join(names)}.")
         make = registry.get(self.selector, "selector")
+        if not isinstance(self.options, Mapping | None):
+            raise ConfigError(f"options is {self.options!r}; pass a mapping of parameters.")
         options = dict(self.options or {})
         known = sorted(set(inspect.signature(make).parameters) - {"budget", "random_state"})
         for name in options:

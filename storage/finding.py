@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 from difflib import get_close_matches
 from pathlib import Path, PurePath
 
 from assay.storage.errors import SourceError
-from assay.storage.locations import as_path, scheme_of
+from assay.storage.locations import as_path, scheme_of, was_url
 
 PARQUET = (".parquet", ".pq")
 IPC = (".arrow", ".feather", ".ipc")
@@ -109,7 +108,7 @@ def _no_such_file(path: Path) -> str:
             f"{path} is no regular file (a pipe, a socket or a device); write it to a file first."
         )
     message = f"There is no file or folder {path}."
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/[^/]", str(path)):
+    if was_url(path):
         return f"{message} A URL is given as text: a Path drops one of its slashes."
     try:
         beside = sorted(entry.name for entry in os.scandir(path.parent))

@@ -21,6 +21,11 @@ def scheme_of(where: object) -> str | None:
     return found["scheme"].lower() if found else None
 
 
+def was_url(path: Path) -> bool:
+    """Return whether a path looks like a URL, of which `Path` has dropped a slash."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/[^/]", path.as_posix()) is not None
+
+
 def as_path(where: str | os.PathLike[str]) -> Path:
     """Return a path, also of a ``file://`` URL (read as written: ``%20`` is no space)."""
     if scheme_of(where) == "file":

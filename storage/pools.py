@@ -37,10 +37,11 @@ def read_pool(
 
     Parameters
     ----------
-    source : path, or frame
+    source : path, URL, or frame
         A file, a folder (searched to its bottom, files in order of their relative path; hidden
         ones and those that start with ``_`` left out) or a glob: Parquet, Arrow IPC, CSV and TSV
-        with a header, JSON lines, the text formats also compressed (.gz, .zst). Or a frame: what
+        with a header, JSON lines, the text formats also compressed (.gz, .zst). Or a URL of object
+        storage (``s3://bucket/folder/``; see `assay.storage.remote`), as text. Or a frame: what
         has ``__arrow_c_stream__`` (Polars, pandas, Arrow, DuckDB relation), a Polars LazyFrame, a
         Hugging Face Dataset, a mapping of columns, a list of mappings.
     id : str, optional
@@ -64,6 +65,8 @@ def read_pool(
     ------
     SourceError
         A file is missing, broken or of a format that can't be read.
+    UnreachableError
+        Object storage does not answer.
     ColumnError
         A column does not exist, in any file or in one.
     ConfigError

@@ -125,6 +125,19 @@ def fetch(con: duckdb.DuckDBPyConnection, query: str) -> pl.DataFrame:
         raise QueryError(f"The query failed: {' '.join(str(error).split())}") from None
     finally:
         alarm.cancel()
-    found = pl.from_arrow(pa.Table.from_batches(held, schema=reader.schema))
+    table = pa.Table.from_batches(held, schema=reader.schema)
+    found = pl.from_arrow(table.rename_columns(_told_apart(table.column_names)))
     assert isinstance(found, pl.DataFrame)
     return found
+
+
+def _told_apart(names: list[str]) -> list[str]:
+    """Return column names of which those that come again are numbered: a, a_1, a_2."""
+    found: dict[str, None] = {}
+    for name in names:
+        own, n = name, 0
+        while own in found or (n and own in names):
+            n += 1
+            own = f"{name}_{n}"
+        found[own] = None
+    return list(found)

@@ -18,6 +18,7 @@ from assay.storage.boundaries import boundary
 from assay.storage.catalogue import RUN_ID, describe, find_run, note_run
 from assay.storage.errors import StoreError
 from assay.storage.history import newest_run
+from assay.storage.locations import was_url
 from assay.storage.locks import WriteLock, write_lock
 from assay.storage.migrations import MARKER, SCHEMA_VERSION, migrate, schema_version
 from assay.storage.notes import write_note
@@ -71,6 +72,8 @@ class ScoreStore:
         if (self.path / MARKER).is_file():
             schema_version(self.path)
             return
+        if was_url(self.path):
+            raise StoreError(f"{self.path} is a URL; a store is a folder of this machine.")
         if self.path.exists() and not self.path.is_dir():
             raise StoreError(f"{self.path} is a file; a store is a folder. Name another one.")
         # a process may have been killed before it made the marker

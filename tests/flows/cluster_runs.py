@@ -41,7 +41,6 @@ def environment(home: Path) -> dict[str, str]:
         "PREFECT_HOME": str(home),
         "NO_PROXY": "127.0.0.1",
         "OMP_NUM_THREADS": "1",
-        "RAY_USAGE_STATS_ENABLED": "0",
         # Ray starts workers in a package's folder otherwise
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     }

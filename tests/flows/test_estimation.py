@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from assay.examples import example_path
 from assay.flows import CurationConfig, cli, curate
 from assay.flows.estimation import Costs, Estimate, estimate, sample_config, sample_sizes
-from assay.flows.measuring import Meter, StageCost, forget_peak, peak_memory
+from assay.flows.measuring import Meter, StageCost, as_share, forget_peak, peak_memory
 from assay.flows.memory import known_memory, memory_told, parse_memory
 from assay.flows.plans import make_plan
+from assay.selection import plan_choice
 from assay.storage.errors import ColumnError, ConfigError, ResourceError
 
 GIB = 2**30
@@ -248,6 +249,15 @@ def test_a_meter_tells_what_a_stage_took(tmp_path: Path) -> None:
     assert scored.seconds > 0
     if Path("/proc/self/clear_refs").exists():
         assert persisted.memory < scored.memory - 100_000_000
+
+
+def test_a_sample_chooses_its_methods_as_the_whole_pool_does(monkeypatch: Any) -> None:
+    monkeypatch.setattr(plan_choice, "SEARCHED", 1e9)
+    rows, chosen, dimensions = 100_000, 1_000, 64
+    as_share(0.1)
+    small = (rows // 10) * (chosen // 10) * dimensions <= plan_choice.SEARCHED
+    assert small == (rows * chosen * dimensions <= 1e9)
+    assert not small
 
 
 # --- the command ----------------------------------------------------------------------------

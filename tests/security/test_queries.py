@@ -162,6 +162,12 @@ def test_every_way_out_is_closed(store: ScoreStore, places_there: dict[str, str]
     assert len(table_of_the_caller) == 1
 
 
+def test_columns_that_come_twice_are_told_apart(store: ScoreStore) -> None:
+    found = store.sql("SELECT 1 AS a, 2 AS a, 3 AS a_1, 4 AS a, 5 AS b")
+    assert found.columns[:4] == ["a", "a_2", "a_1", "a_3"]
+    assert found.row(0) == (1, 2, 3, 4, 5)
+
+
 def test_settings_are_closed(store: ScoreStore) -> None:
     with store.connect() as con:
         found = dict(con.execute("SELECT name, value FROM duckdb_settings()").fetchall())

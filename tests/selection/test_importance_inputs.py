@@ -41,7 +41,7 @@ def same(first, second):
 
 @pytest.fixture
 def small_parts(monkeypatch):
-    monkeypatch.setattr(bucket_stream, "_BLOCK", 1 << 10)
+    monkeypatch.setattr("assay.index._stream_files._BLOCK", 1 << 10)
     monkeypatch.setattr("assay.index.ngrams._CHUNK", 1 << 9)
     monkeypatch.setattr("assay.selection.importance_sources._ROWS", 50)
     monkeypatch.setattr("assay.selection.importance_rows._PART", 37)

@@ -354,6 +354,15 @@ def test_the_storage_layer_loads_no_client_before_it_is_needed() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_a_store_is_a_folder_of_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StoreError, match="is a URL"):
+        curate(pool={"text": ["a", "b"]}, budget=1, store="s3://bucket/store")
+    assert not list(tmp_path.iterdir())
+
+
 def test_locations_stay_what_they_are() -> None:
     assert absolute("s3://b/p/*.csv") == "s3://b/p/*.csv"
     assert absolute("p/*.csv") == str(Path.cwd() / "p" / "*.csv")
