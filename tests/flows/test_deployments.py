@@ -11,15 +11,17 @@ from typing import Any
 from assay.flows.exporting import export
 from assay.flows.runner import RunResult
 from assay.storage import ScoreStore
+from tests.system.comparing import contents, differences
 
 
-def test_the_flow_gives_the_same_selection_as_the_direct_run(
+def test_the_flow_in_shards_gives_what_the_direct_run_gives(
     curated: RunResult, settings: dict[str, Any], tmp_path: Path
 ) -> None:
     store = tmp_path / "store"
     (tmp_path / "c.toml").write_text(
         f'pool = "{settings["pool"]}"\nid = "id"\ntext = "text"\nkeep = ["domain"]\n'
         f'target = "{settings["target"]}"\nbudget = "10%"\nstore = "{store}"\n'
+        'engine = "threads"\nworkers = 2\nshard_rows = 250\n'
         "[embedding]\ndimensions = 32\nbuckets = 16384\n"
     )
     environment = os.environ | {"PREFECT_HOME": str(tmp_path / "prefect")}
@@ -36,6 +38,8 @@ def test_the_flow_gives_the_same_selection_as_the_direct_run(
     export(curated.store, tmp_path / "direct.csv")
     export(ScoreStore(store), tmp_path / "flow.csv")
     assert (tmp_path / "direct.csv").read_bytes() == (tmp_path / "flow.csv").read_bytes()
+    assert differences(contents(store), contents(curated.store.path)) == []
+    assert done.stderr.count("Task run 'encode-") == 3
 
 
 def test_a_wrong_configuration_is_one_paragraph(tmp_path: Path) -> None:

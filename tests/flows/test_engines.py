@@ -62,13 +62,12 @@ def test_shards_give_what_one_piece_gives(
     assert parts_left(tmp_path / "s") == []
 
 
-@pytest.mark.parametrize("metric", ["cosine", "l2"])
 def test_a_block_join_in_shards(
-    metric: str, settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # few cells are met at first, so that lists are expanded and more cells met
     monkeypatch.setattr("assay.index.knn_block_join.COMPARED", 100)
-    graph = {"method": "block_join", "k": 5, "metric": metric, "target_recall": 0.999}
+    graph = {"method": "block_join", "k": 5, "target_recall": 0.999}
     chosen = settings | {"select": "random", "scores": (), "graph": graph}
     whole = curate(**chosen, store=str(tmp_path / "whole"))
     for size, count in ((100, 6), (397, 2)):
@@ -249,13 +248,6 @@ def test_paths_are_absolute_where_workers_are_elsewhere(
     assert engines.located(CurationConfig(store="s")).store == "s"
 
 
-def test_the_flow_on_threads(curated: RunResult, settings: dict[str, Any], tmp_path: Path) -> None:
-    config = settings | SHARDED | {"store": str(tmp_path / "s"), "workers": 2}
-    ended = cluster_runs.run(tmp_path, config, kill=False)
-    assert ended.log.count("encode-") >= 4
-    same(tmp_path / "s", curated.store.path)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", engines.CLUSTERS)
 def test_a_cluster_loses_a_worker(engine: str, tmp_path: Path) -> None:
@@ -266,6 +258,8 @@ def test_a_cluster_loses_a_worker(engine: str, tmp_path: Path) -> None:
         "id": "id",
         "text": "text",
         "budget": 500,
+        "select": "random",
+        "scores": ["importance", "pagerank"],
         "embedding": {"dimensions": 32, "buckets": 2**14},
         # as large pools are searched
         "graph": {"method": "block_join", "k": 10},
