@@ -25,7 +25,7 @@ demo: install ## Curate the small real pool that ships with assay
 	$(BIN)/assay demo
 
 test: dev ## Run the tests but for the slow ones
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-all: dev ## Run every test
 	$(BIN)/python -m pytest
