@@ -14,6 +14,7 @@ from typing import Any
 import boto3
 import fsspec
 import polars as pl
+import pyarrow as pa
 import pytest
 from moto.server import ThreadedMotoServer
 
@@ -76,7 +77,7 @@ def write_formats(folder: Path) -> None:
             "tsv": lambda frame=frame: frame.write_csv(separator="\t"),
         }[name.split(".")[1]]()
         codec = {"gz": "gzip", "zst": "zstd"}.get(name.rpartition(".")[2])
-        with fsspec.open(folder / name, "wb", compression=codec) as file:
+        with pa.output_stream(folder / name, compression=codec) as file:
             file.write(lines.encode())
     pl.DataFrame({"id": ["j"], "text": ["last"], "n": [9]}).write_ipc(folder / "deep/e.arrow")
     (folder / "_state.csv").write_text("not,data\n")
