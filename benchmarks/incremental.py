@@ -1,6 +1,6 @@
 """What a night costs: a full run, one with 1% new rows, and one with 1% replaced and all reordered.
 
-    python benchmarks/incremental.py [--rows 20000 100000]
+    OMP_NUM_THREADS=1 python benchmarks/incremental.py [--rows 20000 100000 1000000]
 
 CPU seconds by stage, imports and compilation left out (a small pool is run through both ways first).
 Then what an update is worth: recall of the updated graph and of one built anew of the same vectors,
@@ -10,10 +10,11 @@ and the rank correlation of the scores on both.
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,18 @@ from assay.selection import registry
 
 # what an update does not compute anew
 UPDATED = ("fit", "embed", "graph", "index")
+COMMAND = (
+    "`{threads}python benchmarks/incremental.py --rows {rows}`: CPU seconds of one process on "
+    "2 shared cores. Documents made of halves of real ones, default methods, a tenth chosen."
+)
 SCORES = ("pagerank", "knn_density")
+
+
+def command(sizes: Sequence[int]) -> str:
+    """Return the command of the report, with the threads that it was given."""
+    given = os.environ.get("OMP_NUM_THREADS")
+    threads = f"OMP_NUM_THREADS={given} " if given else ""
+    return COMMAND.format(threads=threads, rows=" ".join(map(str, sizes)))
 
 
 def cpu() -> float:
@@ -127,14 +139,14 @@ def measured(rows: int, folder: Path) -> tuple[str, dict[str, float]]:
     return text, shares
 
 
-def section(sizes: list[int] | None = None) -> str:
+def section(sizes: Sequence[int] = (20_000,)) -> str:
     """Return the report."""
     folder = Path(tempfile.mkdtemp(prefix="assay-nights-"))
     try:
         (folder / "warm").mkdir()
         measured(3_000, folder / "warm")
-        told = ["## A night with 1% new rows", "CPU seconds in one process, numeric threads: 1."]
-        for rows in sizes or [20_000]:
+        told = ["## A night with 1% new rows", command(sizes)]
+        for rows in sizes:
             at = folder / str(rows)
             at.mkdir()
             text, shares = measured(rows, at)

@@ -16,7 +16,7 @@ from assay.storage.fingerprints import fingerprint
 
 # parts of the space in which rows are counted
 _CELLS = 64
-# rows that are counted: with 64 cells, two samples of one pool differ by some .03
+# rows that are counted: with 64 cells, two samples of one pool differ by less than .05 on average
 _SAMPLE = 10_000
 
 

@@ -220,6 +220,28 @@ def test_many_changes_build_anew(nights: dict[str, pl.DataFrame], run: Run) -> N
     assert "updates" not in SimilarityGraph.load(artifact(half, "graph")).report_
 
 
+@pytest.mark.parametrize(("lost", "updates"), [(0.005, 1), (0.02, None)])
+def test_updates_that_lose_recall_give_way_to_a_new_graph(
+    lost: float,
+    updates: int | None,
+    nights: dict[str, pl.DataFrame],
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run(nights["first"])
+    real = SimilarityGraph.updated
+
+    def worse(self: Any, *args: Any, **how: Any) -> SimilarityGraph:
+        after = real(self, *args, **how)
+        after.report_["recall"] = after.report_["built_recall"] - lost
+        return after
+
+    monkeypatch.setattr(SimilarityGraph, "updated", worse)
+    made = SimilarityGraph.load(artifact(run(nights["grown"]), "graph"))
+    assert made.report_.get("updates") == updates
+    assert len(made) == nights["grown"].height
+
+
 def test_vectors_and_ids_from_content(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     X = rng.normal(size=(300, 8)).astype(np.float32)
