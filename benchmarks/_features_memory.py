@@ -16,7 +16,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 from _peak_memory import peak_bytes
 
-from assay.selection.eigenvector_centrality import ECFS
+from assay.selection.rankers.ecfs import ECFS
 
 
 def main() -> None:

@@ -9,8 +9,8 @@ import numpy as np
 from features_quality import data_folder
 from numpy.typing import NDArray
 
-from assay.selection.eigenvector_centrality import ECFS
-from assay.selection.infinite_selection import InfFS
+from assay.selection.rankers.ecfs import ECFS
+from assay.selection.rankers.inf_fs import InfFS
 
 Floats = NDArray[np.float64]
 

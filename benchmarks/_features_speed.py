@@ -16,11 +16,11 @@ from scipy import stats
 from sklearn.feature_selection import f_classif, mutual_info_classif
 
 from assay.selection import registry
-from assay.selection.chance_information import CorrectedInformation
-from assay.selection.distance_correlation import class_distance_correlation
-from assay.selection.eigenvector_centrality import ECFS, leading_eigenvector
-from assay.selection.infinite_selection import InfFS
-from assay.selection.relevance import column_relevance
+from assay.selection.rankers.chance_information import CorrectedInformation
+from assay.selection.rankers.distance_correlation import class_distance_correlation
+from assay.selection.rankers.ecfs import ECFS, leading_eigenvector
+from assay.selection.rankers.inf_fs import InfFS
+from assay.selection.tables.relevance import column_relevance
 
 Floats = NDArray[np.float64]
 

@@ -12,9 +12,9 @@ import numpy as np
 from _graph_data import timed
 
 from assay.index import SimilarityGraph
-from assay.index.centrality import connected_components, core_number, pagerank
-from assay.index.clustering import clustering
-from assay.index.eigenvector import eigenvector_centrality
+from assay.index.algorithms.centrality import connected_components, core_number, pagerank
+from assay.index.algorithms.clustering import clustering
+from assay.index.algorithms.eigenvector import eigenvector_centrality
 
 Works = dict[str, Callable[[], Any]]
 # networkx stops at a change of 1e-6 for every node: after a few steps where there are many

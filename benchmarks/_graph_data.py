@@ -13,8 +13,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from assay.index.knn_exact import BlockScan, exact_knn
-from assay.index.vectors import Vectors
+from assay.index.vectors.checks import Vectors
+from assay.index.vectors.exact import BlockScan, exact_knn
 
 K = 15
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.index.nearest_neighbors import nearest_neighbors
-from assay.index.vectors import Vectors
+from assay.index.knn.nearest_neighbors import nearest_neighbors
+from assay.index.vectors.checks import Vectors
 
 Labels = NDArray[np.int64]
 Setting = dict[str, float]

@@ -14,7 +14,7 @@ import numpy as np
 from _graph_data import K, Spent, Truth, timed
 from _graph_peers import Peer, Setting, own_graph, without_itself
 
-from assay.index.vectors import Vectors
+from assay.index.vectors.checks import Vectors
 
 OWN = "assay"
 TARGETS = (0.95, 0.985)

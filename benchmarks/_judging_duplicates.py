@@ -22,10 +22,10 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import average_precision_score
 
 from assay.index import HashedTextEmbedder, SimilarityGraph
-from assay.selection.class_features import tf_idf
-from assay.selection.minhash import jaccard, shingles, signatures
-from assay.selection.near_duplicates import NearDuplicates
-from assay.selection.semantic_duplicates import SemanticDuplicates
+from assay.selection.algorithms.class_features import tf_idf
+from assay.selection.algorithms.minhash import jaccard, shingles, signatures
+from assay.selection.steps.near_duplicates import NearDuplicates
+from assay.selection.steps.semantic_duplicates import SemanticDuplicates
 
 try:
     from datasketch import MinHash

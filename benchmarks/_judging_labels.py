@@ -15,8 +15,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.model_selection import cross_val_predict
 
 from assay.index import HashedTextEmbedder, SimilarityGraph
-from assay.selection.cross_fitting import predictions
-from assay.selection.inputs import Inputs
+from assay.selection.algorithms.cross_fitting import predictions
+from assay.selection.contract.inputs import Inputs
 
 try:
     from cleanlab.rank import get_label_quality_scores

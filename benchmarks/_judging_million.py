@@ -13,8 +13,8 @@ import numpy as np
 import polars as pl
 from _peak_memory import peak_bytes
 
-from assay.selection.exact_duplicates import ExactDuplicates
-from assay.selection.near_duplicates import NearDuplicates
+from assay.selection.steps.exact_duplicates import ExactDuplicates
+from assay.selection.steps.near_duplicates import NearDuplicates
 
 
 def main() -> None:

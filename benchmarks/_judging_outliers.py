@@ -17,7 +17,7 @@ from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 from assay.index import SimilarityGraph
 
 try:
-    from assay.selection import contamination
+    from assay.selection.evaluation import contamination
 except ImportError:
     contamination = None
 

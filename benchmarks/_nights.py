@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import numpy as np
 import polars as pl
 
-from assay.storage.run_files import RunInfo, RunTablesData
+from assay.storage.runs.run_file import RunInfo, RunTablesData
 
 
 def run_id(night: int, pool: str) -> str:

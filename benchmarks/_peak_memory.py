@@ -12,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-from assay.selection.importance_resampling import ImportanceResampler
+from assay.selection.importance.resampler import ImportanceResampler
 from assay.storage import read_pool
 
 

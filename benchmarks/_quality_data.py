@@ -12,7 +12,7 @@ from _quality_models import Rows, Singles
 from _support import _BESIDE
 
 from assay.index import SimilarityGraph
-from assay.index.text_embedder import HashedTextEmbedder
+from assay.index.embedding.text import HashedTextEmbedder
 
 NEIGHBORS = 10
 DIMENSIONS = 128

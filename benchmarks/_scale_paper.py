@@ -55,7 +55,7 @@ def on_paper(measured: int, stages: list[dict[str, Any]], disk: int) -> str:
     measured : int
         Rows of the run.
     stages : list of dict
-        Its stages, as `assay.flows.measuring` tells them.
+        Its stages, as `assay.flows.estimate.measuring` tells them.
     disk : int
         Bytes that it left.
     """

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from _support import documents, table
 
-from assay.flows.runner import curate
+from assay.flows.running.runner import curate
 from tests.flows import cluster_runs
 from tests.system.comparing import contents, differences
 

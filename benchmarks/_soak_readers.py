@@ -27,7 +27,7 @@ import duckdb
 from _nights import info, run_id, tables
 
 from assay.storage import ScoreStore
-from assay.storage.garbage import collect
+from assay.storage.upkeep.gc import collect
 
 POOLS = ("one", "two")
 ROWS, METHODS, KEEP = 1_000, 3, 3

@@ -24,7 +24,7 @@ from _support import machine, table, write
 
 from assay.selection import SelectionPlan
 from assay.storage import ScoreStore
-from assay.storage.run_files import RunInfo, RunTablesData
+from assay.storage.runs.run_file import RunInfo, RunTablesData
 
 RUN_A, RUN_B = "a" * 16, "b" * 16
 METHODS = ("pagerank", "knn_density", "importance", "lof", "margin", "hubness")

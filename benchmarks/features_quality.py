@@ -35,10 +35,10 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import LinearSVC
 
 from assay.selection import registry
-from assay.selection.columns import to_matrix
-from assay.selection.eigenvector_centrality import ECFS
-from assay.selection.infinite_selection import InfFS
-from assay.selection.relevance import normalized_mutual_information
+from assay.selection.rankers.ecfs import ECFS
+from assay.selection.rankers.inf_fs import InfFS
+from assay.selection.tables.matrix import to_matrix
+from assay.selection.tables.relevance import normalized_mutual_information
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]

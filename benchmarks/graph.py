@@ -36,7 +36,7 @@ from matplotlib import pyplot
 from threadpoolctl import threadpool_limits
 
 from assay.index import SimilarityGraph
-from assay.index.vectors import Vectors
+from assay.index.vectors.checks import Vectors
 
 ALGORITHM_NODES = 100_000
 DISTINCT = 15_000

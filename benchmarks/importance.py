@@ -39,11 +39,16 @@ from data_selection.hashed_ngram_dsir import get_ngram_counts
 from matplotlib import pyplot
 from numpy.typing import NDArray
 
-from assay.index.bucket_stream import BucketStream
-from assay.index.ngrams import NGramHasher
-from assay.selection.density_ratio import Mode, weigh
-from assay.selection.importance_resampling import ImportanceResampler
-from assay.selection.importance_shards import DensityRatio, fit_ratio, presence_weights, weigh_shard
+from assay.index.ngrams.hasher import NGramHasher
+from assay.index.ngrams.stream import BucketStream
+from assay.selection.algorithms.density_ratio import Mode, weigh
+from assay.selection.importance.importance_shards import (
+    DensityRatio,
+    fit_ratio,
+    presence_weights,
+    weigh_shard,
+)
+from assay.selection.importance.resampler import ImportanceResampler
 from assay.storage import read_pool
 
 LANGUAGES = (

@@ -33,10 +33,10 @@ from scipy.sparse import csr_array, vstack
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import normalize
 
-from assay.index.bucket_stream import BucketStream
-from assay.index.ngrams import NGramHasher
-from assay.selection import importance_texts
-from assay.selection.importance_resampling import ImportanceResampler
+from assay.index.ngrams.hasher import NGramHasher
+from assay.index.ngrams.stream import BucketStream
+from assay.selection.importance import texts as importance_texts
+from assay.selection.importance.resampler import ImportanceResampler
 
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -24,12 +24,12 @@ from _support import table, write
 from scale import made_of_halves
 from scipy.stats import spearmanr
 
-from assay.flows import runner
-from assay.flows.configuration import CurationConfig
-from assay.flows.plans import make_plan
+from assay.flows.config.curation import CurationConfig
+from assay.flows.running import runner
+from assay.flows.stages.plan import make_plan
 from assay.index import SimilarityGraph
-from assay.index.graph_updates import measured_recall
-from assay.index.nearest_neighbors import NearestNeighbors
+from assay.index.knn.nearest_neighbors import NearestNeighbors
+from assay.index.knn.updates import measured_recall
 from assay.selection import registry
 
 # what an update does not compute anew

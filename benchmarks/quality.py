@@ -48,7 +48,7 @@ from matplotlib import pyplot
 from threadpoolctl import threadpool_limits
 
 from assay.selection import registry
-from assay.selection.label_agreement import LabelAgreement
+from assay.selection.scorers.label_agreement import LabelAgreement
 
 SEEDS = (0, 1, 2, 3, 4)
 NOISES = (0.0, 0.2)

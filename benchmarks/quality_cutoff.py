@@ -32,9 +32,9 @@ from _support import machine, table, write
 from quality import KEEP, LINEAR, NOISES, OWN, PERCEPTRON, kept
 from threadpoolctl import threadpool_limits
 
-from assay.selection.coverage_centric import CoverageCentricSelector
-from assay.selection.graph_scores import KNNDensity
-from assay.selection.label_agreement import LabelAgreement
+from assay.selection.scorers.graph import KNNDensity
+from assay.selection.scorers.label_agreement import LabelAgreement
+from assay.selection.selectors.coverage_centric import CoverageCentricSelector
 
 SEEDS = (100, 101)
 RANDOM, EVEN, PROPORTIONAL, CLASSES = "random", "even", "proportional", "in every class"

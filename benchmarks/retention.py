@@ -24,7 +24,7 @@ import duckdb
 from _nights import info, run_id, tables
 
 from assay.storage import ScoreStore
-from assay.storage.catalogue import list_runs
+from assay.storage.runs.catalogue import list_runs
 
 METHODS, KEEP, POOL = 6, 90, "docs"
 MEASURED = (1, 10, 90, 200, 400)

@@ -39,7 +39,7 @@ from threadpoolctl import threadpool_limits
 
 from assay.index import SimilarityGraph
 from assay.selection import FacilityLocationSelector, KCenterSelector
-from assay.selection.set_functions import similarities
+from assay.selection.algorithms.set_functions import similarities
 
 K = 10
 PEER_LIMIT = 60.0

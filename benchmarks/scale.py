@@ -89,7 +89,7 @@ def measured(rows: int, folder: Path) -> Run:
     cli = [sys.executable, "-m", "assay.flows.cli", "plan", str(folder / "c.toml"), "--json"]
     planned = json.loads(subprocess.run(cli, capture_output=True, check=True).stdout)
     out, peak, wall = watched(
-        [sys.executable, "-m", "assay.flows.measuring", str(folder / "c.json")]
+        [sys.executable, "-m", "assay.flows.estimate.measuring", str(folder / "c.json")]
     )
     stages = json.loads(out.splitlines()[-1])
     peak = max(peak, *(stage["memory"] for stage in stages))

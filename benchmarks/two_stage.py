@@ -18,9 +18,9 @@ from _support import documents, table, write
 from scipy.sparse import csr_matrix
 
 from assay.index import SimilarityGraph, embed
-from assay.selection.inputs import GraphView, Inputs
-from assay.selection.lazy_greedy import LazyRanking
-from assay.selection.two_stage import TwoStageSelector
+from assay.selection.contract.inputs import GraphView, Inputs
+from assay.selection.selectors.greedy import LazyRanking
+from assay.selection.selectors.two_stage import TwoStageSelector
 
 SHARDS = (2, 8, 32, 128)
 BUDGETS = (100, 1_000, 0.1)

@@ -10,8 +10,9 @@ from typing import Annotated
 
 import typer
 
-from assay.flows import cli_queries, cli_service
-from assay.flows.cli_options import Json, Store
+from assay.flows.commands import queries as cli_queries
+from assay.flows.commands import service as cli_service
+from assay.flows.commands.options import Json, Store
 from assay.selection import registry
 from assay.storage.errors import AssayError
 
@@ -38,11 +39,11 @@ def main() -> None:
     try:
         app()
     except AssayError as error:
-        from assay.flows.output import printable
+        from assay.flows.commands.output import printable
 
         wrongly = not isinstance(error, RuntimeError)
         if "--json" in sys.argv:
-            from assay.flows.output import print_json
+            from assay.flows.commands.output import print_json
 
             print_json({"error": {"type": type(error).__name__, "message": str(error)}})
         sys.stderr.write(f"assay: {printable(str(error))}\n")
@@ -77,9 +78,10 @@ def _root(
 @app.command()
 def demo(store: Store = Path("assay-store"), json: Json = False) -> None:
     """The main job on the small real pool that ships with assay: health answers are wanted."""
-    from assay.flows import demonstration, progress
-    from assay.flows.output import print_json
-    from assay.flows.summary import (
+    from assay.flows import progress
+    from assay.flows.commands import demo as demonstration
+    from assay.flows.commands.output import print_json
+    from assay.flows.commands.summary import (
         curation_summary,
         feature_summary,
         print_curation,
@@ -154,9 +156,9 @@ def curate(
 ) -> None:
     """Embed, index, graph, score, select and persist a pool: the main job."""
     from assay.flows import progress
-    from assay.flows.configuration import CurationConfig
-    from assay.flows.output import print_json
-    from assay.flows.summary import curation_summary, print_curation
+    from assay.flows.commands.output import print_json
+    from assay.flows.commands.summary import curation_summary, print_curation
+    from assay.flows.config.curation import CurationConfig
 
     names = CurationConfig.model_fields
     given = {key: value for key, value in locals().items() if key in names and value is not None}
@@ -180,7 +182,7 @@ def curate(
         if prefect or settings.engine != "process" or os.environ.get("PREFECT_API_URL"):
             from assay.flows.deployments import run_curation
         else:
-            from assay.flows.runner import curate as run_curation
+            from assay.flows.running.runner import curate as run_curation
         result = run_curation(settings)
     if json:
         print_json(curation_summary(result))
@@ -211,10 +213,11 @@ def features(
     json: Json = False,
 ) -> None:
     """Rank the columns of a table by how much they say about its label."""
-    from assay.flows import progress, runner
-    from assay.flows.configuration import FeatureConfig, method_options
-    from assay.flows.output import print_json
-    from assay.flows.summary import feature_summary, print_features
+    from assay.flows import progress
+    from assay.flows.commands.output import print_json
+    from assay.flows.commands.summary import feature_summary, print_features
+    from assay.flows.config.curation import FeatureConfig, method_options
+    from assay.flows.running import runner
 
     settings = FeatureConfig.build(
         {

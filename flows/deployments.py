@@ -22,15 +22,16 @@ for _key, _value in {
 from prefect import flow  # noqa: E402
 from prefect.logging.handlers import APILogHandler  # noqa: E402
 
-from assay.flows import run_artifacts, runner  # noqa: E402
-from assay.flows.configuration import CurationConfig, FeatureConfig  # noqa: E402
-from assay.flows.credentials import Scrubbing  # noqa: E402
-from assay.flows.engines import CLUSTERS, located, one_server, task_runner  # noqa: E402
-from assay.flows.forms import Form  # noqa: E402
-from assay.flows.plans import make_plan  # noqa: E402
+from assay.flows.commands.summary import print_curation  # noqa: E402
+from assay.flows.config.credentials import Scrubbing  # noqa: E402
+from assay.flows.config.curation import CurationConfig, FeatureConfig  # noqa: E402
+from assay.flows.config.form import Form  # noqa: E402
+from assay.flows.engines import prefect_page as run_artifacts  # noqa: E402
+from assay.flows.engines.runners import CLUSTERS, located, one_server, task_runner  # noqa: E402
+from assay.flows.engines.submission import Submission  # noqa: E402
 from assay.flows.progress import logger  # noqa: E402
-from assay.flows.submission import Submission  # noqa: E402
-from assay.flows.summary import print_curation  # noqa: E402
+from assay.flows.running import runner  # noqa: E402
+from assay.flows.stages.plan import make_plan  # noqa: E402
 from assay.storage import ScoreStore  # noqa: E402
 from assay.storage.errors import AssayError, ConfigError  # noqa: E402
 

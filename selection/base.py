@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from assay.selection.budgets import ShortfallWarning, resolve_budget
-from assay.selection.inputs import Floats, Inputs, Rows, check_seed
+from assay.selection.contract.budgets import ShortfallWarning, resolve_budget
+from assay.selection.contract.inputs import Floats, Inputs, Rows, check_seed
 from assay.storage.errors import BudgetError, MissingInputError
 
 # input that a method needs -> (argument of fit, what to pass)
@@ -90,7 +90,7 @@ class Selector(_Estimator):
     Parameters
     ----------
     budget : int, float or str
-        A count, or a share of all rows: see `assay.selection.budgets.resolve_budget`.
+        A count, or a share of all rows: see `assay.selection.contract.budgets.resolve_budget`.
     random_state : int, default 0
         Seed of everything random.
     strict : bool, default False
@@ -202,7 +202,7 @@ class Selector(_Estimator):
 
         Also sets `nearest_`, int64[n]: the chosen row (a row of the pool) nearest to each row. So a
         model can be trained on the subset with weights. See
-        `assay.selection.representation.representation_weights`.
+        `assay.selection.algorithms.representation.representation_weights`.
 
         Parameters
         ----------
@@ -212,7 +212,7 @@ class Selector(_Estimator):
         metric : {"cosine", "l2"}, default "cosine"
             Of the vectors.
         """
-        from assay.selection.representation import representation_weights
+        from assay.selection.algorithms.representation import representation_weights
 
         check_is_fitted(self)
         self.weights_, self.nearest_, _ = representation_weights(
@@ -228,7 +228,7 @@ class Selector(_Estimator):
         values : array of shape (len(indices_), ...)
             In the order of `indices_`. `represent` comes first.
         """
-        from assay.selection.representation import propagate
+        from assay.selection.algorithms.representation import propagate
 
         check_is_fitted(self, "nearest_", msg="Call represent() before propagate().")
         return propagate(values, self.indices_, self.nearest_)

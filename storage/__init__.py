@@ -5,19 +5,19 @@ from typing import TYPE_CHECKING
 from assay.storage.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from assay.storage.artifacts import ArtifactStore as ArtifactStore
+    from assay.storage.disk.artifacts import ArtifactStore as ArtifactStore
     from assay.storage.errors import AssayError as AssayError
-    from assay.storage.pools import Pool as Pool
-    from assay.storage.pools import read_pool as read_pool
-    from assay.storage.stores import ScoreStore as ScoreStore
+    from assay.storage.reading.pools import Pool as Pool
+    from assay.storage.reading.pools import read_pool as read_pool
+    from assay.storage.store import ScoreStore as ScoreStore
 
 __getattr__, __dir__, __all__ = lazy_face(
     __name__,
     {
-        "ArtifactStore": ".artifacts",
+        "ArtifactStore": ".disk.artifacts",
         "AssayError": ".errors",
-        "Pool": ".pools",
-        "ScoreStore": ".stores",
-        "read_pool": ".pools",
+        "Pool": ".reading.pools",
+        "ScoreStore": ".store",
+        "read_pool": ".reading.pools",
     },
 )

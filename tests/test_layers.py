@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = ("storage", "index", "selection", "flows")
-MODULES = [path for layer in LAYERS for path in sorted((ROOT / layer).glob("*.py"))]
+MODULES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]
 HEAVY = ("prefect", "pandas", "torch", "sklearn", "faiss", "numba", "scipy", "networkx")
 
 
@@ -51,7 +51,7 @@ def test_a_face_imports_nothing_heavy(layer: str) -> None:
 @pytest.mark.parametrize("layer", LAYERS)
 def test_a_face_hands_on_what_exists_and_no_module_bears_such_a_name(layer: str) -> None:
     face = import_module(f"assay.{layer}")
-    modules = {path.stem for path in (ROOT / layer).glob("*.py")}
+    modules = {path.stem for path in (ROOT / layer).rglob("*.py")}
     assert face.__all__
     for name in face.__all__:
         assert getattr(face, name) is not None
@@ -63,7 +63,7 @@ def test_a_face_hands_on_what_exists_and_no_module_bears_such_a_name(layer: str)
 def test_every_package_and_module_is_in_the_wheel() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     for layer in (*LAYERS, "examples"):
-        for folder in {path.parent for path in (ROOT / layer).rglob("*.py")}:
+        for folder in {path.parent for path in (ROOT / layer).rrglob("*.py")}:
             package = "assay." + ".".join(folder.relative_to(ROOT).parts)
             assert package in settings["packages"], f"{package} would be left out of the wheel"
 

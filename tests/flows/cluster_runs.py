@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from assay.flows.sharding import PARTS
-from assay.storage.atomic import writer_of
+from assay.flows.stages.sharding import PARTS
+from assay.storage.disk.atomic import writer_of
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from assay.examples import example_path
-from assay.flows.runner import RunResult, curate
+from assay.flows.running.runner import RunResult, curate
 
 EMPTY_IDS = ("empty-null", "empty-blank")
 

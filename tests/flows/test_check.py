@@ -15,7 +15,7 @@ from assay.flows import curate
 from assay.flows.cli import app
 from assay.index.blas import blas_report
 from assay.storage import ScoreStore
-from assay.storage.integrity import check_store, process_lives
+from assay.storage.upkeep.check import check_store, process_lives
 
 POOL = pl.DataFrame({"id": range(60), "text": [f"about {i % 9} things and {i}" for i in range(60)]})
 

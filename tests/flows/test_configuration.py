@@ -8,8 +8,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from assay.flows.configuration import CurationConfig, FeatureConfig
-from assay.flows.plans import make_plan
+from assay.flows.config.curation import CurationConfig, FeatureConfig
+from assay.flows.stages.plan import make_plan
 from assay.storage.errors import AssayError, BudgetError, ConfigError
 
 

@@ -10,8 +10,14 @@ from typing import Any
 import pytest
 
 from assay.flows import curate
-from assay.flows.configuration import CurationConfig, FeatureConfig
-from assay.flows.credentials import Scrubbing, is_secret, scrub, scrub_error, without_password
+from assay.flows.config.credentials import (
+    Scrubbing,
+    is_secret,
+    scrub,
+    scrub_error,
+    without_password,
+)
+from assay.flows.config.curation import CurationConfig, FeatureConfig
 from assay.storage import ScoreStore
 from assay.storage.errors import ConfigError
 

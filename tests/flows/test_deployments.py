@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from assay.flows.exporting import export
-from assay.flows.runner import RunResult
+from assay.flows.commands.export import export
+from assay.flows.running.runner import RunResult
 from assay.storage import ScoreStore
 from tests.system.comparing import contents, differences
 

@@ -11,10 +11,10 @@ import polars as pl
 import pytest
 
 from assay.flows.cli import main
-from assay.flows.differences import difference
+from assay.flows.commands.diff import difference
 from assay.storage import ScoreStore
 from assay.storage.errors import ColumnError, ConfigError, StoreError
-from assay.storage.run_files import RunTablesData
+from assay.storage.runs.run_file import RunTablesData
 from tests.storage.test_stores import info, tables
 
 ONE, TWO, THREE, OTHER, RANKED = "1" * 16, "12" * 8, "3" * 16, "4" * 16, "5" * 16

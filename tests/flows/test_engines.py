@@ -17,11 +17,11 @@ import polars as pl
 import pytest
 
 from assay.examples import example_path
-from assay.flows import engines
-from assay.flows.configuration import CurationConfig
-from assay.flows.plans import make_plan
-from assay.flows.runner import RunResult, curate
-from assay.flows.sharding import PARTS
+from assay.flows.config.curation import CurationConfig
+from assay.flows.engines import runners as engines
+from assay.flows.running.runner import RunResult, curate
+from assay.flows.stages.plan import make_plan
+from assay.flows.stages.sharding import PARTS
 from assay.storage.errors import ConfigError, DependencyError
 from tests.flows import cluster_runs
 from tests.system.comparing import contents, differences
@@ -66,7 +66,7 @@ def test_a_block_join_in_shards(
     settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # few cells are met at first, so that lists are expanded and more cells met
-    monkeypatch.setattr("assay.index.knn_block_join.COMPARED", 100)
+    monkeypatch.setattr("assay.index.knn.block_join.COMPARED", 100)
     graph = {"method": "block_join", "k": 5, "target_recall": 0.999}
     chosen = settings | {"select": "random", "scores": (), "graph": graph}
     whole = curate(**chosen, store=str(tmp_path / "whole"))

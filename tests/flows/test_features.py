@@ -12,8 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from assay.flows.cli import app
-from assay.flows.configuration import FeatureConfig, method_options
-from assay.flows.runner import rank_features
+from assay.flows.config.curation import FeatureConfig, method_options
+from assay.flows.running.runner import rank_features
 from assay.selection import consensus_ranking, registry
 from assay.storage.errors import ColumnError, ConfigError, InputError
 
@@ -157,7 +157,7 @@ def test_a_table_over_the_limit_of_memory_gives_the_same(
 ) -> None:
     settings = {"table": path, "label": "label", "methods": "ecfs,outrank,mrmr", "k": 4}
     whole = rank_features(**settings, store=str(tmp_path / "a"))
-    from assay.flows import feature_pipeline
+    from assay.flows.running import features as feature_pipeline
 
     monkeypatch.setattr(feature_pipeline, "MEGABYTE", 1)
     parts = rank_features(**settings, memory_mb=1, store=str(tmp_path / "b"))

@@ -11,9 +11,9 @@ import pytest
 from typer.testing import CliRunner
 
 from assay.flows import cli, curate, rank_features
-from assay.flows.cleaning import print_cleaning
-from assay.flows.configuration import CurationConfig, FeatureConfig
-from assay.flows.summary import curation_summary, print_curation
+from assay.flows.commands.cleaning import print_cleaning
+from assay.flows.commands.summary import curation_summary, print_curation
+from assay.flows.config.curation import CurationConfig, FeatureConfig
 from assay.storage import ScoreStore
 from assay.storage.errors import ConfigError
 from tests.flows.conftest import listing

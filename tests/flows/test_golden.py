@@ -11,11 +11,12 @@ import polars as pl
 import pytest
 
 from assay.examples import example_path
-from assay.flows import selecting, stages
-from assay.flows.configuration import CurationConfig
-from assay.flows.plans import make_plan
-from assay.flows.revisions import REVISIONS
-from assay.flows.runner import curate
+from assay.flows.config.curation import CurationConfig
+from assay.flows.running.runner import curate
+from assay.flows.stages import artifacts as stages
+from assay.flows.stages import selecting
+from assay.flows.stages.plan import make_plan
+from assay.flows.stages.revisions import REVISIONS
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -9,10 +9,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from assay.flows.runner import curate
-from assay.index.bucket_stream import BucketStream
-from assay.selection.importance_resampling import ImportanceResampler
-from assay.selection.importance_score import ImportanceScorer
+from assay.flows.running.runner import curate
+from assay.index.ngrams.stream import BucketStream
+from assay.selection.importance.resampler import ImportanceResampler
+from assay.selection.importance.scorer import ImportanceScorer
 from assay.storage import Pool
 from assay.storage.errors import ConfigError, InputError
 from tests.data import shared

@@ -11,11 +11,11 @@ import polars as pl
 import pytest
 
 from assay.examples import example_path
-from assay.flows.runner import RunResult, curate
-from assay.flows.summary import print_curation
+from assay.flows.commands.summary import print_curation
+from assay.flows.running.runner import RunResult, curate
 from assay.index import SimilarityGraph, VectorIndex
-from assay.index.ngrams import NGramHasher
-from assay.index.text_embedder import HashedTextEmbedder
+from assay.index.embedding.text import HashedTextEmbedder
+from assay.index.ngrams.hasher import NGramHasher
 
 Run = Callable[..., RunResult]
 

@@ -10,11 +10,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from assay.flows import graphs, stages
-from assay.flows.configuration import CurationConfig
-from assay.flows.exporting import export
-from assay.flows.plans import make_plan
-from assay.flows.runner import RunResult, curate, rank_features
+from assay.flows.commands.export import export
+from assay.flows.config.curation import CurationConfig
+from assay.flows.running.runner import RunResult, curate, rank_features
+from assay.flows.stages import artifacts as stages
+from assay.flows.stages import graphs
+from assay.flows.stages.plan import make_plan
 from assay.storage import ScoreStore
 from assay.storage.errors import AssayError
 from tests.data import shared

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from assay.flows import CurationConfig, curate
-from assay.flows.plans import make_plan
+from assay.flows.stages.plan import make_plan
 from assay.storage.errors import ColumnError, ConfigError, InputError
 
 WORDS = [

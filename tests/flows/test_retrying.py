@@ -12,7 +12,7 @@ import duckdb
 import httpx
 import pytest
 
-from assay.flows.retrying import DELAYS, is_transient, retry
+from assay.flows.engines.retry import DELAYS, is_transient, retry
 from assay.storage.errors import (
     AssayError,
     ConfigError,

@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.flows import run_artifacts, serving
-from assay.flows.configuration import FeatureConfig
-from assay.flows.runner import RunResult
-from assay.flows.summary import curation_summary
+from assay.flows.commands import serve as serving
+from assay.flows.commands.summary import curation_summary
+from assay.flows.config.curation import FeatureConfig
+from assay.flows.engines import prefect_page as run_artifacts
+from assay.flows.running.runner import RunResult
 from assay.storage.errors import ColumnError, ConfigError, SourceError
 
 

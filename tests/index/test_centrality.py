@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from assay.index.centrality import connected_components, core_number, hubness, pagerank
+from assay.index.algorithms.centrality import connected_components, core_number, hubness, pagerank
 from assay.storage.errors import ConfigError, InputError
 from tests.data import shared
 

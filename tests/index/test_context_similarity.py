@@ -6,7 +6,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from assay.index import SimilarityGraph
-from assay.index.context_similarity import context_neighbors
+from assay.index.graph.context_similarity import context_neighbors
 from assay.storage.errors import ConfigError
 from tests.data import shared
 

@@ -6,7 +6,7 @@ import pytest
 from scipy.optimize import brentq
 
 from assay.index import SimilarityGraph
-from assay.index.edge_weights import directed_weights
+from assay.index.graph.edge_weights import directed_weights
 from assay.storage.errors import ConfigError
 
 

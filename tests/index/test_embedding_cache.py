@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.index.embedding_cache import encode_new, find_rows, new_rows
+from assay.index.embedding.cache import encode_new, find_rows, new_rows
 from assay.storage.errors import InputError
-from assay.storage.rowhash import hash_rows, hex_digests
+from assay.storage.hashing.rows import hash_rows, hex_digests
 
 
 class Counting:

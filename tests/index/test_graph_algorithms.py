@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from assay.index import eigenvector
-from assay.index.clustering import clustering, transitivity, triangles
-from assay.index.communities import communities, modularity
-from assay.index.eigenvector import eigenvector_centrality, participation_ratio
-from assay.index.flow_diffusion import flow_diffusion
-from assay.index.label_propagation import label_propagation
-from assay.index.local_clusters import neighborhood
-from assay.index.personalised_pagerank import pagerank_push, personalized_pagerank
-from assay.index.similarity_graph import SimilarityGraph
+from assay.index.algorithms import eigenvector
+from assay.index.algorithms.clustering import clustering, transitivity, triangles
+from assay.index.algorithms.communities import communities, modularity
+from assay.index.algorithms.eigenvector import eigenvector_centrality, participation_ratio
+from assay.index.algorithms.flow_diffusion import flow_diffusion
+from assay.index.algorithms.label_propagation import label_propagation
+from assay.index.algorithms.local_clusters import neighborhood
+from assay.index.algorithms.personalised_pagerank import pagerank_push, personalized_pagerank
+from assay.index.graph.similarity_graph import SimilarityGraph
 from assay.storage.errors import AssayError, ConfigError, IdError, InputError
 
 SEEDS = range(8)

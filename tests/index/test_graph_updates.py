@@ -27,7 +27,7 @@ def assert_same(one: SimilarityGraph, other: SimilarityGraph) -> None:
 @pytest.fixture
 def by_cells(monkeypatch: pytest.MonkeyPatch) -> None:
     """Update as large graphs are updated."""
-    monkeypatch.setattr("assay.index.graph_updates.EXACT_UP_TO", 0)
+    monkeypatch.setattr("assay.index.knn.updates.EXACT_UP_TO", 0)
 
 
 @settings(max_examples=60, deadline=None)

@@ -18,8 +18,15 @@ from PIL import Image
 from scipy import ndimage
 
 from assay.index import Embedder, embed
-from assay.index._image_kernels import CELLS, DIRECTIONS, FEATURES, WINDOWS, describe, project_dense
-from assay.index.image_embedder import ImageEmbedder
+from assay.index.embedding._image_kernels import (
+    CELLS,
+    DIRECTIONS,
+    FEATURES,
+    WINDOWS,
+    describe,
+    project_dense,
+)
+from assay.index.embedding.image import ImageEmbedder
 from assay.storage.errors import ConfigError, InputError, MissingInputError, StoreError
 from tests.data import shared
 
@@ -142,7 +149,7 @@ def test_the_order_of_rows_does_not_change_a_bit() -> None:
 def test_threads_do_not_change_a_bit() -> None:
     code = (
         "import io, numpy as np; from PIL import Image\n"
-        "from assay.index.image_embedder import ImageEmbedder\n"
+        "from assay.index.embedding.image import ImageEmbedder\n"
         "def png(s):\n"
         "    f = io.BytesIO(); r = np.random.default_rng(s)\n"
         "    Image.fromarray(r.integers(0, 255, (16, 16, 3), np.uint8)).save(f, 'png')\n"

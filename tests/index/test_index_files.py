@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from assay.index import VectorIndex
-from assay.storage import checksums
-from assay.storage.artifacts import ArtifactStore
+from assay.storage.disk import checksums
+from assay.storage.disk.artifacts import ArtifactStore
 from assay.storage.errors import ConfigError, CorruptArtifactError
 
 KINDS = ["flat", "ivf", "hnsw"]
@@ -113,7 +113,7 @@ def test_a_mapped_index_finds_the_same(
             ):
                 np.testing.assert_array_equal(got, expected)
         with monkeypatch.context() as patched:
-            patched.setattr("assay.index._stored_rows.EXACT_UP_TO", 0)
+            patched.setattr("assay.index.search.rows.EXACT_UP_TO", 0)
             for got, expected in zip(
                 mapped.search(X, 5, excluding=ids[100:200]),
                 index.search(X, 5, excluding=ids[100:200]),

@@ -11,12 +11,12 @@ from hypothesis.extra import numpy as hnp
 from sklearn.neighbors import NearestNeighbors as SklearnNeighbors
 from threadpoolctl import threadpool_info
 
-from assay.index import _knn_kernels as kernels
-from assay.index.centroids import assign, list_count, train_centroids
-from assay.index.knn_block_join import block_join
-from assay.index.knn_exact import BlockScan, exact_knn, recall_interval
-from assay.index.nearest_neighbors import nearest_neighbors
-from assay.index.vectors import as_vectors, equal_rows
+from assay.index.knn.block_join import block_join
+from assay.index.knn.nearest_neighbors import nearest_neighbors
+from assay.index.vectors import _knn_kernels as kernels
+from assay.index.vectors.centroids import assign, list_count, train_centroids
+from assay.index.vectors.checks import as_vectors, equal_rows
+from assay.index.vectors.exact import BlockScan, exact_knn, recall_interval
 from tests.data import shared
 
 METRICS = ["l2", "cosine", "ip"]
@@ -168,8 +168,8 @@ def test_block_join_of_few_rows_reaches_the_target(metric: str) -> None:
 
 
 def test_block_join_fills_lists_that_no_cell_could_fill(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("assay.index.knn_block_join.COMPARED", 100)
-    monkeypatch.setattr("assay.index.knn_lists.Lists.expand", lambda lists: None)
+    monkeypatch.setattr("assay.index.knn.block_join.COMPARED", 100)
+    monkeypatch.setattr("assay.index.knn.lists.Lists.expand", lambda lists: None)
     X = np.random.default_rng(7).normal(size=(1_500, 3)).astype(np.float32)
     found = nearest_neighbors(X, k=600, method="block_join", metric="l2", target_recall=0.05)
     assert found.report["probes"] == 4
@@ -191,7 +191,7 @@ def test_faiss_methods_reach_the_target(method: str, metric: str) -> None:
 def test_auto_is_exact_where_that_is_cheap_or_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     X = np.random.default_rng(9).normal(size=(600, 8)).astype(np.float32)
     assert nearest_neighbors(X).report["method"] == "exact"
-    monkeypatch.setattr("assay.index.nearest_neighbors.EXACT_UP_TO", 1e6)
+    monkeypatch.setattr("assay.index.knn.nearest_neighbors.EXACT_UP_TO", 1e6)
     assert nearest_neighbors(X).report["method"] == "block_join"
     assert nearest_neighbors(X, target_recall=1.0).report["method"] == "exact"
 

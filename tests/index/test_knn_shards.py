@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from assay.index import SimilarityGraph, knn_shards
-from assay.index.knn_block_join import seek
-from assay.index.knn_exact import Recall
+from assay.index import SimilarityGraph
+from assay.index.knn import shards as knn_shards
+from assay.index.knn.block_join import seek
+from assay.index.vectors.exact import Recall
 
 RNG = np.random.default_rng(3)
 
@@ -63,7 +64,7 @@ def test_lists_do_not_depend_on_the_shards(
     metric: str, method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # few cells at first: lists are expanded, and more cells met
-    monkeypatch.setattr("assay.index.knn_block_join.COMPARED", 200)
+    monkeypatch.setattr("assay.index.knn.block_join.COMPARED", 200)
     X = RNG.normal(size=(1_500, 12)).astype(np.float32)
     X[100:140] = X[200:240]
     X[7] = 0
@@ -89,8 +90,8 @@ def test_lists_do_not_depend_on_the_shards(
 def test_rows_that_no_cell_could_fill_are_searched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("assay.index.knn_block_join.COMPARED", 100)
-    monkeypatch.setattr("assay.index.knn_lists.Lists.expand", lambda lists, everyone=None: None)
+    monkeypatch.setattr("assay.index.knn.block_join.COMPARED", 100)
+    monkeypatch.setattr("assay.index.knn.lists.Lists.expand", lambda lists, everyone=None: None)
     X = np.random.default_rng(7).normal(size=(1_500, 3)).astype(np.float32)
     settings = {"k": 600, "method": "block_join", "metric": "l2"}
     found, _ = searched(tmp_path, X, None, 500, 2, 0.05, **settings)

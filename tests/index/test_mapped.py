@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from assay.index import SimilarityGraph
-from assay.index.mapped import mapping, release, scratch_vectors, take_rows
-from assay.index.vectors import as_vectors
+from assay.index.vectors.checks import as_vectors
+from assay.index.vectors.mapped import mapping, release, scratch_vectors, take_rows
 
 BUILD = """
 import json, resource, sys
 import numpy as np
-from assay.index import SimilarityGraph, knn_block_join
+from assay.index import SimilarityGraph
+from assay.index.knn import block_join as knn_block_join
 
 # fewer rows are compared, for speed
 knn_block_join.COMPARED = knn_block_join.RECALL_SAMPLE = 500

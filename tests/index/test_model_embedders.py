@@ -18,10 +18,10 @@ import polars as pl
 import pytest
 
 from assay.index import Embedder
-from assay.index.embedders import EMBEDDERS, embedder_class
-from assay.index.onnx_embedder import OnnxEmbedder
-from assay.index.openai_embedder import OpenAIEmbedder
-from assay.index.sentence_transformer import SentenceTransformerEmbedder
+from assay.index.embedding.embedders import EMBEDDERS, embedder_class
+from assay.index.embedding.onnx import OnnxEmbedder
+from assay.index.embedding.openai import OpenAIEmbedder
+from assay.index.embedding.sentence_transformers import SentenceTransformerEmbedder
 from assay.storage.errors import (
     ColumnError,
     ConfigError,
@@ -444,7 +444,7 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     found: list[float] = []
-    monkeypatch.setattr("assay.index.openai_embedder.time.sleep", found.append)
+    monkeypatch.setattr("assay.index.embedding.openai.time.sleep", found.append)
     return found
 
 
@@ -471,7 +471,7 @@ def test_openai(endpoint: Endpoint, waits: list[float]) -> None:
 def test_openai_requests_end_at_a_number_of_characters(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("assay.index.openai_embedder._CHARACTERS", 10)
+    monkeypatch.setattr("assay.index.embedding.openai._CHARACTERS", 10)
     texts = ["x" * 6, "y" * 4, "z", "w" * 50, "v"]
     found = OpenAIEmbedder("m", base_url=endpoint.url).encode(texts)
     assert [len(request["input"]) for request in endpoint.requests] == [2, 1, 1, 1]

@@ -9,11 +9,11 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from assay.index import networkx_algorithms
-from assay.index.networkx_backend import dispatcher
-from assay.index.networkx_graph import CSRGraph
-from assay.index.networkx_info import FUNCTIONS, get_info
-from assay.index.similarity_graph import SimilarityGraph
+from assay.index.graph.similarity_graph import SimilarityGraph
+from assay.index.nx import functions as networkx_algorithms
+from assay.index.nx.backend import dispatcher
+from assay.index.nx.graph import CSRGraph
+from assay.index.nx.info import FUNCTIONS, get_info
 
 # networkx's own tests of the functions that run natively, and of graphs with edges of their own
 MODULES = (
@@ -253,4 +253,4 @@ def test_importing_networkx_loads_nothing_of_the_backend_but_its_description() -
         "print(sorted(m for m in sys.modules if m.startswith('assay.index.')))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split("\n")[:2] == ["[]", "['assay.index.networkx_info']"]
+    assert done.stdout.split("\n")[:2] == ["[]", "['assay.index.nx.info']"]

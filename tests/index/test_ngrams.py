@@ -15,7 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.index import NGramHasher, _unicode, ngrams
+from assay.index import NGramHasher
+from assay.index.ngrams import _unicode
+from assay.index.ngrams import hasher as ngrams
 from assay.storage.errors import ConfigError, DependencyError, InputError
 from tests.data import shared
 

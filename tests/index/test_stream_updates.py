@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.index.bucket_stream import BucketStream
-from assay.index.ngrams import NGramHasher
-from assay.index.stream_updates import write_updated
+from assay.index.ngrams.hasher import NGramHasher
+from assay.index.ngrams.stream import BucketStream
+from assay.index.ngrams.updates import write_updated
 from assay.storage.errors import InputError
 
 HASHERS = [NGramHasher(2, 1 << 17), NGramHasher(1, 1 << 10, characters=True)]
@@ -25,7 +25,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("assay.index._stream_files._BLOCK", 50)
+    monkeypatch.setattr("assay.index.ngrams._stream_files._BLOCK", 50)
 
 
 @settings(max_examples=60, deadline=None)

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.index import Embedder, embed
-from assay.index.table_embedder import TableEmbedder
+from assay.index.embedding.table import TableEmbedder
 from assay.storage.errors import (
     ColumnError,
     ConfigError,

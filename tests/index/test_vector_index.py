@@ -232,7 +232,7 @@ def test_filters_of_few_rows_are_exact(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # several parts, merged
-    monkeypatch.setattr("assay.index._faiss_kinds._COPIED", 300)
+    monkeypatch.setattr("assay.index.search.kinds._COPIED", 300)
     rng = np.random.default_rng(4)
     names = np.array(ids, dtype=object)
     index = VectorIndex.from_vectors(X, ids=ids, metric=metric, kind=kind)
@@ -259,7 +259,7 @@ def test_filters_of_few_rows_are_exact(
 def test_filters_of_many_rows_reach_approximate_searches(
     X: np.ndarray, Q: np.ndarray, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("assay.index._stored_rows.EXACT_UP_TO", 0)
+    monkeypatch.setattr("assay.index.search.rows.EXACT_UP_TO", 0)
     index = VectorIndex.from_vectors(X, kind=kind)
     index.remove([3, 5])
     rows = np.delete(X, [3, 5], axis=0)
@@ -332,7 +332,7 @@ def test_auto_is_flat_for_few_rows_and_ivf_beyond(
     X: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert VectorIndex.from_vectors(X).kind_ == "flat"
-    monkeypatch.setattr("assay.index.vector_index.FLAT_UP_TO", 1_000)
+    monkeypatch.setattr("assay.index.search.vector_index.FLAT_UP_TO", 1_000)
     index = VectorIndex.from_vectors(X)
     assert index.kind_ == "ivf"
     assert index.build(X[:1_000]).kind_ == "flat"

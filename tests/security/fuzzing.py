@@ -140,7 +140,7 @@ def files(draw: Any) -> tuple[str, bytes]:
 def check_file(case: tuple[str, bytes], folder: Path) -> str:
     """Read a file as a pool and as a table: all parts agree with each other, or an error says why."""
     from assay.storage import read_pool
-    from assay.storage.tables import read_table
+    from assay.storage.reading.tables import read_table
 
     name, content = case
     path = folder / name
@@ -222,7 +222,7 @@ def _toml(value: Any) -> str:
 
 @cache
 def _keys() -> list[str]:
-    from assay.flows.configuration import CurationConfig, FeatureConfig
+    from assay.flows.config.curation import CurationConfig, FeatureConfig
 
     nested = ("plan", "embedding", "graph")
     keys = {*CurationConfig.model_fields, *FeatureConfig.model_fields, "no_such_key"}
@@ -252,8 +252,8 @@ def configurations(draw: Any) -> bytes:
 
 def check_configuration(content: bytes, folder: Path) -> str:
     """Read a configuration and plan it: it means the same when read again, or an error says why."""
-    from assay.flows.configuration import CurationConfig, FeatureConfig
-    from assay.flows.plans import make_plan, stored_config
+    from assay.flows.config.curation import CurationConfig, FeatureConfig
+    from assay.flows.stages.plan import make_plan, stored_config
 
     path = folder / "config.toml"
     path.write_bytes(content)
@@ -307,7 +307,7 @@ queries = _nearly_sql() | st.lists(pieces, max_size=9).map(" ".join) | st.text(m
 def small_store(folder: Path) -> Any:
     """Return a store with one small run, beside a file that no query may read."""
     from assay.storage import ScoreStore, read_pool
-    from assay.storage.run_files import RunInfo, RunTablesData
+    from assay.storage.runs.run_file import RunInfo, RunTablesData
 
     (folder / "canary.txt").write_text(CANARY)
     path = folder / "small.parquet"
@@ -360,7 +360,7 @@ def check_query(query: str, folder: Path) -> str:
 
 def check_expression(expression: str, folder: Path) -> str:
     """Evaluate an expression: one value for each row, or an error says why."""
-    from assay.storage.expressions import columns_named, evaluate, places
+    from assay.storage.sql.expressions import columns_named, evaluate, places
 
     (folder / "canary.txt").write_text(CANARY)
     os.chdir(folder)

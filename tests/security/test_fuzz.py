@@ -40,7 +40,7 @@ def test_the_files_that_are_mutated_are_valid(name: str, folder: Path) -> None:
 
 
 def test_a_wrong_reader_would_be_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from assay.storage.pools import Pool
+    from assay.storage.reading.pools import Pool
 
     batches = Pool.batches
     monkeypatch.setattr(

@@ -18,12 +18,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from assay.storage import read_pool
-from assay.storage._jsonscan import scan_keys
 from assay.storage.errors import InputError, SourceError
-from assay.storage.finding import find_files
-from assay.storage.jsonlines import DEEPEST
-from assay.storage.sources import MOST_COLUMNS
-from assay.storage.textfiles import TextSource
+from assay.storage.reading._jsonscan import scan_keys
+from assay.storage.reading.csv import TextSource
+from assay.storage.reading.finding import find_files
+from assay.storage.reading.json_lines import DEEPEST
+from assay.storage.reading.source import MOST_COLUMNS
 from tests.security.limits import time_limit
 
 

@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.flows.exporting import export
-from assay.flows.frames import stored_path
+from assay.flows.commands.export import export
+from assay.flows.running.frames import stored_path
 from assay.storage import ScoreStore, read_pool
-from assay.storage.artifacts import ArtifactStore
-from assay.storage.atomic import write_json
-from assay.storage.checksums import describe_file, seal
+from assay.storage.disk.artifacts import ArtifactStore
+from assay.storage.disk.atomic import write_json
+from assay.storage.disk.checksums import describe_file, seal
 from assay.storage.errors import CorruptArtifactError, StoreError
-from assay.storage.roles import FIXED_NAMES
-from assay.storage.run_files import RunInfo, RunTablesData
+from assay.storage.reading.roles import FIXED_NAMES
+from assay.storage.runs.run_file import RunInfo, RunTablesData
 from tests.security.fuzzing import small_store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -146,7 +146,7 @@ def test_own_columns_that_are_called_as_ours(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="not what it was"):
         export(store, tmp_path / "out.parquet")
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("assay.storage.pools.Pool.fingerprint", row)
+        patched.setattr("assay.storage.reading.pools.Pool.fingerprint", row)
         export(store, tmp_path / "out.parquet")
     found = pl.read_parquet(tmp_path / "out.parquet")
     assert found["assay_position"].unique().to_list() == ["own"]

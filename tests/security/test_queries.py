@@ -12,7 +12,7 @@ import pytest
 
 from assay.storage import ScoreStore
 from assay.storage.errors import AssayError, ConfigError, QueryError, StoreError
-from assay.storage.expressions import columns_named, evaluate, holds, places
+from assay.storage.sql.expressions import columns_named, evaluate, holds, places
 from tests.security.fuzzing import small_store
 
 SECRET = "secret-3f9c"

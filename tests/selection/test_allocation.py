@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.selection.allocation import allocate
+from assay.selection.algorithms.allocation import allocate
 from assay.storage.errors import BudgetError, ConfigError
 
 RULES = ["even", "proportional", "largest_remainder", "dhondt"]

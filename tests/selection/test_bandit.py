@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.selection.bandit import BanditSelector
-from assay.selection.inputs import Inputs
+from assay.selection.contract.inputs import Inputs
+from assay.selection.selectors.bandit import BanditSelector
 from assay.storage.errors import ConfigError, InputError, MissingInputError, NonFiniteError
 from tests.data import shared
 from tests.selection.small_graphs import from_dense

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata, zscore
 
-from assay.selection.blending import blend_scores
-from assay.selection.stability import consensus_ranking
+from assay.selection.plan.blending import blend_scores
+from assay.selection.rankers.stability import consensus_ranking
 from assay.storage.errors import ConfigError, NonFiniteError
 
 RNG = np.random.default_rng(0)

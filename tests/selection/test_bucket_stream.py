@@ -7,10 +7,10 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from assay.index import bucket_stream
-from assay.index._threads import ordered_map, thread_count
-from assay.index.bucket_stream import BucketStream
-from assay.index.ngrams import NGramHasher
+from assay.index.ngrams import stream as bucket_stream
+from assay.index.ngrams.hasher import NGramHasher
+from assay.index.ngrams.stream import BucketStream
+from assay.index.threads import ordered_map, thread_count
 from assay.storage import ArtifactStore, read_pool
 from assay.storage.errors import ConfigError, CorruptArtifactError
 from tests.selection.test_importance import sentences
@@ -25,9 +25,9 @@ HASHERS = [
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    monkeypatch.setattr("assay.index._stream_files._BLOCK", 1 << 15)
+    monkeypatch.setattr("assay.index.ngrams._stream_files._BLOCK", 1 << 15)
     monkeypatch.setattr(bucket_stream, "_HELD", 1 << 16)
-    monkeypatch.setattr("assay.index.ngrams._CHUNK", 1 << 14)
+    monkeypatch.setattr("assay.index.ngrams.hasher._CHUNK", 1 << 14)
 
 
 def check(stream, hasher, texts=TEXTS):

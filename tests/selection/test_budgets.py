@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.selection.budgets import parse_budget, resolve_budget
+from assay.selection.contract.budgets import parse_budget, resolve_budget
 from assay.storage.errors import BudgetError
 
 

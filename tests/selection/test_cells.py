@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from assay.selection.cells import check_metric, cluster, nearest, places, prepared
+from assay.selection.algorithms.cells import check_metric, cluster, nearest, places, prepared
 from assay.storage.errors import ConfigError
 
 

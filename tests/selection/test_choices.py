@@ -12,14 +12,14 @@ from sklearn.base import clone
 from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 
 from assay.selection import ECFS, DistanceCorrelation, FisherScore, InfFS, registry
-from assay.selection.inner_validation import (
+from assay.selection.tables.inner_validation import (
     accuracies,
     choose_alpha,
     choose_count,
     counts_up_to,
     folds,
 )
-from assay.selection.score_split import split_count
+from assay.selection.tables.score_split import split_count
 from assay.storage.errors import BudgetError, ConfigError, InputError
 from tests.selection.feature_sets import load
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from assay.index import SimilarityGraph
 from assay.selection import SelectionPlan
-from assay.selection.budgets import ShortfallWarning
-from assay.selection.churn import BARRED, KEPT, parse_churn
+from assay.selection.contract.budgets import ShortfallWarning
+from assay.selection.plan.churn import BARRED, KEPT, parse_churn
 from assay.storage.errors import BudgetError, ConfigError
 
 N, BUDGET = 300, 40

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import normalized_mutual_info_score
 
 from assay.selection import ECFS
-from assay.selection.columns import to_matrix
-from assay.selection.relevance import column_relevance
+from assay.selection.tables.matrix import to_matrix
+from assay.selection.tables.relevance import column_relevance
 from assay.storage.errors import ColumnError, ConfigError, InputError, NonFiniteError
 from tests.data import shared
 

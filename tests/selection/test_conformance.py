@@ -11,8 +11,8 @@ import pytest
 from sklearn.base import clone
 
 from assay.selection import registry
-from assay.selection.budgets import ShortfallWarning
-from assay.selection.inputs import Inputs
+from assay.selection.contract.budgets import ShortfallWarning
+from assay.selection.contract.inputs import Inputs
 from assay.storage.errors import (
     AssayError,
     BudgetError,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.selection.constraints import Constraints, bounds, take, total_budget
+from assay.selection.plan.constraints import Constraints, bounds, take, total_budget
 from assay.storage.errors import BudgetError, ConfigError
 
 

@@ -6,10 +6,10 @@ import pytest
 from sklearn.preprocessing import StandardScaler
 
 from assay.index import SimilarityGraph
-from assay.selection.contamination import estimate_contamination
-from assay.selection.local_outlier_factor import LocalOutlierFactor
-from assay.selection.mahalanobis import Mahalanobis
-from assay.selection.outlierness import Outlierness
+from assay.selection.evaluation.contamination import estimate_contamination
+from assay.selection.scorers.local_outlier_factor import LocalOutlierFactor
+from assay.selection.scorers.mahalanobis import Mahalanobis
+from assay.selection.scorers.outlierness import Outlierness
 from assay.storage.errors import ConfigError, InputError, NonFiniteError
 from tests.data import shared
 

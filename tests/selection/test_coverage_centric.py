@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.selection.coverage_centric import CoverageCentricSelector
-from assay.selection.graph_scores import KNNDensity
-from assay.selection.label_agreement import LabelAgreement
+from assay.selection.scorers.graph import KNNDensity
+from assay.selection.scorers.label_agreement import LabelAgreement
+from assay.selection.selectors.coverage_centric import CoverageCentricSelector
 from assay.storage.errors import ConfigError, MissingInputError
 from tests.selection.small_graphs import knn
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.index import SimilarityGraph
-from assay.selection.d2 import D2Selector
-from assay.selection.hard_cutoff import HardCutoff
+from assay.selection.selectors.d2 import D2Selector
+from assay.selection.steps.hard_cutoff import HardCutoff
 from assay.storage.errors import ConfigError, MissingInputError
 from tests.selection.small_graphs import SmallGraph, from_dense, knn
 

@@ -14,11 +14,11 @@ from sklearn.datasets import load_iris
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from assay.selection import DistanceCorrelation
-from assay.selection.distance_correlation import (
+from assay.selection.rankers.distance_correlation import (
     class_distance_correlation,
     numeric_distance_correlation,
 )
-from assay.selection.joint_dependence import forward_search
+from assay.selection.rankers.joint_dependence import forward_search
 from assay.storage.errors import ConfigError, InputError, NonFiniteError
 
 

@@ -20,9 +20,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from assay.selection import ECFS, eigenvector_centrality
-from assay.selection.eigenvector_centrality import leading_eigenvector
-from assay.selection.ranker_base import FeatureRanker
+from assay.selection import ECFS
+from assay.selection.rankers import ecfs as eigenvector_centrality
+from assay.selection.rankers.base import FeatureRanker
+from assay.selection.rankers.ecfs import leading_eigenvector
 from assay.storage.errors import BudgetError, ConfigError, InputError, NonFiniteError
 from tests.data import reference, shared
 from tests.selection.feature_sets import load

@@ -8,7 +8,7 @@ import pytest
 
 from assay.index import SimilarityGraph
 from assay.selection import evaluate_selection
-from assay.selection.facility_location import FacilityLocationSelector
+from assay.selection.selectors.facility_location import FacilityLocationSelector
 from assay.storage.errors import ConfigError, InputError, NonFiniteError
 from tests.data import shared
 

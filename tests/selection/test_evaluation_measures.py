@@ -13,27 +13,27 @@ from scipy.stats import differential_entropy, entropy
 from sklearn.decomposition import PCA
 from sklearn.metrics.pairwise import rbf_kernel
 
-from assay.selection.facility_location import FacilityLocationSelector
-from assay.selection.measures_balance import balance, duplicates_left, kish_size
-from assay.selection.measures_coverage import coverage, nearest_distances, partial_cover
-from assay.selection.measures_discrepancy import (
+from assay.selection.evaluation.balance import balance, duplicates_left, kish_size
+from assay.selection.evaluation.coverage import coverage, nearest_distances, partial_cover
+from assay.selection.evaluation.discrepancy import (
     kernel_sum,
     median_bandwidth,
     squared_discrepancy,
 )
-from assay.selection.measures_divergence import (
+from assay.selection.evaluation.divergence import (
     BUCKETS,
     backed_off_divergence,
     cell_of,
     fit_cells,
     ngram_counts,
 )
-from assay.selection.measures_graph import Representation
-from assay.selection.measures_spread import (
+from assay.selection.evaluation.measures_graph import Representation
+from assay.selection.evaluation.spread import (
     early_enrichment,
     vasicek_entropy,
     vasicek_ratio_error,
 )
+from assay.selection.selectors.facility_location import FacilityLocationSelector
 from assay.storage.errors import ConfigError
 from tests.selection.small_graphs import from_dense
 

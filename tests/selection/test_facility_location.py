@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.selection.facility_location import FacilityLocationSelector
-from assay.selection.random_subset import RandomSelector
+from assay.selection.selectors.facility_location import FacilityLocationSelector
+from assay.selection.selectors.random import RandomSelector
 from tests.selection.small_graphs import from_dense, knn
 
 

@@ -11,7 +11,7 @@ from sklearn.feature_selection import f_classif
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from assay.selection import FisherScore
-from assay.selection.relevance import column_relevance
+from assay.selection.tables.relevance import column_relevance
 from assay.storage.errors import ConfigError, InputError
 from tests.selection.feature_sets import load
 

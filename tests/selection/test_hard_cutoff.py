@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.exceptions import NotFittedError
 
-from assay.selection.coverage_centric import CoverageCentricSelector
-from assay.selection.hard_cutoff import HardCutoff
-from assay.selection.random_subset import RandomSelector
+from assay.selection.selectors.coverage_centric import CoverageCentricSelector
+from assay.selection.selectors.random import RandomSelector
+from assay.selection.steps.hard_cutoff import HardCutoff
 from assay.storage.errors import BudgetError, ConfigError, MissingInputError, NonFiniteError
 from tests.selection.small_graphs import knn
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.selection import k_center
-from assay.selection.herding import HerdingSelector
-from assay.selection.k_center import CostWarning
-from assay.selection.random_subset import RandomSelector
+from assay.selection.selectors import k_center
+from assay.selection.selectors.herding import HerdingSelector
+from assay.selection.selectors.k_center import CostWarning
+from assay.selection.selectors.random import RandomSelector
 from assay.storage.errors import ConfigError, MissingInputError
 
 

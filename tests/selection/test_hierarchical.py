@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.selection.allocation import allocate
-from assay.selection.hierarchical import HierarchicalBalancedSelector
+from assay.selection.algorithms.allocation import allocate
+from assay.selection.selectors.hierarchical import HierarchicalBalancedSelector
 from assay.storage.errors import ConfigError
 from tests.data import shared
 

@@ -11,10 +11,10 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from assay.selection.budgets import ShortfallWarning
-from assay.selection.density_ratio import calibrated_log_ratio
-from assay.selection.importance_resampling import ImportanceResampler
-from assay.selection.importance_score import ImportanceScorer
+from assay.selection.algorithms.density_ratio import calibrated_log_ratio
+from assay.selection.contract.budgets import ShortfallWarning
+from assay.selection.importance.resampler import ImportanceResampler
+from assay.selection.importance.scorer import ImportanceScorer
 from assay.storage.errors import BudgetError, ConfigError, InputError, MissingInputError
 from tests.data import shared
 

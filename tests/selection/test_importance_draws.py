@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.selection.importance_draws import (
+from assay.selection.algorithms.top_k import top_k
+from assay.selection.importance.draws import (
     claim,
     draw_with_replacement,
     gumbel,
     quotas,
     tempered_keys,
 )
-from assay.selection.importance_resampling import ImportanceResampler
-from assay.selection.top_k import top_k
+from assay.selection.importance.resampler import ImportanceResampler
 from assay.storage.errors import BudgetError, ConfigError, InputError
-from assay.storage.rowhash import uniform
+from assay.storage.hashing.rows import uniform
 from tests.selection.test_importance import sentences
 
 

@@ -10,15 +10,15 @@ import numpy as np
 import polars as pl
 import pytest
 
-from assay.index import bucket_stream
-from assay.index.bucket_stream import BucketStream
-from assay.index.ngrams import NGramHasher
-from assay.selection import importance_sample
-from assay.selection import importance_shards as shards
-from assay.selection.density_ratio import Moments
-from assay.selection.importance_resampling import ImportanceResampler
-from assay.selection.importance_score import ImportanceScorer
-from assay.selection.top_k import top_k
+from assay.index.ngrams import stream as bucket_stream
+from assay.index.ngrams.hasher import NGramHasher
+from assay.index.ngrams.stream import BucketStream
+from assay.selection.algorithms.density_ratio import Moments
+from assay.selection.algorithms.top_k import top_k
+from assay.selection.importance import importance_shards as shards
+from assay.selection.importance import sample as importance_sample
+from assay.selection.importance.resampler import ImportanceResampler
+from assay.selection.importance.scorer import ImportanceScorer
 from assay.storage import read_pool
 from assay.storage.errors import ConfigError, IdError, InputError, NonFiniteError, SourceError
 from tests.selection.test_importance import sentences
@@ -41,10 +41,10 @@ def same(first, second):
 
 @pytest.fixture
 def small_parts(monkeypatch):
-    monkeypatch.setattr("assay.index._stream_files._BLOCK", 1 << 10)
-    monkeypatch.setattr("assay.index.ngrams._CHUNK", 1 << 9)
-    monkeypatch.setattr("assay.selection.importance_sources._ROWS", 50)
-    monkeypatch.setattr("assay.selection.importance_rows._PART", 37)
+    monkeypatch.setattr("assay.index.ngrams._stream_files._BLOCK", 1 << 10)
+    monkeypatch.setattr("assay.index.ngrams.hasher._CHUNK", 1 << 9)
+    monkeypatch.setattr("assay.selection.importance.importance_sources._ROWS", 50)
+    monkeypatch.setattr("assay.selection.importance.importance_rows._PART", 37)
 
 
 @pytest.mark.usefixtures("small_parts")
@@ -352,7 +352,7 @@ def test_shards_that_were_hashed_are_not_hashed_again(tmp_path):
 
 
 def noise_of_positions(stream):
-    from assay.selection.importance_rows import Positions
+    from assay.selection.importance.importance_rows import Positions
 
     return Positions(len(POOL)).noise(0, stream)
 
@@ -370,8 +370,8 @@ def test_any_shards_in_any_order_are_the_same(cuts, seed):
 
 def test_the_estimator_is_the_same_as_its_shards(monkeypatch):
     monkeypatch.setattr(importance_sample, "ROWS", 80)
-    monkeypatch.setattr("assay.selection.importance_texts.ROWS", 80)
-    monkeypatch.setattr("assay.selection.importance_texts.NGRAMS", 3_000)
+    monkeypatch.setattr("assay.selection.importance.texts.ROWS", 80)
+    monkeypatch.setattr("assay.selection.importance.texts.NGRAMS", 3_000)
     selector = ImportanceResampler(budget=40, temperature=0.05, weighting="backoff")
     selector.fit(POOL, target=TARGET[:30])
     hasher = selector.hasher()

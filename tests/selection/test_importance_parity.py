@@ -9,7 +9,7 @@ import re
 import numpy as np
 import pytest
 
-from assay.selection.importance_resampling import ImportanceResampler
+from assay.selection.importance.resampler import ImportanceResampler
 from assay.storage.errors import ConfigError
 from tests.selection.test_importance import plain_dsir, sentences
 

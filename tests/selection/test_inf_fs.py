@@ -15,10 +15,11 @@ from scipy.stats import rankdata
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from assay.selection import InfFS, path_energy
-from assay.selection.path_energy import Largest, cut_size, energies
-from assay.selection.rank_correlation import AbsoluteSpearman
-from assay.selection.relevance import column_relevance
+from assay.selection import InfFS
+from assay.selection.rankers import path_energy
+from assay.selection.rankers.path_energy import Largest, cut_size, energies
+from assay.selection.rankers.rank_correlation import AbsoluteSpearman
+from assay.selection.tables.relevance import column_relevance
 from assay.storage.errors import BudgetError, ConfigError, InputError
 from tests.data import reference
 from tests.selection.feature_sets import load
@@ -94,7 +95,7 @@ def test_the_operator_of_rank_correlations_is_the_matrix(X):
 
 
 def test_tiles_add_up(monkeypatch):
-    monkeypatch.setattr("assay.selection.rank_correlation.TILE", 7)
+    monkeypatch.setattr("assay.selection.rankers.rank_correlation.TILE", 7)
     X, _ = _sample(d=40)
     spearman = AbsoluteSpearman(X)
     v = np.random.default_rng(0).random(40)
@@ -259,7 +260,7 @@ def test_the_shrinkage_does_not_turn_the_ranking_round():
 
 
 def test_sampled_columns_keep_the_best(monkeypatch):
-    monkeypatch.setattr("assay.selection.infinite_selection.SAMPLED_COLUMNS", 256)
+    monkeypatch.setattr("assay.selection.rankers.inf_fs.SAMPLED_COLUMNS", 256)
     X, _ = load("colon")
     exact = InfFS(50).fit(X)
     ranker = InfFS(50, approximate=True).fit(X)
@@ -277,7 +278,7 @@ def test_sampled_columns_keep_the_best(monkeypatch):
 
 
 def test_large_problems_are_sampled_where_they_may_be(monkeypatch):
-    monkeypatch.setattr("assay.selection.infinite_selection.EXACT_UP_TO", 100)
+    monkeypatch.setattr("assay.selection.rankers.inf_fs.EXACT_UP_TO", 100)
     X, y = _sample()
     assert InfFS().fit(X).approximate_
     assert not InfFS(approximate=False).fit(X).approximate_

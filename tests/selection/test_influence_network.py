@@ -10,9 +10,9 @@ import pytest
 from sklearn.base import clone
 
 from assay.index import SimilarityGraph
-from assay.selection.facility_location import FacilityLocationSelector
-from assay.selection.influence_network import InfluenceNetwork
-from assay.selection.random_subset import RandomSelector
+from assay.selection.algorithms.influence_network import InfluenceNetwork
+from assay.selection.selectors.facility_location import FacilityLocationSelector
+from assay.selection.selectors.random import RandomSelector
 from assay.storage.errors import ConfigError, InputError, NonFiniteError
 from tests.data import shared
 from tests.selection.small_graphs import knn
@@ -165,7 +165,7 @@ def test_what_can_not_be_learned_is_refused():
 
 def test_the_network_is_imported_only_where_it_is_trained():
     code = (
-        "import sys; import assay.selection.influence_network;"
+        "import sys; import assay.selection.algorithms.influence_network;"
         "print([m for m in ('sklearn.neural_network', 'sklearn.decomposition', 'torch')"
         " if m in sys.modules])"
     )

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.selection import k_center
-from assay.selection.k_center import CostWarning, KCenterSelector
+from assay.selection.selectors import k_center
+from assay.selection.selectors.k_center import CostWarning, KCenterSelector
 from assay.storage.errors import ConfigError, InputError
 
 

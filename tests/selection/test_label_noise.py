@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from assay.index import SimilarityGraph
-from assay.selection.label_noise import noise_transition
+from assay.selection.evaluation.label_noise import noise_transition
 from assay.storage.errors import InputError
 from tests.data import shared
 

@@ -106,7 +106,7 @@ def test_order_of_columns():
 def test_blocks_do_not_matter(monkeypatch):
     X = _sample()
     whole = LaplacianScore().fit(X).scores_
-    monkeypatch.setattr("assay.selection.laplacian.BLOCK_VALUES", 60)
+    monkeypatch.setattr("assay.selection.rankers.laplacian.BLOCK_VALUES", 60)
     np.testing.assert_array_equal(LaplacianScore().fit(X).scores_, whole)
 
 

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.selection.facility_location import FacilityLocationSelector
-from assay.selection.graph_cut import GraphCutSelector
-from assay.selection.random_subset import RandomSelector
-from assay.selection.saturated_coverage import SaturatedCoverageSelector
-from assay.selection.set_functions import similarities
+from assay.selection.algorithms.set_functions import similarities
+from assay.selection.selectors.facility_location import FacilityLocationSelector
+from assay.selection.selectors.graph_cut import GraphCutSelector
+from assay.selection.selectors.random import RandomSelector
+from assay.selection.selectors.saturated_coverage import SaturatedCoverageSelector
 from assay.storage.errors import ConfigError
 from tests.selection.small_graphs import from_dense, knn
 

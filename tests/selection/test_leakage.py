@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.selection import Leakage
-from assay.selection.leakage_neighbors import leak_neighbors
-from assay.selection.span_matching import SpanMatcher, words_of
+from assay.selection.algorithms.span_matching import SpanMatcher, words_of
+from assay.selection.steps.leakage_neighbors import leak_neighbors
 from assay.storage.errors import ConfigError, InputError, MissingInputError
 from tests.data import shared
 

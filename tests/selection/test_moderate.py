@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.selection.cells import cluster
-from assay.selection.inputs import Inputs
-from assay.selection.moderate import ModerateSelector
+from assay.selection.algorithms.cells import cluster
+from assay.selection.contract.inputs import Inputs
+from assay.selection.selectors.moderate import ModerateSelector
 from assay.storage.errors import ConfigError
 
 

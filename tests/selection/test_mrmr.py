@@ -110,7 +110,7 @@ def test_copies_and_constants(X, criterion):
 
 
 def test_depth_follows_the_number_kept(monkeypatch):
-    monkeypatch.setattr("assay.selection.minimum_redundancy.DEFAULT_DEPTH", 2)
+    monkeypatch.setattr("assay.selection.rankers.mrmr.DEFAULT_DEPTH", 2)
     X, y = _sample()
     for options, depth in (
         ({}, 2),
@@ -137,7 +137,7 @@ def test_names_are_bins_of_their_own():
 def test_blocks_do_not_matter(monkeypatch):
     X, y = _sample()
     whole = [MRMR(criterion=criterion).fit(X, y).scores_ for criterion in CRITERIA]
-    monkeypatch.setattr("assay.selection.minimum_redundancy.BLOCK_VALUES", 120)
+    monkeypatch.setattr("assay.selection.rankers.mrmr.BLOCK_VALUES", 120)
     for criterion, expected in zip(CRITERIA, whole, strict=True):
         np.testing.assert_array_equal(MRMR(criterion=criterion).fit(X, y).scores_, expected)
 

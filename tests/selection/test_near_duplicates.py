@@ -10,7 +10,7 @@ import pytest
 
 from assay.index import SimilarityGraph
 from assay.selection import NearDuplicates, PivotDeduplicator, SemanticDuplicates
-from assay.selection.minhash import shingles, signatures
+from assay.selection.algorithms.minhash import shingles, signatures
 from assay.storage.errors import ConfigError, MissingInputError
 from tests.data import shared
 

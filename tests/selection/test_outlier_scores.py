@@ -10,13 +10,13 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
 from assay.index import SimilarityGraph
-from assay.selection.cells import cluster
-from assay.selection.inputs import Inputs
-from assay.selection.local_outlier_factor import LocalOutlierFactor
-from assay.selection.mahalanobis import Mahalanobis, shrunk_covariance
-from assay.selection.outlierness import Outlierness
-from assay.selection.prototypicality import Prototypicality
-from assay.selection.weighting_vector import Weighting
+from assay.selection.algorithms.cells import cluster
+from assay.selection.contract.inputs import Inputs
+from assay.selection.scorers.local_outlier_factor import LocalOutlierFactor
+from assay.selection.scorers.mahalanobis import Mahalanobis, shrunk_covariance
+from assay.selection.scorers.outlierness import Outlierness
+from assay.selection.scorers.prototypicality import Prototypicality
+from assay.selection.scorers.weighting import Weighting
 from assay.storage.errors import ConfigError
 from tests.data import shared
 
@@ -185,8 +185,8 @@ def test_parameters_are_checked(make, wrong):
 def test_isolation_is_scikit_learns_forest() -> None:
     from sklearn.ensemble import IsolationForest
 
-    from assay.selection.inputs import derived_seed
-    from assay.selection.isolation import Isolation
+    from assay.selection.contract.inputs import derived_seed
+    from assay.selection.scorers.isolation import Isolation
 
     rng = np.random.default_rng(0)
     X = rng.normal(size=(400, 5)).astype(np.float32)

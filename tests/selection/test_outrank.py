@@ -15,9 +15,9 @@ from sklearn.metrics.cluster import contingency_matrix, expected_mutual_informat
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from assay.selection import OutRank
-from assay.selection.chance_information import CorrectedInformation
-from assay.selection.column_quality import column_quality
-from assay.selection.outrank import _quantile_bins
+from assay.selection.rankers.chance_information import CorrectedInformation
+from assay.selection.rankers.outrank import _quantile_bins
+from assay.selection.tables.quality import column_quality
 from assay.storage.errors import ConfigError, InputError
 from tests.data import shared
 from tests.selection.feature_sets import load
@@ -82,8 +82,8 @@ def test_expected_entropies_of_many_rows():
 def test_blocks_do_not_change_anything(monkeypatch):
     X, y = _sample(d=30)
     whole = OutRank().fit(X, y).scores_
-    monkeypatch.setattr("assay.selection.outrank.BLOCK_CELLS", 500)
-    monkeypatch.setattr("assay.selection.chance_information.BLOCK_CELLS", 100)
+    monkeypatch.setattr("assay.selection.rankers.outrank.BLOCK_CELLS", 500)
+    monkeypatch.setattr("assay.selection.rankers.chance_information.BLOCK_CELLS", 100)
     np.testing.assert_array_equal(OutRank().fit(X, y).scores_, whole)
 
 

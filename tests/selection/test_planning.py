@@ -17,8 +17,8 @@ from assay.selection import (
     SelectionPlan,
     registry,
 )
-from assay.selection.budgets import ShortfallWarning
-from assay.selection.subsets import induced
+from assay.selection.contract.budgets import ShortfallWarning
+from assay.selection.contract.subsets import induced
 from assay.storage.errors import (
     BudgetError,
     ColumnError,

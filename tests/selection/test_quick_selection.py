@@ -10,7 +10,7 @@ import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from assay.selection import QuickSelection
-from assay.selection.quick_selection import _Layer, _standardised
+from assay.selection.rankers.quick_selection import _Layer, _standardised
 from assay.storage.errors import ConfigError, NonFiniteError
 from tests.data import shared
 from tests.selection.feature_sets import load

@@ -10,8 +10,8 @@ from hypothesis.extra.numpy import arrays
 from sklearn.feature_selection import f_classif
 from sklearn.metrics import normalized_mutual_info_score
 
-from assay.selection import relevance
-from assay.selection.relevance import (
+from assay.selection.tables import relevance
+from assay.selection.tables.relevance import (
     column_relevance,
     default_bins,
     fisher_score,

@@ -125,7 +125,7 @@ def test_rows_visited():
 def test_blocks_do_not_matter(monkeypatch):
     X, y = _sample()
     whole = ReliefF(discrete_features=[1]).fit(np.round(X), y).scores_
-    monkeypatch.setattr("assay.selection.relief.BLOCK_VALUES", 60)
+    monkeypatch.setattr("assay.selection.rankers.relieff.BLOCK_VALUES", 60)
     blocked = ReliefF(discrete_features=[1]).fit(np.round(X), y).scores_
     np.testing.assert_allclose(blocked, whole, atol=1e-14)
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from sklearn.exceptions import NotFittedError
 
 from assay.index import SimilarityGraph
-from assay.selection.random_subset import RandomSelector
-from assay.selection.representation import propagate, representation_weights
+from assay.selection.algorithms.representation import propagate, representation_weights
+from assay.selection.selectors.random import RandomSelector
 from assay.storage.errors import ConfigError, IdError, InputError, MissingInputError
 from tests.selection.small_graphs import from_dense, knn
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from assay.index import SimilarityGraph
-from assay.selection.graph_scores import CoreNumber, Hubness, KNNDensity, PageRank
-from assay.selection.label_agreement import LabelAgreement
+from assay.selection.scorers.graph import CoreNumber, Hubness, KNNDensity, PageRank
+from assay.selection.scorers.label_agreement import LabelAgreement
 from assay.storage.errors import ConfigError, InputError
 from tests.data import shared
 from tests.selection.small_graphs import SmallGraph, from_dense, knn

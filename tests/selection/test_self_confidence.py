@@ -10,11 +10,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from assay.index import SimilarityGraph
-from assay.selection.class_features import tf_idf
-from assay.selection.cross_fitting import commonest, softmax_regression
-from assay.selection.inputs import Inputs
-from assay.selection.pvi import PVI
-from assay.selection.self_confidence import Margin, SelfConfidence, margins
+from assay.selection.algorithms.class_features import tf_idf
+from assay.selection.algorithms.cross_fitting import commonest, softmax_regression
+from assay.selection.contract.inputs import Inputs
+from assay.selection.scorers.pvi import PVI
+from assay.selection.scorers.self_confidence import Margin, SelfConfidence, margins
 from assay.storage.errors import ConfigError, InputError, MissingInputError, NonFiniteError
 from tests.data import shared
 from tests.selection.small_graphs import knn

@@ -13,7 +13,7 @@ from sklearn.linear_model import OrthogonalMatchingPursuit
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from assay.selection import SequentialAttention
-from assay.selection.sequential_attention import orthogonal_matching_pursuit
+from assay.selection.rankers.sequential_attention import orthogonal_matching_pursuit
 from assay.storage.errors import ConfigError, InputError
 from tests.selection.feature_sets import load
 

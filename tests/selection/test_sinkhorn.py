@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment, linprog
 
-from assay.selection.sinkhorn import extended_potential, sinkhorn
+from assay.selection.algorithms.sinkhorn import extended_potential, sinkhorn
 from assay.storage.errors import ConfigError, InputError, NonFiniteError
 
 

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from scipy.sparse import coo_array, csc_array, csr_array, csr_matrix
 
 from assay.selection import ECFS, FisherScore, SequentialAttention, registry
-from assay.selection.class_parts import Relevance
-from assay.selection.columns import to_matrix
-from assay.selection.relevance import (
+from assay.selection.rankers.stability import bootstrap_stability
+from assay.selection.tables.matrix import to_matrix
+from assay.selection.tables.moments import Relevance
+from assay.selection.tables.relevance import (
     column_relevance,
     fisher_score,
     normalized_mutual_information,
 )
-from assay.selection.stability import bootstrap_stability
 from assay.storage.errors import ConfigError, NonFiniteError
 
 RANKERS = [entry.name for entry in registry.entries("ranker")]

@@ -20,8 +20,8 @@ from assay.selection import (
     bootstrap_stability,
     consensus_ranking,
 )
-from assay.selection.ranker_base import FeatureRanker
-from assay.selection.stability import _nogueira, _wilson
+from assay.selection.rankers.base import FeatureRanker
+from assay.selection.rankers.stability import _nogueira, _wilson
 from assay.storage.errors import BudgetError, ConfigError, InputError
 
 

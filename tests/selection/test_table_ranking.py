@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.selection import ECFS, MRMR, FisherScore, InfFS, OutRank, registry
-from assay.selection.class_parts import Relevance
-from assay.selection.column_blocks import ColumnBlock
-from assay.selection.relevance import column_relevance
-from assay.selection.streamed_relevance import streamed_relevance
-from assay.selection.table_ranking import rank_table, reading_mode
+from assay.selection.rankers.tables import rank_table, reading_mode
+from assay.selection.tables.blocks import ColumnBlock
+from assay.selection.tables.moments import Relevance
+from assay.selection.tables.relevance import column_relevance
+from assay.selection.tables.streamed_relevance import streamed_relevance
 from assay.storage.errors import BudgetError, ColumnError, ConfigError, InputError, NonFiniteError
-from assay.storage.tables import Table
+from assay.storage.reading.tables import Table
 from tests.data import shared
 
 BY_COLUMN = [
@@ -218,8 +218,8 @@ def test_columns_with_missing_values_are_left_to_the_caller():
 _PROGRAM = """
     import json, resource, sys
     from assay.selection import registry
-    from assay.selection.table_ranking import rank_table
-    from assay.storage.tables import Table
+    from assay.selection.rankers.tables import rank_table
+    from assay.storage.reading.tables import Table
 
     def used(key):
         with open("/proc/self/status") as status:

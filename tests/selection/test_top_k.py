@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.selection.top_k import Cut, cut_at, key_histogram, refine, take_shard, threshold, top_k
+from assay.selection.algorithms.top_k import (
+    Cut,
+    cut_at,
+    key_histogram,
+    refine,
+    take_shard,
+    threshold,
+    top_k,
+)
 
 KEYS = st.lists(
     st.one_of(

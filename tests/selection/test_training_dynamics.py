@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.selection.training_dynamics import AUM, EL2N, Entropy, Forgetting
+from assay.selection.scorers.training_dynamics import AUM, EL2N, Entropy, Forgetting
 from assay.storage.errors import (
     ColumnError,
     ConfigError,

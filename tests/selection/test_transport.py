@@ -6,14 +6,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from assay.index.embedders import embed
-from assay.selection.inputs import derived_seed
-from assay.selection.sinkhorn import sinkhorn
-from assay.selection.transport import TransportSelector
-from assay.selection.transport_layers import cosine_distance
-from assay.selection.whitening import fit_whitening
+from assay.index.embedding.embedders import embed
+from assay.selection.algorithms.sinkhorn import sinkhorn
+from assay.selection.algorithms.whitening import fit_whitening
+from assay.selection.contract.inputs import derived_seed
+from assay.selection.selectors.transport import TransportSelector
+from assay.selection.selectors.transport_layers import cosine_distance
 from assay.storage.errors import ConfigError, InputError, MissingInputError, NonFiniteError
-from assay.storage.rowhash import hash_rows, hex_digests, uniform
+from assay.storage.hashing.rows import hash_rows, hex_digests, uniform
 from tests.data import shared
 
 

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.index import SimilarityGraph, embed
-from assay.selection.facility_location import FacilityLocationSelector
-from assay.selection.graph_cut import GraphCutSelector
-from assay.selection.saturated_coverage import SaturatedCoverageSelector
-from assay.selection.two_stage import Proposal, Shard, TwoStageSelector, merge, propose
+from assay.selection.selectors.facility_location import FacilityLocationSelector
+from assay.selection.selectors.graph_cut import GraphCutSelector
+from assay.selection.selectors.saturated_coverage import SaturatedCoverageSelector
+from assay.selection.selectors.two_stage import Proposal, Shard, TwoStageSelector, merge, propose
 from assay.storage.errors import ColumnError, ConfigError
 from tests.data import shared
 from tests.selection.small_graphs import from_dense, knn

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from assay.storage import ScoreStore
-from assay.storage.run_files import RunInfo, RunTablesData
+from assay.storage.runs.run_file import RunInfo, RunTablesData
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 KINDS = {"curate": "c", "features": "f"}

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from assay.storage import checksums
-from assay.storage.artifacts import ArtifactStore
-from assay.storage.atomic import atomic_path, point, write_json
+from assay.storage.disk import checksums
+from assay.storage.disk.artifacts import ArtifactStore
+from assay.storage.disk.atomic import atomic_path, point, write_json
 from assay.storage.errors import CorruptArtifactError, StoreError
-from assay.storage.fingerprints import fingerprint
+from assay.storage.hashing.fingerprints import fingerprint
 
 FP = "0123456789abcdef"
 

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from assay.storage.errors import ConfigError
-from assay.storage.expressions import evaluate, holds, numbers, places
+from assay.storage.sql.expressions import evaluate, holds, numbers, places
 
 FRAME = pl.DataFrame(
     {

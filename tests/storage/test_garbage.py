@@ -14,10 +14,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from assay.storage import ScoreStore, publishing
-from assay.storage.artifacts import ArtifactStore
+from assay.storage import ScoreStore
+from assay.storage.disk.artifacts import ArtifactStore
 from assay.storage.errors import StoreError
-from assay.storage.garbage import collect
+from assay.storage.runs import publishing
+from assay.storage.upkeep.gc import collect
 from tests.storage.nights import info, night_id, run_night, tables
 
 

@@ -33,7 +33,7 @@ from assay.storage.errors import (
     SourceChangedError,
     SourceError,
 )
-from assay.storage.roles import Roles
+from assay.storage.reading.roles import Roles
 from tests.data import shared
 
 SAMPLES = ["sample_id", "source", "row", "label", "group_id", "content_hash", "problem"]

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pytest
 from moto.server import ThreadedMotoServer
 
-from assay.flows.runner import curate
-from assay.storage import read_pool, remote
+from assay.flows.running.runner import curate
+from assay.storage import read_pool
 from assay.storage.errors import (
     DependencyError,
     SourceChangedError,
@@ -27,9 +27,10 @@ from assay.storage.errors import (
     StoreError,
     UnreachableError,
 )
-from assay.storage.finding import find_files
-from assay.storage.locations import absolute
-from assay.storage.tables import read_table, table_fingerprint
+from assay.storage.reading import remote
+from assay.storage.reading.finding import find_files
+from assay.storage.reading.locations import absolute
+from assay.storage.reading.tables import read_table, table_fingerprint
 
 ROWS = pl.DataFrame({"id": ["b", "a", "c"], "text": ["to be", "or not", None], "n": [1, 2, 3]})
 
@@ -314,7 +315,7 @@ def test_tables_are_read_from_object_storage_too(bucket: Any, tmp_path: Path) ->
 
 
 def test_a_run_over_object_storage_is_that_over_its_local_copy(bucket: Any, tmp_path: Path) -> None:
-    from assay.flows.exporting import export
+    from assay.flows.commands.export import export
 
     folder = tmp_path / "pool"
     folder.mkdir()
@@ -348,7 +349,7 @@ def test_a_run_over_object_storage_is_that_over_its_local_copy(bucket: Any, tmp_
 
 def test_the_storage_layer_loads_no_client_before_it_is_needed() -> None:
     code = (
-        "import sys, assay.storage.pools\n"
+        "import sys, assay.storage.reading.pools\n"
         "print([m for m in ('fsspec', 's3fs', 'botocore', 'aiohttp') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -13,10 +13,11 @@ import duckdb
 import polars as pl
 import pytest
 
-from assay.storage import ScoreStore, attaching, catalogue, publishing, retention
-from assay.storage.attaching import names_history
-from assay.storage.boundaries import hooked
+from assay.storage import ScoreStore
+from assay.storage.disk.boundaries import hooked
 from assay.storage.errors import QueryError, StoreError
+from assay.storage.runs import attaching, catalogue, publishing, retention
+from assay.storage.runs.attaching import names_history
 from tests.storage.nights import night_id, rank_night, run_night
 
 NEWEST = "SELECT DISTINCT run_id FROM latest_decisions"

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.storage.errors import ConfigError, InputError
-from assay.storage.rowhash import hash_rows, hex_digests, uniform
+from assay.storage.hashing.rows import hash_rows, hex_digests, uniform
 from tests.data import shared
 
 

@@ -24,10 +24,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.storage.errors import InputError, SourceChangedError, SourceError
-from assay.storage.finding import find_files
-from assay.storage.jsonlines import JsonLinesSource
-from assay.storage.sources import Source, open_source, regroup
-from assay.storage.textfiles import CsvSource, TextSource
+from assay.storage.reading.csv import CsvSource, TextSource
+from assay.storage.reading.finding import find_files
+from assay.storage.reading.json_lines import JsonLinesSource
+from assay.storage.reading.source import Source, open_source, regroup
 
 
 @pytest.fixture(params=[7, 8 << 20], ids=["small blocks", "large blocks"])
@@ -473,14 +473,14 @@ def test_regrouping_keeps_rows_and_bounds_bytes(monkeypatch: pytest.MonkeyPatch)
 
     assert shapes(4) == [4, 4, 3]
     assert shapes(100) == [11]
-    monkeypatch.setattr("assay.storage.sources.BATCH_BYTES", 16)
+    monkeypatch.setattr("assay.storage.reading.source.BATCH_BYTES", 16)
     assert shapes(4) == [3, 4, 4]
 
 
 def test_no_engine_is_loaded_that_is_not_needed(tmp_path: Path) -> None:
     path = written(tmp_path, "x.parquet", as_parquet(TABLE))
     code = (
-        "import sys; from assay.storage.pools import read_pool;"
+        "import sys; from assay.storage.reading.pools import read_pool;"
         f"read_pool({str(path)!r}, text='text').columns;"
         "print([m for m in ('numba', 'sklearn', 'duckdb', 'scipy') if m in sys.modules])"
     )

@@ -13,7 +13,7 @@ import pytest
 
 from assay.storage import ScoreStore
 from assay.storage.errors import AssayError, QueryError, StoreError
-from assay.storage.run_files import RunInfo, RunTablesData
+from assay.storage.runs.run_file import RunInfo, RunTablesData
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 RUN_A, RUN_B, RUN_F = "a" * 16, "b" * 16, "f" * 16

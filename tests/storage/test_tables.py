@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from assay.storage.errors import ColumnError, InputError, SourceError
-from assay.storage.tables import (
+from assay.storage.reading.tables import (
     Table,
     read_table,
     table_columns,

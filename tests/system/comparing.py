@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 
-from assay.storage.atomic import writer_of
+from assay.storage.disk.atomic import writer_of
 
 # when something was done, and with which versions, is not what was done
 _LEFT_OUT = {"started_at", "finished_at", "versions"}

@@ -76,7 +76,7 @@ class ForkServer:
 
 
 def _serve() -> None:
-    import assay.flows.runner  # noqa: F401
+    import assay.flows.running.runner  # noqa: F401
 
     known: set[str] = set()
     answers = os.fdopen(os.dup(1), "w")
@@ -177,8 +177,8 @@ _MOMENTS: list[str] = []
 def _run(job: dict[str, Any]) -> dict[str, Any]:
     import logging
 
-    from assay.flows import runner
-    from assay.storage.boundaries import hooked
+    from assay.flows.running import runner
+    from assay.storage.disk.boundaries import hooked
 
     class Listener(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:

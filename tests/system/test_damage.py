@@ -13,9 +13,9 @@ import pytest
 from typer.testing import CliRunner
 
 from assay.flows.cli import app
-from assay.flows.runner import curate
+from assay.flows.running.runner import curate
 from assay.storage import ScoreStore
-from assay.storage.integrity import check_store
+from assay.storage.upkeep.check import check_store
 from tests.system.comparing import contents, differences
 from tests.system.trials import Trials, flip, forget_run
 

@@ -15,16 +15,16 @@ from typing import Any
 import pytest
 
 from assay.storage import ScoreStore
-from assay.storage.atomic import atomic_path, temporary_beside, this_host, writer_of
-from assay.storage.integrity import check_store
-from assay.storage.processes import (
+from assay.storage.disk.atomic import atomic_path, temporary_beside, this_host, writer_of
+from assay.storage.disk.processes import (
     process_began,
     process_lives,
     process_started,
     this_process,
     writer_lives,
 )
-from assay.storage.recovery import DEAD, dead_runs, leftovers
+from assay.storage.runs.recovery import DEAD, dead_runs, leftovers
+from assay.storage.upkeep.check import check_store
 from tests.system.trials import Trials
 
 RUN = "0123456789abcdef"

@@ -13,13 +13,14 @@ import pytest
 from typer.testing import CliRunner
 
 from assay.flows.cli import app
-from assay.flows.runner import curate
-from assay.storage import ScoreStore, migrations
-from assay.storage.atomic import write_json
-from assay.storage.boundaries import hooked
+from assay.flows.running.runner import curate
+from assay.storage import ScoreStore
+from assay.storage.disk.atomic import write_json
+from assay.storage.disk.boundaries import hooked
 from assay.storage.errors import StoreError
-from assay.storage.integrity import check_store
-from assay.storage.migrations import SCHEMA_VERSION, migrate, schema_version
+from assay.storage.runs import migrations
+from assay.storage.runs.migrations import SCHEMA_VERSION, migrate, schema_version
+from assay.storage.upkeep.check import check_store
 
 FRAME = pl.DataFrame({"id": range(40), "text": [f"about {i % 7} things" for i in range(40)]})
 SETTINGS: dict[str, Any] = {

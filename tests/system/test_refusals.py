@@ -14,10 +14,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from assay.flows.runner import curate
-from assay.storage import ScoreStore, atomic
+from assay.flows.running.runner import curate
+from assay.storage import ScoreStore
+from assay.storage.disk import atomic
+from assay.storage.disk.refusals import refusals_explained, reserve
 from assay.storage.errors import InputError, StoreError
-from assay.storage.refusals import refusals_explained, reserve
 from tests.system.comparing import contents, differences
 from tests.system.trials import Trials
 

@@ -18,10 +18,10 @@ import pytest
 from typer.testing import CliRunner
 
 from assay.flows.cli import app
-from assay.flows.runner import curate
+from assay.flows.running.runner import curate
 from assay.storage import ScoreStore
+from assay.storage.disk.locks import WAIT, holder, wait_limit, write_lock
 from assay.storage.errors import AssayError, ConfigError, StoreError
-from assay.storage.locks import WAIT, holder, wait_limit, write_lock
 
 RUN = "0123456789abcdef"
 HOLD = """

@@ -14,7 +14,7 @@ import polars as pl
 from assay.examples import example_path
 from assay.storage import ScoreStore
 from assay.storage.errors import StoreError
-from assay.storage.integrity import check_store
+from assay.storage.upkeep.check import check_store
 from tests.system.comparing import contents, differences
 from tests.system.fork_server import ForkServer
 

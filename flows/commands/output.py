@@ -1,0 +1,130 @@
+"""What the commands print: tables for people, or one JSON object."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from assay.flows.commands.csv_cells import guarded
+from assay.storage.disk.atomic import atomic_path
+from assay.storage.errors import ConfigError
+
+FORMATS = ("table", "json", "csv", "parquet")
+SHOWN_ROWS = 100
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON object on standard output."""
+    sys.stdout.write(json.dumps(value, default=str) + "\n")
+
+
+def rows_json(frame: pl.DataFrame) -> dict[str, Any]:
+    """Return a frame as {"columns": ..., "rows": [{...}, ...]}."""
+    # JSON knows no NaN
+    floats = [name for name, dtype in frame.schema.items() if dtype.is_float()]
+    frame = frame.with_columns(pl.col(floats).fill_nan(None))
+    return {"columns": frame.columns, "rows": frame.rows(named=True)}
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    text = printable(str(value))
+    return text if len(text) <= 200 else text[:197] + "..."
+
+
+def printable(text: str) -> str:
+    """Return a text whose control characters, which a terminal would obey, are escaped.
+
+    Examples
+    --------
+    >>> printable("plain\\tand \\x1b[31mred")
+    'plain\\tand \\\\x1b[31mred'
+    """
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+def print_table(frame: pl.DataFrame, title: str | None = None) -> None:
+    """Print the first rows as a table; how many are left out is said on standard error."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    numeric = {name for name, dtype in frame.schema.items() if dtype.is_numeric()}
+    for name in frame.columns:
+        table.add_column(escape(name), justify="right" if name in numeric else "left")
+    for row in frame.head(SHOWN_ROWS).iter_rows():
+        table.add_row(*(escape(_text(value)) for value in row))
+    # where there is no terminal nothing is cut to a width that nobody looks at
+    width = None if sys.stdout.isatty() else 1000
+    if title:
+        sys.stdout.write(f"\n{title}\n")
+    Console(file=sys.stdout, width=width).print(table)
+    if frame.height > SHOWN_ROWS:
+        sys.stderr.write(
+            f"assay: {SHOWN_ROWS} of {frame.height:,} rows shown; --format csv gives all\n"
+        )
+
+
+def emit(frame: pl.DataFrame, format: str, out: Path | None = None, *, raw: bool = False) -> None:
+    """Print `frame` in one of `FORMATS`, or write it to `out`; `raw` as in `write_frame`."""
+    if format not in FORMATS:
+        raise ConfigError(f"There is no format {format!r}; there are: {', '.join(FORMATS)}.")
+    if out is not None:
+        write_frame(frame, out, "csv" if format == "table" else format, raw=raw)
+    elif format == "table":
+        print_table(frame)
+    elif format == "json":
+        print_json(rows_json(frame))
+    elif format == "csv":
+        sys.stdout.write(_flat(frame, raw).write_csv())
+    else:
+        raise ConfigError("Parquet is not text: name a file with --out F.parquet.")
+
+
+def _flat(frame: pl.DataFrame, raw: bool) -> pl.DataFrame:
+    """Return a frame that CSV can hold: lists and structs as JSON, and no formulas unless `raw`."""
+    binary = [name for name, dtype in frame.schema.items() if dtype == pl.Binary]
+    if binary:
+        raise ConfigError(
+            f"CSV can't hold bytes ({', '.join(map(repr, binary))}); write Parquet, or leave them out."
+        )
+    nested = [name for name, dtype in frame.schema.items() if dtype.is_nested()]
+    frame = frame.with_columns(
+        pl.Series(name, [json.dumps(v, default=str) for v in frame[name].to_list()])
+        for name in nested
+    )
+    return frame if raw else guarded(frame)
+
+
+def write_frame(frame: pl.DataFrame, out: Path, format: str, *, raw: bool = False) -> None:
+    """Write `frame` to the file `out` atomically, as csv, json, jsonl or parquet.
+
+    In CSV, texts that a spreadsheet would take for formulas get a quote in front unless `raw`; see
+    `assay.flows.commands.csv_cells`.
+    """
+    if not out.parent.is_dir():
+        raise ConfigError(f"There is no folder {out.parent} to write {out.name} into.")
+    if format == "csv":
+        frame = _flat(frame, raw)
+    with atomic_path(out) as temporary:
+        if format == "csv":
+            frame.write_csv(temporary)
+        elif format == "parquet":
+            frame.write_parquet(temporary)
+        elif format == "jsonl":
+            frame.write_ndjson(temporary)
+        else:
+            temporary.write_text(json.dumps(rows_json(frame), default=str) + "\n")

@@ -1,0 +1,109 @@
+"""Commands that read a store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from assay.flows.commands.options import AllRuns, Json, Raw, Store, open_store
+
+
+def sql(
+    query: Annotated[str, typer.Argument(help="One reading statement.")],
+    store: Store = Path("assay-store"),
+    format: Annotated[str, typer.Option(help="table, json, csv or parquet.")] = "table",
+    out: Annotated[Path | None, typer.Option(help="Write to this file.")] = None,
+    all_runs: AllRuns = False,
+    raw: Raw = False,
+    json: Json = False,
+) -> None:
+    """Query the store's runs, samples, scores, selections, decisions and metrics."""
+    from assay.flows.commands.output import emit
+
+    emit(open_store(store).sql(query, all_runs=all_runs), "json" if json else format, out, raw=raw)
+
+
+def explain(
+    sample_id: Annotated[str, typer.Argument(help="The sample's id.")],
+    store: Store = Path("assay-store"),
+    json: Json = False,
+) -> None:
+    """Say why a sample is in or out of the newest selection of its pool."""
+    from assay.flows.commands.output import print_json
+    from assay.flows.commands.summary import explanation, print_explanation
+
+    found = explanation(open_store(store), sample_id)
+    if json:
+        print_json({"sample_id": sample_id, "pools": found})
+    else:
+        print_explanation(sample_id, found)
+
+
+def export(
+    out: Annotated[Path, typer.Option(help="F.parquet, F.jsonl or F.csv.")],
+    store: Store = Path("assay-store"),
+    run: Annotated[str | None, typer.Option(help="A run's id; else the newest.")] = None,
+    columns: Annotated[str | None, typer.Option(help="Columns of the pool: A,B; else all.")] = None,
+    all_runs: AllRuns = False,
+    raw: Raw = False,
+    json: Json = False,
+) -> None:
+    """Write the chosen rows with their original columns, position, weight and scores."""
+    from assay.flows.commands import export as exporting
+    from assay.flows.commands.output import print_json
+
+    names = [c.strip() for c in columns.split(",")] if columns else None
+    rows = exporting.export(
+        open_store(store), out, run=run, columns=names, all_runs=all_runs, raw=raw
+    )
+    if json:
+        print_json({"rows": rows, "out": str(out)})
+    else:
+        typer.echo(f"{rows:,} rows written to {out}")
+
+
+def runs(store: Store = Path("assay-store"), all_runs: AllRuns = False, json: Json = False) -> None:
+    """List the store's runs, the newest first."""
+    from assay.flows.commands.output import print_json, print_table, rows_json
+
+    frame = open_store(store).sql(
+        "SELECT run_id, kind, pool, status, started_at::VARCHAR AS started_at, "
+        "finished_at::VARCHAR AS finished_at, n_samples, seed, generation "
+        "FROM runs ORDER BY started_at DESC, run_id",
+        all_runs=all_runs,
+    )
+    if json:
+        print_json(rows_json(frame))
+    else:
+        print_table(frame)
+
+
+def diff(
+    run_a: Annotated[
+        str, typer.Argument(help="The earlier run: an id, its first digits, or previous.")
+    ] = "previous",
+    run_b: Annotated[str, typer.Argument(help="The later run; or latest.")] = "latest",
+    store: Store = Path("assay-store"),
+    pool: Annotated[str | None, typer.Option(help="The pool, where there are several.")] = None,
+    format: Annotated[str, typer.Option(help="table, json, csv or parquet.")] = "table",
+    out: Annotated[Path | None, typer.Option(help="Write the rows to this file.")] = None,
+    json: Json = False,
+) -> None:
+    """List the rows that came in or went out between two runs, and why; by default the last two."""
+    from assay.flows.commands.diff import difference, format_of, print_difference
+    from assay.flows.commands.output import emit, print_json, rows_json
+
+    found = difference(open_store(store), run_a, run_b, pool=pool)
+    if out is not None:
+        emit(found.rows, format_of(out, format), out)
+    if json:
+        print_json(found.summary() | ({} if out else rows_json(found.rows)))
+    elif out is not None or format == "table":
+        print_difference(found, rows=out is None)
+    else:
+        emit(found.rows, format)
+
+
+COMMANDS = (sql, explain, export, runs, diff)

@@ -1,0 +1,209 @@
+"""What a run came to, for people and for machines."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import polars as pl
+
+from assay.flows.commands.output import print_table
+from assay.flows.running.runner import RunResult
+from assay.storage import ScoreStore
+from assay.storage.errors import IdError
+from assay.storage.runs.schema import identifier, literal
+
+SHOWN_GROUPS = 12
+
+
+def shares(store: ScoreStore, run_id: str, column: str) -> pl.DataFrame:
+    """Return, by value of a kept column, how many rows were chosen and the shares of both sets.
+
+    `random_share` is the share that a random subset is expected to have: the pool's own.
+    """
+    name = identifier(column)
+    return store.run_table(
+        run_id,
+        f"""SELECT {name}, count(*) AS pool, count(key) FILTER (selected) AS chosen,
+        chosen / sum(chosen) OVER () AS share, pool / sum(pool) OVER () AS random_share
+        FROM samples JOIN decisions USING (key) GROUP BY {name}
+        ORDER BY chosen DESC, pool DESC, {name}""",
+    )
+
+
+def curation_summary(result: RunResult) -> dict[str, Any]:
+    """Return what `curate` did as a JSON-ready object."""
+    store, run_id = result.store, result.run_id
+    run = store.run_table(
+        run_id, "SELECT pool, n_samples, generation, config::VARCHAR AS config FROM run"
+    )
+    config = json.loads(run["config"].item())
+    reasons = store.run_table(
+        run_id,
+        "SELECT selected, stage, reason, count(*) AS n FROM decisions GROUP BY ALL ORDER BY n DESC",
+    )
+    metrics = store.run_table(run_id, "SELECT name, value, baseline FROM metrics ORDER BY name")
+    return {
+        "run_id": run_id,
+        "pool": run["pool"].item(),
+        "store": str(store.path),
+        "computed": result.computed,
+        "generation": run["generation"].item(),
+        "defaults": list(result.defaults),
+        "samples": run["n_samples"].item(),
+        "selected": int(reasons.filter("selected")["n"].sum()),
+        "select": config["select"],
+        "scores": config["scores"],
+        "reasons": reasons.rows(named=True),
+        "metrics": {row["name"]: row for row in metrics.rows(named=True)},
+        "ledger": store.run_table(run_id, "FROM ledger").rows(named=True),
+        "shares": {c: shares(store, run_id, c).rows(named=True) for c in config["keep"]},
+    }
+
+
+def print_curation(result: RunResult) -> None:
+    """Print what `curate` did."""
+    summary = curation_summary(result)
+    if summary["defaults"]:
+        print(f"Defaults taken: {', '.join(summary['defaults'])}")
+    if not result.computed:
+        print(f"Nothing changed: run {summary['run_id']} was there already, nothing was computed.")
+    print(
+        f"Pool {summary['pool']}: {summary['samples']:,} rows went in, {summary['selected']:,} were "
+        f"chosen by {summary['select']} (run {summary['run_id']})."
+    )
+    _print_history(summary)
+    for row in summary["reasons"]:
+        if not row["selected"]:
+            print(f"  {row['n']:>9,} left out at stage {row['stage']}: {row['reason']}")
+    _print_churn({name: row["value"] for name, row in summary["metrics"].items()})
+    for column in summary["shares"]:
+        _print_shares(shares(result.store, result.run_id, column), column)
+    _print_ledger(summary["ledger"])
+    print(f"Store: {summary['store']}")
+
+
+def _print_history(summary: dict[str, Any]) -> None:
+    value = {name: row["value"] for name, row in summary["metrics"].items()}
+    if "rows.new" in value:
+        print(
+            f"  Since the run before: {value['rows.new']:,.0f} rows are new or changed, "
+            f"{value['rows.gone']:,.0f} gone or changed. Generation {summary['generation']}, drift "
+            f"{value['drift']:.3f}."
+        )
+
+
+def _print_churn(metrics: dict[str, float]) -> None:
+    if metrics.get("churn_previous"):
+        said = {name: f"{int(value):,}" for name, value in metrics.items() if "churn_" in name}
+        print(
+            "Of the {churn_previous} rows chosen before, {churn_replaced} were replaced (at most "
+            "{churn_limit}), {churn_forced} could not stay, and {churn_kept} are in because of "
+            "that bound.".format(**said)
+        )
+
+
+def _print_shares(frame: pl.DataFrame, column: str) -> None:
+    def percent(name: str, title: str) -> pl.Expr:
+        return (pl.col(name) * 100).round(1).cast(pl.String).add("%").alias(title)
+
+    print_table(
+        frame.head(SHOWN_GROUPS).select(
+            column,
+            "pool",
+            "chosen",
+            percent("share", "share"),
+            percent("random_share", "in a random subset"),
+        ),
+        title=f"What was chosen, by {column}:",
+    )
+    if frame.height > SHOWN_GROUPS:
+        print(f"  and {frame.height - SHOWN_GROUPS} more values of {column}")
+
+
+def _print_ledger(ledger: list[dict[str, Any]]) -> None:
+    """Say in which figures the selection beats random subsets of equal size, and in which not."""
+    told: dict[str, list[str]] = {}
+    for row in ledger:
+        if row["verdict"]:
+            told.setdefault(row["verdict"], []).append(
+                f"{row['name']} {row['value']:.3g} ({row['baseline']:.3g})"
+            )
+    if told:
+        print("Beside random subsets of equal size (their figure in brackets):")
+    for verdict in sorted(told):
+        print(f"  {verdict}: {', '.join(told[verdict])}")
+
+
+def feature_summary(result: RunResult) -> dict[str, Any]:
+    """Return what `features` did as a JSON-ready object."""
+    ranked = _ranked(result)
+    return {
+        "run_id": result.run_id,
+        "store": str(result.store.path),
+        "computed": result.computed,
+        "features": ranked.rows(named=True),
+    }
+
+
+def _ranked(result: RunResult) -> pl.DataFrame:
+    return result.store.run_table(
+        result.run_id,
+        "SELECT method, feature, score, rank FROM feature_scores "
+        "WHERE selected ORDER BY method, rank",
+    )
+
+
+def print_features(result: RunResult, shown: int = 10) -> None:
+    """Print the first features of each method."""
+    if not result.computed:
+        print(f"Nothing changed: run {result.run_id} was there already, nothing was computed.")
+    ranked = _ranked(result)
+    print_table(
+        ranked.filter(pl.col("rank") <= shown), title=f"The first features (run {result.run_id}):"
+    )
+    print(f"Store: {result.store.path}")
+
+
+def explanation(store: ScoreStore, sample_id: str) -> list[dict[str, Any]]:
+    """Return, for every pool that holds the sample, its decision and scores.
+
+    Raises
+    ------
+    IdError
+        If no pool's newest run holds a sample of that id.
+    """
+    rows = store.sql(f"SELECT * FROM explain({literal(sample_id)})")
+    if rows.is_empty():
+        raise IdError(
+            f"There is no sample {sample_id!r} in the newest run of any pool of {store.path}. "
+            '`assay sql "select sample_id from latest_samples limit 5"` shows some.'
+        )
+    found = []
+    for (pool,), part in rows.group_by("pool", maintain_order=True):
+        decision = part.row(0, named=True)
+        scores = part.filter(pl.col("method").is_not_null())
+        found.append(
+            {
+                "pool": pool,
+                "run_id": decision["run_id"],
+                "selected": decision["selected"],
+                "stage": decision["stage"],
+                "reason": decision["reason"],
+                "detail": json.loads(decision["detail"]),
+                "scores": scores.select("method", "score", "rank").rows(named=True),
+            }
+        )
+    return found
+
+
+def print_explanation(sample_id: str, found: list[dict[str, Any]]) -> None:
+    """Print why a sample is in or out."""
+    for one in found:
+        said = "IN" if one["selected"] else "OUT"
+        print(f"{sample_id} is {said} the selection of {one['pool']} (run {one['run_id']})")
+        print(f"  stage {one['stage']}, reason {one['reason']}")
+        for key, value in one["detail"].items():
+            print(f"  {key}: {value}")
+        if one["scores"]:
+            print_table(pl.DataFrame(one["scores"]))

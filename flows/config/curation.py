@@ -1,0 +1,295 @@
+"""What a run is to do: configurations, read from TOML or made in Python, with unknown keys refused."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from assay.flows.config.fields import Budget, Churn, Location, MemoryLimit, Names, Options, Steps
+from assay.flows.config.form import Form
+from assay.storage.errors import ConfigError
+
+
+class EmbeddingConfig(Form):
+    """How content becomes vectors: as is the default for its kind, or by a model.
+
+    Parameters
+    ----------
+    name : {"default", "sentence-transformers", "onnx", "openai"}
+        The default needs no model: hashed n-grams for texts, gradients and colours for images.
+    options : mapping
+        Parameters of the model's embedder. A secret is not one: it belongs into the environment.
+    dimensions, fit_rows : int
+        Of the defaults: length of the vectors, rows they are fitted on.
+    ngrams, buckets : int
+        Of the default for texts.
+    side : int
+        Of the default for images: pixels each way that they are brought to.
+    """
+
+    name: Literal["default", "sentence-transformers", "onnx", "openai"] = "default"
+    options: Options = Field(default_factory=dict)
+    dimensions: int = Field(default=128, ge=2, le=4096)
+    ngrams: int = Field(default=2, ge=1, le=5)
+    buckets: int = Field(default=2**17, ge=2**8, le=2**24)
+    fit_rows: int = Field(default=10_000, ge=10)
+    side: int = Field(default=32, ge=8, le=256, multiple_of=8)
+
+    def deciding(self, kind: str) -> dict[str, Any]:
+        """Return what decides the vectors of content of a kind that no model embeds."""
+        used = {
+            "text": {"dimensions", "ngrams", "buckets", "fit_rows"},
+            "image": {"dimensions", "side", "fit_rows"},
+        }
+        return self.model_dump(include=used.get(kind, set()))
+
+
+class GraphConfig(Form):
+    """The similarity graph; see `assay.index.SimilarityGraph.from_vectors`."""
+
+    k: int = Field(default=15, ge=1, le=1000)
+    metric: Literal["cosine", "l2", "ip"] = "cosine"
+    method: Literal["auto", "exact", "block_join", "ivf", "hnsw", "nn_descent"] = "auto"
+    target_recall: float = Field(default=0.95, gt=0, le=1)
+    symmetrise: Literal["union", "mutual"] = "union"
+    weights: Literal["similarity", "self_tuning", "fuzzy"] = "similarity"
+    robust: Literal["context"] | None = None
+    memory_limit: int | None = Field(default=None, ge=1)
+
+
+class PlanConfig(Form):
+    """What happens before and around the selector; see `assay.selection.SelectionPlan`.
+
+    Parameters
+    ----------
+    filters : tuple of str
+        SQL conditions that a row must meet, over the samples, the pool's own columns and the scores.
+    leakage : mapping of name to path
+        Evaluation sets, with the pool's text column, whose items must not be chosen; its parameters
+        are `leakage_options`. Rows at a cosine of `leakage_neighbors` to an item are listed too.
+    deduplicate : tuple of str or mapping
+        Deduplication steps by name; a mapping holds `name` and the step's parameters.
+    keeper : str, optional
+        The SQL order in which rows claim to be the one that stays.
+    cutoff : float or "auto", optional
+        Share to drop as too hard.
+    blend, blend_method
+        Scores with weights, made one for the selector.
+    cost : str, optional
+        Column that the budget is counted in.
+    by, quotas, minima
+        Column of groups, and the most and the least of each.
+    must_include, must_exclude : tuple of str
+        Ids.
+    churn : int, float or str, optional
+        How many rows of the pool's newest selection may be replaced: a count, or a share of the
+        budget (0.1 or "10%"). Rows that are gone or refused are replaced beyond it.
+    weigh : bool
+        Whether the weight of a chosen row is how much of the pool it stands for.
+    """
+
+    filters: tuple[str, ...] = ()
+    leakage: dict[str, Location] = Field(default_factory=dict)
+    leakage_options: dict[str, int | float] = Field(default_factory=dict)
+    leakage_neighbors: Annotated[float, Field(gt=-1, le=1)] | None = 0.95
+    deduplicate: Steps = ()
+    keeper: str | None = None
+    cutoff: Annotated[float, Field(ge=0, lt=1)] | Literal["auto"] | None = None
+    blend: dict[str, float] = Field(default_factory=dict)
+    blend_method: Literal["rank", "z", "none", "rra", "median"] = "rank"
+    cost: str | None = None
+    by: str | None = None
+    quotas: dict[str, int | float] = Field(default_factory=dict)
+    minima: dict[str, int | float] = Field(default_factory=dict)
+    must_include: tuple[str, ...] = ()
+    must_exclude: tuple[str, ...] = ()
+    churn: Churn | None = None
+    weigh: bool = False
+
+    def steps(self) -> list[tuple[str, dict[str, Any]]]:
+        """Return the deduplication steps as (name, parameters)."""
+        given = [{"name": s} if isinstance(s, str) else dict(s) for s in self.deduplicate]
+        return [(str(s.pop("name", "")), s) for s in given]
+
+
+class CurationConfig(Form):
+    """One curation run: where the pool is, what is in its columns, what is wanted.
+
+    Parameters
+    ----------
+    pool : str
+        File, folder or glob of the pool (None where a frame is handed to `curate`).
+    name : str, optional
+        The pool's name in the store; the stem of its path by default.
+    id, text, vector, image, label, group : str, optional
+        Columns and their roles. Without `id` a row's id is the hash of its content.
+    keep : tuple of str
+        Further columns to store with the samples, so that SQL can group by them.
+    target : str, optional
+        A sample of the distribution wanted, with the same content column.
+    budget : int, float or str, default "10%"
+        How many rows to choose: a count (1000), or a share (0.1 or "10%").
+    select : str, optional
+        The selector's name in the registry; chosen by what there is when left out.
+    scores : tuple of str, optional
+        Names of scorers; likewise.
+    expressions : mapping
+        Scores of one's own: name -> SQL expression over the columns of samples and pool
+        (``{"words": "length(text) - length(replace(text, ' ', ''))"}``). They are stored with the
+        others, and may be the difficulty, in a blend or in a rule.
+    training_log : str, optional
+        File with what a model said of every sample in every epoch, for `aum`, `el2n`, `forgetting`
+        and `entropy`: long (`sample_id`, `epoch`, and probabilities by class, `margin` or `correct`)
+        or wide (`sample_id`, and one column per epoch).
+    difficulty : str, optional
+        The score that a selector takes as difficulty (higher = harder).
+    options : mapping
+        Further parameters of the selector's constructor.
+    store : str, default "assay-store"
+        The store's folder.
+    seed : int, default 0
+        The one seed of everything random.
+    keep_runs : int, default 90
+        How many finished runs of the pool are kept at hand; older ones go to the store's archive.
+    refit : bool, default False
+        Fit the embedder on the pool as it is now, and build the graph and the index from scratch.
+        Otherwise what earlier runs of the pool fitted is kept, and what they built is updated.
+    drift_limit : float, default 0.2
+        What was fitted is fitted anew where the pool has drifted further: the share of its rows
+        (total variation) that lie in other parts of the space than those it was fitted on did.
+    memory_limit : int or str, optional
+        Bytes, or text such as "16GiB": a run that would take more is refused before it begins.
+    engine : {"process", "threads", "dask", "ray"}
+        Where the stages run. The others than "process" run them as a Prefect flow, in shards, with
+        the task runner of that name; the result is the same to the byte.
+    workers : int, optional
+        Threads, or processes of the cluster that is started for the run; the cores by default.
+    shard_rows : int, default 50,000
+        Rows of a shard: some seconds of work, because a task costs up to half a second.
+    engine_options : mapping
+        Further parameters of the task runner, such as the `address` of a cluster that is there.
+    plan : PlanConfig
+        Filters, deduplication, cutoff, blend of scores and constraints.
+    embedding, graph : EmbeddingConfig, GraphConfig
+        The embedder and the similarity graph.
+
+    Examples
+    --------
+    >>> CurationConfig(pool="pool.parquet", text="text", budget="5%").budget
+    0.05
+    """
+
+    pool: Location | None = None
+    name: str | None = None
+    id: str | None = None
+    text: str | None = None
+    vector: str | None = None
+    image: str | None = None
+    label: str | None = None
+    group: str | None = None
+    keep: Names = ()
+    target: Location | None = None
+    budget: Budget = 0.1
+    select: str | None = None
+    scores: Names | None = None
+    expressions: dict[str, str] = Field(default_factory=dict)
+    training_log: Location | None = None
+    difficulty: str | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+    store: str = "assay-store"
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    keep_runs: int = Field(default=90, ge=1)
+    refit: bool = False
+    drift_limit: float = Field(default=0.2, gt=0, le=1)
+    memory_limit: MemoryLimit | None = None
+    engine: Literal["process", "threads", "dask", "ray"] = "process"
+    workers: int | None = Field(default=None, ge=1)
+    shard_rows: int = Field(default=50_000, ge=1)
+    engine_options: Options = Field(default_factory=dict)
+    plan: PlanConfig = PlanConfig()
+    embedding: EmbeddingConfig = EmbeddingConfig()
+    graph: GraphConfig = GraphConfig()
+
+    def roles(self) -> dict[str, Any]:
+        """Return the arguments of `read_pool` that this configuration fixes."""
+        names = ("id", "text", "vector", "image", "label", "group", "keep", "name")
+        return {name: getattr(self, name) for name in names}
+
+
+class FeatureConfig(Form):
+    """One feature-ranking run over the columns of a table.
+
+    Parameters
+    ----------
+    table : str
+        File of the table (None where a frame is handed to `rank_features`).
+    name : str, optional
+        The table's name in the store; the stem of its path by default.
+    label : str
+        The column to be explained.
+    methods : tuple of str, default ("ecfs",)
+        Names of rankers in the registry.
+    k : int or "auto", default 50
+        How many features each method selects (all, where there are fewer); "auto": each as many as
+        its cross-validation, or without labels the split of its scores, says.
+    options : mapping
+        Method -> further parameters of its ranker: ``{"ecfs": {"alpha": "cv"}}``.
+    missing : {"median", "indicator", "raise"}
+        What is done about missing values of numbers (see `assay.selection.tables.matrix.to_matrix`). The
+        share of each column is stored as the metric ``missing:<column>``.
+    stability : int, default 0
+        How many bootstrap resamples each method ranks anew; 0: none. Stored as the metrics
+        ``stability:<method>`` with ``stability_low`` and ``stability_high``, its interval, and
+        ``frequency:<method>:<feature>``, how often a selected feature is among the best k.
+    consensus : {"rra", "borda", "median"}, optional
+        Store what the methods agree on as a method more, named ``consensus``.
+    memory_mb : int, default 1024
+        A table that takes more as 64-bit floats is ranked by blocks of columns or rows, where the
+        method allows.
+    store, seed, keep_runs
+        As in `CurationConfig`.
+    """
+
+    table: Location | None = None
+    name: str | None = None
+    label: str
+    methods: Names = ("ecfs",)
+    k: Annotated[int, Field(ge=1)] | Literal["auto"] = 50
+    options: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    missing: Literal["median", "indicator", "raise"] = "median"
+    stability: int = Field(default=0, ge=0)
+    consensus: Literal["rra", "borda", "median"] | None = None
+    memory_mb: int = Field(default=1024, ge=1)
+    store: str = "assay-store"
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    keep_runs: int = Field(default=90, ge=1)
+
+
+def method_options(given: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return the `options` that texts METHOD.PARAMETER=VALUE mean; values are TOML, or text.
+
+    Raises
+    ------
+    ConfigError
+        A text is not of that form.
+
+    Examples
+    --------
+    >>> method_options(["ecfs.alpha=cv", "inf_fs.supervised=true"])
+    {'ecfs': {'alpha': 'cv'}, 'inf_fs': {'supervised': True}}
+    """
+    options: dict[str, dict[str, Any]] = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        method, dot, parameter = key.strip().partition(".")
+        if not (equals and dot and method and parameter):
+            raise ConfigError(f"The option {text!r} is not of the form METHOD.PARAMETER=VALUE.")
+        try:
+            parsed = tomllib.loads(f"value = {value.strip()}")["value"]
+        except tomllib.TOMLDecodeError:
+            parsed = value.strip()
+        options.setdefault(method, {})[parameter] = parsed
+    return options

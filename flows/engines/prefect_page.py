@@ -1,0 +1,202 @@
+"""What Prefect's pages show of a run: a summary, its metrics, and how far it is."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import httpx
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from prefect.exceptions import PrefectException
+
+from assay.flows.commands.summary import curation_summary, feature_summary
+from assay.flows.progress import logger
+from assay.flows.running.runner import RunResult
+
+_SHOWN = 12
+# how far a run is when a stage is done, in percent
+_REACHED = {
+    "plan": 2,
+    "read": 10,
+    "compare": 12,
+    "fit": 25,
+    "embed": 35,
+    "measure": 38,
+    "graph": 50,
+    "index": 55,
+    "rank": 60,
+    "score": 70,
+    "select": 85,
+    "judge": 92,
+    "persist": 98,
+    "publish": 100,
+}
+
+
+def artifact_key(pool: str, what: str) -> str:
+    """Return the key of a pool's artifact: lower-case letters, digits and dashes.
+
+    Examples
+    --------
+    >>> artifact_key("Web pages (2026)", "summary")
+    'assay-web-pages-2026-summary'
+    """
+    slug = re.sub(r"[^a-z0-9]+", "-", pool.lower()).strip("-")
+    return f"assay-{slug or 'pool'}-{what}"
+
+
+class Progress:
+    """A progress artifact, made when the plan is there and updated with the stages that are done."""
+
+    def __init__(self) -> None:
+        self._key = ""
+        self._id: Any = None
+        self._percent = 0
+
+    def __call__(self, stage: str, given: Any) -> None:
+        """Show how far the run is with this stage, which gave `given`."""
+        if stage == "plan":
+            self._key = artifact_key(given.config.name, "progress")
+        percent = _REACHED.get(stage.partition(" ")[0], 0)
+        if self._key and percent > self._percent:
+            self._percent = percent
+            _kept_on(self._show, percent, f"{stage} is done")
+
+    def _show(self, percent: float, description: str) -> None:
+        if self._id is None:
+            self._id = create_progress_artifact(percent, key=self._key, description=description)
+        else:
+            update_progress_artifact(self._id, percent, description=description)
+
+
+def tell_curation(result: RunResult) -> None:
+    """Leave the summary and the metrics of a curation run."""
+    summary = curation_summary(result)
+    _kept_on(_leave, summary["pool"], curation_markdown(summary), metrics_rows(summary))
+
+
+def tell_features(result: RunResult) -> None:
+    """Leave the summary and the scores of a feature-ranking run."""
+    summary = feature_summary(result)
+    table = result.store.run_table(result.run_id, "SELECT pool FROM run").item()
+    _kept_on(_leave, table, features_markdown(summary, table), summary["features"])
+
+
+def _leave(pool: str, markdown: str, rows: list[dict[str, Any]]) -> None:
+    create_markdown_artifact(markdown, key=artifact_key(pool, "summary"))
+    table = [{name: _finite(value) for name, value in row.items()} for row in rows]
+    create_table_artifact(table, key=artifact_key(pool, "metrics"))
+
+
+def _finite(value: Any) -> Any:
+    # JSON has no NaN
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _kept_on(leave: Callable[..., None], *args: Any) -> None:
+    """Leave an artifact; a run that has done its work does not fail by its page."""
+    try:
+        leave(*args)
+    except (httpx.HTTPError, PrefectException) as error:
+        logger.warning("an artifact could not be left with the Prefect server: %s", error)
+
+
+def metrics_rows(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the metrics of a curation run, each with that of a random subset of equal size."""
+    return [
+        {"metric": row["name"], "value": row["value"], "baseline": row["baseline"]}
+        for row in summary["metrics"].values()
+    ]
+
+
+def curation_markdown(summary: Mapping[str, Any]) -> str:
+    """Return what a curation run came to, in Markdown."""
+    parts = [
+        f"# {summary['pool']}: {summary['selected']:,} of {summary['samples']:,} rows chosen",
+        _said(summary, f"Chosen by `{summary['select']}`."),
+        _table(
+            ("left out at", "because", "rows"),
+            (
+                (row["stage"], row["reason"], f"{row['n']:,}")
+                for row in summary["reasons"]
+                if not row["selected"]
+            ),
+        ),
+    ]
+    for column, rows in summary["shares"].items():
+        parts.append(
+            _table(
+                (column, "pool", "chosen", "share", "in a random subset"),
+                (
+                    (
+                        row[column],
+                        f"{row['pool']:,}",
+                        f"{row['chosen']:,}",
+                        f"{row['share']:.1%}",
+                        f"{row['random_share']:.1%}",
+                    )
+                    for row in rows[:_SHOWN]
+                ),
+            )
+        )
+    parts.append(
+        _table(
+            ("figure", "this selection", "random subset", "verdict"),
+            (
+                (row["name"], _short(row["value"]), _short(row["baseline"]), row["verdict"])
+                for row in summary["ledger"]
+                if row["verdict"]
+            ),
+        )
+    )
+    return "\n\n".join(part for part in parts if part)
+
+
+def features_markdown(summary: Mapping[str, Any], table: str) -> str:
+    """Return the first features of each method, in Markdown."""
+    rows = [row for row in summary["features"] if row["rank"] <= _SHOWN]
+    return "\n\n".join(
+        (
+            f"# {table}: the first features",
+            _said(summary, ""),
+            _table(
+                ("method", "rank", "feature", "score"),
+                ((r["method"], r["rank"], r["feature"], _short(r["score"])) for r in rows),
+            ),
+        )
+    )
+
+
+def _said(summary: Mapping[str, Any], how: str) -> str:
+    unchanged = "" if summary["computed"] else "Nothing had changed, and nothing was computed. "
+    where = f"Run `{summary['run_id']}` in the store `{summary['store']}`."
+    return f"{unchanged}{how} {where}".strip()
+
+
+def _table(titles: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
+    body = [_row(row) for row in rows]
+    if not body:
+        return ""
+    names = list(titles)
+    return "\n".join((_row(names), _row(["---"] * len(names)), *body))
+
+
+def _row(cells: Iterable[Any]) -> str:
+    return f"| {' | '.join(_cell(cell) for cell in cells)} |"
+
+
+def _short(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _cell(value: Any) -> str:
+    # a label of the data is text: no markup, no new cell or row
+    said = "" if value is None else " ".join(str(value).split())[:200]
+    return re.sub(r"([\\|<>`\[\]*_#])", r"\\\1", said)

@@ -1,0 +1,118 @@
+"""Where the stages of a flow run: in threads, or in the processes of a Dask or Ray cluster."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from assay.flows.config.curation import CurationConfig
+from assay.storage.errors import ConfigError, DependencyError
+from assay.storage.reading.locations import absolute
+
+# engines whose tasks run in other processes, which share nothing with this one but the store
+CLUSTERS = ("dask", "ray")
+_RUNNERS = {
+    "threads": ("prefect.task_runners", "ThreadPoolTaskRunner"),
+    "dask": ("prefect_dask", "DaskTaskRunner"),
+    "ray": ("prefect_ray", "RayTaskRunner"),
+}
+# seconds that a slow machine may take to start a Prefect server
+_STARTUP = 120
+# these say where a cluster is, so that none is started
+_THERE = {"address", "cluster", "cluster_class", "cluster_kwargs", "init_kwargs"}
+
+
+def located(config: CurationConfig) -> CurationConfig:
+    """Return the configuration with absolute paths: a worker may stand in another folder."""
+    if config.engine not in CLUSTERS:
+        return config
+    names = ("pool", "target", "training_log", "store")
+    paths = {name: getattr(config, name) for name in names if getattr(config, name) is not None}
+    return config.model_copy(update={name: absolute(path) for name, path in paths.items()})
+
+
+@contextmanager
+def task_runner(config: CurationConfig) -> Iterator[Any]:
+    """Start what runs the tasks of the configuration's engine; None: the flow's own does.
+
+    Dask: a cluster of `workers` processes with one thread each, on this machine and for this run,
+    unless `engine_options` says where another one is. Ray: likewise, with `workers` CPUs.
+
+    Raises
+    ------
+    DependencyError
+        The engine's extra is not installed.
+    ConfigError
+        An option is not one of the task runner.
+    """
+    if config.engine == "process":
+        yield None
+        return
+    module, name = _RUNNERS[config.engine]
+    # Ray would tell its makers that it is used
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        make = getattr(importlib.import_module(module), name)
+        if config.engine == "ray":
+            importlib.import_module("ray")
+    except ImportError as error:
+        raise DependencyError(
+            f"The engine {config.engine!r} needs the extra of that name, and {error.name} is not "
+            f"installed: pip install 'assay[{config.engine}]'."
+        ) from error
+    try:
+        runner = make(**_options(config))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"The engine {config.engine!r} does not take these engine_options: {error}."
+        ) from error
+    with runner:
+        yield runner
+
+
+@contextmanager
+def one_server(config: CurationConfig) -> Iterator[None]:
+    """Start the Prefect server that the workers of a cluster report to, where none is configured.
+
+    Otherwise each of them would start one of its own.
+    """
+    from prefect.server.api.server import SubprocessASGIServer
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    if config.engine not in CLUSTERS or PREFECT_API_URL.value():
+        yield
+        return
+    # it ends with this process, when the last lines of its log have arrived
+    server = SubprocessASGIServer()
+    server.start(timeout=_STARTUP)
+    with temporary_settings({PREFECT_API_URL: server.api_url}):
+        yield
+
+
+def _options(config: CurationConfig) -> Mapping[str, Any]:
+    count = config.workers or _cores()
+    given = dict(config.engine_options)
+    if config.engine == "threads":
+        return {"max_workers": count} | given
+    if _THERE & given.keys():
+        return given
+    if config.engine == "dask":
+        local = {
+            "n_workers": count,
+            "threads_per_worker": 1,
+            "processes": True,
+            # files that are mapped count as memory, so that a worker may seem to use too much
+            "memory_limit": 0,
+            "dashboard_address": "127.0.0.1:0",
+        }
+        return {"cluster_kwargs": local} | given
+    return {"init_kwargs": {"num_cpus": count, "include_dashboard": False}} | given
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

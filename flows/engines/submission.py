@@ -1,0 +1,148 @@
+"""Stages as tasks of a Prefect flow run: submitted, retried, waited for, their progress shown."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectFuture, as_completed, wait
+from prefect.task_runners import TaskRunner
+from prefect.utilities.callables import get_call_parameters
+
+from assay.flows.config.credentials import scrub_error
+from assay.flows.engines.retry import DELAYS, JITTER, retry
+
+# stages of the process that holds the lock, by the names of their tasks
+_HERE = frozenset({"plan", "read", "sweep", "persist", "publish"})
+
+
+class Submission:
+    """Submits stages to the task runner of the flow run under way.
+
+    What fails for a reason that may pass is tried again (see `assay.flows.engines.retry`); everything
+    else fails at once, with the error that the stage raised.
+
+    Parameters
+    ----------
+    done : callable
+        Called with the name of each stage that is done, and what it gave.
+    runner : task runner, optional
+        What runs the stages, started; that of the flow by default.
+    remote : bool, default False
+        Whether that is in other processes. What begins and ends a run then stays in this one, which
+        holds the store's lock and is the one that the run is noted under.
+    """
+
+    def __init__(
+        self,
+        done: Callable[[str, Any], None] = lambda name, given: None,
+        runner: TaskRunner[Any] | None = None,
+        *,
+        remote: bool = False,
+    ) -> None:
+        self._done = done
+        self._runner = runner
+        self._here = _HERE if remote else frozenset()
+        self._futures: dict[PrefectFuture[Any], str] = {}
+
+    def __call__(self, stage: Callable[..., Any], *args: Any) -> Any:
+        """Submit a stage; futures of other stages are handed on as arguments."""
+        name = stage.__name__.replace("make_plan", "plan")
+        if name in ("score", "rank"):
+            name = f"{name} {args[1]}"
+        # the artifacts are the cache: Prefect's own does not carry over between runs
+        made = task(
+            name=name,
+            cache_policy=NO_CACHE,
+            persist_result=False,
+            retries=len(DELAYS),
+            retry_delay_seconds=list(DELAYS),
+            retry_jitter_factor=JITTER,
+            retry_condition_fn=retry,
+        )(_clean(stage))
+        if name in self._here:
+            self.finished(None)
+            given = made(*args)
+            self._done(name, given)
+            return given
+        future: PrefectFuture[Any]
+        if self._runner is None:
+            future = made.submit(*args)
+        else:
+            future = self._runner.submit(made, get_call_parameters(made.fn, args, {}))
+        self._futures[future] = name
+        return future
+
+    def results(self, futures: Sequence[Any]) -> list[Any]:
+        """Wait for some stages, and return what they gave; others go on.
+
+        Raises
+        ------
+        Exception
+            What a stage raised, after all that was submitted has come to its end.
+        """
+        with _to_the_end(self._futures):
+            for future in futures:
+                if isinstance(future, PrefectFuture):
+                    future.wait()
+                    if not future.state.is_completed():
+                        self.finished(None)
+                        future.result()
+        return [f.result() if isinstance(f, PrefectFuture) else f for f in futures]
+
+    def finished(self, last: Any) -> Any:
+        """Wait for every stage, so that none still writes; return what the last one gave.
+
+        What is no future is returned as it is.
+
+        Raises
+        ------
+        Exception
+            What the first stage that failed raised.
+        """
+        futures, self._futures = self._futures, {}
+        with _to_the_end(futures):
+            for future in as_completed(list(futures)):
+                future.wait()
+                if future.state.is_completed():
+                    self._done(futures[future], future.result())
+        for future in futures:
+            # one that waited for a stage that failed has not failed itself
+            if future.state.is_failed() or future.state.is_crashed():
+                future.result()
+        for future in futures:
+            # its worker was lost, and so were those that took its place
+            if future.state.is_running():
+                future.result()
+        return last.result() if isinstance(last, PrefectFuture) else last
+
+
+@contextmanager
+def _to_the_end(futures: Iterable[PrefectFuture[Any]]) -> Iterator[None]:
+    """Wait for every stage where the body is told to stop.
+
+    The caller's lock on the store must outlive what still writes.
+    """
+    try:
+        yield
+    except BaseException:
+        wait(list(futures))
+        raise
+
+
+def _clean(stage: Callable[..., Any]) -> Callable[..., Any]:
+    """Let the stage's errors, which Prefect logs and stores, hold no secrets."""
+
+    @functools.wraps(stage)
+    def run(*args: Any) -> Any:
+        try:
+            return stage(*args)
+        except Exception as error:
+            scrub_error(error)
+            raise
+
+    return run

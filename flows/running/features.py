@@ -1,0 +1,277 @@
+"""The pipeline of a feature-ranking run: read -> rank (by each method) -> persist -> publish."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from pydantic import BaseModel, ConfigDict
+
+from assay.flows.config.curation import FeatureConfig
+from assay.flows.progress import logger, step
+from assay.flows.running.pipeline import Call, directly
+from assay.flows.stages.artifacts import get_or_make
+from assay.flows.stages.persisting import artifact_rows
+from assay.flows.stages.plan import versions
+from assay.flows.stages.refs import Ref
+from assay.flows.stages.revisions import REVISIONS
+from assay.selection import registry
+from assay.storage import ScoreStore
+from assay.storage.errors import ColumnError, ConfigError
+from assay.storage.hashing.fingerprints import fingerprint
+from assay.storage.reading.locations import absolute
+from assay.storage.reading.tables import Table, table_columns, table_fingerprint, table_name
+from assay.storage.runs.run_file import RunInfo, RunTablesData
+
+MEGABYTE = 1 << 20
+METRICS = {"name": pl.String, "value": pl.Float64, "baseline": pl.Float64}
+
+
+class FeaturePlan(BaseModel):
+    """A configuration whose defaults are decided, with the fingerprint of its table."""
+
+    model_config = ConfigDict(frozen=True)
+
+    config: FeatureConfig
+    table_fingerprint: str
+    run_id: str
+
+    @property
+    def store(self) -> ScoreStore:
+        """The store, which may not be there yet."""
+        return ScoreStore(self.config.store, create=True)
+
+
+def make_plan(config: FeatureConfig) -> FeaturePlan:
+    """Decide what the configuration leaves open, and check it; nothing is written."""
+    if config.table is None:
+        raise ConfigError("No table was given. Name its file, or hand a frame to `rank_features`.")
+    columns = table_columns(config.table)
+    if config.label not in columns:
+        raise ColumnError.missing(config.label, columns)
+    if not config.methods:
+        raise ConfigError("No method was given; `methods` names one ranker or more.")
+    for method in (*config.methods, *config.options):
+        registry.entry(method, "ranker")
+    for method in config.options:
+        _ranker(config, method)
+    resolved = config.model_copy(update={"name": config.name or table_name(config.table)})
+    made_of = table_fingerprint(config.table)
+    settings = resolved.model_dump(mode="json", exclude={"store", "table", "keep_runs"})
+    run_id = fingerprint("features", REVISIONS["features"], made_of, settings)[:16]
+    return FeaturePlan(config=resolved, table_fingerprint=made_of, run_id=run_id)
+
+
+def run_info(plan: FeaturePlan, started_at: datetime, n_samples: int = 0) -> RunInfo:
+    """Say who and what the plan's run is."""
+    config = plan.config.model_dump(mode="json")
+    for key in ("table", "store"):
+        config[key] = absolute(config[key])
+    return RunInfo(
+        run_id=plan.run_id,
+        kind="features",
+        pool=plan.config.name or "table",
+        started_at=started_at,
+        n_samples=n_samples,
+        seed=plan.config.seed,
+        generation="",
+        config=config,
+        versions=versions(),
+        pool_fingerprint=plan.table_fingerprint,
+    )
+
+
+def rank(plan: FeaturePlan, method: str, started_at: datetime) -> Ref:
+    """Rank the table's columns by one method."""
+    config = plan.config
+    ref = Ref(
+        "features",
+        fingerprint(
+            REVISIONS["features"],
+            plan.table_fingerprint,
+            config.label,
+            method,
+            config.k,
+            config.seed,
+            config.options.get(method, {}),
+            config.missing,
+            config.stability,
+            config.memory_mb,
+        ),
+    )
+    store = plan.store
+
+    def began(samples: int) -> None:
+        # what can be wrong with the table is found before anything is written
+        store.begin(run_info(plan, started_at, samples))
+
+    found = []
+    if not store.artifacts.exists(*ref):
+        with step(f"rank {method}"):
+            found.append(_rank(config, method, began))
+
+    def make(out: Path) -> None:
+        result = found[0] if found else _rank(config, method, began)
+        result.features.write_parquet(out / "features.parquet")
+        result.missing.write_parquet(out / "missing.parquet")
+        result.metrics.write_parquet(out / "metrics.parquet")
+        (out / "report.json").write_text(json.dumps(result.report))
+
+    return get_or_make(store, "features", ref, make, run=plan.run_id, label=method)
+
+
+@dataclass
+class _Found:
+    """What one method gave."""
+
+    features: pl.DataFrame
+    missing: pl.DataFrame
+    metrics: pl.DataFrame
+    report: dict[str, Any]
+
+
+def _ranker(config: FeatureConfig, method: str) -> Any:
+    ranker = registry.get(method, "ranker")(n_features_to_select=config.k)
+    known = ranker.get_params()
+    options = config.options.get(method, {})
+    for name in options:
+        if name not in known:
+            raise ColumnError.missing(name, known, what=f"parameter of {method}")
+    if "random_state" in known:
+        ranker.set_params(random_state=config.seed)
+    return ranker.set_params(**options)
+
+
+def _rank(config: FeatureConfig, method: str, began: Callable[[int], None]) -> _Found:
+    # scikit-learn is loaded where something is ranked
+    from assay.selection.rankers.tables import rank_table
+
+    ranked = rank_table(
+        _ranker(config, method),
+        Table(str(config.table)),
+        label=config.label,
+        memory=config.memory_mb * MEGABYTE,
+        missing=config.missing,
+        began=began,
+    )
+    for column, note in ranked.report.items():
+        logger.info("column %s: %s", column, note)
+    if ranked.mode != "memory":
+        logger.info("%s: the table was read by %s", method, ranked.mode)
+    ranker = ranked.ranker
+    features = pl.DataFrame(
+        {
+            "feature": ranked.names,
+            "score": np.asarray(ranker.scores_, dtype=np.float64),
+            "rank": np.asarray(ranker.ranking_, dtype=np.int64),
+            "selected": ranker.get_support(),
+        }
+    )
+    metrics = _stability(config, method, ranked, features) if config.stability else []
+    return _Found(
+        features.sort("rank"),
+        ranked.missing,
+        pl.DataFrame(metrics, schema=METRICS, orient="row"),
+        {"samples": ranked.n_rows, "columns": ranked.report, "mode": ranked.mode},
+    )
+
+
+def _stability(
+    config: FeatureConfig, method: str, ranked: Any, features: pl.DataFrame
+) -> list[tuple[str, float, float | None]]:
+    from assay.selection.rankers.stability import bootstrap_stability
+
+    if ranked.matrix is None:
+        raise ConfigError(
+            f"stability needs the table in memory, but it takes more than memory_mb, "
+            f"{config.memory_mb}; raise that, or set stability to 0."
+        )
+    k = int(features["selected"].sum())
+    found = bootstrap_stability(
+        ranked.ranker,
+        ranked.matrix.X,
+        ranked.matrix.y,
+        k=k,
+        n_resamples=config.stability,
+        random_state=config.seed,
+    )
+    frequency = features.select("feature", "rank", "selected").with_columns(
+        found.features["frequency"]
+    )
+    chosen = frequency.filter("selected").sort("rank")
+    return [
+        (f"stability:{method}", found.overall, 0.0),
+        (f"stability_low:{method}", found.low, None),
+        (f"stability_high:{method}", found.high, None),
+        *(
+            (f"frequency:{method}:{row['feature']}", row["frequency"], k / features.height)
+            for row in chosen.iter_rows(named=True)
+        ),
+    ]
+
+
+def persist(plan: FeaturePlan, started_at: datetime, refs: dict[str, Ref]) -> str:
+    """Write the rankings into the run's one file; the run is finished when it is there."""
+    frames, metrics = [], []
+    samples = 0
+    for method, ref in refs.items():
+        folder = plan.store.artifacts.open(*ref)
+        frame = pl.read_parquet(folder / "features.parquet")
+        frames.append(frame.with_columns(pl.lit(method).alias("method")))
+        metrics.append(pl.read_parquet(folder / "metrics.parquet"))
+        missing = pl.read_parquet(folder / "missing.parquet")
+        samples = json.loads((folder / "report.json").read_text())["samples"]
+    if plan.config.consensus:
+        frames.append(_consensus(frames, plan.config.consensus))
+    ranked = pl.concat(frames)
+    told = [
+        ("samples", float(samples), None),
+        ("features", float(ranked["feature"].n_unique()), None),
+        *((f"missing:{row['feature']}", row["share"], None) for row in missing.rows(named=True)),
+    ]
+    data = RunTablesData(
+        feature_scores=ranked,
+        metrics=pl.concat([pl.DataFrame(told, schema=METRICS, orient="row"), *metrics]),
+        artifacts=artifact_rows(**{f"rank {method}": ref for method, ref in refs.items()}),
+    )
+    plan.store.finish(run_info(plan, started_at, samples), data)
+    return plan.run_id
+
+
+def _consensus(frames: list[pl.DataFrame], how: str) -> pl.DataFrame:
+    """Return the ranking that the methods agree on; it keeps as many as they keep, in the median."""
+    from assay.selection.rankers.stability import consensus_ranking
+
+    names = frames[0]["feature"].sort()
+    ranks = [frame.sort("feature")["rank"].to_numpy() for frame in frames]
+    found = consensus_ranking(ranks, method=how)
+    kept = int(np.median([frame["selected"].sum() for frame in frames]))
+    return pl.DataFrame(
+        {
+            "feature": names,
+            "score": found.scores,
+            "rank": found.ranking,
+            "selected": found.ranking <= kept,
+            "method": ["consensus"] * len(names),
+        }
+    ).sort("rank")
+
+
+def publish(plan: FeaturePlan, run_id: str) -> str:
+    """Publish the newest run of every pool as one file; older runs go to the archive."""
+    published = plan.store.publish()
+    plan.store.archive(str(plan.config.name), "features", keep=plan.config.keep_runs)
+    return str(published)
+
+
+def compose(plan: FeaturePlan, started_at: datetime, call: Call = directly) -> Any:
+    """Run the stages; see `assay.flows.running.pipeline.compose`."""
+    refs = {method: call(rank, plan, method, started_at) for method in plan.config.methods}
+    run = call(persist, plan, started_at, refs)
+    return call(publish, plan, run)

@@ -1,0 +1,35 @@
+"""Pools that are frames: the store keeps a copy, so that a stage can read it by its path."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from assay.storage import ScoreStore
+from assay.storage.errors import ConfigError
+from assay.storage.reading.frames import as_table
+
+
+def stored_path(store: ScoreStore, name: str, given: Any) -> str:
+    """Return the path of `given`: its own, or that of the copy that the store keeps of a frame."""
+    if isinstance(given, (str, os.PathLike)):
+        return os.fspath(given)
+    frame = pl.DataFrame(as_table(given))
+    if frame.width == 0:
+        raise ConfigError(f"The {name} is a frame without columns.")
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer)
+    content = buffer.getvalue()
+    digest = hashlib.blake2b(content, digest_size=16).hexdigest()
+
+    def make(out: Path) -> None:
+        (out / f"{name}.parquet").write_bytes(content)
+
+    store.make()
+    folder, _ = store.artifacts.get_or_make("frames", digest, make, name=name)
+    return str(folder / f"{name}.parquet")

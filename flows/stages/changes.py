@@ -1,0 +1,102 @@
+"""The stage that compares a pool with that of the run before: which rows are the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from assay.flows.progress import logger
+from assay.flows.stages.artifacts import folder, load_samples, make_stage, samples_of, usable
+from assay.flows.stages.plan import Plan
+from assay.flows.stages.refs import Ref
+from assay.flows.stages.revisions import REVISIONS
+from assay.storage.errors import StoreError
+from assay.storage.hashing.fingerprints import fingerprint
+
+
+class Changes(NamedTuple):
+    """What became of the parent's usable rows; rows without content have no place in either.
+
+    Attributes
+    ----------
+    rows : int32[all rows of the pool]
+        Which of the parent's usable rows this is, of the same id and content; -1: none.
+    contents : int32[all rows of the pool]
+        One of the parent's usable rows with the same content; -1: none.
+    keys : int32[all rows of the pool]
+        Which row of the parent's pool, empty ones included, has the content of `contents`.
+    before : int
+        Usable rows of the parent.
+    """
+
+    rows: np.ndarray
+    contents: np.ndarray
+    keys: np.ndarray
+    before: int
+
+
+def compare_ref(plan: Plan, samples: Ref) -> Ref | None:
+    """Return where the comparison is or will be; None where there is nothing to compare with."""
+    if plan.parent is None:
+        return None
+    made_of = (samples, plan.parent.samples, plan.parent.vectors)
+    return Ref("changes", fingerprint(REVISIONS["compare"], *made_of))
+
+
+def compare(plan: Plan, samples: Ref) -> Ref | None:
+    """Find every row's like among those of the parent; None where that can't be told any more."""
+    ref = compare_ref(plan, samples)
+    if ref is None or plan.parent is None:
+        return None
+    try:
+        before = usable(samples_of(plan, plan.parent.samples, plan.parent.vectors))
+    except StoreError as error:
+        logger.warning("the run before can't be built upon: %s", error)
+        return None
+
+    def make(out: Path) -> None:
+        # as far as it is known before the content is embedded
+        frame = load_samples(plan, samples)
+        now = usable(frame)
+        rows, contents = _likes(now, before)
+        for name, found in (("rows", rows), ("contents", contents)):
+            spread = np.full(frame.height, -1, np.int32)
+            spread[now["key"].to_numpy()] = found
+            np.save(out / f"{name}.npy", spread)
+        np.save(out / "before.npy", before["key"].to_numpy())
+
+    return make_stage(plan, "compare", ref, make)
+
+
+def _likes(now: pl.DataFrame, before: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return for every row the parent's row of the same id and content, and of the same content."""
+    names = ["sample_id", "content_hash"]
+    if now.height == before.height and now.select(names).equals(before.select(names)):
+        same = np.arange(now.height, dtype=np.int32)
+        return same, same
+    there = before.select(names).with_row_index("place")
+    found = now.select(names).join(there, on=names, how="left", maintain_order="left")
+    rows = found["place"].cast(pl.Int32).fill_null(-1).to_numpy()
+    contents = rows.copy()
+    left = np.flatnonzero(rows < 0)
+    if len(left):
+        hashes = now["content_hash"].gather(left).to_frame()
+        likes = there.join(hashes, on="content_hash", how="semi").unique(
+            "content_hash", keep="first", maintain_order=True
+        )
+        found = hashes.join(likes, on="content_hash", how="left", maintain_order="left")
+        contents[left] = found["place"].cast(pl.Int32).fill_null(-1).to_numpy()
+    return rows, contents
+
+
+def load_changes(plan: Plan, changes: Ref | None) -> Changes | None:
+    """Return the comparison, None where there is none."""
+    if changes is None:
+        return None
+    at = folder(plan, changes)
+    rows, contents, before = (np.load(at / f"{n}.npy") for n in ("rows", "contents", "before"))
+    keys = np.where(contents >= 0, before[contents], -1).astype(np.int32)
+    return Changes(rows, contents, keys, len(before))

@@ -1,0 +1,335 @@
+"""From a configuration to a plan: every default decided, every fingerprint known, nothing written."""
+
+from __future__ import annotations
+
+import inspect
+import platform
+from datetime import datetime
+from functools import cache, cached_property
+from importlib.metadata import version
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from assay.flows.config.curation import CurationConfig
+from assay.flows.config.rules import check_rules
+from assay.flows.stages.generations import Parent, settle
+from assay.flows.stages.revisions import REVISIONS
+from assay.index.embedding.embedders import embedder_class
+from assay.selection import registry
+from assay.storage import Pool, ScoreStore, read_pool
+from assay.storage.errors import ColumnError, ConfigError, InputError
+from assay.storage.hashing.fingerprints import fingerprint
+from assay.storage.reading.locations import absolute
+from assay.storage.reading.tables import table_fingerprint
+from assay.storage.runs.run_file import RunInfo
+
+# what does not change a run's result
+_ENGINE = {
+    "store",
+    "pool",
+    "target",
+    "training_log",
+    "refit",
+    "drift_limit",
+    "keep_runs",
+    "memory_limit",
+    "engine",
+    "workers",
+    "shard_rows",
+    "engine_options",
+}
+_VERSIONS = ("assay", "duckdb", "faiss-cpu", "numba", "numpy", "polars", "scikit-learn", "scipy")
+
+
+class Plan(BaseModel):
+    """A configuration whose defaults are decided, with the fingerprints of what it reads."""
+
+    model_config = ConfigDict(frozen=True)
+
+    config: CurationConfig
+    kind: str
+    pool_fingerprint: str
+    target_fingerprint: str | None
+    embedder_fingerprint: str | None = None
+    evaluation: dict[str, str] = {}
+    log_fingerprint: str | None = None
+    generation: str
+    # whether the generation was begun by an earlier run
+    frozen: bool = False
+    parent: Parent | None = None
+    run_id: str
+    defaults: tuple[str, ...]
+
+    # one object, because it knows which artifacts were verified
+    @cached_property
+    def store(self) -> ScoreStore:
+        """The store, which may not be there yet."""
+        return ScoreStore(self.config.store, create=True)
+
+    def __getstate__(self) -> dict[Any, Any]:
+        # what was verified here need not be intact where the plan is sent to
+        state = super().__getstate__()
+        held = {name: value for name, value in state["__dict__"].items() if name != "store"}
+        return state | {"__dict__": held}
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        super().__setstate__(state)
+        self.__dict__["store"] = _store_at(self.config.store)
+
+    @property
+    def content(self) -> str:
+        """The column that holds the content."""
+        return str(getattr(self.config, self.kind))
+
+    @property
+    def select(self) -> str:
+        """The selector's name, which a plan always has."""
+        return str(self.config.select)
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """The scorers' names."""
+        return self.config.scores or ()
+
+    @property
+    def fits(self) -> bool:
+        """Whether an embedder is fitted on the pool that begins a generation."""
+        return self.kind != "vector" and self.embedder_fingerprint is None
+
+    def read_pool(self) -> Pool:
+        """Open the pool; nothing of it is read yet."""
+        return read_pool(self.config.pool, **self.config.roles())
+
+    def read_target(self) -> Pool:
+        """Open the target; nothing of it is read yet."""
+        return read_target(self.config, self.kind)
+
+
+@cache
+def _store_at(path: str) -> ScoreStore:
+    """Return the one object for a store that all plans sent to this process share."""
+    return ScoreStore(path, create=True)
+
+
+def read_target(config: CurationConfig, kind: str) -> Pool:
+    """Open the target with the pool's content role; its id is optional and not used."""
+    return read_pool(config.target, name="target", **{kind: getattr(config, kind)})
+
+
+def evaluation_sets(config: CurationConfig, kind: str) -> dict[str, Pool]:
+    """Open the evaluation sets that the plan must not leak; their text column is the pool's.
+
+    Raises
+    ------
+    ConfigError, ColumnError, InputError
+        The pool holds no texts, or a set can't be read.
+    """
+    given = config.plan.leakage
+    if given and kind != "text":
+        raise ConfigError(f"Leakage is looked for in texts, and the pool holds {kind}s.")
+    return {name: read_pool(path, name=name, text=config.text) for name, path in given.items()}
+
+
+def make_plan(config: CurationConfig) -> Plan:
+    """Decide what the configuration leaves open, and check what can be checked without computing.
+
+    Raises
+    ------
+    ConfigError, ColumnError, InputError
+        If the pool or target can't be read as the configuration says, or a method named needs an
+        input that is not there.
+    """
+    if config.pool is None:
+        raise ConfigError(
+            "No pool was given. Name one with --pool, or `pool = ...` in the configuration."
+        )
+    pool = read_pool(config.pool, **config.roles())
+    decided: dict[str, Any] = {"name": pool.name, pool.kind: getattr(pool.roles, pool.kind)}
+    there = _inputs(config, pool)
+    decided |= _methods(config, there)
+    resolved = config.model_copy(update=decided)
+    check_rules(resolved, pool.columns)
+    target_fingerprint = read_target(resolved, pool.kind).fingerprint if config.target else None
+    defaults = _defaults_taken(config, resolved)
+    embedder = make_model(resolved, pool.kind)
+    decides = embedder.fingerprint if embedder else resolved.embedding.deciding(pool.kind)
+    generation, frozen, parent = settle(
+        ScoreStore(config.store, create=True),
+        str(resolved.name),
+        pool.fingerprint,
+        (pool.kind, getattr(resolved, pool.kind), resolved.id, decides, resolved.seed),
+        fits=embedder is None and pool.kind != "vector",
+        refit=config.refit,
+    )
+    settings = resolved.model_dump(mode="json", exclude=_ENGINE)
+    settings["graph"].pop("memory_limit")
+    evaluation = {name: p.fingerprint for name, p in evaluation_sets(resolved, pool.kind).items()}
+    log_fingerprint = table_fingerprint(config.training_log) if config.training_log else None
+    made_of = (pool.fingerprint, target_fingerprint, evaluation, log_fingerprint, settings)
+    run_id = fingerprint("curate", REVISIONS, *made_of, generation)[:16]
+    return Plan(
+        config=resolved,
+        kind=pool.kind,
+        pool_fingerprint=pool.fingerprint,
+        target_fingerprint=target_fingerprint,
+        embedder_fingerprint=embedder.fingerprint if embedder else None,
+        evaluation=evaluation,
+        log_fingerprint=log_fingerprint,
+        generation=generation,
+        frozen=frozen,
+        parent=parent,
+        run_id=run_id,
+        defaults=defaults,
+    )
+
+
+def refitted(plan: Plan) -> Plan:
+    """Return the plan that begins a new generation over the same pool."""
+    return make_plan(plan.config.model_copy(update={"refit": True})).model_copy(
+        update={"defaults": plan.defaults}
+    )
+
+
+def make_model(config: CurationConfig, kind: str) -> Any:
+    """Return the embedder that calls a model, None where the configuration names none.
+
+    Raises
+    ------
+    ConfigError, ColumnError
+        The content is no text, or an option is unknown, missing or wrong.
+    """
+    settings = config.embedding
+    if settings.name == "default":
+        return None
+    if kind != "text":
+        raise ConfigError(
+            f"The embedder {settings.name!r} takes texts, and the pool holds {kind}s; leave "
+            "`name` out of [embedding]."
+        )
+    make = embedder_class(settings.name)
+    known = inspect.signature(make).parameters
+    for name in settings.options:
+        if name not in known:
+            raise ColumnError.missing(name, known, what=f"option of {settings.name}")
+    missing = [n for n, p in known.items() if p.default is p.empty and n not in settings.options]
+    if missing:
+        raise ConfigError(f"[embedding.options] of {settings.name!r} lacks {', '.join(missing)}.")
+    return make(**settings.options)
+
+
+def _inputs(config: CurationConfig, pool: Pool) -> set[str]:
+    there = {"vectors", "graph"}
+    if pool.kind == "text":
+        there.add("texts")
+    if config.label:
+        there.add("labels")
+    if config.target:
+        there.add("target")
+    if config.difficulty:
+        there.add("scores")
+    if config.training_log:
+        there.add("log")
+    return there
+
+
+def _methods(config: CurationConfig, there: set[str]) -> dict[str, Any]:
+    scores = config.scores
+    if scores is None:
+        wanted = ("importance", "label_agreement", "self_confidence", "pagerank", "knn_density")
+        known = {entry.name: entry for entry in registry.entries("scorer")}
+        scores = tuple(n for n in wanted if n in known and not known[n].lacks(there))
+    select = config.select
+    if select is None:
+        known = {entry.name: entry for entry in registry.entries("selector")}
+        order = []
+        if "target" in there:
+            order.append("importance")
+        elif there & {"labels", "scores"}:
+            order.append("ccs")
+        else:
+            order += ["facility_location", "ccs"]
+        select = next(n for n in order if n in known and not known[n].lacks(there))
+    difficulty = config.difficulty
+    if difficulty is None and (select in ("ccs", "d2") or config.plan.cutoff is not None):
+        difficulty = "label_agreement" if "labels" in there else "knn_density"
+    own = config.expressions
+    scores = (*scores, *own, *config.plan.blend, *([difficulty] if difficulty else []))
+    for name in (n for n in scores if n not in own):
+        _check_needs(registry.entry(name, "scorer"), there)
+    # a difficulty that was decided above counts as there
+    scored = {"scores"} if difficulty or config.plan.blend else set()
+    _check_needs(registry.entry(select, "selector"), there | scored)
+    _check_options(select, config.options)
+    return {"scores": tuple(dict.fromkeys(scores)), "select": select, "difficulty": difficulty}
+
+
+def _check_needs(entry: registry.Entry, there: set[str]) -> None:
+    how = {
+        "texts": "a text column (--text)",
+        "labels": "labels (--label)",
+        "target": "a target (--target)",
+        "scores": "a difficulty (--difficulty)",
+        "log": "a log of training (--training-log)",
+    }
+    missing = [how.get(need, need) for need in entry.lacks(there)]
+    if missing:
+        raise InputError(f"{entry.kind} {entry.name!r} needs {' and '.join(missing)}.")
+
+
+def _check_options(select: str, options: dict[str, Any]) -> None:
+    make = registry.get(select, "selector")
+    known = sorted(set(inspect.signature(make).parameters) - {"budget", "random_state"})
+    for name in options:
+        if name not in known:
+            raise ColumnError.missing(name, known, what=f"option of {select}")
+
+
+def _defaults_taken(given: CurationConfig, resolved: CurationConfig) -> tuple[str, ...]:
+    taken = []
+    for key in ("store", "name", "text", "vector", "image", "budget", "select", "scores"):
+        value = getattr(resolved, key)
+        if key not in given.model_fields_set and value is not None:
+            shown = ",".join(value) if isinstance(value, tuple) else value
+            taken.append(f"{key}={shown}")
+    if resolved.difficulty is not None and given.difficulty is None:
+        taken.append(f"difficulty={resolved.difficulty}")
+    if resolved.id is None:
+        taken.append("id=hash of the content")
+    return tuple(taken)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what computes a run."""
+    return {"python": platform.python_version()} | {name: version(name) for name in _VERSIONS}
+
+
+def stored_config(plan: Plan) -> dict[str, Any]:
+    """Return the configuration as it is stored with the run: paths absolute, so it can be rerun."""
+    config = plan.config.model_dump(mode="json")
+    for key in ("pool", "target", "training_log", "store"):
+        if config[key] is not None:
+            config[key] = absolute(config[key])
+    config["plan"]["leakage"] = {k: absolute(v) for k, v in config["plan"]["leakage"].items()}
+    return config
+
+
+def run_info(plan: Plan, started_at: datetime, n_samples: int = 0) -> RunInfo:
+    """Say who and what the plan's run is."""
+    return RunInfo(
+        run_id=plan.run_id,
+        kind="curate",
+        pool=plan.config.name or "pool",
+        started_at=started_at,
+        n_samples=n_samples,
+        seed=plan.config.seed,
+        generation=plan.generation,
+        config=stored_config(plan),
+        versions=versions(),
+        ranked_by=_ranked_by(plan),
+        pool_fingerprint=plan.pool_fingerprint,
+    )
+
+
+def _ranked_by(plan: Plan) -> str | None:
+    return plan.select if plan.select in plan.scores else plan.config.difficulty

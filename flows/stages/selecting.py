@@ -1,0 +1,317 @@
+"""The stages that select and that judge: a plan, one decision for every row, and a ledger."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from inspect import signature
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from assay.flows.config.rules import columns_of_rules, known_columns, text_steps
+from assay.flows.progress import logger, step
+from assay.flows.stages.artifacts import (
+    folder,
+    load_graph,
+    load_samples,
+    load_vectors,
+    make_stage,
+    usable,
+    write_report,
+)
+from assay.flows.stages.contents import columns_of, target_of, target_vectors, texts_of, vectors_of
+from assay.flows.stages.plan import Plan, evaluation_sets
+from assay.flows.stages.refs import Ref
+from assay.flows.stages.revisions import REVISIONS
+from assay.flows.stages.scoring import load_scores, points_easier
+from assay.selection import registry
+from assay.selection.contract.budgets import ShortfallWarning, resolve_budget
+from assay.selection.steps.hard_cutoff import cutoff_share
+from assay.storage.hashing.fingerprints import fingerprint
+
+
+def select(
+    plan: Plan,
+    samples: Ref,
+    vectors: Ref,
+    graph: Ref,
+    scores: dict[str, Ref],
+    streams: dict[str, Ref],
+) -> Ref:
+    """Choose the rows, in order of preference, and decide for every row of the pool."""
+    config = plan.config
+    rules = config.plan.model_dump(exclude_defaults=True)
+    previous = previous_selection(plan)
+    ref = Ref(
+        "selection",
+        fingerprint(
+            REVISIONS["select"],
+            plan.select,
+            config.options,
+            config.budget,
+            samples,
+            vectors,
+            graph,
+            # the rules may name any score and any column of the pool
+            scores if rules else scores.get(str(config.difficulty)),
+            plan.pool_fingerprint if rules else None,
+            plan.evaluation,
+            rules,
+            config.difficulty,
+            plan.target_fingerprint,
+            config.seed,
+            *([] if previous is None else [previous]),
+        ),
+    )
+
+    def make(out: Path) -> None:
+        frame = load_samples(plan, samples)
+        rows = usable(frame)
+        made, wanted = _plan(plan, frame.height, rows.height)
+        if previous is not None:
+            made.set_params(previous=previous)
+        with step(f"select {plan.select}", None), warnings.catch_warnings():
+            # said over the whole pool
+            warnings.simplefilter("ignore", ShortfallWarning)
+            made.fit(**_given(plan, frame, vectors, graph, scores, streams.get(plan.select)))
+        if wanted is not None:
+            made.report_["budget"] = wanted
+            made.report_["shortfall"] = wanted - made.report_["selected"]
+            if made.report_["shortfall"]:
+                logger.warning(
+                    "the budget is %s rows, but only %s of the pool's %s are usable: all of them "
+                    "are chosen",
+                    f"{wanted:,}",
+                    f"{made.report_['selected']:,}",
+                    f"{frame.height:,}",
+                )
+        _write(out, frame, rows, made, _leaks(plan, vectors, rows, made.leaks_))
+
+    return make_stage(plan, "select", ref, make)
+
+
+def previous_selection(plan: Plan) -> list[str] | None:
+    """Return the ids that the pool's last run chose, None where nothing bounds their replacement."""
+    if plan.config.plan.churn is None:
+        return None
+    store = plan.store
+    run = store.newest_run(plan.config.name or "pool", before=plan.run_id)
+    if run is None:
+        return []
+    chosen = store.run_table(
+        run["run_id"], "SELECT sample_id FROM selections JOIN samples USING (key) ORDER BY 1"
+    )
+    return chosen["sample_id"].to_list()
+
+
+def _plan(plan: Plan, n: int, n_usable: int) -> tuple[Any, int | None]:
+    """Return the selection plan, and the rows asked for (None where the budget is a cost)."""
+    from assay.selection import SelectionPlan
+
+    config = plan.config
+    rules = config.plan.model_dump(exclude={"deduplicate", "leakage", "leakage_neighbors"})
+    wanted = None if config.plan.cost else resolve_budget(config.budget, n)
+    options = dict(config.options)
+    if wanted is not None:
+        # a selector sees plain scores, and not what they are
+        share = min(wanted, n_usable) / n_usable
+        auto = cutoff_share("auto", share, str(config.difficulty))
+        if rules["cutoff"] == "auto":
+            rules["cutoff"] = auto
+        elif rules["cutoff"] is None and _cuts(plan):
+            options.setdefault("cutoff", auto)
+    return SelectionPlan(
+        **rules,
+        budget=config.budget if wanted is None else min(wanted, n_usable),
+        selector=plan.select,
+        options=options,
+        deduplicate=config.plan.steps(),
+        leakage=_evaluation(plan),
+        difficulty="difficulty" if config.difficulty else None,
+        random_state=config.seed,
+    ), wanted
+
+
+def _cuts(plan: Plan) -> bool:
+    return "cutoff" in signature(registry.get(plan.select, "selector")).parameters
+
+
+def _evaluation(plan: Plan) -> dict[str, pl.DataFrame]:
+    """Return the items of the evaluation sets, named by the hash of their content."""
+    sets = evaluation_sets(plan.config, plan.kind)
+    return {
+        name: pl.DataFrame(
+            {"item": items.samples()["sample_id"], "text": pl.Series(items.contents())}
+        )
+        for name, items in sets.items()
+    }
+
+
+def _given(
+    plan: Plan,
+    frame: pl.DataFrame,
+    vectors: Ref,
+    graph: Ref,
+    scores: dict[str, Ref],
+    stream: Ref | None,
+) -> dict[str, Any]:
+    """Return what the plan is fitted on: the usable rows in every form that it may need."""
+    config = plan.config
+    rows = usable(frame)
+    entry = registry.entry(plan.select, "selector")
+    values = {name: load_scores(plan, ref) for name, ref in scores.items()}
+    if config.difficulty in values:
+        own = values[config.difficulty]
+        values["difficulty"] = -own if points_easier(plan, config.difficulty) else own
+    given: dict[str, Any] = {
+        "X": load_vectors(plan, vectors),
+        "ids": rows["sample_id"],
+        "graph": load_graph(plan, graph),
+        "scores": values,
+        "table": columns_of(plan, frame, [name for name in _named(plan) if name not in values]),
+    }
+    if config.label:
+        given["y"] = rows["label"].to_numpy()
+    if config.group:
+        given["groups"] = rows["group_id"].to_numpy()
+    keep = frame["problem"].is_null().to_numpy()
+    if plan.kind == "text" and "texts" in entry.needs:
+        given["stream"] = texts_of(plan, keep, stream)
+    if plan.kind == "text" and (plan.evaluation or text_steps(config.plan)):
+        given["texts"] = plan.read_pool().contents().filter(pa.array(keep))
+    if "target" in entry.needs or (config.target and "target" in entry.uses):
+        given["target"] = target_of(plan, vectors, entry.needs)
+    return given
+
+
+def _named(plan: Plan) -> list[str]:
+    pool = plan.read_pool().columns
+    return columns_of_rules(plan.config.plan, known_columns(plan.config, pool))
+
+
+def _leaks(plan: Plan, vectors: Ref, rows: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows that hold items of evaluation sets, and those that lie next to one."""
+    from assay.selection.steps.leakage_neighbors import leak_neighbors
+
+    frames = [found]
+    threshold = plan.config.plan.leakage_neighbors
+    if threshold is None:
+        return found
+    for name, items in evaluation_sets(plan.config, plan.kind).items():
+        names = items.samples().filter(pl.col("problem").is_null())["sample_id"]
+        if names.is_empty():
+            continue
+        near = leak_neighbors(
+            load_vectors(plan, vectors),
+            vectors_of(plan, vectors, items),
+            threshold=threshold,
+            ids=rows["sample_id"],
+        )
+        frames.append(
+            near.select(
+                "sample_id",
+                evaluation_set=pl.lit(name),
+                item=names.gather(near["item"]),
+                span=pl.lit(None, dtype=pl.Int64),
+                kind=pl.lit("neighbor"),
+            )
+        )
+    return pl.concat(frames)
+
+
+def _write(
+    out: Path, frame: pl.DataFrame, rows: pl.DataFrame, made: Any, leaks: pl.DataFrame
+) -> None:
+    key = rows["key"].to_numpy()
+    chosen = np.asarray(made.indices_)
+    pl.DataFrame(
+        {
+            "key": key[chosen],
+            "position": np.arange(1, len(chosen) + 1),
+            "weight": np.asarray(made.weights_, dtype=np.float64),
+        }
+    ).write_parquet(out / "selections.parquet")
+    decided = made.decisions().with_columns(pl.Series("key", key))
+    left_out = frame.filter(pl.col("problem").is_not_null()).select(
+        pl.lit(False).alias("selected"),
+        pl.lit("read").alias("stage"),
+        pl.col("problem").alias("reason"),
+        pl.lit("{}").alias("detail"),
+        "key",
+    )
+    pl.concat([decided.select(left_out.columns), left_out]).sort("key").write_parquet(
+        out / "decisions.parquet"
+    )
+    found = made.duplicates_.join(rows.select("sample_id", "key"), on="sample_id")
+    found.drop("sample_id").write_parquet(out / "duplicates.parquet")
+    found = leaks.join(rows.select("sample_id", "key"), on="sample_id")
+    found.drop("sample_id").write_parquet(out / "leaks.parquet")
+    np.save(out / "scores.npy", np.asarray(made.scores_, dtype=np.float64))
+    np.save(out / "kept.npy", made.kept_)
+    write_report(out / "report.json", made.report_)
+
+
+def judge(plan: Plan, samples: Ref, vectors: Ref, graph: Ref, selection: Ref) -> Ref:
+    """Measure the selection beside random subsets of equal size."""
+    ref = Ref("ledger", fingerprint(REVISIONS["judge"], selection, samples, vectors, graph))
+
+    def make(out: Path) -> None:
+        from assay.selection.evaluation.ledger import evaluate_selection
+
+        config = plan.config
+        frame = load_samples(plan, samples)
+        rows = usable(frame)
+        at = folder(plan, selection)
+        chosen = pl.read_parquet(at / "selections.parquet")
+        place = np.searchsorted(rows["key"].to_numpy(), chosen["key"].to_numpy())
+        kept = np.load(at / "kept.npy")
+        target = target_vectors(plan, vectors) if config.target else None
+        with step("judge", None):
+            evaluate_selection(
+                place,
+                X=load_vectors(plan, vectors),
+                graph=load_graph(plan, graph),
+                y=rows["label"].to_numpy() if config.label else None,
+                groups=rows["group_id"].to_numpy() if config.group else None,
+                cutoff_kept=None if kept.all() else kept,
+                target=target,
+                ids=rows["sample_id"],
+                duplicates=rows["content_hash"],
+                weights=chosen["weight"].to_numpy(),
+                random_state=config.seed,
+            ).write_parquet(out / "ledger.parquet")
+
+    return make_stage(plan, "judge", ref, make)
+
+
+def load_ledger(plan: Plan, ref: Ref) -> pl.DataFrame:
+    """Return what was measured of the selection."""
+    return pl.read_parquet(folder(plan, ref) / "ledger.parquet")
+
+
+class Selection(NamedTuple):
+    """What the stage that selects left: frames by key, the selector's own scores, its report."""
+
+    chosen: pl.DataFrame
+    decisions: pl.DataFrame
+    duplicates: pl.DataFrame
+    leaks: pl.DataFrame
+    scores: np.ndarray
+    report: dict[str, Any]
+
+
+def load_selection(plan: Plan, ref: Ref) -> Selection:
+    """Return what the stage that selects left."""
+    at = folder(plan, ref)
+    return Selection(
+        pl.read_parquet(at / "selections.parquet"),
+        pl.read_parquet(at / "decisions.parquet"),
+        pl.read_parquet(at / "duplicates.parquet"),
+        pl.read_parquet(at / "leaks.parquet"),
+        np.load(at / "scores.npy"),
+        json.loads((at / "report.json").read_text()),
+    )

@@ -1,0 +1,83 @@
+"""Importance scores, spread: what texts are weighed by is fitted once, and each shard is weighed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from assay.flows.progress import step
+from assay.flows.stages.artifacts import folder, load_samples, make_stage
+from assay.flows.stages.plan import Plan
+from assay.flows.stages.refs import Ref
+from assay.flows.stages.scoring import inputs, score_ref, scorer_of
+from assay.flows.stages.sharding import Work, is_made, save_all, shard, shard_count
+from assay.selection import registry
+from assay.storage.hashing.fingerprints import fingerprint
+
+
+def weighed(plan: Plan) -> list[str]:
+    """Return the scores that weigh texts by their n-grams."""
+    own = [name for name in plan.scores if name not in plan.config.expressions]
+    made = {name: registry.get(name, "scorer") for name in own if name != plan.select}
+    return [name for name, scorer in made.items() if hasattr(scorer, "ratio")]
+
+
+def fit_ratio(
+    plan: Plan, method: str, samples: Ref, vectors: Ref, graph: Ref, streams: dict[str, Ref]
+) -> Work | None:
+    """Fit what texts are weighed by; None where one shard holds them all, or the scores are there."""
+    target = score_ref(plan, method, vectors, graph)
+    rows = int(load_samples(plan, samples)["problem"].is_null().sum())
+    if method not in streams or shard_count(plan, rows) < 2:
+        return None
+    if plan.store.artifacts.intact(*target):
+        return None
+    ref = Ref("score_part", fingerprint(target, "ratio"))
+
+    def make(out: Path) -> None:
+        with step(f"score {method}: fit", None):
+            entry = registry.entry(method, "scorer")
+            given = inputs(plan, entry, samples, vectors, graph, streams[method])
+            ratio = scorer_of(plan, method).ratio(given["X"], given["target"], given["ids"])
+            arrays = {"log_ratio": ratio.log_ratio, "means": ratio.means}
+            if ratio.presence is not None:
+                arrays["presence"] = ratio.presence
+            save_all(out, **arrays)
+            facts = {"shrinkage": ratio.shrinkage, "summed": ratio.summed}
+            (out / "facts.json").write_text(json.dumps(facts))
+
+    make_stage(plan, "score", ref, make, method)
+    return Work(target, ref, shard_count(plan, rows))
+
+
+def weigh(plan: Plan, work: Work, place: int, method: str, samples: Ref, stream: Any) -> Ref:
+    """Weigh the texts of a shard."""
+    from assay.index.ngrams.stream import BucketStream
+    from assay.selection.algorithms.density_ratio import DensityRatio, weigh_rows
+
+    ref = Ref("score_part", fingerprint(work.target, place, plan.config.shard_rows))
+    if is_made(plan, work.target):
+        return ref
+
+    def make(out: Path) -> None:
+        there = folder(plan, work.keys)
+        facts = json.loads((there / "facts.json").read_text())
+        presence = there / "presence.npy"
+        ratio = DensityRatio(
+            np.load(there / "log_ratio.npy"),
+            np.load(there / "means.npy"),
+            facts["shrinkage"],
+            facts["summed"],
+            np.load(presence) if presence.is_file() else None,
+        )
+        usable = load_samples(plan, samples)["problem"].is_null().to_numpy()
+        rows = np.flatnonzero(usable)
+        with step(f"score {method} {place + 1}/{work.shards}", None):
+            whole = BucketStream.load(folder(plan, stream[method]))
+            found = weigh_rows(whole, rows[shard(plan, place, len(rows))], ratio)
+            save_all(out, **{k: v for k, v in found._asdict().items() if v is not None})
+
+    return make_stage(plan, "score", ref, make, f"{method} {place + 1}/{work.shards}")

@@ -1,0 +1,348 @@
+"""The similarity graph: nearest neighbours of every row, as sparse symmetric edges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy import sparse
+
+from assay.index.graph.algorithms import GraphAlgorithms
+from assay.index.graph.context_similarity import CANDIDATES, with_context
+from assay.index.graph.edge_weights import check_weights, similarities_of
+from assay.index.graph.graph_files import read_graph, write_graph
+from assay.index.graph.symmetrise import Edges, check_symmetrise, symmetric_edges
+from assay.index.graph.updates import UpdatableGraph
+from assay.index.knn.nearest_neighbors import Distinct, NearestNeighbors, Search, nearest_neighbors
+from assay.index.vectors.checks import Vectors, as_ids, as_vectors, check_metric
+from assay.index.vectors.exact import Progress
+from assay.storage.errors import ConfigError
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+ROBUST = (None, "context")
+
+
+class SimilarityGraph(GraphAlgorithms, UpdatableGraph):
+    r"""Undirected graph of nearest neighbours, built by `from_vectors`.
+
+    Row i is joined to row j with the weight s(i, j) where j is among the k most similar rows of i,
+    or i among those of j ('union'), or both ('mutual').
+
+    ========  =======================================  ==========================  ================
+    metric    similarity s                             weight                      distance
+    ========  =======================================  ==========================  ================
+    cosine    cos(x, y)                                max(s, 1e-6)                1 - s
+    l2        1 / (1 + distance)                       s                           Euclidean
+    ip        inner product                            max(s, 1e-6), not bounded   -s
+    ========  =======================================  ==========================  ================
+
+    Attributes
+    ----------
+    indptr : int64[n + 1]
+    indices : int32[edges * 2]
+        Columns of each row, ascending; every edge in both rows, no row with itself.
+    weights : float32[edges * 2]
+        Above 0: edges of dissimilar rows keep a least weight, so that the structure stays.
+    neighbors : int32[n, k]
+        The k most similar rows of each row, best first, -1 where there are fewer.
+    similarities : float32[n, k]
+        Their similarities, -inf where there are fewer.
+    ids : ndarray of str, or None
+        The id of every node; None where positions serve as ids.
+    metric, k, symmetrise, weighting
+        As given; `weighting` is what was given as `weights`.
+    vectors : float32[n, d] or None
+        The vectors, which `insert` and `remove` need and `save` leaves out. Set it to None to free
+        their memory.
+    centroids_ : float32[lists, d] or None
+        Centroids that the block join trained, of use to `VectorIndex`.
+    cells_ : int32[n] or None
+        The nearest of these centroids for every row, -1 for rows of length 0 under the cosine.
+    report_ : dict
+        method, n, k, metric, symmetrise, recall with its 95% interval (recall_low, recall_high),
+        rounds of expansion, probes, blocks (lists), duplicates (rows that equal an earlier row),
+        zero_rows (of length 0 under the cosine), seed, edges, robust, out_of_core. After `insert` or `remove`
+        also inserted and removed, touched (rows whose lists changed), updates since it was built
+        and parent: n, edges and recall of the graph before.
+
+    Notes
+    -----
+    It stands in for a graph of networkx in the functions that the networkx backend of this package
+    covers, as in ``nx.pagerank(graph)``.
+
+    Examples
+    --------
+    >>> graph = SimilarityGraph.from_vectors([[0.0], [1.0], [5.0], [7.0]], k=1, metric="l2")
+    >>> graph.neighbors.ravel().tolist()
+    [1, 0, 3, 2]
+    >>> graph.weights.tolist()
+    [0.5, 0.5, 0.3333333432674408, 0.3333333432674408]
+    """
+
+    __networkx_backend__ = "assay"
+
+    def __init__(
+        self,
+        *,
+        neighbors: NDArray[np.int32],
+        distances: NDArray[np.float32],
+        metric: str,
+        symmetrise: str = "union",
+        weights: str = "similarity",
+        ids: Any = None,
+        vectors: Vectors | None = None,
+        centroids: Vectors | None = None,
+        cells: NDArray[np.int32] | None = None,
+        report: dict[str, Any] | None = None,
+        edges: Edges | None = None,
+    ) -> None:
+        check_metric(metric)
+        check_symmetrise(symmetrise)
+        check_weights(weights, metric)
+        self.neighbors = neighbors
+        self.metric = metric
+        self.symmetrise = symmetrise
+        self.weighting = weights
+        self.k = neighbors.shape[1]
+        self.vectors = vectors
+        self.centroids_ = centroids
+        self.cells_ = cells
+        self.report_ = {} if report is None else report
+        self._distances = distances
+        self._ids = as_ids(ids, len(neighbors))
+        self.indptr, self.indices, self.weights = (
+            symmetric_edges(neighbors, distances, metric, symmetrise, weights)
+            if edges is None
+            else edges
+        )
+
+    @classmethod
+    def from_vectors(
+        cls,
+        X: Any,
+        *,
+        ids: Any = None,
+        k: int = 15,
+        metric: str = "cosine",
+        method: str = "auto",
+        target_recall: float = 0.95,
+        symmetrise: str = "union",
+        weights: str = "similarity",
+        robust: str | None = None,
+        random_state: int = 0,
+        threads: int | None = None,
+        progress: Progress | None = None,
+        memory_limit: int | None = None,
+        scratch: str | Path | None = None,
+        found: tuple[Distinct, Search] | None = None,
+    ) -> Self:
+        r"""Join every row of `X` to its nearest rows.
+
+        Equal rows are searched once and then each gets its nearest rows, its copies among them.
+        Neighbours are ordered by distances in float64, equal ones by id, so that the graph is the
+        same for any number of threads and, where ids are given, any order of the rows.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, d)
+            Vectors. Zero rows have no direction: under the cosine they get no edges.
+        ids : sequence of str or int, length n, optional
+            Unique ids (default: positions).
+        k : int, default 15
+            Neighbours per row; 15 keeps nearly all of most pools in one component.
+        metric : {'cosine', 'l2', 'ip'}, default 'cosine'
+        method : {'auto', 'exact', 'block_join', 'ivf', 'hnsw', 'nn_descent'}, default 'auto'
+            'auto' is exact where n n d <= 2e10 for n distinct rows (a second or two) or where
+            target_recall is 1, else the block join. 'ivf' and 'hnsw' search the FAISS indexes;
+            'nn_descent' is that of FAISS and may stay below the target.
+        target_recall : float, default 0.95
+            Approximate methods search on until the lower end of the 95% interval of the recall,
+            measured on 1,000 rows, reaches it.
+        symmetrise : {'union', 'mutual'}, default 'union'
+            'mutual' has cleaner edges but falls apart into many components.
+        weights : {'similarity', 'self_tuning', 'fuzzy'}, default 'similarity'
+            Weights of the edges; see `edge_weights.directed_weights`.
+        robust : {None, 'context'}, default None
+            'context' takes as neighbours those of the 50 nearest rows that share most other
+            neighbours, and as similarity their cosine times their context; see
+            `context_neighbors`. Of use where vectors are noisy; for the cosine only.
+        random_state : int, default 0
+            Chooses, with the ids, which rows train and which measure the recall.
+        threads : int, optional
+            Default: the cores this process may use. Does not change the result.
+        progress : callable, optional
+            Called as progress(stage, done, total).
+        memory_limit : int, optional
+            Bytes. Where twice the vectors and 40 bytes per neighbour take more, the block join
+            keeps its copy of the vectors in a file, and only the lists in memory. Give the vectors
+            as `numpy.memmap`, so that they too are read in parts.
+        scratch : path, optional
+            Folder of that file (default: that for temporary files).
+        found : (Distinct, Search), optional
+            What `assay.index.knn.shards` found; nothing is searched then.
+
+        Raises
+        ------
+        InputError, NonFiniteError, IdError, ConfigError
+            What is wrong with the vectors, the ids or the parameters.
+
+        Notes
+        -----
+        Exact: n n d multiply-adds of BLAS. Block join: see `block_join`; it grows nearly linearly
+        with n. Memory: at most about twice the vectors given ('ivf' and 'hnsw': three times), 40
+        bytes per neighbour of each row, and 100 MB. Graphs are built one at a time in a process.
+        """
+        check_symmetrise(symmetrise)
+        check_weights(weights, metric)
+        if robust not in ROBUST:
+            raise ConfigError(f"robust must be one of {ROBUST}, not {robust!r}.")
+        if robust and metric != "cosine":
+            raise ConfigError(f"robust={robust!r} needs metric='cosine', not {metric!r}.")
+        X = as_vectors(X, ids=ids)
+        named = as_ids(ids, len(X))
+        near = nearest_neighbors(
+            X,
+            named,
+            k=max(k, CANDIDATES) if robust else k,
+            metric=metric,
+            method=method,
+            target_recall=target_recall,
+            random_state=random_state,
+            threads=threads,
+            progress=progress,
+            memory_limit=memory_limit,
+            scratch=scratch,
+            found=found,
+        )
+        if robust:
+            near = with_context(near, k, threads)
+        report = near.report | {"symmetrise": symmetrise, "robust": robust}
+        return cls._of(replace(near, report=report), X, named, metric, symmetrise, weights)
+
+    @classmethod
+    def _of(
+        cls,
+        found: NearestNeighbors,
+        X: Vectors,
+        ids: pl.Series | None,
+        metric: str,
+        symmetrise: str,
+        weights: str,
+    ) -> Self:
+        graph = cls(
+            neighbors=found.neighbors,
+            distances=found.distances,
+            metric=metric,
+            symmetrise=symmetrise,
+            weights=weights,
+            ids=ids,
+            vectors=X,
+            centroids=found.centroids,
+            cells=found.cells,
+            report=found.report,
+        )
+        graph.report_["edges"] = graph.number_of_edges()
+        return graph
+
+    @cached_property
+    def ids(self) -> NDArray[np.object_] | None:
+        return None if self._ids is None else self._ids.to_numpy()
+
+    @cached_property
+    def similarities(self) -> NDArray[np.float32]:
+        return similarities_of(self._distances, self.metric)
+
+    def distances(self) -> NDArray[np.float32]:
+        """Return float32[n, k]: how far each of `neighbors` is, inf where there are fewer."""
+        return self._distances
+
+    def to_scipy(self) -> sparse.csr_array:
+        """Return the weighted adjacency matrix over the same memory: don't write to it."""
+        n = len(self)
+        return sparse.csr_array((self.weights, self.indices, self.indptr), shape=(n, n))
+
+    def to_networkx(self) -> nx.Graph:
+        """Return a networkx graph of nodes 0 .. n - 1 with `sample_id`, and edges with `weight`.
+
+        It takes some 370 bytes per edge; most functions take this graph as it is.
+        """
+        import networkx
+
+        graph = networkx.Graph()
+        names = range(len(self)) if self._ids is None else self._ids.to_list()
+        graph.add_nodes_from((i, {"sample_id": str(name)}) for i, name in enumerate(names))
+        upper = sparse.triu(self.to_scipy(), format="coo")
+        edges = zip(upper.row.tolist(), upper.col.tolist(), upper.data.tolist(), strict=True)
+        graph.add_weighted_edges_from(edges)
+        return graph
+
+    def save(self, directory: str | Path) -> None:
+        """Write the graph to the existing folder `directory`."""
+        arrays = {
+            "indptr": self.indptr,
+            "indices": self.indices,
+            "weights": self.weights,
+            "neighbors": self.neighbors,
+            "distances": self._distances,
+            "centroids": self.centroids_,
+            "cells": self.cells_,
+        }
+        said = {
+            "metric": self.metric,
+            "symmetrise": self.symmetrise,
+            "weighting": self.weighting,
+            "report": self.report_,
+        }
+        write_graph(Path(directory), arrays, self._ids, said)
+
+    @classmethod
+    def load(cls, directory: str | Path) -> Self:
+        """Read a graph that `save` wrote, checking that its parts fit together."""
+        found, ids, said = read_graph(Path(directory))
+        return cls(
+            neighbors=found["neighbors"],
+            distances=found["distances"],
+            metric=said["metric"],
+            symmetrise=said["symmetrise"],
+            weights=said.get("weighting", "similarity"),
+            ids=ids,
+            centroids=found.get("centroids"),
+            cells=found.get("cells"),
+            report=said["report"],
+            edges=(found["indptr"], found["indices"], found["weights"]),
+        )
+
+    def is_directed(self) -> bool:
+        return False
+
+    def is_multigraph(self) -> bool:
+        return False
+
+    def number_of_nodes(self) -> int:
+        return len(self)
+
+    def number_of_edges(self) -> int:
+        return len(self.indices) // 2
+
+    def __len__(self) -> int:
+        return len(self.neighbors)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(len(self)))
+
+    def __contains__(self, node: object) -> bool:
+        return isinstance(node, int | np.integer) and 0 <= int(node) < len(self)
+
+    def __repr__(self) -> str:
+        return (
+            f"SimilarityGraph(n={len(self)}, edges={self.number_of_edges()}, k={self.k}, "
+            f"metric={self.metric!r})"
+        )

@@ -1,0 +1,279 @@
+"""Lists of neighbours that are updated in place: entered again, expanded and given their copies."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from assay.index.knn.lists import BREADTH
+from assay.index.vectors import _knn_kernels as kernels
+from assay.index.vectors.checks import Vectors, equal_rows, id_order
+from assay.index.vectors.exact import (
+    COLUMN_BLOCK,
+    BlockScan,
+    Recall,
+    distances_of,
+    empty_lists,
+    exact_knn,
+    frozen,
+    recall_interval,
+    run_threads,
+)
+
+Keys = NDArray[np.float64]
+Rows = NDArray[np.integer]
+
+_CHUNK = 2_048
+_SEARCHED = 65_536
+_MEASURED = 200
+
+
+def keys_above(distances: NDArray[np.float32], metric: str) -> Keys:
+    """Return keys a little above those that were rounded to `distances`."""
+    above = np.nextafter(distances, np.float32(np.inf)).astype(np.float64)
+    if metric == "l2":
+        return above * above * (1.0 + 1e-15)
+    return above - (1.0 - 1e-15) if metric == "cosine" else above
+
+
+class NeighborLists:
+    """The lists of all rows, changed row by row; keys are those of `_knn_kernels`.
+
+    Parameters
+    ----------
+    X : float32[n, d]
+        All rows, those that are to be removed too.
+    neighbors, distances : int32[n, k], float32[n, k]
+        Taken over and written to.
+    metric : {'cosine', 'l2', 'ip'}
+    ids : Series of str, optional
+    threads : int
+    gone : bool[n], optional
+        Rows that no list may hold.
+    """
+
+    def __init__(
+        self,
+        X: Vectors,
+        neighbors: NDArray[np.int32],
+        distances: NDArray[np.float32],
+        metric: str,
+        ids: pl.Series | None,
+        threads: int,
+        gone: NDArray[np.bool_] | None = None,
+    ) -> None:
+        self.order = id_order(ids, len(X))
+        rank = np.empty(len(X), np.int32)
+        rank[self.order] = np.arange(len(X), dtype=np.int32)
+        self.searched = BlockScan(X, metric, rank)
+        self.metric = metric
+        self.rows = neighbors
+        self.distances = distances
+        self.changed = np.zeros(len(X), bool)
+        self.threads = threads
+        self.listed = np.ones(len(X), bool) if gone is None else ~gone
+        if metric == "cosine":
+            self.listed &= self.searched.squares > 0
+
+    @property
+    def k(self) -> int:
+        return int(self.rows.shape[1])
+
+    def enter(self, which: Rows, keys: Keys, rows: NDArray[np.int32]) -> None:
+        """Let the rows `which` have these lists."""
+        self.changed[which] |= (self.rows[which] != rows).any(axis=1)
+        self.rows[which] = rows
+        self.distances[which] = distances_of(keys, self.metric)
+
+    def rank(self, which: Rows, candidates: Rows) -> tuple[Keys, NDArray[np.int32]]:
+        """Return the k best of candidates[s] for each row which[s] (-1: none)."""
+        searched = self.searched
+        keys, rows = empty_lists(len(which), self.k)
+
+        def work(begin: int) -> None:
+            part = slice(begin, begin + _CHUNK)
+            kernels.rank_candidates(
+                searched.code,
+                frozen(searched.X[which[part]]),
+                searched.squares[which[part]],
+                candidates[part].astype(np.int64),
+                searched.X,
+                searched.squares,
+                searched.rank,
+                keys[part],
+                rows[part],
+            )
+
+        run_threads(work, range(0, len(which), _CHUNK), self.threads)
+        return keys, rows
+
+    def merge(self, keys: Keys, rows: NDArray[np.int32]) -> tuple[Keys, NDArray[np.int32]]:
+        """Return the k best of each line of entries, which are different rows (-1: none)."""
+        rank = np.append(self.searched.rank, np.int32(2**31 - 1))[rows]
+        best = np.lexsort((rank, keys), axis=1)[:, : self.k]
+        return np.take_along_axis(keys, best, axis=1), np.take_along_axis(rows, best, axis=1)
+
+    def search(self, which: Rows) -> tuple[Keys, NDArray[np.int32]]:
+        """Return the lists of the rows `which` among all listed rows, exactly."""
+        X, rank = self.searched.X, self.searched.rank
+        keys, rows = empty_lists(len(which), self.k)
+        there = np.flatnonzero(self.listed)
+        for begin in range(0, len(there), _SEARCHED):
+            part = there[begin : begin + _SEARCHED]
+            place = np.minimum(np.searchsorted(part, which), len(part) - 1)
+            near = exact_knn(
+                X[which],
+                BlockScan(X[part], self.metric, rank[part]),
+                self.k,
+                itself=np.where(part[place] == which, place, -1),
+                threads=self.threads,
+            )
+            found = np.append(part, -1).astype(np.int32)[near[1]]
+            keys, rows = self.merge(np.hstack([keys, near[0]]), np.hstack([rows, found]))
+        return keys, rows
+
+    def recall(self, noise: NDArray[np.float64]) -> Recall:
+        """Measure the recall on the 200 rows without copies whose noise is greatest."""
+        pool = np.flatnonzero(self.listed & ~self.crowded)
+        if not len(pool):
+            pool = np.flatnonzero(self.listed)
+        sample = pool[np.argsort(noise[pool], kind="stable")[-_MEASURED:]]
+        worst = self.search(sample)[0][:, -1:]
+        keys, _ = self.rank(sample, self.rows[sample])
+        near = keys <= worst + 1e-12 * np.abs(worst)
+        return recall_interval(near.mean(axis=1), len(pool))
+
+    def offer(self, pairs: list[tuple[Rows, Rows]]) -> Rows:
+        """Let the rows of each pair's first part list the near ones of its second; return which do.
+
+        The second parts ascend.
+        """
+        found: list[tuple[Rows, NDArray[np.int32]] | None] = [None] * len(pairs)
+
+        def work(at: int) -> None:
+            found[at] = self._nearer(*pairs[at])
+
+        run_threads(work, range(len(pairs)), self.threads)
+        hits = [pair for pair in found if pair is not None]
+        if not hits:
+            return np.empty(0, np.int64)
+        hit = np.concatenate([rows for rows, _ in hits])
+        order = np.argsort(hit, kind="stable")
+        which, first, counts = np.unique(hit[order], return_index=True, return_counts=True)
+        slots = np.empty(len(hit), np.int64)
+        slots[order] = np.arange(len(hit)) - np.repeat(first, counts)
+        # what is offered to a row by several pairs stands side by side
+        offered = np.full((len(which), counts.max(initial=0) + 1, self.k), -1, np.int32)
+        offered[:, 0] = self.rows[which]
+        offered[np.searchsorted(which, hit), slots + 1] = np.concatenate([near for _, near in hits])
+        self.enter(which, *self.rank(which, offered.reshape(len(which), offered.shape[1] * self.k)))
+        return which
+
+    def _nearer(self, which: Rows, offered: Rows) -> tuple[Rows, NDArray[np.int32]]:
+        """Return those rows of `which` that some offered ones are near enough to, and these."""
+        columns = BlockScan(self.searched.X[offered], self.metric)
+        # one more stands for the last row on each list now, behind offered ones that are as near
+        columns.rank = np.append(self.searched.rank[offered], np.int32(2**31 - 1))
+        shape = len(which), self.k
+        bound = keys_above(self.distances[which, -1:], self.metric)
+        keys = np.broadcast_to(bound, shape).copy()
+        last = np.where(self.rows[which, -1:] < 0, -1, len(offered)).astype(np.int32)
+        rows = np.broadcast_to(last, shape).copy()
+        place = np.minimum(np.searchsorted(offered, which), len(offered) - 1)
+        itself = np.where(offered[place] == which, place, -1)
+        ends = range(0, len(offered), COLUMN_BLOCK)
+        blocks = [(b, min(b + COLUMN_BLOCK, len(offered))) for b in ends]
+        columns.scan(self.searched.X[which], np.arange(len(which)), itself, blocks, keys, rows)
+        entered = (rows >= 0) & (rows < len(offered))
+        hit = np.flatnonzero(entered.any(axis=1))
+        named = np.append(offered, -1).astype(np.int32)
+        return which[hit], named[np.where(entered[hit], rows[hit], -1)]
+
+    def reverse(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """Return which rows list each row."""
+        starts, sources = kernels.reverse_lists(self.rows, self.order)
+        return starts, sources
+
+    def expand(
+        self,
+        which: Rows,
+        keys: Keys,
+        rows: NDArray[np.int32],
+        cells: NDArray[np.int32],
+        met: NDArray[np.int32],
+        reverse: tuple[NDArray[np.int64], NDArray[np.int32]],
+    ) -> None:
+        """Improve given lists of the rows `which` by neighbours of neighbours, but for met cells.
+
+        `reverse` is that of the lists as they are.
+        """
+        searched = self.searched
+        starts, sources = reverse
+        cell_count = int(cells.max(initial=0)) + 1
+
+        def work(begin: int) -> None:
+            part = slice(begin, begin + _CHUNK)
+            kernels.expand(
+                searched.code,
+                searched.X,
+                searched.squares,
+                searched.rank,
+                cells,
+                met[part],
+                self.rows,
+                starts,
+                sources,
+                min(self.k, BREADTH),
+                which[part],
+                cell_count,
+                keys[part],
+                rows[part],
+            )
+
+        run_threads(work, range(0, len(which), _CHUNK), self.threads)
+
+    @cached_property
+    def _groups(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        found = equal_rows(self.searched.X, self.order, self.searched.squares)
+        members = self.order[found.members]
+        group = np.empty(len(members), np.int64)
+        group[members] = np.repeat(np.arange(len(found.starts) - 1), np.diff(found.starts))
+        members = members[self.listed[members]]
+        sizes = np.bincount(group[members], minlength=len(found.starts) - 1)
+        return group, np.concatenate([[0], np.cumsum(sizes)]), members
+
+    @property
+    def group(self) -> NDArray[np.int64]:
+        """The number of every row's group of equal rows."""
+        return self._groups[0]
+
+    @cached_property
+    def crowded(self) -> NDArray[np.bool_]:
+        """Which rows are equal to some other listed row."""
+        group, starts, _ = self._groups
+        return (np.diff(starts) > 1)[group]
+
+    def copies(self, which: Rows) -> Rows:
+        """Return the listed rows that equal some of the rows `which`, these among them."""
+        group, starts, members = self._groups
+        asked = np.zeros(len(starts) - 1, bool)
+        asked[group[which]] = True
+        return members[asked[group[members]]]
+
+    def enter_with_copies(self, which: Rows, sources: Rows) -> None:
+        """Give each row which[s] the best of the rows that equal sources[s, ...] (-1: none)."""
+        group, starts, members = self._groups
+        offsets = np.arange(self.k + 1)
+        for begin in range(0, len(which), _CHUNK):
+            part = slice(begin, begin + _CHUNK)
+            asked = np.sort(np.where(sources[part] < 0, -1, group[sources[part]]), axis=1)
+            asked[:, 1:][asked[:, 1:] == asked[:, :-1]] = -1
+            first = starts[asked][..., None] + offsets
+            there = (first < starts[asked + 1][..., None]) & (asked >= 0)[..., None]
+            found = np.where(there, members[np.where(there, first, 0)], -1)
+            found = found.reshape(len(asked), -1)
+            found[found == which[part, None]] = -1
+            self.enter(which[part], *self.rank(which[part], found))

@@ -1,0 +1,296 @@
+"""New rows in lists of nearest neighbours, and rows taken out, at a cost that follows those rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from assay.index.knn.block_join import COMPARED
+from assay.index.knn.nearest_neighbors import EXACT_UP_TO, NearestNeighbors
+from assay.index.knn.updatable_lists import NeighborLists, Rows
+from assay.index.vectors.centroids import SAMPLES_PER_LIST, assign, list_count, train_centroids
+from assay.index.vectors.checks import Vectors, id_noise
+from assay.index.vectors.exact import (
+    available_threads,
+)
+
+_OLD_BLOCK = 4_096
+
+
+def insert_rows(
+    X: Vectors,
+    ids: pl.Series | None,
+    before: NearestNeighbors,
+    *,
+    metric: str,
+    threads: int | None = None,
+) -> NearestNeighbors:
+    """Return the lists of all rows of X, the first of which have the lists `before`.
+
+    Where m new rows among n can be compared with all in n m d <= 2e10 steps (1e9 where the lists are
+    not exact), they are, and lists that were exact stay so. Otherwise, as in `block_join`, each new row meets the rows of its
+    nearest cells, and both sides of a pair may list the other; then neighbours of neighbours are
+    tried for the new rows, for the rows that list them and for those that they list. Equal rows
+    are compared once.
+    """
+    threads = threads or available_threads()
+    n, m = len(before.neighbors), len(X) - len(before.neighbors)
+    k = before.neighbors.shape[1]
+    lists = NeighborLists(
+        X,
+        np.concatenate([before.neighbors, np.full((m, k), -1, np.int32)]),
+        np.concatenate([before.distances, np.full((m, k), np.inf, np.float32)]),
+        metric,
+        ids,
+        threads,
+    )
+    noise = id_noise(ids, len(X), before.report.get("seed", 0))
+    centroids, cells = before.centroids, before.cells
+    exact = float(m) * len(X) * X.shape[1] <= _exact_up_to(before)
+    if cells is not None:
+        cells = np.concatenate([cells, np.full(m, -1, np.int32)])
+    if exact:
+        _compare_all(lists, n)
+        if centroids is not None and cells is not None:
+            new = n + np.flatnonzero(lists.listed[n:])
+            cells[new] = assign(X, centroids, metric, 1, take=new, threads=threads)[:, 0]
+    else:
+        if centroids is None or cells is None:
+            centroids, cells = _cells(lists, n, noise)
+        _meet_cells(lists, n, centroids, cells, _probes(before, centroids))
+    return _finish(lists, before.report, exact, np.ones(len(X), bool), noise, centroids, cells)
+
+
+def remove_rows(
+    X: Vectors,
+    ids: pl.Series | None,
+    before: NearestNeighbors,
+    gone: NDArray[np.bool_],
+    *,
+    metric: str,
+    threads: int | None = None,
+) -> NearestNeighbors:
+    """Return the lists of the rows that are not `gone`, numbered anew.
+
+    Rows that listed one of them are searched again: among all rows where that takes at most 2e10
+    steps (1e9 where the lists are not exact), and otherwise among the neighbours of their neighbours, those of removed ones included,
+    and then in their nearest cells.
+    """
+    threads = threads or available_threads()
+    lists = NeighborLists(
+        X, before.neighbors.copy(), before.distances.copy(), metric, ids, threads, gone
+    )
+    noise = id_noise(ids, len(X), before.report.get("seed", 0))
+    holes = np.flatnonzero((gone[lists.rows] & (lists.rows >= 0)).any(axis=1) & lists.listed)
+    centroids, cells = before.centroids, before.cells
+    exact = float(len(holes)) * len(X) * X.shape[1] <= _exact_up_to(before)
+    if exact:
+        lists.enter(holes, *lists.search(holes))
+    else:
+        if centroids is None or cells is None:
+            centroids, cells = _cells(lists, len(X), noise)
+        _refill(lists, holes, gone, centroids, cells, _probes(before, centroids))
+    lists.changed &= ~gone
+    found = _finish(lists, before.report, exact, ~gone, noise, centroids, cells)
+    number = np.append(np.cumsum(~gone) - 1, -1).astype(np.int32)
+    return replace(
+        found,
+        neighbors=number[found.neighbors[~gone]],
+        distances=found.distances[~gone],
+        cells=None if found.cells is None else found.cells[~gone],
+    )
+
+
+def measured_recall(
+    X: Vectors,
+    ids: pl.Series | None,
+    lists: NearestNeighbors,
+    *,
+    metric: str,
+    threads: int | None = None,
+) -> float:
+    """Return the recall of lists of all rows of X, on the rows on which updates measure theirs."""
+    if lists.report.get("method") == "exact":
+        return 1.0
+    threads = threads or available_threads()
+    # they are not written to
+    held = NeighborLists(X, lists.neighbors, lists.distances, metric, ids, threads)
+    return held.recall(id_noise(ids, len(X), lists.report.get("seed", 0))).mean
+
+
+def _exact_up_to(before: NearestNeighbors) -> float:
+    """Return how many steps may be taken to compare with all rows: fewer where lists are not exact."""
+    return EXACT_UP_TO if before.report.get("method") == "exact" else EXACT_UP_TO / 20
+
+
+def _finish(
+    lists: NeighborLists,
+    report: dict[str, Any],
+    exact: bool,
+    kept: NDArray[np.bool_],
+    noise: NDArray[np.float64],
+    centroids: Vectors | None,
+    cells: NDArray[np.int32] | None,
+) -> NearestNeighbors:
+    if exact and report.get("method") == "exact":
+        mean = low = high = 1.0
+    else:
+        recall = lists.recall(noise)
+        mean, low, high = recall.mean, recall.low, recall.high
+    said = {
+        "method": report.get("method") if exact else "block_join",
+        "recall": mean,
+        "recall_low": low,
+        "recall_high": high,
+        "blocks": 0 if centroids is None else len(centroids),
+        "duplicates": int((np.bincount(lists.group[kept]) - 1).clip(0).sum()),
+        "zero_rows": int((kept & ~lists.listed).sum()),
+        "touched": int(lists.changed.sum()),
+    }
+    return NearestNeighbors(lists.rows, lists.distances, centroids, report | said, cells)
+
+
+def _compare_all(lists: NeighborLists, n: int) -> None:
+    """Search the rows from n on exactly, and offer them to all rows before."""
+    listed = np.flatnonzero(lists.listed)
+    old, new = listed[listed < n], listed[listed >= n]
+    if not len(new):
+        return
+    lists.enter(new, *lists.search(new))
+    parts = [old[b : b + _OLD_BLOCK] for b in range(0, len(old), _OLD_BLOCK)]
+    lists.offer([(part, new) for part in parts])
+
+
+def _probes(before: NearestNeighbors, centroids: Vectors) -> int:
+    """Return as many cells as the graph's rows met when it was built."""
+    usual = COMPARED * len(centroids) // len(before.neighbors)
+    return min(max(4, int(before.report.get("probes", 0)) or usual), len(centroids))
+
+
+def _cells(
+    lists: NeighborLists, n: int, noise: NDArray[np.float64]
+) -> tuple[Vectors, NDArray[np.int32]]:
+    """Train centroids on the first n rows and return the nearest one of each of them."""
+    X, metric = lists.searched.X, lists.searched.metric
+    take = np.flatnonzero(lists.listed[:n])
+    count = list_count(len(take), lists.k)
+    training = take[np.argsort(noise[take], kind="stable")[: count * SAMPLES_PER_LIST]]
+    centroids = train_centroids(X[training], count, metric, threads=lists.threads)
+    cells = np.full(len(X), -1, np.int32)
+    cells[take] = assign(X, centroids, metric, 1, take=take, threads=lists.threads)[:, 0]
+    return centroids, cells
+
+
+def _meet_cells(
+    lists: NeighborLists, n: int, centroids: Vectors, cells: NDArray[np.int32], probes: int
+) -> None:
+    X, metric = lists.searched.X, lists.searched.metric
+    stands = _representatives(lists, np.arange(len(X)) < n)
+    standing = np.unique(stands[lists.listed])
+    fresh = standing[standing >= n]
+    met = assign(X, centroids, metric, probes, take=fresh, threads=lists.threads)
+    cells[fresh] = met[:, 0]
+    new = n + np.flatnonzero(lists.listed[n:])
+    cells[new] = cells[stands[new]]
+
+    pairs = _pairs(fresh, met, cells, standing)
+    lists.offer(pairs)
+    back = [(there[there < n], who) for who, there in pairs]
+    touched = lists.offer([(old, who) for old, who in back if len(old)])
+    _expand(lists, n, fresh, touched, cells, met)
+    _share_with_copies(lists, n, stands, fresh)
+
+
+def _pairs(
+    which: Rows, met: NDArray[np.int32], cells: NDArray[np.int32], members: Rows
+) -> list[tuple[Rows, Rows]]:
+    """Return cell by cell the rows which[s] with the cell in met[s], and the members in it."""
+    asks = np.argsort(met.ravel(), kind="stable")
+    there = members[np.argsort(cells[members], kind="stable")]
+    both = np.intersect1d(met, cells[there])
+    starts = np.searchsorted(met.ravel()[asks], both), np.searchsorted(cells[there], both)
+    ends = (
+        np.searchsorted(met.ravel()[asks], both, side="right"),
+        np.searchsorted(cells[there], both, side="right"),
+    )
+    guests = which[asks // met.shape[1]]
+    return [
+        (guests[a:b], there[c:d])
+        for a, b, c, d in zip(starts[0], ends[0], starts[1], ends[1], strict=True)
+    ]
+
+
+def _representatives(lists: NeighborLists, before: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return for every row the equal row that stands for it: the first, those `before` first."""
+    order = np.concatenate([lists.order[before[lists.order]], lists.order[~before[lists.order]]])
+    _, first, group = np.unique(lists.group[order], return_index=True, return_inverse=True)
+    stands = np.empty(len(order), np.int64)
+    stands[order] = order[first][group]
+    return stands
+
+
+def _expand(
+    lists: NeighborLists,
+    n: int,
+    fresh: Rows,
+    touched: Rows,
+    cells: NDArray[np.int32],
+    met: NDArray[np.int32],
+) -> None:
+    """Try neighbours of neighbours for the new rows and for old rows near them."""
+    listed = lists.rows[fresh]
+    near = np.union1d(touched, listed[(listed >= 0) & (listed < n)])
+    near_keys, near_rows = lists.rank(near, lists.rows[near])
+    fresh_keys, fresh_rows = lists.rank(fresh, listed)
+    reverse = lists.reverse()
+    lists.expand(fresh, fresh_keys, fresh_rows, cells, met, reverse)
+    # old rows have met each other: as if all of them lay in a cell that was met
+    old = (np.arange(len(lists.rows)) < n).astype(np.int32)
+    lists.expand(near, near_keys, near_rows, old, np.ones((len(near), 1), np.int32), reverse)
+    lists.enter(fresh, fresh_keys, fresh_rows)
+    lists.enter(near, near_keys, near_rows)
+
+
+def _share_with_copies(
+    lists: NeighborLists, n: int, stands: NDArray[np.int64], fresh: Rows
+) -> None:
+    """Enter the copies of rows that were compared, and give their lists to copies."""
+    new = n + np.flatnonzero(lists.listed[n:])
+    old = np.flatnonzero(lists.changed[:n])
+    gained = stands[new[stands[new] < n]]
+    among = lists.rows[old]
+    changed = old[lists.crowded[old] | (lists.crowded[among] & (among >= n)).any(axis=1)]
+    among = lists.rows[fresh]
+    mixed = fresh[lists.crowded[fresh] | (lists.crowded[among] & (among >= 0)).any(axis=1)]
+    which = lists.copies(np.concatenate([gained, changed, mixed]))
+    sources = np.column_stack([lists.rows[stands[which]], lists.rows[which], which])
+    lists.enter_with_copies(which, sources)
+
+
+def _refill(
+    lists: NeighborLists,
+    holes: NDArray[np.int64],
+    gone: NDArray[np.bool_],
+    centroids: Vectors,
+    cells: NDArray[np.int32],
+    probes: int,
+) -> None:
+    whole = lists.rows[holes]
+    keys, rows = lists.rank(holes, np.where(gone[whole], -1, whole))
+    # a removed row counts as lying in a cell that has been met, so that it is passed through only
+    passed = np.ones((len(holes), 1), np.int32)
+    lists.expand(holes, keys, rows, gone.astype(np.int32), passed, lists.reverse())
+    lists.enter(holes, keys, rows)
+
+    standing = np.unique(_representatives(lists, lists.listed)[lists.listed])
+    met = assign(lists.searched.X, centroids, lists.metric, probes, take=holes)
+    lists.offer(_pairs(holes, met, cells, standing))
+    sources = np.column_stack([whole, lists.rows[holes], holes])
+    mixed = (lists.crowded[sources] & (sources >= 0)).any(axis=1)
+    lists.enter_with_copies(holes[mixed], sources[mixed])
+    short = holes[lists.rows[holes, -1] < 0]
+    lists.enter(short, *lists.search(short))

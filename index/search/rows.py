@@ -1,0 +1,170 @@
+"""The rows in a FAISS index, and the positions that they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import ceil
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.index.search.kinds import (
+    DEFAULT_PROBES,
+    FLAT_UP_TO,
+    add_rows,
+    new_index,
+    read_rows,
+    search_among,
+    search_approximately,
+    stored_rows,
+)
+from assay.index.search.mapped_lists import CheckedLists
+from assay.index.vectors.checks import Vectors
+from assay.index.vectors.exact import BlockScan, available_threads, exact_knn, unit_rows
+
+EXACT_UP_TO = FLAT_UP_TO
+DEAD_SHARE = 0.2
+_ADDED = 65_536
+
+
+def _none() -> NDArray[np.int64]:
+    return np.empty(0, np.int64)
+
+
+@dataclass
+class StoredRows:
+    """The rows of an index: found, added and removed by position.
+
+    Attributes
+    ----------
+    kind, metric : str
+    index : faiss.Index
+        May hold rows that were removed (hnsw): those under no label.
+    centroids : float32[lists, d], or None
+    labels : int64[n]
+        The label in FAISS of every entry, ascending.
+    positions : int64[n]
+        The position that each entry stands for, 0 .. n - 1 in any order.
+    lists : CheckedLists, or None
+        Where the lists are mapped, what checks them before they are read.
+    """
+
+    kind: str
+    metric: str
+    index: Any
+    centroids: Vectors | None = None
+    labels: NDArray[np.int64] = field(default_factory=_none)
+    positions: NDArray[np.int64] = field(default_factory=_none)
+    lists: CheckedLists | None = None
+    _rank: NDArray[np.int32] | None = None
+    _searched: BlockScan | None = None
+
+    @classmethod
+    def empty(cls, kind: str, metric: str, dimension: int, centroids: Vectors | None) -> StoredRows:
+        """Return rows of `dimension` columns, none yet."""
+        return cls(kind, metric, new_index(kind, metric, dimension, centroids), centroids)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def default_probes(self, k: int) -> int:
+        """Return the lists or the breadth of a search for k rows among all there are."""
+        return DEFAULT_PROBES if self.kind == "ivf" else max(64, 2 * k)
+
+    def append(self, X: Vectors, order: NDArray[np.int64]) -> None:
+        """Enter X[order]; row i of X gets the position i after those there are."""
+        if self.metric == "cosine":
+            self._enter(lambda part: unit_rows(X[order[part]]), len(order))
+        else:
+            self._enter(lambda part: X[order[part]], len(order))
+        self.positions = np.concatenate([self.positions, order + len(self.positions)])
+
+    def remove(self, gone: NDArray[np.bool_]) -> None:
+        """Take out the positions that are `gone`; later ones move up."""
+        entries = np.flatnonzero(gone[self.positions])
+        if self.kind != "hnsw":
+            self.index.remove_ids(np.ascontiguousarray(self.labels[entries]))
+        moved = np.cumsum(~gone) - 1
+        self.positions = moved[np.delete(self.positions, entries)]
+        self.labels = np.delete(self.labels, entries)
+        if self.kind == "flat":
+            # FAISS numbers the rows of a flat index anew
+            self.labels = np.arange(len(self.positions))
+        self._rank = self._searched = None
+
+    @property
+    def worn(self) -> bool:
+        """Whether so many removed rows are still in FAISS that it should be built again."""
+        return len(self) < (1 - DEAD_SHARE) * float(self.index.ntotal)
+
+    def build_again(self, order: NDArray[np.int64]) -> None:
+        """Enter the rows at the positions `order`, all there are, into a new index."""
+        old = self.index
+        labels = np.empty_like(self.labels)
+        labels[self.positions] = self.labels
+        labels = labels[order]
+        self.index = new_index(self.kind, self.metric, old.d, self.centroids)
+        self.labels = _none()
+        self._enter(lambda part: read_rows(old, labels[part]), len(order))
+        self.positions = order
+
+    def search(
+        self,
+        Q: Vectors,
+        k: int,
+        probes: int | None,
+        allowed: NDArray[np.bool_] | None,
+        order: Callable[[], NDArray[np.int64]],
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Return keys float64[m, k] and positions.
+
+        `order` returns the positions in the order in which rows with equal keys are listed. It is
+        called when rows were added or removed.
+        """
+        entries = slice(None) if allowed is None else np.flatnonzero(allowed[self.positions])
+        labels, positions = self.labels[entries], self.positions[entries]
+        if not len(labels):
+            return np.full((len(Q), k), np.inf), np.full((len(Q), k), -1)
+        if self._rank is None:
+            by_position = np.empty(len(self), np.int32)
+            by_position[order()] = np.arange(len(self), dtype=np.int32)
+            self._rank = by_position[self.positions]
+        rank = self._rank[entries]
+        if allowed is None and self.kind == "flat":
+            if self._searched is None:
+                self._searched = BlockScan(stored_rows(self.index), self.metric, rank)
+            keys, rows = exact_knn(Q, self._searched, k, threads=available_threads())
+            places = rows.astype(np.int64)
+        elif self.kind == "flat" or (allowed is not None and len(labels) <= EXACT_UP_TO):
+            if self.lists is not None:
+                self.lists.check_all()
+            keys, places = search_among(self.index, Q, k, self.metric, labels, rank)
+        else:
+            if probes is None:
+                probes = ceil(self.default_probes(k) * self.index.ntotal / len(labels))
+            keys, places = search_approximately(
+                self.index,
+                Q,
+                k,
+                probes,
+                self.metric,
+                self.centroids,
+                labels,
+                rank,
+                None if self.lists is None else self.lists.check,
+            )
+        return keys, np.where(places < 0, -1, positions[places])
+
+    def _enter(self, rows: Callable[[slice], Vectors], count: int) -> None:
+        start = int(self.labels[-1]) + 1 if len(self.labels) else 0
+        if self.kind == "hnsw":
+            # which counts removed rows too
+            start = self.index.ntotal
+        labels = np.arange(start, start + count)
+        for begin in range(0, count, _ADDED):
+            part = slice(begin, begin + _ADDED)
+            add_rows(self.index, rows(part), labels[part], self.metric, self.centroids)
+        self.labels = np.concatenate([self.labels, labels])
+        self._rank = self._searched = None

@@ -1,0 +1,350 @@
+"""A searchable, storable index of vectors on top of FAISS."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from assay.index.search.files import read_index, write_index
+from assay.index.search.kinds import FLAT_UP_TO
+from assay.index.search.rows import StoredRows
+from assay.index.vectors.centroids import SAMPLES_PER_LIST, list_count, train_centroids
+from assay.index.vectors.checks import (
+    Vectors,
+    as_ids,
+    as_vectors,
+    check_metric,
+    check_width,
+    find_ids,
+    id_noise,
+    id_order,
+)
+from assay.index.vectors.exact import available_threads
+from assay.storage.errors import ConfigError, CorruptArtifactError, IdError, InputError
+
+KINDS = ("auto", "flat", "ivf", "hnsw")
+_FORMAT = 2
+
+
+class VectorIndex:
+    r"""The nearest stored vectors of a query, exactly or approximately.
+
+    Finds, for a query q, the k stored vectors x with the greatest :math:`\cos(q, x)` (cosine) or
+    :math:`\langle q, x \rangle` (ip), or the smallest :math:`\lVert q - x \rVert` (l2). Values are
+    computed again in float64 for what was found, and equal ones are put in order of id, so that
+    results don't depend on the size of the batch or the number of threads.
+
+    Parameters
+    ----------
+    metric : {'cosine', 'l2', 'ip'}, default 'cosine'
+        The cosine keeps normalised copies; zero rows have the cosine 0 to all.
+    kind : {'auto', 'flat', 'ivf', 'hnsw'}, default 'auto'
+        'flat' compares everything and is exact. 'ivf' compares the rows of the `probes` nearest of
+        n / 500 (at most sqrt(n)) k-means lists. 'hnsw' walks a navigable graph: quick to search,
+        slow to build, and poor where many rows are equal; rows that are removed stay in it unseen
+        until they are a fifth of it, then it is built again. 'auto' is flat up to
+        50,000 rows and ivf beyond.
+    random_state : int, default 0
+        Chooses the rows that train the lists.
+
+    Attributes
+    ----------
+    ids : ndarray of str, or None
+        The id of every position; None where positions serve as ids.
+    dimension : int
+        Columns of the vectors.
+    kind_ : str
+        The kind that was built.
+    centroids : float32[lists, d], or None
+        The centroids of an ivf index.
+
+    Raises
+    ------
+    ConfigError
+        Unknown metric or kind; rows to be added to or removed from a mapped index.
+    InputError, NonFiniteError, IdError
+        Vectors or ids that can't be used.
+    CorruptArtifactError
+        A saved index with a byte that is not as it was written.
+
+    Notes
+    -----
+    Memory is that of the vectors (once more while they are added), with 150 bytes more per row for
+    hnsw and about 50 for ivf. A query costs 2 n d operations (flat), or probes / lists of that
+    (ivf). Flat searches use NumPy's BLAS: the one in the FAISS wheel is several times slower.
+
+    FAISS hangs in a forked child once its threads were used in the parent: use threads, or start
+    processes by spawning.
+
+    References
+    ----------
+    Douze et al., "The Faiss library", 2024, arXiv:2401.08281. Malkov and Yashunin, "Efficient and
+    robust approximate nearest neighbor search using hierarchical navigable small world graphs",
+    IEEE TPAMI 42(4), 2020.
+
+    Examples
+    --------
+    >>> index = VectorIndex.from_vectors([[1, 0], [0, 1], [1, 1]], ids=["a", "b", "c"])
+    >>> similarities, positions = index.search([[2, 1]], k=2)
+    >>> index.ids[positions[0]].tolist()
+    ['c', 'a']
+    """
+
+    def __init__(self, metric: str = "cosine", kind: str = "auto", random_state: int = 0) -> None:
+        check_metric(metric)
+        if kind not in KINDS:
+            raise ConfigError(f"kind must be one of {', '.join(KINDS)}, not {kind!r}.")
+        self.metric = metric
+        self.kind = kind
+        self.random_state = random_state
+        self.kind_ = kind
+        self._rows: StoredRows | None = None
+        self._ids: pl.Series | None = None
+        self._mapped: Path | None = None
+
+    @classmethod
+    def from_vectors(
+        cls,
+        X: Any,
+        *,
+        ids: Any = None,
+        metric: str = "cosine",
+        kind: str = "auto",
+        centroids: Any = None,
+        random_state: int = 0,
+    ) -> VectorIndex:
+        """Build an index of `X`; see `build`."""
+        return cls(metric, kind, random_state).build(X, ids, centroids)
+
+    @property
+    def dimension(self) -> int:
+        return int(self._built().index.d)
+
+    @property
+    def centroids(self) -> Vectors | None:
+        return None if self._rows is None else self._rows.centroids
+
+    @property
+    def ids(self) -> NDArray[np.object_] | None:
+        return None if self._ids is None else self._ids.to_numpy()
+
+    def build(self, X: Any, ids: Any = None, centroids: Any = None) -> VectorIndex:
+        """Index the rows of `X` in place of what was there.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, d)
+        ids : sequence of str or int, length n, optional
+        centroids : array-like, shape (lists, d), optional
+            Centroids for 'ivf' (default: k-means on the rows whose ids hash smallest), for example
+            `SimilarityGraph.centroids_`.
+        """
+        X = as_vectors(X, ids=ids)
+        self._ids = as_ids(ids, len(X))
+        self.kind_ = self.kind
+        if self.kind == "auto":
+            self.kind_ = "flat" if len(X) <= FLAT_UP_TO else "ivf"
+        self._mapped = None
+        centroids = self._train(X, centroids)
+        self._rows = StoredRows.empty(self.kind_, self.metric, X.shape[1], centroids)
+        self._rows.append(X, id_order(self._ids, len(X)))
+        return self
+
+    def search(
+        self,
+        Q: Any,
+        k: int,
+        *,
+        among: Any = None,
+        excluding: Any = None,
+        probes: int | None = None,
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Return the k nearest stored rows of every query, best first.
+
+        Parameters
+        ----------
+        Q : array-like, shape (m, d)
+        k : int
+            Beyond the number of rows found, lists are padded.
+        among, excluding : sequence of ids (of positions where there are no ids), optional
+            Only the rows in `among` that are not in `excluding` are found. Where these are at most
+            50,000 they are searched exactly, whatever the kind.
+        probes : int, optional
+            Lists compared per query (ivf, default 32) or breadth of the walk (hnsw, default 2 k and
+            at least 64); the defaults grow with the share of rows left out. Flat ignores it.
+
+        Returns
+        -------
+        values : float32[m, k]
+            Cosine or inner product, descending (padding -inf), or Euclidean distance for l2,
+            ascending (padding inf).
+        positions : int64[m, k]
+            Positions of the rows (padding -1); a row that was indexed finds itself.
+
+        Examples
+        --------
+        >>> index = VectorIndex.from_vectors([[1, 0], [0, 1], [1, 1]], ids=["a", "b", "c"])
+        >>> _, positions = index.search([[2, 1]], k=2, excluding=["c"])
+        >>> index.ids[positions[0]].tolist()
+        ['a', 'b']
+        """
+        Q = as_vectors(Q, what="queries")
+        if k < 1 or (probes is not None and probes < 1):
+            raise ConfigError(f"k and probes must be at least 1, not {k!r} and {probes!r}.")
+        allowed = None
+        if among is not None or excluding is not None:
+            allowed = np.ones(len(self), bool) if among is None else self._find(among)
+            if excluding is not None:
+                allowed &= ~self._find(excluding)
+        keys, positions = self.search_keys(Q, k, probes, allowed)
+        values = np.sqrt(keys) if self.metric == "l2" else -keys
+        return values.astype(np.float32), positions
+
+    def search_keys(
+        self,
+        Q: Vectors,
+        k: int,
+        probes: int | None = None,
+        allowed: NDArray[np.bool_] | None = None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Return keys float64[m, k] (lower is nearer) and positions; `Q` must be checked.
+
+        `allowed` tells for each position whether it may be found.
+        """
+        rows = self._built()
+        check_width(Q, self.dimension)
+        return rows.search(Q, k, probes, allowed, lambda: id_order(self._ids, len(rows)))
+
+    def __len__(self) -> int:
+        return 0 if self._rows is None else len(self._rows)
+
+    def default_probes(self, k: int) -> int:
+        """Return the `probes` of a search for k rows that doesn't name them."""
+        return self._built().default_probes(k)
+
+    def add(self, X: Any, ids: Any = None) -> None:
+        """Append rows; their positions follow those there are. ids are needed where there are ids.
+
+        Raises `IdError` on an id that is there already.
+        """
+        self._check_writable()
+        X = check_width(as_vectors(X, ids=ids), self.dimension)
+        added = as_ids(ids, len(X))
+        if (added is None) != (self._ids is None):
+            there = (
+                "without ids: add without ids too" if added is not None else "with ids: pass ids"
+            )
+            raise IdError(f"This index was built {there}.")
+        if self._ids is not None and added is not None:
+            known = added.filter(added.is_in(self._ids.implode()))
+            if len(known):
+                names = ", ".join(map(repr, known.head(5)))
+                raise IdError(
+                    f"{len(known)} ids are in the index already: {names}. Remove them first."
+                )
+            self._ids = pl.concat([self._ids, added])
+        self._built().append(X, id_order(added, len(X)))
+
+    def remove(self, ids: Any) -> None:
+        """Take rows out by id (by position where there are no ids); later rows move up.
+
+        Costs a pass over the index; hnsw only hides the rows, or is built again (see `kind`).
+        """
+        self._check_writable()
+        rows = self._built()
+        gone = self._find(ids)
+        rows.remove(gone)
+        if self._ids is not None:
+            self._ids = self._ids.filter(pl.Series(~gone))
+        if rows.worn:
+            rows.build_again(id_order(self._ids, len(rows)))
+
+    def save(self, directory: str | Path) -> None:
+        """Write the index, and checksums of every 64 MiB of it, to the existing folder `directory`.
+
+        A mapped index is not written: copy its folder.
+        """
+        self._check_writable()
+        write_index(Path(directory), self._built(), self._ids, self._description())
+
+    @classmethod
+    def load(cls, directory: str | Path, *, mmap: bool = False, verify: bool = True) -> VectorIndex:
+        """Read an index that `save` wrote, checking that every byte is as it was written.
+
+        Parameters
+        ----------
+        directory : str or Path
+        mmap : bool, default False
+            Leave the vectors of an ivf index on disk and map them, for indexes larger than memory,
+            or shared between processes. Such an index can't be changed. Blocks of 64 MiB are
+            checked when a search first reads them; a filter that leaves at most 50,000 rows reads
+            all. In memory stay some 50 bytes per row.
+        verify : bool, default True
+            False leaves out the checksums, where `ArtifactStore.open` has compared its own.
+        """
+        directory = Path(directory)
+        rows, ids, said = read_index(directory, mmap=mmap, verify=verify)
+        try:
+            found = cls(said["metric"], said["kind"], said["random_state"])
+            found.kind_ = said["kind_"]
+            found._rows, found._ids = rows, ids
+            actual = found._description()
+            wrong = [key for key in said if said[key] != actual[key]]
+        except (ValueError, KeyError) as error:
+            raise CorruptArtifactError(
+                f"The description of the index in {directory} can't be used ({error}); build it again."
+            ) from error
+        if wrong:
+            raise CorruptArtifactError(
+                f"The index in {directory} doesn't fit its description ({', '.join(wrong)}); build "
+                "it again."
+            )
+        found._mapped = directory if mmap else None
+        return found
+
+    def _description(self) -> dict[str, Any]:
+        index = self._built().index
+        return {
+            "format": _FORMAT,
+            "metric": self.metric,
+            "kind": self.kind,
+            "kind_": self.kind_,
+            "random_state": self.random_state,
+            "faiss_type": type(index).__name__,
+            "faiss_metric": int(index.metric_type),
+            "dimension": int(index.d),
+            "stored": int(index.ntotal),
+            "rows": len(self),
+            "ids": None if self._ids is None else len(self._ids),
+        }
+
+    def _built(self) -> StoredRows:
+        if self._rows is None:
+            raise InputError("The index is empty: call build(X) first.")
+        return self._rows
+
+    def _train(self, X: Vectors, centroids: Any) -> Vectors | None:
+        if self.kind_ != "ivf":
+            return None
+        if centroids is not None:
+            return check_width(as_vectors(centroids, what="centroids"), X.shape[1])
+        lists = list_count(len(X))
+        noise = id_noise(self._ids, len(X), self.random_state)
+        sample = X[np.argsort(noise, kind="stable")[: lists * SAMPLES_PER_LIST]]
+        return train_centroids(sample, lists, self.metric, threads=available_threads())
+
+    def _find(self, ids: Any) -> NDArray[np.bool_]:
+        if isinstance(ids, str | bytes):
+            raise IdError(f"Pass a list of ids, not the text {ids!r}.")
+        return find_ids(self._ids, len(self), ids)
+
+    def _check_writable(self) -> None:
+        if self._mapped is not None:
+            raise ConfigError(
+                f"The index in {self._mapped} is mapped read-only: load it without mmap=True to "
+                "add, remove or save rows."
+            )

@@ -1,0 +1,96 @@
+"""k-means centroids, and the nearest ones of every row."""
+
+from __future__ import annotations
+
+from math import isqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.index.vectors.checks import Vectors
+from assay.index.vectors.exact import BlockScan, Progress, empty_lists, run_threads, unit_rows
+from assay.index.vectors.mapped import mapping, release
+
+LIST_SIZE = 500
+SAMPLES_PER_LIST = 64
+_CHUNK = 8_192
+_COLUMNS = 1_024
+
+
+def list_count(n: int, k: int = 1) -> int:
+    """Return how many lists n rows are cut into: one per 500, sqrt(n) or 10 k rows."""
+    return max(min(16, n), n // max(LIST_SIZE, isqrt(n), 10 * k))
+
+
+def train_centroids(
+    sample: Vectors,
+    count: int,
+    metric: str,
+    *,
+    iterations: int = 6,
+    threads: int = 1,
+) -> Vectors:
+    """Return centroids of `sample` by k-means (spherical for the cosine), float32[lists, d].
+
+    The first `count` rows of the sample are the seeds. In the third iteration, cells with more than
+    four times their share of the rows are cut up and empty ones moved there, so that no list grows
+    much longer than the others; so a few more than `count` may come back.
+    """
+    cosine = metric == "cosine"
+    sample = unit_rows(sample) if cosine else sample
+    centroids = sample[:count].copy()
+    for iteration in range(iterations):
+        cells = assign(sample, centroids, metric, 1, threads=threads)[:, 0]
+        order = np.argsort(cells, kind="stable")
+        sizes = np.bincount(cells, minlength=len(centroids))
+        starts = np.cumsum(sizes) - sizes
+        full = np.flatnonzero(sizes)
+        sums = np.add.reduceat(sample[order], starts[full], axis=0, dtype=np.float64)
+        centroids[full] = sums / sizes[full, None]
+        if iteration == min(2, iterations - 1):
+            share = len(sample) / len(centroids)
+            pieces = np.where(sizes > 4 * share, np.ceil(sizes / (2 * share)).astype(int) - 1, 0)
+            seeds = np.concatenate(
+                [order[starts[c] : starts[c] + pieces[c]] for c in np.flatnonzero(pieces)]
+                or [order[:0]]
+            )
+            centroids = np.concatenate([centroids[full], sample[seeds]])
+        if cosine:
+            centroids = unit_rows(centroids)
+    return centroids
+
+
+def assign(
+    X: Vectors,
+    centroids: Vectors,
+    metric: str,
+    probes: int,
+    *,
+    take: NDArray[np.int64] | None = None,
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> NDArray[np.int32]:
+    """Return the `probes` nearest centroids of every row (of X[take]), nearest first.
+
+    Centroids are compared by the cosine for the cosine metric and by distance for the others.
+    """
+    n = len(X) if take is None else len(take)
+    searched = BlockScan(centroids, "cosine" if metric == "cosine" else "l2")
+    out = np.empty((n, probes), np.int32)
+    blocks = [(b, min(b + _COLUMNS, len(centroids))) for b in range(0, len(centroids), _COLUMNS)]
+
+    mapped = mapping(X)
+    # a mapped file is best read from its beginning to its end
+    order = np.arange(n) if take is None or mapped is None else np.argsort(take, kind="stable")
+
+    def work(begin: int) -> None:
+        part = order[begin : begin + _CHUNK]
+        rows = X[begin : begin + _CHUNK] if take is None else X[take[part]]
+        release(mapped)
+        keys, found = empty_lists(len(rows), probes)
+        nobody = np.full(len(rows), -1)
+        searched.scan(rows, np.arange(len(rows)), nobody, blocks, keys, found)
+        out[part] = found
+
+    run_threads(work, range(0, n, _CHUNK), threads, "assign", progress)
+    return out

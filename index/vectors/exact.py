@@ -1,0 +1,313 @@
+"""Exact k-nearest-neighbour search by BLAS blocks and a fused top-k, and recall against it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import RLock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from assay.index.vectors import _knn_kernels as kernels
+from assay.index.vectors.checks import Vectors
+from assay.index.vectors.mapped import mapping, release, take_rows
+
+Progress = Callable[[str, int, int], None]
+
+QUERY_BLOCK = 1_024
+COLUMN_BLOCK = 1_024
+RECALL_SAMPLE = 1_000
+_PART = 65_536
+_ROUNDING = 2.0**-24
+
+
+def available_threads() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+# the limit on BLAS is one for the whole process, and the last to restore it would win
+_one_at_a_time = RLock()
+
+
+def run_threads(
+    work: Callable[[Any], None],
+    items: Iterable[Any],
+    threads: int,
+    stage: str = "",
+    progress: Progress | None = None,
+) -> None:
+    """Call `work` on every item in `threads` threads, each with one BLAS thread.
+
+    The items must not write to the same places; then neither their order nor `threads` can change
+    the result. Calls from several threads take turns.
+    """
+    items = list(items)
+    with (
+        _one_at_a_time,
+        threadpool_limits(1, user_api="blas"),
+        ThreadPoolExecutor(threads) as pool,
+    ):
+        run = pool.map if min(threads, len(items)) > 1 else map
+        for done, _ in enumerate(run(work, items), 1):
+            if progress is not None:
+                progress(stage, done, len(items))
+
+
+def frozen(rows: Vectors) -> Vectors:
+    """Return a read-only view, so that kernels are compiled for one kind of array only."""
+    view = np.asarray(rows).view()
+    view.flags.writeable = False
+    return view
+
+
+def row_squares(X: Vectors) -> NDArray[np.float64]:
+    """Return the squared length of every row; a mapped file is read in parts."""
+    mapped = mapping(X)
+    if mapped is None:
+        return np.asarray(kernels.squared_norms(frozen(X)))
+    found = np.empty(len(X))
+    for begin in range(0, len(X), _PART):
+        found[begin : begin + _PART] = kernels.squared_norms(frozen(X[begin : begin + _PART]))
+        release(mapped)
+    return found
+
+
+def unit_rows(X: Vectors) -> Vectors:
+    """Return the rows scaled to length 1; zero rows stay."""
+    lengths = np.sqrt(kernels.squared_norms(frozen(X)))
+    return (X / np.where(lengths > 0, lengths, 1.0)[:, None]).astype(np.float32)
+
+
+def empty_lists(n: int, k: int) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """Return lists of neighbours without any neighbour: keys (inf) and rows (-1)."""
+    return np.full((n, k), np.inf), np.full((n, k), -1, np.int32)
+
+
+def distances_of(keys: NDArray[np.float64], metric: str) -> NDArray[np.float32]:
+    """Return the distances that keys stand for."""
+    if metric == "l2":
+        return np.sqrt(keys).astype(np.float32)
+    if metric == "cosine":
+        return np.maximum(1.0 + keys, 0.0).astype(np.float32)
+    return keys.astype(np.float32)
+
+
+class BlockScan:
+    """The rows that are searched, and the scan of blocks of them for blocks of queries.
+
+    A block of approximate keys is one matrix product in float32, on coordinates that are centred
+    (l2), of unit length (cosine) or as they are (ip), and scaled by a power of two against overflow.
+    With u = 2**-24 and S = |q| + max |x| (l2) or S**2 = |q| max |x| (cosine, ip) its error is below
+    (2 d + 16) u S**2. Every pair that is within that bound of a query's k-th best key is computed
+    again in float64, so the result is exact and doesn't depend on BLAS.
+
+    Parameters
+    ----------
+    X : float32[n, d]
+        C-contiguous and finite.
+    metric : {'l2', 'cosine', 'ip'}
+    rank : int32[n], optional
+        Order in which rows with equal keys are listed (default: by position).
+    """
+
+    def __init__(self, X: Vectors, metric: str, rank: NDArray[np.int32] | None = None) -> None:
+        self.X = frozen(X)
+        self.metric = metric
+        self.code = kernels.METRICS[metric]
+        self.rank = np.arange(len(X), dtype=np.int32) if rank is None else rank
+        self.squares = row_squares(X)
+        self.mapped = mapping(X)
+        d = X.shape[1]
+        self._bound = (2 * d + 16) * _ROUNDING
+        self._centre = np.zeros(d, np.float32)
+        self._scale = np.float32(1.0)
+        if metric == "l2":
+            step = max(1, len(X) // 65_536)
+            some = take_rows(X, np.arange(0, len(X), step))
+            self._centre = some.mean(axis=0, dtype=np.float64).astype(np.float32)
+        if metric != "cosine":
+            # wide enough for the centred rows too
+            largest = 2 * float(np.sqrt(self.squares.max(initial=0.0)))
+            exponent = np.ceil(np.log2(largest)) if largest > 0 else 0.0
+            self._scale = np.float32(2.0 ** -np.clip(exponent, -126, 126))
+
+    def _coordinates(self, rows: Vectors, squares: NDArray[np.float64]) -> Vectors:
+        if self.metric == "cosine":
+            lengths = np.sqrt(squares)
+            inverse = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+            return rows * inverse.astype(np.float32)[:, None]
+        return (rows - self._centre) * self._scale
+
+    def _columns(self, begin: int, end: int) -> tuple[Vectors, Vectors, float]:
+        """Return the right-hand factor for the rows begin..end, their shifts and greatest length."""
+        found = self._coordinates(self.X[begin:end], self.squares[begin:end])
+        squares = np.einsum("ij,ij->i", found, found)
+        longest = float(np.sqrt(squares.max()))
+        if self.metric == "l2":
+            return np.float32(-2.0) * found, squares, longest
+        return -found, np.zeros_like(squares), longest
+
+    def scan(
+        self,
+        Q: Vectors,
+        slots: NDArray[np.int64],
+        itself: NDArray[np.int64],
+        blocks: Iterable[tuple[int, int]],
+        keys: NDArray[np.float64],
+        rows: NDArray[np.int32],
+    ) -> None:
+        """Enter the rows of `blocks` (begin, end) on the lists `slots` of the queries Q.
+
+        `itself` names the row that each query is (-1: none); it is left out.
+        """
+        Q = frozen(Q)
+        Q_squares = kernels.squared_norms(Q)
+        left = self._coordinates(Q, Q_squares)
+        scale = 1.0
+        offsets = np.zeros(len(Q))
+        lengths = np.ones(len(Q))
+        if self.metric != "cosine":
+            found = np.einsum("ij,ij->i", left, left, dtype=np.float64)
+            lengths = np.sqrt(found)
+            scale = float(self._scale) ** 2
+        if self.metric == "l2":
+            offsets = found
+        for begin, end in blocks:
+            right, shifts, longest = self._columns(begin, end)
+            spread = (lengths + longest) ** 2 if self.metric == "l2" else lengths * longest
+            kernels.scan_block(
+                left @ right.T,
+                shifts,
+                scale,
+                offsets,
+                self._bound * spread + 1e-37,
+                self.code,
+                Q,
+                Q_squares,
+                slots,
+                itself,
+                self.X,
+                self.squares,
+                begin,
+                self.rank,
+                keys,
+                rows,
+            )
+            release(self.mapped)
+
+
+def exact_knn(
+    Q: Vectors,
+    searched: BlockScan,
+    k: int,
+    *,
+    itself: NDArray[np.int64] | None = None,
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """Return the k nearest rows of every query: keys float64[m, k] and rows int32[m, k].
+
+    Parameters
+    ----------
+    Q : float32[m, d]
+        The queries.
+    searched : BlockScan
+        The rows to search.
+    k : int
+        Length of the lists; short lists are padded with inf and -1.
+    itself : int64[m], optional
+        For each query the row that it is, which is left out (-1: none).
+    threads : int
+        Blocks of queries searched at the same time; does not change the result.
+    progress : callable, optional
+        Called with (stage, done, total).
+
+    Notes
+    -----
+    Costs 2 m n d operations of BLAS; needs 4 MiB per thread besides the lists.
+    """
+    n = len(searched.X)
+    keys, rows = empty_lists(len(Q), k)
+    itself = np.full(len(Q), -1) if itself is None else itself
+    blocks = [(b, min(b + COLUMN_BLOCK, n)) for b in range(0, n, COLUMN_BLOCK)]
+
+    def work(begin: int) -> None:
+        end = min(begin + QUERY_BLOCK, len(Q))
+        slots = np.arange(begin, end)
+        searched.scan(Q[begin:end], slots, itself[begin:end], blocks, keys, rows)
+
+    run_threads(work, range(0, len(Q), QUERY_BLOCK), threads, "search", progress)
+    return keys, rows
+
+
+def rank_candidates(
+    Q: Vectors,
+    X: Vectors,
+    candidates: NDArray[np.int64],
+    k: int,
+    *,
+    metric: str,
+    rank: NDArray[np.int32],
+) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """Return for every query the k nearest of its own candidates int64[m, c], rows of X (-1: none)."""
+    Q, X = frozen(Q), frozen(X)
+    keys, rows = empty_lists(len(Q), k)
+    squares = kernels.squared_norms(Q), kernels.squared_norms(X)
+    code = kernels.METRICS[metric]
+    kernels.rank_candidates(code, Q, squares[0], candidates, X, squares[1], rank, keys, rows)
+    return keys, rows
+
+
+@dataclass(frozen=True)
+class Recall:
+    """Share of true nearest neighbours found, with its 95% interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def recall_interval(shares: NDArray[np.float64], n: int) -> Recall:
+    """Return the mean of `shares`, the recalls of sampled rows, and its 95% interval.
+
+    The interval is the normal one after two rows of recall 0 and two of recall 1 are added (Agresti
+    and Coull, 1998), so that it has a width where every sampled row is perfect. Where all `n` rows
+    were looked at there is nothing to estimate and it is the mean itself.
+    """
+    mean = float(shares.mean())
+    if len(shares) >= n:
+        return Recall(mean, mean, mean)
+    added = np.concatenate([shares, [0.0, 0.0, 1.0, 1.0]])
+    half = 1.96 * float(added.std()) / len(added) ** 0.5
+    centre = float(added.mean())
+    return Recall(mean, max(0.0, min(mean, centre - half)), min(1.0, max(mean, centre) + half))
+
+
+class RecallProbe:
+    """Sampled rows with their true k-th keys, to which lists are compared by distance."""
+
+    def __init__(
+        self,
+        searched: BlockScan,
+        sample: NDArray[np.int64],
+        k: int,
+        threads: int,
+        progress: Progress | None,
+    ) -> None:
+        keys, _ = exact_knn(
+            searched.X[sample], searched, k, itself=sample, threads=threads, progress=progress
+        )
+        self.sample = sample
+        self.n = len(searched.X)
+        self.worst = keys[:, -1:] + 1e-12 * np.abs(keys[:, -1:])
+
+    def measure(self, keys: NDArray[np.float64]) -> Recall:
+        return recall_interval((keys[self.sample] <= self.worst).mean(axis=1), self.n)

@@ -1,0 +1,62 @@
+"""Vectors in memory-mapped files: read piece by piece, each let go before the next."""
+
+from __future__ import annotations
+
+import mmap
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.storage.disk.refusals import reserve
+
+Vectors = NDArray[np.float32]
+
+_CHUNK = 65_536
+_PIECES = 16
+
+
+def mapping(X: NDArray[np.generic]) -> np.memmap | None:
+    """Return the memory-mapped file that `X` looks at, None where it lies in memory.
+
+    A private mapping counts as memory: what was written to it is nowhere else.
+    """
+    found: object = X
+    while isinstance(found, np.ndarray):
+        if isinstance(found, np.memmap):
+            return None if found.mode == "c" else found
+        found = found.base
+    return None
+
+
+def release(mapped: np.memmap | None) -> None:
+    """Let the pages of a mapped file go; they come back from the file when they are read."""
+    pages = None if mapped is None else getattr(mapped, "_mmap", None)
+    if isinstance(pages, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        pages.madvise(mmap.MADV_DONTNEED)
+
+
+def take_rows(X: Vectors, which: NDArray[np.int64], out: Vectors | None = None) -> Vectors:
+    """Return X[which], into `out` if given; of mapped files only small parts are in memory."""
+    mapped = mapping(X)
+    if out is None and mapped is None:
+        return np.asarray(X[which])
+    taken = np.empty((len(which), X.shape[1]), np.float32) if out is None else out
+    written = mapping(taken)
+    for begin in range(0, len(which), _CHUNK):
+        part = which[begin : begin + _CHUNK]
+        # in order of place, so that a piece lies in one part of the file
+        for piece in np.array_split(np.argsort(part, kind="stable"), _PIECES):
+            taken[begin + piece] = X[part[piece]]
+            release(mapped)
+        release(written)
+    return taken
+
+
+def scratch_vectors(n: int, dimension: int, directory: str | Path | None) -> Vectors:
+    """Return room for float32[n, dimension] in a nameless file, gone with the array."""
+    with tempfile.TemporaryFile(prefix="assay-", dir=directory) as file:
+        room = np.memmap(file, np.float32, "w+", shape=(n, dimension))
+        reserve(file.fileno())
+    return room

@@ -1,0 +1,122 @@
+"""The nearest rows of every row that differ from it and from each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.index.knn.nearest_neighbors import nearest_neighbors
+from assay.index.vectors.checks import equal_rows
+from assay.index.vectors.exact import unit_rows
+from assay.selection.contract.inputs import Floats, Graph, Inputs, check_whole
+
+_BLOCK = 4_096
+
+
+@dataclass(frozen=True, eq=False)
+class DistinctNeighbors:
+    """Neighbour lists over the distinct rows of a pool.
+
+    Attributes
+    ----------
+    vectors : float32[m, d]
+        The distinct rows, of length 1 for the cosine.
+    place : int64[n]
+        Distinct row of every row.
+    rows : int64[m, k]
+        Nearest first; -1 where there are fewer.
+    distances : float64[m, k]
+        Euclidean; inf where there are fewer.
+    searched : bool
+        Whether the graph's lists did not do.
+    """
+
+    vectors: NDArray[np.float32]
+    place: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    distances: Floats
+    searched: bool
+
+
+def distinct_neighbors(inputs: Inputs, k: int) -> DistinctNeighbors:
+    """Return the k nearest distinct rows of every distinct row, by the graph's metric.
+
+    Copies would be each other's neighbours at distance 0 and make a row look as if it lay in a
+    dense region. The graph's lists are taken, without copies, where they leave k neighbours to
+    every row; else, and without a graph, the distinct rows are searched. Distances are Euclidean:
+    between rows scaled to length 1 for a cosine graph, which is also taken where there is none.
+
+    Raises
+    ------
+    ConfigError
+        `k` is no whole number from 1 on.
+
+    Notes
+    -----
+    From the graph O(n k d), else the cost of a graph over the distinct rows.
+    """
+    check_whole("k", k)
+    X = inputs.vectors()
+    cosine = inputs.metric == "cosine"
+    X = unit_rows(X) if cosine else X
+    groups = equal_rows(X, np.arange(len(X)))
+    place = np.empty(len(X), dtype=np.int64)
+    place[groups.members] = np.repeat(np.arange(len(groups.first)), np.diff(groups.starts))
+    distinct = np.ascontiguousarray(X[groups.first])
+    wanted = min(k, len(distinct) - 1)
+    if wanted == 0:
+        empty = np.full((len(distinct), 1), -1)
+        return DistinctNeighbors(distinct, place, empty, np.full(empty.shape, np.inf), False)
+    rows = None
+    if inputs.graph is not None:
+        rows = _without_copies(inputs.graph, place, groups.first, wanted)
+    searched = rows is None
+    if rows is None:
+        ids = inputs.ids.gather(groups.first)
+        metric = "cosine" if cosine else "l2"
+        rows = nearest_neighbors(distinct, ids, k=wanted, metric=metric).neighbors.astype(np.int64)
+    distances = _distances(distinct, rows)
+    nearer = np.argsort(distances, axis=1, kind="stable")
+    rows = np.take_along_axis(rows, nearer, axis=1)
+    return DistinctNeighbors(
+        distinct, place, rows, np.take_along_axis(distances, nearer, axis=1), searched
+    )
+
+
+def _without_copies(
+    graph: Graph, place: NDArray[np.int64], first: NDArray[np.int64], k: int
+) -> NDArray[np.int64] | None:
+    """Return the first k distinct neighbours in the graph's lists, None where some row has fewer."""
+    neighbors = np.asarray(graph.neighbors)[first]
+    lists = np.where(neighbors >= 0, place[neighbors], -1)
+    m, width = lists.shape
+    if width < k:
+        return None
+    # in each row, all but the first occurrence of a value are left out
+    by_value = np.argsort(lists, axis=1, kind="stable")
+    ordered = np.take_along_axis(lists, by_value, axis=1)
+    again = np.zeros(lists.shape, dtype=bool)
+    np.put_along_axis(again, by_value[:, 1:], ordered[:, 1:] == ordered[:, :-1], axis=1)
+    usable = (lists >= 0) & ~again & (lists != np.arange(m)[:, None])
+    if (usable.sum(axis=1) < k).any():
+        return None
+    kept = np.argsort(~usable, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(lists, kept, axis=1)
+
+
+def _distances(X: NDArray[np.float32], rows: NDArray[np.int64]) -> Floats:
+    out = np.empty(rows.shape)
+    for begin in range(0, len(X), _BLOCK):
+        part = slice(begin, begin + _BLOCK)
+        apart = X[part, None, :] - X[rows[part]].astype(np.float64)
+        out[part] = np.sqrt(np.einsum("ijk,ijk->ij", apart, apart))
+    out[rows < 0] = np.inf
+    return out
+
+
+def filled(values: Floats) -> Floats:
+    """Return values with those that are not finite replaced by the largest finite one (else 0)."""
+    there = np.isfinite(values)
+    return np.where(there, values, values[there].max(initial=0.0))

@@ -1,0 +1,313 @@
+"""The inputs of a selector or scorer: checked, and with rows in one canonical order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import blake2b
+from numbers import Integral
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from assay.storage.errors import ConfigError, IdError, InputError, NonFiniteError
+from assay.storage.hashing.rows import uniform
+
+Rows = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+class Graph(Protocol):
+    """What selection reads of a similarity graph (CSR without self loops, and directed kNN)."""
+
+    @property
+    def indptr(self) -> NDArray[Any]: ...
+    @property
+    def indices(self) -> NDArray[Any]: ...
+    @property
+    def weights(self) -> NDArray[Any]: ...
+    @property
+    def neighbors(self) -> NDArray[Any]: ...
+    @property
+    def similarities(self) -> NDArray[Any]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class GraphView:
+    """A similarity graph whose rows were put in another order."""
+
+    indptr: NDArray[Any]
+    indices: NDArray[Any]
+    weights: NDArray[Any]
+    neighbors: NDArray[Any]
+    similarities: NDArray[Any]
+
+
+class Labels(NamedTuple):
+    """Labels as codes into the sorted `classes`; -1 where there is none."""
+
+    codes: NDArray[np.int32]
+    classes: list[str]
+
+
+class Inputs:
+    """The inputs of one fit, checked, with rows in canonical order (by id where ids are given).
+
+    Parameters
+    ----------
+    X, y, graph, scores, target, ids, groups
+        As given to `fit`. Where `ids` is None those of the graph are taken, else positions.
+
+    Attributes
+    ----------
+    n : int
+    ids : pl.Series of String, in canonical order
+    order : int64[n] or None
+        Given row of each canonical row; None where the given order is the canonical one.
+    target : as given
+    """
+
+    def __init__(
+        self,
+        *,
+        X: Any = None,
+        y: Any = None,
+        graph: Any = None,
+        scores: Any = None,
+        target: Any = None,
+        ids: Any = None,
+        groups: Any = None,
+    ) -> None:
+        lengths = {
+            name: _length(name, value)
+            for name, value in {
+                "X": X, "y": y, "graph": graph, "scores": scores, "ids": ids, "groups": groups
+            }.items()
+            if value is not None
+        }  # fmt: skip
+        if not lengths:
+            raise InputError("Nothing was given; pass X, ids or another input with one row each.")
+        if len(set(lengths.values())) > 1:
+            told = ", ".join(f"{name} {length}" for name, length in lengths.items())
+            raise InputError(f"The inputs differ in length ({told}); pass one row of each.")
+        self.n = next(iter(lengths.values()))
+        if self.n == 0:
+            raise InputError("The pool has no rows; pass at least one.")
+        self._X, self._y, self._graph, self._scores, self._groups = X, y, graph, scores, groups
+        self.target = target
+        graph_ids = getattr(graph, "ids", None)
+        given = _id_series(ids if ids is not None else graph_ids, self.n)
+        if ids is not None and graph_ids is not None and not given.equals(_id_series(graph_ids, 0)):
+            raise IdError("The graph's ids are not the ids given; pass both in the same order.")
+        positions = ids is None and graph_ids is None
+        in_order = positions or given.is_sorted()
+        self.order: Rows | None = None if in_order else given.arg_sort().to_numpy().astype(np.int64)
+        self.ids = given if self.order is None else given.gather(self.order)
+
+    @property
+    def holds_vectors(self) -> bool:
+        """Whether X holds numbers rather than texts."""
+        if isinstance(self._X, np.ndarray):
+            return self._X.dtype.kind in "biuf"
+        first: Any = None if isinstance(self._X, pl.DataFrame) else next(iter(self._X), None)
+        return not isinstance(first.as_py() if hasattr(first, "as_py") else first, str | None)
+
+    def texts(self) -> pl.Series:
+        """Return the texts (String, null where there is none)."""
+        series = text_series(self._X)
+        return series if self.order is None else series.gather(self.order)
+
+    def vectors(self) -> NDArray[np.float32]:
+        """Return the vectors, C-contiguous and finite."""
+        try:
+            vectors = np.asarray(self._X, dtype=np.float32)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"X is not a numeric array: {error}.") from error
+        if vectors.ndim != 2:
+            raise InputError(f"X has shape {vectors.shape}; vectors have shape (n, d).")
+        if not np.isfinite(vectors).all():
+            raise NonFiniteError("X holds NaN or infinite values; drop or impute those rows first.")
+        return np.ascontiguousarray(vectors if self.order is None else vectors[self.order])
+
+    @cached_property
+    def scores(self) -> Floats | None:
+        """The scores given, finite, or None."""
+        if self._scores is None:
+            return None
+        try:
+            scores = np.asarray(self._scores, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"scores= is not numeric: {error}.") from error
+        if scores.ndim != 1:
+            raise InputError(f"scores= has shape {scores.shape}; pass one number per row.")
+        bad = np.flatnonzero(~np.isfinite(scores))
+        if len(bad):
+            raise NonFiniteError(
+                f"scores= is NaN or infinite in {len(bad)} rows, first in row {bad[0]}; "
+                "drop or impute those rows first."
+            )
+        return scores if self.order is None else scores[self.order]
+
+    @cached_property
+    def labels(self) -> Labels | None:
+        """The labels given, or None."""
+        return None if self._y is None else self._encoded("y", self._y)
+
+    @cached_property
+    def groups(self) -> Labels | None:
+        """The groups given, or None."""
+        return None if self._groups is None else self._encoded("groups", self._groups)
+
+    @cached_property
+    def graph(self) -> Graph | None:
+        """The similarity graph given, or None."""
+        if self._graph is None or self.order is None:
+            return self._graph  # type: ignore[no-any-return]
+        return _reordered(self._graph, self.order)
+
+    @property
+    def metric(self) -> str:
+        """The metric of the graph given; that of the default graph, the cosine, without one."""
+        return str(getattr(self._graph, "metric", "cosine"))
+
+    def noise(self, random_state: int, stream: str) -> Floats:
+        """Return numbers in (0, 1) that depend on (random_state, stream, id) alone.
+
+        Each use has its own stream, so that one seed can serve several steps of a plan.
+        """
+        return uniform(self.ids, derived_seed(random_state, stream))
+
+    def as_given(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return per-row values in the order in which the rows were given."""
+        if self.order is None:
+            return values
+        out = np.empty_like(values)
+        out[self.order] = values
+        return out
+
+    def given_rows(self, rows: Rows) -> Rows:
+        """Return the given row numbers of canonical ones."""
+        return rows if self.order is None else self.order[rows]
+
+    def _encoded(self, name: str, values: Any) -> Labels:
+        series = _series(name, values)
+        if series.dtype.is_float():
+            series = series.fill_nan(None)
+        text = series.cast(pl.String)
+        classes = text.drop_nulls().unique().sort()
+        if classes.is_empty():
+            raise InputError(f"{name} holds no value in any row; leave it out, or pass labels.")
+        codes = text.replace_strict(
+            classes, np.arange(len(classes), dtype=np.int32), default=-1, return_dtype=pl.Int32
+        ).to_numpy()
+        return Labels(codes if self.order is None else codes[self.order], classes.to_list())
+
+
+def check_whole(name: str, value: Any, least: int = 1) -> int:
+    """Return a parameter that is a whole number of at least `least`; ConfigError for any other."""
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not whole or int(value) < least:
+        raise ConfigError(f"{name} is {value!r}; pass a whole number >= {least}.")
+    return int(value)
+
+
+def check_seed(random_state: Any) -> int:
+    """Return the seed, a whole number >= 0."""
+    return check_whole("random_state", random_state, 0)
+
+
+def derived_seed(random_state: int, stream: str) -> int:
+    """Return the 63-bit seed of one named stream of random numbers."""
+    told = f"{stream}/{check_seed(random_state)}".encode()
+    return int.from_bytes(blake2b(told, digest_size=8).digest(), "little") >> 1
+
+
+def text_series(texts: Any, name: str = "X") -> pl.Series:
+    """Return `texts` as a Polars Series of String; lone surrogates become U+FFFD."""
+    if isinstance(texts, str | bytes):
+        raise InputError(f"{name} is one text; pass a sequence of texts, one per row.")
+    try:
+        series = _series(name, texts)
+    except UnicodeEncodeError:
+        series = _series(
+            name, [text if text is None else _without_surrogates(text) for text in texts]
+        )
+    if series.dtype in (pl.Null, pl.Categorical, pl.Enum):
+        series = series.cast(pl.String)
+    if series.dtype != pl.String:
+        raise InputError(f"{name} holds {series.dtype}, not text; pass the column of texts.")
+    return series
+
+
+def _without_surrogates(text: str) -> str:
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _length(name: str, value: Any) -> int:
+    if name == "graph":
+        if not hasattr(value, "indptr"):
+            raise InputError(f"graph is a {type(value).__name__}; pass a SimilarityGraph.")
+        return len(value.indptr) - 1
+    try:
+        return value.shape[0] if hasattr(value, "shape") else len(value)
+    except TypeError as error:
+        raise InputError(f"{name} has no length; pass a sequence, array or column.") from error
+
+
+def _series(name: str, values: Any) -> pl.Series:
+    """Return one column as a Polars Series."""
+    if isinstance(values, pl.DataFrame) or (
+        not isinstance(values, pl.Series) and hasattr(values, "columns")
+    ):
+        frame = pl.DataFrame(values)
+        if frame.width != 1:
+            raise InputError(f"{name} has {frame.width} columns; pass the one that is meant.")
+        return frame.to_series()
+    if isinstance(values, np.ndarray) and values.dtype == object:
+        values = values.tolist()
+    try:
+        return pl.Series(name, values)
+    except UnicodeEncodeError:
+        raise
+    except (TypeError, ValueError, pl.exceptions.PolarsError) as error:
+        raise InputError(f"{name} is not one column of values: {error}") from error
+
+
+def _id_series(ids: Any, n: int) -> pl.Series:
+    """Return ids as String, checked; positions where `ids` is None."""
+    if ids is None:
+        return pl.Series("id", np.arange(n)).cast(pl.String)
+    series = _series("ids", ids)
+    if series.null_count():
+        raise IdError(f"{series.null_count()} ids are null; every row needs one.")
+    if not (series.dtype == pl.String or series.dtype.is_integer()):
+        raise IdError(f"ids are of type {series.dtype}; pass text or whole numbers.")
+    text = series.cast(pl.String).alias("id")
+    if text.n_unique() < len(text):
+        twice = text.filter(text.is_duplicated())[0]
+        raise IdError(f"id {twice!r} is given more than once; every row needs its own.")
+    return text
+
+
+def _reordered(graph: Graph, order: Rows) -> GraphView:
+    """Return the graph with row i = given row order[i], columns sorted within each row."""
+    from scipy.sparse import csr_matrix
+
+    n = len(order)
+    rank = np.empty(n + 1, dtype=graph.indices.dtype)
+    rank[order] = np.arange(n)
+    rank[n] = -1  # a missing neighbour is -1, which indexes this last place
+    degrees = np.diff(graph.indptr)[order]
+    indptr = np.concatenate([[0], np.cumsum(degrees)])
+    places = np.repeat(graph.indptr[:-1][order] - indptr[:-1], degrees) + np.arange(indptr[-1])
+    matrix = csr_matrix((graph.weights[places], rank[graph.indices[places]], indptr), shape=(n, n))
+    matrix.sort_indices()
+    return GraphView(
+        indptr=indptr,
+        indices=matrix.indices,
+        weights=matrix.data,
+        neighbors=rank[graph.neighbors[order]],
+        similarities=graph.similarities[order],
+    )

@@ -1,0 +1,92 @@
+"""Balance of classes, copies left and the effective size of a weighted selection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from assay.selection.contract.inputs import Rows
+
+
+def balance(codes: NDArray[Any], rows: Rows, classes: int) -> dict[str, float]:
+    r"""Return how the classes of some rows are balanced.
+
+    Parameters
+    ----------
+    codes : int[n]
+        Class of every row of the pool; -1 where it has none (such rows do not count).
+    rows : int64[k]
+    classes : int
+        How many classes the pool has.
+
+    Returns
+    -------
+    dict
+        `entropy`: :math:`-\sum_c p_c \log p_c / \log C`, 1 = all classes alike (absent with one
+        class); `largest_share`; `smallest_share` over the classes of the pool;
+        `distance_to_pool`: total variation :math:`\frac{1}{2} \sum_c |p_c - q_c|`. Empty where no
+        row has a class.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> found = balance(np.array([0, 0, 0, 1]), np.array([0, 3]), 2)
+    >>> found["entropy"], found["distance_to_pool"]
+    (1.0, 0.25)
+    """
+    pool, held = codes[codes >= 0], codes[rows]
+    held = held[held >= 0]
+    if len(held) == 0:
+        return {}
+    p = np.bincount(held, minlength=classes) / len(held)
+    q = np.bincount(pool, minlength=classes) / len(pool)
+    figures: dict[str, float] = {}
+    if classes > 1:
+        present = p[p > 0]
+        # + 0.0 turns the -0.0 of one class alone into 0.0
+        figures["entropy"] = float(-(present * np.log(present)).sum() / np.log(classes)) + 0.0
+    return figures | {
+        "largest_share": float(p.max()),
+        "smallest_share": float(p.min()),
+        "distance_to_pool": float(np.abs(p - q).sum() / 2),
+    }
+
+
+def duplicates_left(contents: NDArray[Any]) -> float:
+    """Return the share of rows that have another row of equal content.
+
+    Parameters
+    ----------
+    contents : array of shape (k,) or (k, words)
+        One code or hash per row.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> duplicates_left(np.array([1, 2, 2, 3]))
+    0.5
+    """
+    _, times = np.unique(contents, axis=0, return_counts=True)
+    return float(times[times > 1].sum() / len(contents))
+
+
+def kish_size(weights: ArrayLike) -> float:
+    r"""Return Kish's effective sample size :math:`(\sum w)^2 / \sum w^2` (0 of all zeros).
+
+    References
+    ----------
+    Kish, "Survey sampling", 1965.
+
+    Examples
+    --------
+    >>> kish_size([2.0, 2.0, 0.0])
+    2.0
+    """
+    values = np.asarray(weights, dtype=np.float64)
+    largest = float(np.abs(values).max(initial=0.0))
+    if largest == 0:
+        return 0.0
+    values = values / largest
+    return float(values.sum() ** 2 / (values**2).sum())

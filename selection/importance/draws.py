@@ -1,0 +1,158 @@
+"""Draws in proportion to tempered weights: with noise that belongs to the row, and exact budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from assay.selection.algorithms.top_k import top_k
+from assay.selection.contract.inputs import Floats, Rows
+
+InOrder = Callable[[Rows], Rows]
+
+
+def gumbel(noise: Floats) -> Floats:
+    """Return standard Gumbel noise from numbers in (0, 1), in their place."""
+    for transform in (np.log, np.negative, np.log, np.negative):
+        transform(noise, out=noise)
+    return noise
+
+
+def tempered_keys(log_weights: Floats, temperature: float, noise: Floats) -> Floats:
+    """Return log_weights / temperature + noise; the log weights alone at temperature 0.
+
+    The rows of the k largest keys are k draws without replacement in proportion to
+    exp(log_weights / temperature).
+    """
+    return log_weights.copy() if temperature == 0 else log_weights / temperature + noise
+
+
+def draw_with_replacement(
+    keys: Floats, noise: Floats, k: int, in_order: InOrder
+) -> tuple[Rows, Rows]:
+    r"""Draw k times with replacement, in proportion to the weights in `keys`.
+
+    Every row is given a Poisson process whose rate is its weight w: its arrivals are at
+    :math:`(E_1 + \dots + E_j) / w` with exponential E. The k first arrivals of all are k
+    independent draws in proportion to w. With :math:`E_1 = e^{-noise}` the key
+    :math:`\log w + noise` is that of the first arrival, so that rows come in the order of the draw
+    without replacement; the other E are counted from the same noise. So what is drawn depends on
+    each row's weight and noise alone.
+
+    Parameters
+    ----------
+    keys, noise : float64[n]
+        log weight + Gumbel noise, and that noise. A row with NaN is never drawn.
+    k : int
+    in_order : callable
+        Puts rows in the order by which ties break.
+
+    Returns
+    -------
+    rows, times : int64[m]
+        The different rows drawn, first drawn first, and how often each was: k in all.
+
+    Notes
+    -----
+    Time linear in n plus about k log k.
+    """
+    rows = top_k(keys, k, in_order)
+    if not len(rows):
+        return rows, np.empty(0, dtype=np.int64)
+    # only arrivals before the k-th found so far can count; look at twice as many each time
+    log_rate = keys[rows] - noise[rows]
+    state = np.ascontiguousarray(noise[rows]).view(np.uint64)
+    elapsed, drawn = np.exp(-noise[rows]), np.ones(len(rows), dtype=np.int64)
+    owners, arrivals = np.arange(len(rows)), keys[rows]
+    active, block = np.arange(len(rows)), 1
+    while len(active):
+        number = drawn[active, None] + np.arange(block)
+        steps = -np.log(_counted(state[active, None], number))
+        times = elapsed[active, None] + np.cumsum(steps, axis=1)
+        elapsed[active], drawn[active] = times[:, -1], drawn[active] + block
+        owners = np.concatenate([owners, np.repeat(active, block)])
+        arrivals = np.concatenate([arrivals, (log_rate[active, None] - np.log(times)).ravel()])
+        if len(arrivals) > k:
+            first = top_k(arrivals, k, np.sort)
+            owners, arrivals = owners[first], arrivals[first]
+        latest = arrivals.min() if len(arrivals) >= k else -np.inf
+        active = active[log_rate[active] - np.log(elapsed[active]) >= latest]
+        block = min(2 * block, k)
+    times_drawn = np.bincount(owners, minlength=len(rows))
+    kept = np.flatnonzero(times_drawn)
+    return rows[kept], times_drawn[kept].astype(np.int64)
+
+
+def quotas(proportions: Mapping[str, float], budget: int) -> dict[str, int]:
+    """Share a budget out by largest remainder; equal remainders go to the name that comes first.
+
+    >>> quotas({"b": 1, "a": 1, "c": 2}, 5)
+    {'b': 1, 'a': 1, 'c': 3}
+    """
+    total = sum(proportions.values())
+    exact = {name: budget * share / total for name, share in proportions.items()}
+    whole = {name: int(value) for name, value in exact.items()}
+    order = sorted(exact, key=lambda name: (whole[name] - exact[name], name))
+    for name in order[: budget - sum(whole.values())]:
+        whole[name] += 1
+    return whole
+
+
+def claim(ranked: Mapping[str, Rows], quota: Mapping[str, int]) -> tuple[Rows, dict[str, Rows]]:
+    """Let several targets choose rows in turn, none twice.
+
+    The i-th of a target's rows comes at (i + 1/2) / quota, so that targets run through their lists
+    in proportion to their quotas; of two that come at once the name that is first goes first. A
+    target passes over rows that are taken, and stops at its quota. So the result does not depend
+    on the order of the targets.
+
+    Parameters
+    ----------
+    ranked : mapping of int64 arrays
+        Each target's rows, best first: as many as the sum of the quotas, or all usable ones.
+    quota : mapping of int
+
+    Returns
+    -------
+    rows : int64[m]
+        In the order in which they were claimed.
+    by_target : dict
+        The rows of each target.
+    """
+    names = [name for name in sorted(ranked) if quota[name]]
+    if not names:
+        return np.empty(0, dtype=np.int64), {name: np.empty(0, dtype=np.int64) for name in ranked}
+    rows = np.concatenate([ranked[name] for name in names])
+    owner = np.repeat(np.arange(len(names)), [len(ranked[name]) for name in names])
+    turn = np.concatenate([(np.arange(len(ranked[name])) + 0.5) / quota[name] for name in names])
+    order = np.lexsort((owner, turn))
+    _, compact = np.unique(rows, return_inverse=True)
+    left = np.array([quota[name] for name in names])
+    taken = np.zeros(int(compact.max()) + 1, dtype=np.bool_) if len(rows) else np.zeros(0, np.bool_)
+    won = order[_claimed(compact[order], owner[order], left, taken)]
+    found = {name: rows[won[owner[won] == place]] for place, name in enumerate(names)}
+    return rows[won], {name: found.get(name, np.empty(0, dtype=np.int64)) for name in ranked}
+
+
+@njit(cache=True)
+def _claimed(rows, owners, left, taken):  # type: ignore[no-untyped-def]
+    """Return whether each proposal wins its row, in their order."""
+    won = np.zeros(rows.size, np.bool_)
+    for i in range(rows.size):
+        if left[owners[i]] > 0 and not taken[rows[i]]:
+            won[i] = taken[rows[i]] = True
+            left[owners[i]] -= 1
+    return won
+
+
+def _counted(state: NDArray[np.uint64], number: NDArray[np.int64]) -> Floats:
+    """Return a number in (0, 1) for each pair (state, number): a counter-based generator."""
+    with np.errstate(over="ignore"):
+        x = state + number.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            x = (x ^ (x >> np.uint64(shift))) * np.uint64(factor)
+        x ^= x >> np.uint64(31)
+    return np.asarray(((x >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52)

@@ -1,0 +1,141 @@
+"""From what a user gives to log weights: the common part of selector and scorer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from assay.index.ngrams.stream import BucketStream
+from assay.index.threads import thread_count
+from assay.selection.contract.inputs import Inputs
+from assay.selection.importance.importance_rows import Given, Population, population
+from assay.selection.importance.importance_sources import Texts
+from assay.selection.importance.importance_temperature import Evidence
+from assay.selection.importance.texts import TextEvidence, TextSettings, TextTarget, WeighAll
+from assay.selection.importance.vectors import VectorEvidence, embedding_scores, vectors_of
+from assay.storage.errors import ConfigError, InputError, MissingInputError
+from assay.storage.reading.pools import Pool
+
+# the name of a target that was given without one
+ONLY = "target"
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """The rows, what is known of them, and the names of the targets."""
+
+    rows: Population
+    evidence: Evidence
+    names: tuple[str, ...]
+    named: bool
+
+
+def named_targets(target: Any) -> dict[str, Any]:
+    """Return targets by name; a single one without a name is named `ONLY`."""
+    if not isinstance(target, Mapping):
+        return {ONLY: target}
+    if not target:
+        raise InputError("target is an empty mapping; pass at least one name with its texts.")
+    for name in target:
+        if not isinstance(name, str):
+            raise InputError(f"target has the name {name!r}; names of targets are text.")
+    return dict(target)
+
+
+def fit_evidence(
+    X: Any,
+    target: Any,
+    settings: TextSettings,
+    *,
+    embedding: bool,
+    ids: Any,
+    weigh_all: WeighAll | None = None,
+    **others: Any,
+) -> Fitted:
+    """Weigh every row of `X` under every target.
+
+    Parameters
+    ----------
+    X, target, ids
+        As of `ImportanceResampler.fit`.
+    settings : TextSettings
+    embedding : bool
+        Whether the ratio in the space of text vectors joins in.
+    weigh_all : callable, optional
+        Weighs texts, given their stream and the ratio, elsewhere.
+    **others
+        The other inputs, which must have one row each.
+    """
+    settings.check()
+    targets = named_targets(target)
+    streams = isinstance(X, Pool)
+    rows = None if streams else _in_memory(X, ids, others)
+    vectors = None if isinstance(X, BucketStream) else vectors_of(X, "X")
+    evidence: Evidence
+    if vectors is not None:
+        if settings.mode == "dsir" or embedding:
+            raise ConfigError("X holds vectors; mode 'dsir' and embedding=True are for texts.")
+        rows = rows or population(X, len(vectors), ids, **others)
+        wanted = {name: _target_vectors(given, name) for name, given in targets.items()}
+        evidence = VectorEvidence(vectors, wanted, rows.noise(0, "sample"))
+        return Fitted(rows, evidence, tuple(targets), isinstance(target, Mapping))
+    if isinstance(X, BucketStream):
+        settings.accept(X.hasher)
+        if embedding:
+            raise ConfigError("X is a bucket stream, without texts; embedding=True needs them.")
+        texts, stream = None, X
+    else:
+        texts = Texts(X)
+        hasher, threads = settings.hasher(), thread_count(settings.threads)
+        wanted_texts = {name: TextTarget(t, hasher, name) for name, t in targets.items()}
+        stream = BucketStream.of(texts.batches(), hasher, threads=threads)
+    if texts is None:
+        wanted_texts = {name: TextTarget(t, stream.hasher, name) for name, t in targets.items()}
+    rows = rows or population(X, len(stream), ids, **others)
+    replaced = 0 if texts is None else texts.replaced
+    # mode "dsir" samples nothing
+    order = rows.noise(0, "sample") if settings.mode == "calibrated" else np.zeros(rows.n)
+    found = TextEvidence(
+        stream, wanted_texts, order, settings, replaced=replaced, weigh_all=weigh_all
+    )
+    del order
+    if embedding and texts is not None:
+        if settings.mode == "dsir":
+            raise ConfigError("mode 'dsir' is the package's n-grams alone; set embedding=False.")
+        scores = embedding_scores(texts, targets.values(), targets, found.sample, found.usable)
+        for place, values in enumerate(scores):
+            found.add(place, values)
+    return Fitted(rows, found, tuple(targets), isinstance(target, Mapping))
+
+
+def need(X: Any, target: Any, who: str) -> None:
+    """Raise `MissingInputError` where the pool or the target is missing."""
+    if X is None:
+        raise MissingInputError(
+            f"{who} needs texts, and X was not given; pass the texts (or vectors) of the pool as X."
+        )
+    if target is None:
+        raise MissingInputError(
+            f"{who} needs target, and target was not given; pass a sample of the distribution "
+            "wanted as target."
+        )
+
+
+def _in_memory(X: Any, ids: Any, others: dict[str, Any]) -> Population:
+    """Return the rows of what is in memory, checked before anything costs time."""
+    given = {name: value for name, value in others.items() if value is not None}
+    if isinstance(X, BucketStream):
+        if not len(X):
+            raise InputError("The pool has no rows; pass at least one.")
+        return population(X, len(X), ids, **given)
+    return Given(Inputs(X=X, ids=ids, **given))
+
+
+def _target_vectors(target: Any, name: str) -> Any:
+    vectors = vectors_of(target, name)
+    if vectors is None:
+        raise InputError(f"X holds vectors but {name} does not; pass vectors of the same length.")
+    return np.asarray(vectors)

@@ -1,0 +1,329 @@
+"""Importance resampling: a subset of the pool that reads like the target."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from assay.index.ngrams.hasher import NGramHasher
+from assay.selection.algorithms.density_ratio import Mode, Weighting
+from assay.selection.algorithms.top_k import top_k
+from assay.selection.base import Selector
+from assay.selection.contract.budgets import ShortfallWarning, parse_budget, resolve_budget
+from assay.selection.contract.inputs import Rows, check_seed
+from assay.selection.importance.fit import Fitted, fit_evidence, need
+from assay.selection.importance.importance_temperature import check_temperature
+from assay.selection.importance.report import (
+    Decided,
+    group_shares,
+    random_rows,
+    summary,
+    target_reports,
+)
+from assay.selection.importance.targets import (
+    Chosen,
+    Temperature,
+    best,
+    checked_proportions,
+    choose,
+    choose_as_published,
+)
+from assay.selection.importance.texts import TextSettings, Tokenizer
+from assay.storage.errors import BudgetError, ConfigError
+
+
+class ImportanceResampler(Selector):
+    r"""Draw texts in proportion to how much likelier they are under a target than in the pool.
+
+    Texts are bags of hashed word 1- to `ngrams`-grams. With c the counts of the buckets b and n
+    their sum, in the pool and (t) in the target, the mean log ratio of a text of N n-grams is
+
+    .. math:: m = \frac{\sum_b r_b + \kappa \bar r}{N + \kappa}, \quad
+              r = \log \frac{p_t}{p}, \quad p = \frac{c}{n}, \quad
+              p_t = \frac{c_t + \mu p}{n_t + \mu}
+
+    with the sum over its n-grams, the mean r over the pool's, mu = `smoothing` n_t and kappa =
+    `shrinkage`. So a bucket that the target never uses is unlikely rather than impossible, long
+    texts are not extreme for being long, and short ones not for being short. The log weight is m
+    plus, on the scale of m, the score of a logistic regression of target against pool on which
+    buckets a text holds. The rows with the largest log weight / temperature + Gumbel noise are
+    taken, which is sampling without replacement in proportion to exp(log weight / temperature).
+    The noise of a row depends on (`random_state`, id) alone.
+
+    Parameters
+    ----------
+    budget : int, float or str
+        A count, or a share of all rows.
+    mode : {"calibrated", "dsir"}, default "calibrated"
+        "dsir" repeats the published package: SHA-256 buckets, log(p + 1e-8) ratios, weights
+        summed over the n-grams, temperature 1, and noise drawn from
+        ``np.random.RandomState(random_state)`` in the order in which the rows are given (so this
+        mode alone depends on that order, and on that of the targets); texts without content are
+        never chosen here.
+    ngrams : int, default 2
+        Longest n-gram. In mode "calibrated" runs of letters of a script without spaces (Chinese,
+        Japanese, Thai, ...) are taken apart into characters, whose n-grams these then are.
+    buckets : int, optional
+        Hash buckets; where None 131,072, or the published 10,000 in mode "dsir". (With 10,000 a
+        selection as large as the target's domain holds about .03 less of it.)
+    tokenizer : {"auto", "re", "regex"}, default "auto"
+        Whose ``\w`` tells tokens apart: Python's `re`, which "auto" means, or the package
+        `regex`, which the published package uses through nltk 3.10 and later.
+    weighting : {"joint", "backoff", "logistic"}, default "joint"
+        What log weights are made of: both parts above, m alone, or the logistic score alone. The
+        first and the last find about .1 more of a target's domain than m; "joint" is the steadier
+        over domains. Not used in mode "dsir".
+    smoothing : float > 0, default 1
+        mu above, as a share of the target's n-grams.
+    shrinkage : float >= 0, default 10
+        kappa above: n-grams of the pool's mean that every text is taken to hold besides its own.
+        0 is the plain mean, which prefers texts of a few words.
+    embedding : bool, default False
+        Whether a logistic regression of target against pool on text vectors (those of
+        `assay.index.HashedTextEmbedder`, fitted on the pool) is added, on the same scale. It costs
+        several times the rest.
+    temperature : float >= 0 or "auto", default "auto"
+        0 takes the largest log weights without noise: the purest subset, and the least varied.
+        "auto" takes that of 0, 1/16, 1/8, 1/4, 1/2 and 1 times the standard deviation of the log
+        weights whose draw comes nearest, in KL, to a held-out half of the target, on a sample of
+        at most 50,000 rows; what is drawn is backed off to the pool, with thrice its n-grams,
+        because a small draw lacks most of the target's rare ones however it is made. Where the
+        target is a narrow part of a large pool the temperature is next to 0, because noise then
+        brings in rows of the rest; where the budget is much of the pool, or the target is broad,
+        it is larger. Not used in mode "dsir".
+    replace : bool, default False
+        Whether rows are drawn with replacement. `indices_` then holds each row drawn once, and
+        `weights_` how often it was drawn: the budget is their sum, and may be above the rows with
+        content (though not above all rows).
+    proportions : mapping of str to float, optional
+        With several targets the share of the budget of each; in proportion to their n-grams where
+        None. Shares are rounded by largest remainder (in mode "dsir" down, the rest to the last).
+    threads : int, optional
+        For hashing and weighing; all processors where None. They change nothing but the time.
+    random_state : int, default 0
+    strict : bool, default False
+        Whether fewer rows with content than the budget are an error.
+
+    Attributes
+    ----------
+    indices_ : int64[min(budget, rows with content)], or the different rows drawn with `replace`
+    ranking_ : int64[rows with content]
+        One target, drawn without replacement at a temperature that was given, only: every budget
+        is a prefix.
+    weights_ : float64, aligned with `indices_`
+        All 1 (the draw itself carries the weights), or how often each was drawn.
+    log_weights_ : float64[n], or [targets, n] with named targets
+        Higher = more like the target; NaN for a text without content.
+    scores_ : float64[n]
+        The log weights, of several targets the largest.
+    log_ratio_ : float64[buckets], or [targets, buckets] with named targets
+        r above.
+    targets_ : tuple of str
+        The names of the targets.
+    report_ : dict
+        `kl_pool`, `kl_selected` (KL from the target's n-gram distribution to that of the pool and
+        of the selection, in nats, over the buckets that the pool uses, subsets backed off to the
+        pool by a quarter), `kl_reduction`, `effective_sample_size` of the weights drawn by (None
+        at temperature 0), `temperature`, `topk_overlap` (share of the selection that plain top-k
+        takes too), `log_weight_quantiles` (also `_selected`), `groups`, `dropped` (rows by
+        reason), `replaced` (texts with lone surrogates), `target_rows`, `target_dropped`,
+        `target_replaced`, `target_unseen` (share of the target's n-grams that the pool never
+        uses). What ends in `_random` is the same of a random subset of equal size (the rows with
+        content where it is the effective sample size, as all of them weigh the same). With named
+        targets `targets` holds the report of each, with its `quota` and `selected`, and `kl_...`
+        and overlaps are means over the budget.
+
+    Raises
+    ------
+    MissingInputError
+        `X` or `target` was not given.
+    ConfigError
+        A parameter is not what it may be.
+    InputError
+        No text of the pool, or none of the target, has any content.
+
+    Notes
+    -----
+    `X` may be a column or sequence of texts; a `Pool` of `assay.storage.read_pool`, which is read
+    as a stream, with its own ids and groups; a `BucketStream` (made with `hasher()`), so that a
+    further target costs no hashing; or vectors, float[n, d], with vectors as target: then log
+    weights are the logistic score, `buckets` are coordinates, and KL is that between normal
+    distributions with independent coordinates.
+
+    Time linear in the text: one pass of hashing, a few over what was hashed. Hashed n-grams beyond
+    32 MiB lie in temporary files. Memory beyond that is at most 32 bytes per row (and the ids,
+    where there are any), 16 more for each further target; `decisions` takes more.
+
+    References
+    ----------
+    Xie, Santurkar, Ma, Liang, "Data selection for language models via importance resampling",
+    2023. Kool, van Hoof, Welling, "Stochastic beams and where to find them", 2019.
+
+    Examples
+    --------
+    >>> pool = ["the cat sat", "a dog ran", "stocks fell again", "shares rose"] * 5
+    >>> selector = ImportanceResampler(budget=5, temperature=0).fit(pool, target=["stocks rose"])
+    >>> sorted({pool[i] for i in selector.indices_})
+    ['shares rose']
+    >>> both = {"pets": ["a cat ran"], "money": ["stocks rose"]}
+    >>> shares = {"pets": 1, "money": 1}
+    >>> selector = ImportanceResampler(budget=10, temperature=0, proportions=shares)
+    >>> selector = selector.fit(pool, target=both)
+    >>> sorted({pool[i] for i in selector.indices_})
+    ['a dog ran', 'shares rose']
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("texts", "target")
+
+    def __init__(
+        self,
+        *,
+        budget: int | float | str,
+        mode: Mode = "calibrated",
+        ngrams: int = 2,
+        buckets: int | None = None,
+        tokenizer: Tokenizer = "auto",
+        weighting: Weighting = "joint",
+        smoothing: float = 1.0,
+        shrinkage: float = 10.0,
+        embedding: bool = False,
+        temperature: Temperature = "auto",
+        replace: bool = False,
+        proportions: Mapping[str, float] | None = None,
+        threads: int | None = None,
+        random_state: int = 0,
+        strict: bool = False,
+    ) -> None:
+        super().__init__(budget=budget, random_state=random_state, strict=strict)
+        self.mode = mode
+        self.ngrams = ngrams
+        self.buckets = buckets
+        self.tokenizer = tokenizer
+        self.weighting = weighting
+        self.smoothing = smoothing
+        self.shrinkage = shrinkage
+        self.embedding = embedding
+        self.temperature = temperature
+        self.replace = replace
+        self.proportions = proportions
+        self.threads = threads
+
+    def hasher(self) -> NGramHasher:
+        """Return what hashes the texts, to make a `BucketStream` with."""
+        settings = self._settings()
+        settings.check()
+        return settings.hasher()
+
+    def fit(
+        self,
+        X: Any = None,
+        y: Any = None,
+        *,
+        graph: Any = None,
+        scores: Any = None,
+        target: Any = None,
+        ids: Any = None,
+        groups: Any = None,
+    ) -> Self:
+        """Choose rows.
+
+        Parameters
+        ----------
+        X : texts, Pool, BucketStream or vectors
+            See Notes of the class.
+        target : as X but for the stream, or mapping of names to such
+            A sample of the distribution wanted, or several.
+        y, graph, scores
+            Not used; they must have as many rows.
+        ids : n unique texts or whole numbers, optional
+            Where None, those of the pool's id column or of the graph; else the positions.
+        groups : n values, optional
+            Counted before and after; where None those of the pool's group column.
+        """
+        check_seed(self.random_state)
+        check_temperature(self.temperature, replace=self.replace)
+        if self.replace and self.mode == "dsir":
+            raise ConfigError("mode 'dsir' draws without replacement; set replace=False.")
+        need(X, target, type(self).__name__)
+        # a budget that is no budget is said before the work
+        parse_budget(self.budget)
+        fitted = fit_evidence(
+            X, target, self._settings(), embedding=self.embedding, ids=ids,
+            y=y, graph=graph, scores=scores, groups=groups,
+        )  # fmt: skip
+        proportions = checked_proportions(self.proportions, fitted.names)
+        budget = resolve_budget(self.budget, fitted.rows.n)
+        if self.mode == "dsir":
+            chosen = choose_as_published(
+                fitted, budget, proportions=proportions, random_state=self.random_state
+            )
+        else:
+            chosen = choose(
+                fitted,
+                budget,
+                proportions=proportions,
+                temperature=self.temperature,
+                replace=self.replace,
+                random_state=self.random_state,
+            )
+        self._keep(fitted, chosen, budget)
+        return self
+
+    def _settings(self) -> TextSettings:
+        return TextSettings(
+            self.mode, self.ngrams, self.buckets, self.tokenizer, self.weighting,
+            self.smoothing, self.shrinkage, self.threads,
+        )  # fmt: skip
+
+    def _keep(self, fitted: Fitted, chosen: Chosen, budget: int) -> None:
+        """Set the attributes, and warn of a shortfall."""
+        evidence, rows = fitted.evidence, fitted.rows
+        shortfall = budget - int(chosen.times.sum())
+        if shortfall:
+            message = (
+                f"The budget is {budget} rows but only {len(chosen.rows)} of {rows.n} rows are "
+                f"usable: {shortfall} are missing"
+            )
+            if self.strict:
+                raise BudgetError(f"{message}; lower the budget, or set strict=False.")
+            warnings.warn(f"{message}.", ShortfallWarning, stacklevel=3)
+        scores = best(evidence.log_weights)
+        random = random_rows(fitted, self.random_state, len(chosen.rows))
+        reports = target_reports(fitted, chosen, random)
+        self.indices_ = chosen.rows
+        self.weights_ = chosen.times.astype(np.float64)
+        self.scores_ = scores
+        self.log_weights_ = evidence.log_weights if fitted.named else evidence.log_weights[0]
+        self.log_ratio_ = evidence.log_ratio if fitted.named else evidence.log_ratio[0]
+        self.targets_ = fitted.names
+        self.report_ = {
+            "rows": rows.n,
+            "budget": budget,
+            "selected": int(chosen.times.sum()),
+            "shortfall": shortfall,
+            **evidence.told(),
+            **summary(reports, chosen.quota, named=fitted.named),
+        }
+        labels = rows.groups()
+        if labels is not None:
+            self.report_["groups"] = group_shares(labels, chosen.rows, chosen.times, random)
+        keys = {name: drawn.keys for name, drawn in chosen.by_target.items()}
+        fixed = self.mode == "dsir" or self.temperature != "auto"
+        self._nested = len(keys) == 1 and not self.replace and fixed
+        self._keys = next(iter(keys.values())) if len(keys) == 1 else None
+        self._outcomes = Decided(  # type: ignore[assignment]
+            rows.in_order, evidence.usable, scores, self._keys, chosen, self.replace
+        )
+        self._in_order = rows.in_order
+
+    @property
+    def ranking_(self) -> Rows:  # type: ignore[override]
+        """All usable rows in order of preference, where every budget is a prefix of it."""
+        if not getattr(self, "_nested", False) or self._keys is None:
+            raise AttributeError(
+                "ranking_ is there for one target, drawn without replacement at a fixed temperature"
+            )
+        return top_k(self._keys, len(self._keys), self._in_order)

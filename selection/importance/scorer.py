@@ -1,0 +1,168 @@
+"""How much likelier a text is under a target than in the pool."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+
+from assay.index.ngrams.hasher import NGramHasher
+from assay.index.ngrams.stream import BucketStream
+from assay.selection.algorithms.density_ratio import (
+    Components,
+    DensityRatio,
+    Mode,
+    Weighting,
+    combine,
+    moments,
+)
+from assay.selection.base import Scorer
+from assay.selection.contract.inputs import Floats
+from assay.selection.importance.fit import fit_evidence, need
+from assay.selection.importance.report import quantiles
+from assay.selection.importance.targets import best
+from assay.selection.importance.texts import TextSettings, Tokenizer
+
+
+class ImportanceScorer(Scorer):
+    """Log importance weight of every text: the scores of `ImportanceResampler`, without a draw.
+
+    Parameters
+    ----------
+    mode : {"calibrated", "dsir"}, default "calibrated"
+    ngrams : int, default 2
+    buckets : int, optional
+    tokenizer : {"auto", "re", "regex"}, default "auto"
+    weighting : {"joint", "backoff", "logistic"}, default "joint"
+    smoothing : float > 0, default 1
+    shrinkage : float >= 0, default 10
+    embedding : bool, default False
+    threads : int, optional
+        All as in `ImportanceResampler`.
+
+    Attributes
+    ----------
+    scores_ : float64[n]
+        Higher = more like the target (of several, the one it is most like); NaN for a text
+        without content.
+    log_ratio_ : float64[buckets], or [targets, buckets] with named targets
+    report_ : dict
+        `log_weight_quantiles`, `dropped`, `replaced`, and `kl_pool`, `target_rows`,
+        `target_dropped`, `target_replaced`, `target_unseen`, with named targets in `targets`.
+
+    Raises
+    ------
+    MissingInputError
+        `X` or `target` was not given.
+    ConfigError
+        A parameter is not what it may be.
+    InputError
+        No text of the pool, or none of the target, has any content.
+
+    Notes
+    -----
+    Input, time and memory as `ImportanceResampler`.
+
+    References
+    ----------
+    Xie, Santurkar, Ma, Liang, "Data selection for language models via importance resampling",
+    2023.
+
+    Examples
+    --------
+    >>> pool = ["the cat sat", "stocks fell again", "shares rose"]
+    >>> scorer = ImportanceScorer().fit(pool, target=["stocks rose"])
+    >>> pool[scorer.scores_.argmax()]
+    'shares rose'
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("texts", "target")
+    points: ClassVar[Literal["easier", "harder"]] = "easier"
+
+    def __init__(
+        self,
+        *,
+        mode: Mode = "calibrated",
+        ngrams: int = 2,
+        buckets: int | None = None,
+        tokenizer: Tokenizer = "auto",
+        weighting: Weighting = "joint",
+        smoothing: float = 1.0,
+        shrinkage: float = 10.0,
+        embedding: bool = False,
+        threads: int | None = None,
+    ) -> None:
+        self.mode = mode
+        self.ngrams = ngrams
+        self.buckets = buckets
+        self.tokenizer = tokenizer
+        self.weighting = weighting
+        self.smoothing = smoothing
+        self.shrinkage = shrinkage
+        self.embedding = embedding
+        self.threads = threads
+
+    def hasher(self) -> NGramHasher:
+        """Return what hashes the texts, to make a `BucketStream` with."""
+        settings = self._settings()
+        settings.check()
+        return settings.hasher()
+
+    def fit(
+        self,
+        X: Any = None,
+        y: Any = None,
+        *,
+        graph: Any = None,
+        scores: Any = None,
+        target: Any = None,
+        ids: Any = None,
+        groups: Any = None,
+    ) -> Self:
+        """Score every row. The inputs are those of `ImportanceResampler.fit`."""
+        need(X, target, type(self).__name__)
+        fitted = fit_evidence(
+            X, target, self._settings(), embedding=self.embedding, ids=ids,
+            y=y, graph=graph, scores=scores, groups=groups,
+        )  # fmt: skip
+        evidence = fitted.evidence
+        self.scores_ = best(evidence.log_weights)
+        self.log_ratio_ = evidence.log_ratio if fitted.named else evidence.log_ratio[0]
+        told = {name: evidence.told_of(place) for place, name in enumerate(fitted.names)}
+        self.report_: dict[str, Any] = {
+            "rows": fitted.rows.n,
+            **evidence.told(),
+            "log_weight_quantiles": quantiles(self.scores_),
+            **({"targets": told} if fitted.named else next(iter(told.values()))),
+        }
+        return self
+
+    def ratio(self, X: BucketStream, target: Any, ids: Any) -> DensityRatio:
+        """Return what every text is weighed by; `weigh_rows` of it may run elsewhere."""
+        found: list[DensityRatio] = []
+
+        def note(stream: BucketStream, ratio: DensityRatio) -> Components:
+            found.append(ratio)
+            unknown = np.full((len(ratio.log_ratio), len(stream)), np.nan)
+            return Components(unknown, None if ratio.presence is None else unknown.copy())
+
+        need(X, target, type(self).__name__)
+        settings = self._settings()
+        fit_evidence(X, target, settings, embedding=False, ids=ids, weigh_all=note)
+        return found[0]
+
+    def combined(self, parts: Sequence[Components]) -> Floats:
+        """Return the scores of all texts, whose shards were weighed by `ratio`."""
+        presence = [part.presence for part in parts if part.presence is not None]
+        whole = Components(
+            np.concatenate([part.backoff for part in parts], axis=1),
+            np.concatenate(presence, axis=1) if presence else None,
+        )
+        return best(combine(whole, self.weighting, moments(whole)))
+
+    def _settings(self) -> TextSettings:
+        return TextSettings(
+            self.mode, self.ngrams, self.buckets, self.tokenizer, self.weighting,
+            self.smoothing, self.shrinkage, self.threads,
+        )  # fmt: skip

@@ -1,0 +1,260 @@
+"""What the n-grams of texts say about how much likelier each is under a target."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.index.ngrams.hasher import NGramHasher, NGrams
+from assay.index.ngrams.stream import BucketStream
+from assay.index.threads import thread_count
+from assay.selection.algorithms.density_ratio import (
+    Components,
+    DensityRatio,
+    Mode,
+    Moments,
+    Weighting,
+    backed_off,
+    combine,
+    divergence,
+    fit_ratio,
+    moments,
+    presence_weights,
+    weigh,
+    weigh_shard,
+)
+from assay.selection.contract.inputs import Floats, Rows
+from assay.selection.importance.importance_sources import Texts
+from assay.selection.importance.sample import NGRAMS, ROWS, picked, sample_shard
+from assay.storage.errors import ConfigError, InputError
+from assay.storage.hashing.rows import uniform
+
+Tokenizer = Literal["auto", "re", "regex"]
+Divergence = Callable[[Rows, Rows], float]
+WeighAll = Callable[[BucketStream, DensityRatio], Components]
+
+_MODES = ("calibrated", "dsir")
+_WEIGHTINGS = ("joint", "backoff", "logistic")
+_TOKENIZERS = ("auto", "re", "regex")
+_BUCKETS = {"calibrated": 1 << 17, "dsir": 10_000}
+# what reports back subsets off with, as a share of their n-grams
+_BACKING = 0.25
+# the same where temperatures are tried: with less, what a draw lacks outweighs what it has too much
+# of, and a target of many rare words is drawn nearly at random
+_TRIAL_BACKING = 3.0
+# documents and n-grams of the pool that a logistic regression sees
+_FIT_ROWS, _FIT_NGRAMS = 10_000, 1 << 21
+
+
+@dataclass(frozen=True)
+class TextSettings:
+    """How texts are hashed and weighed; the fields are parameters of `ImportanceResampler`."""
+
+    mode: Mode
+    ngrams: int
+    buckets: int | None
+    tokenizer: Tokenizer
+    weighting: Weighting
+    smoothing: float
+    shrinkage: float
+    threads: int | None
+
+    def check(self) -> None:
+        """Raise `ConfigError` where a value is not what it may be."""
+        choices = {"mode": _MODES, "weighting": _WEIGHTINGS, "tokenizer": _TOKENIZERS}
+        for name, allowed in choices.items():
+            if (value := getattr(self, name)) not in allowed:
+                raise ConfigError(f"{name} is {value!r}; choose one of {allowed}.")
+        if not (isinstance(self.smoothing, int | float) and 0 < self.smoothing < np.inf):
+            raise ConfigError(f"smoothing is {self.smoothing!r}; pass a number above 0.")
+        if not (isinstance(self.shrinkage, int | float) and 0 <= self.shrinkage < np.inf):
+            raise ConfigError(f"shrinkage is {self.shrinkage!r}; pass a number >= 0.")
+        thread_count(self.threads)
+
+    def hasher(self) -> NGramHasher:
+        """Return what hashes the texts of pool and target."""
+        as_published = self.mode == "dsir"
+        return NGramHasher(
+            self.ngrams,
+            _BUCKETS[self.mode] if self.buckets is None else self.buckets,
+            hash="sha256" if as_published else "fast",
+            tokenizer="re" if self.tokenizer == "auto" else self.tokenizer,
+            characters=not as_published,
+        )
+
+    def accept(self, hasher: NGramHasher) -> None:
+        """Raise `ConfigError` where a stored stream was not hashed as is asked for."""
+        wanted = {"ngrams": self.ngrams}
+        if self.buckets is not None:
+            wanted["buckets"] = self.buckets
+        if self.tokenizer != "auto":
+            wanted["tokenizer"] = self.tokenizer  # type: ignore[assignment]
+        if self.mode == "dsir":
+            wanted |= {"hash": "sha256", "characters": False}  # type: ignore[dict-item]
+        for name, value in wanted.items():
+            if (stored := getattr(hasher, name)) != value:
+                raise ConfigError(
+                    f"The bucket stream was hashed with {name}={stored!r}, not {value!r}; write one "
+                    "with this selector's hasher()."
+                )
+
+
+class TextTarget:
+    """The n-grams of a target's documents, those with any, in an order that is the content's."""
+
+    def __init__(self, texts: Any, hasher: NGramHasher, name: str) -> None:
+        source = Texts(texts, name)
+        stream = BucketStream.of(source.batches(), hasher)
+        used = np.flatnonzero(stream.n_tokens)
+        if not len(used):
+            raise InputError(f"No text of {name} has any content; pass at least one that has.")
+        order = np.argsort(uniform(source.take(used), 0), kind="stable")
+        self.grams: NGrams = picked(stream.take(used), order)
+        self.counts: Rows = stream.counts
+        self.rows = len(used)
+        self.empty = len(stream) - len(used)
+        self.replaced = source.replaced
+
+    def halves(self) -> list[NGrams]:
+        """Return the n-grams of two halves, or nothing where there is one document."""
+        middle = self.rows // 2
+        if not middle:
+            return []
+        parts = (np.arange(middle), np.arange(middle, self.rows))
+        return [picked(self.grams, rows) for rows in parts]
+
+
+class TextEvidence:
+    """The log weights of a pool's texts under some targets, and what they are judged by.
+
+    Attributes
+    ----------
+    log_ratio : float64[T, buckets]
+    log_weights : float64[T, n]
+        NaN for a text without content.
+    sample : int64[m]
+        Rows on which temperatures are tried, in an order that is that of their ids' noise.
+
+    `weigh_all` returns the components of all texts; by default they are weighed here.
+    """
+
+    reason = "empty"
+
+    def __init__(
+        self,
+        stream: BucketStream,
+        targets: dict[str, TextTarget],
+        order: Floats,
+        settings: TextSettings,
+        *,
+        replaced: int = 0,
+        weigh_all: WeighAll | None = None,
+    ) -> None:
+        if not stream.counts.any():
+            raise InputError("No text of X has any content; pass at least one that has.")
+        self._settings, self._stream = settings, stream
+        self._targets = list(targets.values())
+        self._replaced = replaced
+        self._threads = thread_count(settings.threads)
+        calibrated = settings.mode == "calibrated"
+        self._sample = sample_shard(stream, order, rows=ROWS if calibrated else 1, ngrams=NGRAMS)
+        self.sample = self._sample.rows
+        self._negatives = self._sample.head(_FIT_ROWS, _FIT_NGRAMS)
+        ratio = self._fit([(target.counts, target.grams) for target in self._targets])
+        if weigh_all is None:
+            weigh_all = partial(weigh_shard, threads=self._threads)
+        components = weigh_all(stream, ratio)
+        self.log_weights = combine(components, settings.weighting, moments(components))
+        self.log_ratio = ratio.log_ratio
+        self._background = stream.counts / stream.counts.sum()
+
+    def _fit(self, targets: list[tuple[Rows, NGrams]]) -> Any:
+        settings, buckets = self._settings, self._stream.hasher.buckets
+        presence = None
+        if settings.mode == "calibrated" and settings.weighting != "backoff":
+            presence = np.stack(
+                [presence_weights(grams, self._negatives, buckets) for _, grams in targets]
+            )
+        return fit_ratio(
+            self._stream.counts,
+            np.stack([counts for counts, _ in targets]),
+            mode=settings.mode,
+            smoothing=settings.smoothing,
+            shrinkage=settings.shrinkage,
+            presence=presence,
+        )
+
+    @property
+    def usable(self) -> NDArray[np.bool_]:
+        return self._stream.n_tokens > 0
+
+    def masses(self) -> list[int]:
+        """Return the n-grams of each target."""
+        return [int(target.counts.sum()) for target in self._targets]
+
+    def trials(self, target: int) -> list[tuple[Floats, Divergence]]:
+        """Return, for each half of a target, the sample's weights and KL(other half || drawn)."""
+        grams, buckets = self._sample.grams, self._stream.hasher.buckets
+        halves = self._targets[target].halves()
+        counted = [np.bincount(half.buckets, minlength=buckets) for half in halves]
+        found = []
+        for fitted, held_out in ((0, 1), (1, 0)) if halves else ():
+            components = weigh(grams, self._fit([(counted[fitted], halves[fitted])]))
+            weights = combine(components, self._settings.weighting, moments(components))[0]
+            found.append((weights, self._divergence_from(self._seen(counted[held_out]))))
+        return found
+
+    def _divergence_from(self, p: Floats) -> Divergence:
+        grams = self._sample.grams
+        sizes = np.diff(grams.indptr)
+
+        def measure(rows: Rows, times: Rows) -> float:
+            count = np.zeros(len(sizes), dtype=np.int64)
+            count[rows] = times
+            if (times == 1).all():
+                drawn = np.bincount(grams.buckets[np.repeat(count > 0, sizes)], minlength=len(p))
+            else:
+                weights = np.repeat(count, sizes)
+                drawn = np.bincount(grams.buckets, weights=weights, minlength=len(p)).astype(int)
+            return divergence(p, backed_off(drawn, self._background, _TRIAL_BACKING))
+
+        return measure
+
+    def _seen(self, counts: Rows) -> Floats:
+        """Return the distribution of counts over the buckets that the pool uses."""
+        seen = np.where(self._stream.counts > 0, counts, 0)
+        return np.asarray(seen / max(1, seen.sum()))
+
+    def divergences(self, target: int, subsets: list[tuple[Rows, Rows]]) -> list[float]:
+        """Return KL(target || rows, each so many times) of each subset, backed off to the pool."""
+        p = self._seen(self._targets[target].counts)
+        counts = [self._stream.counts_of(rows, times) for rows, times in subsets]
+        return [divergence(p, backed_off(drawn, self._background, _BACKING)) for drawn in counts]
+
+    def told(self) -> dict[str, Any]:
+        """Return what a person should know about the pool."""
+        dropped = {"empty": int((~self.usable).sum())}
+        return {"mode": self._settings.mode, "dropped": dropped, "replaced": self._replaced}
+
+    def told_of(self, target: int) -> dict[str, Any]:
+        """Return what a person should know about one target."""
+        found = self._targets[target]
+        unseen = int(found.counts[self._stream.counts == 0].sum())
+        return {
+            "target_rows": found.rows,
+            "target_dropped": {"empty": found.empty},
+            "target_replaced": found.replaced,
+            "target_unseen": unseen / int(found.counts.sum()),
+            "kl_pool": divergence(self._seen(found.counts), self._background),
+        }
+
+    def add(self, target: int, scores: Floats) -> None:
+        """Add to a target's log weights other scores, brought to mean 0 and to their spread."""
+        of, ours = Moments.of(scores), Moments.of(self.log_weights[target])
+        if of.spread > 0:
+            self.log_weights[target] += (scores - of.mean) * (ours.spread / of.spread)

@@ -1,0 +1,262 @@
+"""The last stage of a plan: a selector, and what constraints make of its order of preference."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import warnings
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.selection import registry
+from assay.selection.algorithms.representation import representation_weights
+from assay.selection.base import Outcome
+from assay.selection.contract.budgets import ShortfallWarning
+from assay.selection.contract.inputs import Floats, Rows
+from assay.selection.plan.blending import blend_scores
+from assay.selection.plan.churn import Bound, bounded
+from assay.selection.plan.constraints import Constraints, Taken, bounds, coded, take
+from assay.selection.plan.inputs import PlanInputs
+from assay.selection.plan.outcomes import told
+from assay.selection.plan.stages import difficulty_of
+from assay.storage.errors import BudgetError, ConfigError, MissingInputError
+
+_NONE = np.empty(0, dtype=np.int64)
+# rows * chosen * dimensions that are still searched exactly for the nearest chosen row
+SEARCHED = 2e11
+
+if TYPE_CHECKING:
+    from assay.selection.plan.plan import SelectionPlan
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PlanChoice:
+    """Rows chosen of the whole pool, their weights, and an outcome for every row that was seen."""
+
+    chosen: Rows
+    weights: Floats
+    scores: Floats
+    outcomes: list[Outcome]
+    report: dict[str, Any]
+
+
+class Fitted(NamedTuple):
+    """A selector fitted for `size` rows, its order of preference, and what is taken of it."""
+
+    selector: Any
+    order: Rows
+    taken: Taken
+    size: int
+
+
+def choose(
+    plan: SelectionPlan,
+    pool: PlanInputs,
+    rows: Rows,
+    must: NDArray[np.bool_],
+    cost: Floats | None,
+    budget: float,
+    bound: Bound | None = None,
+) -> PlanChoice:
+    """Fit the plan's selector on `rows` and take from its order what the constraints allow."""
+    constraints = _constraints(plan, pool, rows, must, cost, budget)
+    entry = registry.entry(plan.selector, "selector")
+    given = pool.given({*entry.needs, *entry.uses}, rows, selector=True)
+    scores = _scores(plan, pool, rows)
+    given["scores"] = scores
+    fitted = _fitted(plan, given, constraints, len(rows))
+    kept, barred, churn = _NONE, _NONE, {}
+    if bound is not None:
+        if not constraints.shape_the_order and not constraints.must.any():
+            # draws with replacement are fewer rows than the budget
+            constraints = replace(constraints, budget=len(fitted.taken.rows))
+        held = bounded(
+            fitted,
+            bound,
+            rows,
+            given["ids"],
+            counted=cost is None,
+            refit=lambda held, start: _fitted(plan, given, constraints, len(rows), held, start),
+            meets=lambda made: _least_met(made.taken, constraints),
+        )
+        fitted, kept, barred, churn = held.fitted, held.kept, held.barred, held.report
+    selector, taken = fitted.selector, fitted.taken
+    selected = len(taken.rows)
+    if len(taken.rows) == len(selector.indices_):
+        selected = int(selector.report_["selected"])
+    shortfall = int(budget) - selected if cost is None else 0
+    if shortfall > 0:
+        message = (
+            f"The budget is {int(budget)} rows but the plan leaves only {selected} of "
+            f"{pool.n}: {shortfall} are missing"
+        )
+        if plan.strict:
+            raise BudgetError(f"{message}; lower the budget, loosen it, or set strict=False.")
+        warnings.warn(f"{message}.", ShortfallWarning, stacklevel=3)
+    stands_for, nearest, similarity = _represented(pool, rows, taken.rows, given)
+    if plan.weigh:
+        if stands_for is None:
+            raise MissingInputError("weigh=True needs vectors as X, or a graph.")
+        weights = stands_for
+    else:
+        own = np.ones(len(rows))
+        own[selector.indices_] = selector.weights_
+        weights = own[taken.rows]
+    everywhere = np.full(pool.n, np.nan)
+    everywhere[rows] = selector.scores_
+    spent = float(len(taken.rows) if cost is None else cost[rows[taken.rows]].sum())
+    return PlanChoice(
+        chosen=rows[taken.rows],
+        weights=weights,
+        scores=everywhere,
+        outcomes=told(fitted, kept, barred, rows, pool.ids, nearest, similarity),
+        report={
+            **selector.report_,
+            **churn,
+            "rows": pool.n,
+            "budget": int(budget) if cost is None else budget,
+            "spent": spent,
+            "selected": selected,
+            "shortfall": max(0, shortfall),
+        },
+    )
+
+
+def _represented(
+    pool: PlanInputs, rows: Rows, chosen: Rows, given: dict[str, Any]
+) -> tuple[Floats | None, Rows | None, NDArray[Any] | None]:
+    """Return `representation_weights` by vectors, or by the graph where those cost too much."""
+    X = pool.vectors(rows)
+    graph = given["graph"]
+    if X is not None and (graph is None or len(rows) * len(chosen) * X.shape[1] <= SEARCHED):
+        return representation_weights(chosen, X=X, graph=graph, ids=given["ids"])
+    if graph is None:
+        return None, None, None
+    return representation_weights(chosen, graph=graph, ids=given["ids"])
+
+
+def _constraints(
+    plan: SelectionPlan,
+    pool: PlanInputs,
+    rows: Rows,
+    must: NDArray[np.bool_],
+    cost: Floats | None,
+    budget: float,
+) -> Constraints:
+    given: dict[str, Any] = {"budget": budget, "must": must[rows]}
+    if cost is not None:
+        given["cost"] = cost[rows]
+    if plan.quotas or plan.minima:
+        name = plan.by or next((c for c in ("group_id", "label") if c in pool.table.columns), None)
+        if name is None:
+            raise MissingInputError("Quotas and minima need groups: pass groups, or name `by`.")
+        codes, names = coded(pool.column(name, "column of groups"))
+        whole = cost is None
+        given |= {
+            "groups": codes[rows],
+            "names": names,
+            "most": bounds(
+                plan.quotas or {}, names, budget, default=math.inf, whole=whole, what="quotas"
+            ),
+            "least": bounds(
+                plan.minima or {}, names, budget, default=0.0, whole=whole, what="minima"
+            ),
+        }
+        if (given["least"] > given["most"]).any():
+            worst = names[int(np.argmax(given["least"] > given["most"]))]
+            raise BudgetError(f"The minimum of group {worst!r} is above its quota; change one.")
+    return Constraints(**given)
+
+
+def _scores(plan: SelectionPlan, pool: PlanInputs, rows: Rows) -> Floats | None:
+    if plan.blend:
+        parts = {name: pool.score(name)[rows] for name in plan.blend}
+        return blend_scores(parts, plan.blend, method=plan.blend_method)
+    values = difficulty_of(pool, plan.difficulty)
+    return None if values is None else values[rows]
+
+
+def _fitted(
+    plan: SelectionPlan,
+    given: dict[str, Any],
+    constraints: Constraints,
+    n: int,
+    held: Rows = _NONE,
+    start: Fitted | None = None,
+) -> Fitted:
+    """Fit for as many rows as the constraints need, at least for those of `start`."""
+    make = registry.get(plan.selector, "selector")
+    options = dict(plan.options or {})
+    known = inspect.signature(make).parameters
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise ConfigError(
+            f"{plan.selector} has no parameter {unknown[0]!r}; it has: {', '.join(known)}."
+        )
+    if plan.cutoff is not None and "cutoff" in known:
+        options.setdefault("cutoff", 0.0)
+    must = np.flatnonzero(constraints.must)
+    must = must[given["ids"].gather(must).arg_sort().to_numpy()]
+    selector, size = (start.selector, start.size) if start else (None, _first_size(constraints, n))
+    while True:
+        if selector is None:
+            selector = make(budget=size, random_state=plan.random_state, **options)
+            with warnings.catch_warnings():
+                # told for the whole plan
+                warnings.simplefilter("ignore", ShortfallWarning)
+                selector.fit(**given)
+        order, taken = _walked(selector.indices_, must, constraints, held)
+        if not len(must) and not len(held) and not constraints.shape_the_order:
+            # draws with replacement are fewer rows than were asked for, and right so
+            return Fitted(selector, order, taken, size)
+        if selector.nested and len(order) < n and not _met(taken, constraints):
+            # worked out only when it is asked for
+            order, taken = _walked(selector.ranking_, must, constraints, held)
+        if size == n or len(order) >= n or _met(taken, constraints):
+            return Fitted(selector, order, taken, size)
+        selector, size = None, min(n, 2 * size)
+
+
+def _walked(order: Rows, must: Rows, constraints: Constraints, held: Rows) -> tuple[Rows, Taken]:
+    """Return the order with the must-include rows first, and what is taken of it, `held` next."""
+    order = np.concatenate([must, order[~constraints.must[order]]])
+    if not len(held):
+        return order, take(order, constraints)
+    rest = ~constraints.must
+    rest[held] = False
+    held = held[~constraints.must[held]]
+    return order, take(np.concatenate([must, held, order[rest[order]]]), constraints)
+
+
+def _first_size(constraints: Constraints, n: int) -> int:
+    if constraints.cost is None:
+        return max(1, min(int(constraints.budget), n))
+    mean = float(constraints.cost.mean())
+    return n if mean == 0 else max(1, min(n, math.ceil(constraints.budget / mean)))
+
+
+def _met(taken: Taken, constraints: Constraints) -> bool:
+    """Return whether more of the order could not make the selection fuller."""
+    cost = constraints.cost
+    if cost is None and taken.missing > 0:
+        return False
+    if cost is not None and not len(taken.costly) and not len(taken.displaced):
+        return False
+    return _least_met(taken, constraints)
+
+
+def _least_met(taken: Taken, constraints: Constraints) -> bool:
+    """Return whether every group has its least, or all that there is of it."""
+    cost = constraints.cost
+    if constraints.groups is None or constraints.least is None:
+        return True
+    groups, size = constraints.groups, len(constraints.least)
+    unit = np.ones(len(groups)) if cost is None else cost
+    of_group = groups >= 0
+    there = np.bincount(groups[of_group], unit[of_group], size)
+    mine = taken.rows[groups[taken.rows] >= 0]
+    got = np.bincount(groups[mine], unit[mine], size)
+    return bool((got >= np.minimum(constraints.least, there) * (1 - 1e-9)).all())

@@ -1,0 +1,177 @@
+"""What a plan is given: one pool in several forms, and some rows of it in the same forms."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from assay.selection.contract.inputs import Floats, Inputs, Rows
+from assay.selection.contract.subsets import induced, rows_of
+from assay.storage.errors import ColumnError, ConfigError, IdError, InputError
+from assay.storage.sql.expressions import numbers
+
+
+class PlanInputs:
+    """A pool's rows in the order given.
+
+    Parameters
+    ----------
+    X, y, graph, target, ids, groups
+        As for a selector. X is what selectors and steps take that need vectors, or texts where
+        `texts` is None.
+    texts : sequence of str, optional
+        What they take that need texts.
+    stream : stored stream of n-grams, optional
+        What the selector takes instead of texts.
+    scores : mapping of name to float[n], or float[n], optional
+        One array is known as "scores".
+    table : frame of n rows, optional
+        Further columns for rules, costs and orders.
+
+    Attributes
+    ----------
+    n : int
+    ids : pl.Series of String
+    table : pl.DataFrame
+        sample_id, label and group_id (where given), the columns of `table`, the scores.
+    """
+
+    def __init__(
+        self,
+        *,
+        X: Any = None,
+        texts: Any = None,
+        stream: Any = None,
+        y: Any = None,
+        graph: Any = None,
+        scores: Any = None,
+        target: Any = None,
+        ids: Any = None,
+        groups: Any = None,
+        table: Any = None,
+    ) -> None:
+        frame = pl.DataFrame() if table is None else pl.DataFrame(table)
+        named = _named(scores)
+        first = next(iter(named.values()), None)
+        if ids is None and not frame.is_empty() and "sample_id" in frame.columns:
+            ids = frame["sample_id"]
+        contents = next((c for c in (X, texts, stream) if c is not None), None)
+        if ids is None and graph is None and contents is None and frame.height:
+            ids = np.arange(frame.height)
+        checked = Inputs(X=contents, y=y, graph=graph, scores=first, ids=ids, groups=groups)
+        self.n = checked.n
+        self.ids = pl.Series("sample_id", checked.as_given(checked.ids.to_numpy()), dtype=pl.String)
+        self._X, self._y, self._graph = X, y, graph
+        self._texts, self._stream = texts, stream
+        self._groups, self._target, self.scores = groups, target, named
+        given: dict[str, Any] = {"label": y, "group_id": groups, **named}
+        columns = [_column(name, v, self.n) for name, v in given.items() if v is not None]
+        if frame.width and frame.height != self.n:
+            raise InputError(f"table has {frame.height} rows for {self.n} of the pool.")
+        own = {"sample_id", *(c.name for c in columns)}
+        kept = [c for c in frame.get_columns() if c.name not in own]
+        self.table = pl.DataFrame([self.ids, *columns, *kept])
+
+    def column(self, name: str, what: str) -> pl.Series:
+        """Return a column of the table.
+
+        Raises
+        ------
+        ColumnError
+            There is none of that name.
+        """
+        if name not in self.table.columns:
+            raise ColumnError.missing(name, self.table.columns, what=what)
+        return self.table[name]
+
+    def score(self, name: str) -> Floats:
+        """Return a score by name.
+
+        Raises
+        ------
+        ColumnError
+            There is none of that name.
+        """
+        if name not in self.scores:
+            raise ColumnError.missing(name, self.scores, what="score")
+        return np.asarray(self.scores[name], dtype=np.float64)
+
+    def add_scores(self, expressions: Mapping[str, Any]) -> None:
+        """Add scores that are SQL or Polars expressions over the table.
+
+        Raises
+        ------
+        ConfigError
+            An expression can't be evaluated, or its name is taken.
+        """
+        for name, expression in expressions.items():
+            if name in self.table.columns:
+                raise ConfigError(f"The score {name!r} has the name of a column; choose another.")
+            if isinstance(expression, pl.Expr):
+                values = self.table.select(expression.cast(pl.Float64)).to_series().to_numpy()
+            else:
+                values = numbers(self.table, expression, what=f"score {name}")
+            if len(values) != self.n:
+                raise ConfigError(
+                    f"The score {name!r} gives {len(values)} values for {self.n} rows."
+                )
+            self.scores[name] = values
+            self.table = self.table.with_columns(pl.Series(name, values))
+
+    def given(
+        self, needs: Collection[str], rows: Rows, *, selector: bool = False
+    ) -> dict[str, Any]:
+        """Return the arguments of `fit` for a method that declares `needs`, over some rows."""
+        texts = self._stream if selector and self._stream is not None else self._texts
+        X = texts if "texts" in needs and texts is not None else self._X
+        whole = len(rows) == self.n
+        ids = self.ids if whole else self.ids.gather(rows)
+        if whole:
+            parts = {"X": X, "y": self._y, "groups": self._groups, "graph": self._graph}
+        else:
+            graph = None if self._graph is None else induced(self._graph, rows)
+            parts = {"X": rows_of(X, rows), "y": rows_of(self._y, rows), "graph": graph}
+            parts["groups"] = rows_of(self._groups, rows)
+        return {**parts, "ids": ids, "target": self._target}
+
+    def vectors(self, rows: Rows) -> NDArray[Any] | None:
+        """Return the vectors of some rows, None where there are none."""
+        if not isinstance(self._X, np.ndarray) or self._X.ndim != 2:
+            return None
+        return self._X if len(rows) == self.n else self._X[rows]
+
+    def marked(self, ids: Sequence[Any], what: str) -> NDArray[np.bool_]:
+        """Return where the pool's ids are among `ids`.
+
+        Raises
+        ------
+        IdError
+            One of them is not in the pool.
+        """
+        wanted = pl.Series(what, list(ids)).cast(pl.String).unique()
+        unknown = wanted.filter(~wanted.is_in(self.ids.implode()))
+        if len(unknown):
+            raise IdError(
+                f"{what} names {len(unknown)} ids that the pool does not have, such as "
+                f"{unknown.sort()[0]!r}; leave them out."
+            )
+        return self.ids.is_in(wanted.implode()).to_numpy()
+
+
+def _named(scores: Any) -> dict[str, Any]:
+    if scores is None:
+        return {}
+    if isinstance(scores, pl.DataFrame):
+        return {c.name: c.to_numpy() for c in scores.get_columns()}
+    return dict(scores) if isinstance(scores, Mapping) else {"scores": scores}
+
+
+def _column(name: str, values: Any, n: int) -> pl.Series:
+    series = pl.Series(name, values)
+    if len(series) != n:
+        raise InputError(f"{name} has {len(series)} values for {n} rows of the pool.")
+    return series

@@ -1,0 +1,89 @@
+"""What a plan tells of the rows that its selector saw: the selector's reasons, or its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from assay.selection.base import Outcome
+from assay.selection.contract.inputs import Rows
+from assay.selection.plan.churn import BARRED, KEPT
+
+if TYPE_CHECKING:
+    from assay.selection.plan.choice import Fitted
+
+
+def told(
+    fitted: Fitted,
+    kept: Rows,
+    barred: Rows,
+    rows: Rows,
+    ids: pl.Series,
+    nearest: Rows | None,
+    similarity: NDArray[Any] | None,
+) -> list[Outcome]:
+    """Return the selector's outcomes in the pool's rows, changed where constraints decided."""
+    selector, order, taken, _ = fitted
+    n = len(rows)
+    bound = np.zeros(n, dtype=bool)
+    bound[kept] = True
+    position = np.zeros(n, dtype=np.int64)
+    position[taken.rows] = np.arange(1, len(taken.rows) + 1)
+    place = np.full(n, n, dtype=np.int64)
+    place[order] = np.arange(len(order))
+    last = place[taken.rows[~bound[taken.rows]]].max(initial=-1)
+    passed = np.full(n, "", dtype="U9")
+    own = np.zeros(n, dtype=bool)
+    own[selector.indices_] = True
+    for why, which in (
+        ("quota", taken.full),
+        ("cost", taken.costly),
+        ("displaced", taken.displaced),
+    ):
+        # behind the last row taken the selector's own reason stands
+        passed[which[(place[which] < last) | own[which]]] = why
+    # the selector was asked for more rows than were needed in the end
+    passed[(passed == "displaced") & (place > last)] = "budget"
+    passed[barred] = "barred"
+
+    def beside(which: Rows, detail: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        if nearest is None or similarity is None:
+            return detail
+        near = ids.gather(rows[nearest[which]]).to_numpy()
+        return {**detail, "nearest": near, "similarity": similarity[which]}
+
+    outcomes = []
+    for outcome in selector.outcomes():
+        free = passed[outcome.rows] == ""
+        mine = position[outcome.rows] > 0
+        by_bound = bound[outcome.rows]
+        for keep, reason in (
+            (mine & ~by_bound, "selected"),
+            (by_bound, "churn"),
+            (~mine & free, outcome.reason),
+        ):
+            which = outcome.rows[keep]
+            detail = {name: values[keep] for name, values in outcome.detail.items()}
+            if reason in ("selected", "churn"):
+                detail = {**detail, "position": position[which], "score": selector.scores_[which]}
+                stage = "select"
+                if reason == "churn":
+                    stage = "churn"
+                    detail["bound"] = np.full(len(which), KEPT)
+                    # the selector may have been asked for more rows than were needed
+                    if outcome.reason != "selected":
+                        detail["otherwise"] = np.full(len(which), outcome.reason)
+            else:
+                detail, stage = beside(which, detail), outcome.stage
+            outcomes.append(Outcome(rows[which], stage, reason, detail))
+    for why in ("quota", "cost", "displaced", "budget", "barred"):
+        which = np.flatnonzero((passed == why) & (position == 0))
+        detail = beside(which, {"score": selector.scores_[which], "place": place[which] + 1})
+        if why == "barred":
+            detail["bound"] = np.full(len(which), BARRED)
+        reason = "displaced" if why == "barred" else why
+        outcomes.append(Outcome(rows[which], "select", reason, detail))
+    return outcomes

@@ -1,0 +1,252 @@
+"""One plan: filters, deduplication, cutoff, a blend of scores, and a selector under constraints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Self
+
+import numpy as np
+import polars as pl
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from assay.selection.base import Outcome, explained
+from assay.selection.plan.choice import choose
+from assay.selection.plan.churn import Bound
+from assay.selection.plan.constraints import checked_cost, total_budget
+from assay.selection.plan.inputs import PlanInputs
+from assay.selection.plan.stages import cut, deduplicated, filtered, leaked
+from assay.storage.errors import ConfigError, InputError
+
+
+class SelectionPlan(BaseEstimator):  # type: ignore[misc]
+    """Filters -> leakage -> deduplication -> cutoff -> blend of scores -> a selector under constraints.
+
+    Every row of the pool gets exactly one decision: selected, or the first thing that left it out.
+
+    Parameters
+    ----------
+    budget : int, float or str
+        A count, or a share of the whole pool; in units of `cost` where that is given.
+    selector : str, default "facility_location"
+        A selector's name in the registry. It sees the rows that are left, and of the graph the
+        edges between them.
+    options : mapping, optional
+        Parameters of the selector.
+    filters : sequence of str, default ()
+        SQL conditions over the table that a row must meet: ``"length(text) > 20"``.
+    expressions : mapping of name to str or polars.Expr, optional
+        Further scores: SQL or Polars expressions over the table.
+    leakage : mapping of name to texts, optional
+        Evaluation sets whose items must not be chosen; see `Leakage`, and for its parameters
+        `leakage_options`.
+    deduplicate : sequence of str or (str, mapping), default ()
+        Names of deduplication steps in the registry, with their parameters.
+    keeper : str, optional
+        The row of a group of duplicates that stays: the first in this SQL order
+        (``"length(text) desc"``), ties by id. Must-include rows come first in any case.
+    cutoff : float in [0, 1) or "auto", optional
+        Share of the rows left to drop as too hard, by `difficulty`; a selector with a cutoff of its
+        own then cuts nothing more. "auto" needs a budget in rows.
+    difficulty : str, optional
+        Name of the score (higher = harder) of the cutoff, and of the selector where there is no
+        blend; where None, the only score there is.
+    blend : mapping of name to weight, optional
+        Scores to blend for the selector; see `blend_scores`.
+    blend_method : {"rank", "z", "none", "rra", "median"}, default "rank"
+    cost : str, optional
+        Column with the cost of a row (tokens, seconds, ...).
+    by : str, optional
+        Column of the groups of `quotas` and `minima`; where None, the groups given, else the labels.
+    quotas, minima : mapping of group to int or float, optional
+        Most and least of a group in the selection: a number (rows, or cost), or a share of the
+        budget. ``"*"`` is for every group not named. A minimum above what the group has means all
+        of it.
+    must_include, must_exclude : sequence of ids, default ()
+        Rows that are taken first, whatever filters say; rows that never are.
+    churn : int, float or str, optional
+        How many of the `previous` rows may be replaced: a count (int >= 0), or a share of the budget
+        (0.0 to 1.0, "10%"; where there is a cost, of the previous rows). None: no bound. See
+        `assay.selection.plan.churn.bounded`.
+    previous : sequence of ids, default ()
+        Rows of an earlier selection. Those that are gone, or that a stage before the selector leaves
+        out, don't count.
+    weigh : bool, default False
+        Whether `weights_` say how much of the pool each chosen row stands for (the rows, of those
+        that the selector saw, that are nearest to it) instead of the selector's own weights.
+    random_state : int, default 0
+    strict : bool, default False
+        Whether fewer usable rows than the budget are an error rather than a warning.
+
+    Attributes
+    ----------
+    indices_ : int64[m]
+        Must-include rows first, by id, then the others in the selector's order of preference, last
+        those that only `churn` keeps.
+    weights_ : float64[m]
+    scores_ : float64[n]
+        The selector's, NaN for rows that it did not see.
+    kept_ : bool[n]
+        Rows that the selector saw.
+    leaks_ : pl.DataFrame
+        Rows found in evaluation sets: sample_id, evaluation_set, item, span, kind.
+    duplicates_ : pl.DataFrame
+        Groups found: group_id, sample_id, keeper (bool), similarity, kind.
+    report_ : dict
+        The selector's; `stages` (rows left out at each), `spent` and `budget` (in cost where there
+        is one), `shortfall`; with `churn` what `assay.selection.plan.churn.bounded` reports.
+
+    Raises
+    ------
+    BudgetError
+        Budget, must-include rows, quotas and minima contradict each other.
+    ConfigError, ColumnError, IdError, InputError, MissingInputError
+        Something named is not there or can't be used.
+
+    Notes
+    -----
+    A selector that gives one nested ranking is asked once, and the ranking walked under the
+    constraints; another is asked again for twice as many rows until the constraints can be met. The
+    budget is met exactly in rows; in cost it is not exceeded, and no row that was passed over would
+    still fit.
+
+    Examples
+    --------
+    >>> import numpy as np, polars as pl
+    >>> table = pl.DataFrame({"tokens": [5, 80, 10, 20, 30], "source": list("aabbb")})
+    >>> plan = SelectionPlan(
+    ...     budget=3, selector="top", filters=["tokens < 50"], by="source", quotas={"b": 2}
+    ... )
+    >>> plan.fit(scores=np.arange(5.0), table=table).indices_.tolist()
+    [4, 3, 0]
+    >>> plan.decisions()["reason"].to_list()
+    ['selected', 'filter', 'quota', 'selected', 'selected']
+    """
+
+    def __init__(
+        self,
+        *,
+        budget: int | float | str,
+        selector: str = "facility_location",
+        options: Mapping[str, Any] | None = None,
+        filters: Sequence[str] = (),
+        expressions: Mapping[str, Any] | None = None,
+        leakage: Mapping[str, Any] | None = None,
+        leakage_options: Mapping[str, Any] | None = None,
+        deduplicate: Sequence[Any] = (),
+        keeper: str | None = None,
+        cutoff: float | Literal["auto"] | None = None,
+        difficulty: str | None = None,
+        blend: Mapping[str, float] | None = None,
+        blend_method: Literal["rank", "z", "none", "rra", "median"] = "rank",
+        cost: str | None = None,
+        by: str | None = None,
+        quotas: Mapping[str, int | float] | None = None,
+        minima: Mapping[str, int | float] | None = None,
+        must_include: Sequence[Any] = (),
+        must_exclude: Sequence[Any] = (),
+        churn: int | float | str | None = None,
+        previous: Sequence[Any] = (),
+        weigh: bool = False,
+        random_state: int = 0,
+        strict: bool = False,
+    ) -> None:
+        self.budget = budget
+        self.selector = selector
+        self.options = options
+        self.filters = filters
+        self.expressions = expressions
+        self.leakage = leakage
+        self.leakage_options = leakage_options
+        self.deduplicate = deduplicate
+        self.keeper = keeper
+        self.cutoff = cutoff
+        self.difficulty = difficulty
+        self.blend = blend
+        self.blend_method = blend_method
+        self.cost = cost
+        self.by = by
+        self.quotas = quotas
+        self.minima = minima
+        self.must_include = must_include
+        self.must_exclude = must_exclude
+        self.churn = churn
+        self.previous = previous
+        self.weigh = weigh
+        self.random_state = random_state
+        self.strict = strict
+
+    def fit(
+        self,
+        X: Any = None,
+        y: Any = None,
+        *,
+        texts: Any = None,
+        stream: Any = None,
+        graph: Any = None,
+        scores: Any = None,
+        target: Any = None,
+        ids: Any = None,
+        groups: Any = None,
+        table: Any = None,
+    ) -> Self:
+        """Choose rows; the inputs are those of `PlanInputs`."""
+        pool = PlanInputs(
+            X=X, texts=texts, stream=stream, y=y, graph=graph, scores=scores, target=target, ids=ids,
+            groups=groups, table=table,
+        )  # fmt: skip
+        pool.add_scores(self.expressions or {})
+        must = pool.marked(self.must_include, "must_include")
+        banned = pool.marked(self.must_exclude, "must_exclude")
+        if (must & banned).any():
+            both = pool.ids.filter(must & banned)[0]
+            raise ConfigError(f"{both!r} is in must_include and in must_exclude; choose one.")
+        cost = None
+        if self.cost is not None:
+            cost = checked_cost(pool.column(self.cost, "cost").to_numpy(), self.cost)
+        budget = total_budget(self.budget, pool.n, cost)
+        bound = None
+        if self.churn is not None:
+            bound = Bound.of(
+                self.churn, self.previous, pool.ids, int(budget) if cost is None else None
+            )
+        alive = ~banned
+        outcomes = [
+            Outcome(np.flatnonzero(banned), "filter", "must_exclude", {}),
+            *filtered(pool, self.filters, must, alive),
+        ]
+        found, self.leaks_ = leaked(
+            pool, self.leakage or {}, self.leakage_options or {}, must, alive
+        )
+        outcomes += found
+        found, self.duplicates_ = deduplicated(pool, self.deduplicate, self.keeper, must, alive)
+        outcomes += found
+        if self.cutoff is not None:
+            share = None if cost is not None else int(budget)
+            outcomes.append(cut(pool, self.cutoff, self.difficulty, share, must, alive))
+        if not alive.any():
+            told = ", ".join(f"{len(o.rows)} by {o.reason}" for o in outcomes if len(o.rows))
+            raise InputError(f"The plan leaves no row to select from ({told}); loosen it.")
+        choice = choose(self, pool, np.flatnonzero(alive), must, cost, budget, bound)
+        self.indices_ = choice.chosen
+        self.weights_ = choice.weights
+        self.scores_ = choice.scores
+        self.kept_ = alive
+        stages: dict[str, int] = {}
+        for outcome in outcomes:
+            stages[outcome.reason] = stages.get(outcome.reason, 0) + len(outcome.rows)
+        self.report_ = {**choice.report, "stages": stages}
+        self._outcomes = [*outcomes, *choice.outcomes]
+        return self
+
+    def decisions(self) -> pl.DataFrame:
+        """Return one row per row of the pool, in its order; see `Selector.decisions`.
+
+        Stages and reasons: filter (must_exclude, filter), leakage, deduplicate (the step's name),
+        cutoff (hard_cutoff), select (quota: its group had its most; cost: it did not fit; displaced:
+        others had to be taken; budget: used up before it; else the selector's own), churn (churn:
+        chosen, because of the bound on replaced rows).
+        """
+        check_is_fitted(self)
+        frames = [explained(outcome) for outcome in self._outcomes if len(outcome.rows)]
+        return pl.concat(frames).sort("row").drop("row")

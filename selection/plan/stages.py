@@ -1,0 +1,129 @@
+"""The stages of a plan before its selector; each notes what it leaves out in the mask `alive`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from assay.selection import registry
+from assay.selection.base import Outcome
+from assay.selection.contract.inputs import Floats
+from assay.selection.plan.inputs import PlanInputs
+from assay.selection.steps.deduplication import SCHEMA, deduplicator
+from assay.selection.steps.hard_cutoff import HardCutoff
+from assay.selection.steps.leakage import SCHEMA as LEAKS
+from assay.selection.steps.leakage import Leakage
+from assay.storage.errors import MissingInputError
+from assay.storage.sql.expressions import holds, places
+
+Mask = NDArray[np.bool_]
+# a rule of this form can be told with the row's value and the threshold
+_COMPARISON = re.compile(r'\s*"?(\w[\w ]*?)"?\s*(?:>=|<=|<>|!=|=|>|<)\s*(-?\d+(?:\.\d+)?)\s*')
+
+
+def filtered(pool: PlanInputs, rules: Sequence[str], must: Mask, alive: Mask) -> list[Outcome]:
+    """Leave out the rows that do not meet a rule; the first rule that fails is the reason."""
+    outcomes = []
+    for rule in rules:
+        rows = np.flatnonzero(~holds(pool.table, rule, what="filter") & ~must & alive)
+        alive[rows] = False
+        detail: dict[str, NDArray[Any]] = {"rule": np.full(len(rows), rule)}
+        compared = _COMPARISON.fullmatch(rule)
+        if compared and compared[1] in pool.table.columns:
+            detail["value"] = pool.table[compared[1]].gather(rows).to_numpy()
+            detail["threshold"] = np.full(len(rows), float(compared[2]))
+        outcomes.append(Outcome(rows, "filter", "filter", detail))
+    return outcomes
+
+
+def leaked(
+    pool: PlanInputs,
+    evaluation: Mapping[str, Any],
+    options: Mapping[str, Any],
+    must: Mask,
+    alive: Mask,
+) -> tuple[list[Outcome], pl.DataFrame]:
+    """Leave out the rows that hold items of evaluation sets; also which."""
+    if not evaluation:
+        return [], pl.DataFrame(schema=LEAKS)
+    rows = np.flatnonzero(alive)
+    found = Leakage(evaluation=evaluation, **options).fit(**pool.given({"texts"}, rows))
+    out = ~found.keep_ & ~must[rows]
+    detail = {
+        "evaluation_set": found.evaluation_set_.filter(pl.Series(out)).to_numpy(),
+        "item": found.item_.filter(pl.Series(out)).to_numpy(),
+        "span": found.span_[out],
+    }
+    alive[rows[out]] = False
+    return [Outcome(rows[out], "leakage", "leakage", detail)], found.leaks()
+
+
+def deduplicated(
+    pool: PlanInputs, steps: Sequence[Any], keeper: str | None, must: Mask, alive: Mask
+) -> tuple[list[Outcome], pl.DataFrame]:
+    """Leave one row of each group of duplicates; must-include rows stay. Also the groups."""
+    if not steps:
+        return [], pl.DataFrame(schema=SCHEMA)
+    order = places(pool.table, keeper or "sample_id")
+    priority = np.where(must, order - pool.n, order)
+    outcomes, groups = [], []
+    for name, options in ((s, {}) if isinstance(s, str) else s for s in steps):
+        make = deduplicator(name)
+        entry = registry.entry(name, "step")
+        rows = np.flatnonzero(alive)
+        found = make(**options)
+        found.fit(**pool.given({*entry.needs, *entry.uses}, rows), priority=priority[rows])
+        out = ~found.keep_ & ~must[rows]
+        groups.append(found.duplicates())
+        detail = {
+            "keeper": pool.ids.gather(rows[found.keeper_[out]]).to_numpy(),
+            "similarity": found.similarity_[out],
+        }
+        outcomes.append(Outcome(rows[out], "deduplicate", name, detail))
+        alive[rows[out]] = False
+    return outcomes, pl.concat(groups)
+
+
+def cut(
+    pool: PlanInputs,
+    cutoff: Any,
+    difficulty: str | None,
+    budget: int | None,
+    must: Mask,
+    alive: Mask,
+) -> Outcome:
+    """Leave out the hardest of the rows that are left.
+
+    Raises
+    ------
+    MissingInputError
+        No difficulty was named and there is not just one score.
+    """
+    values = difficulty_of(pool, difficulty)
+    if values is None:
+        raise MissingInputError(
+            f"A cutoff needs a difficulty; name one of the scores ({', '.join(pool.scores)})."
+        )
+    rows = np.flatnonzero(alive)
+    wanted = None if budget is None else min(budget, len(rows))
+    step = HardCutoff(cutoff=cutoff).fit(
+        scores=values[rows], ids=pool.ids.gather(rows), budget=wanted
+    )
+    out = ~step.keep_ & ~must[rows]
+    alive[rows[out]] = False
+    threshold = np.full(int(out.sum()), step.threshold_, dtype=np.float64)
+    return Outcome(
+        rows[out], "cutoff", "hard_cutoff", {"value": values[rows][out], "threshold": threshold}
+    )
+
+
+def difficulty_of(pool: PlanInputs, name: str | None) -> Floats | None:
+    """Return the score named, else the only one there is, else None."""
+    if name is not None:
+        return pool.score(name)
+    return pool.score(next(iter(pool.scores))) if len(pool.scores) == 1 else None

@@ -1,0 +1,224 @@
+"""Scores of a row's place in the similarity graph: PageRank, core number, hubness, density."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from assay.index.algorithms import centrality
+from assay.selection.base import Scorer
+from assay.selection.contract.inputs import Floats, Graph, Inputs
+
+
+class PageRank(Scorer):
+    """PageRank on the weighted, symmetrised similarity graph.
+
+    The share of time that a walk spends on each row which follows an edge, in proportion to its
+    similarity, with probability `alpha`, and else jumps to any row.
+
+    Parameters
+    ----------
+    alpha : float in [0, 1), default 0.85
+        The usual value: 6.7 steps between jumps on average.
+    tol : float, default 1e-10
+        L1 change at which to stop.
+
+    Attributes
+    ----------
+    scores_ : float64[n], sums to 1
+        Higher = in the middle of more, and more similar, rows.
+    report_ : dict
+        `largest_share` (the largest score times n).
+
+    Raises
+    ------
+    MissingInputError
+        `graph` was not given.
+    ConfigError
+        `alpha` or `tol` is out of range.
+
+    Notes
+    -----
+    Formula and cost: `assay.index.algorithms.centrality.pagerank`. Negative similarities count as 0.
+
+    References
+    ----------
+    Page, Brin, Motwani, Winograd, "The PageRank citation ranking", 1999.
+
+    Examples
+    --------
+    >>> from assay.index import SimilarityGraph
+    >>> X = [[0.0, 1.0], [0.1, 1.0], [0.2, 1.0], [1.0, 0.0]]
+    >>> graph = SimilarityGraph.from_vectors(X, k=2)
+    >>> round(float(PageRank().fit(graph=graph).scores_.sum()), 6)
+    1.0
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("graph",)
+    points: ClassVar[Literal["easier", "harder"]] = "easier"
+
+    def __init__(self, *, alpha: float = 0.85, tol: float = 1e-10) -> None:
+        self.alpha = alpha
+        self.tol = tol
+
+    def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
+        assert inputs.graph is not None
+        graph = inputs.graph
+        weights = np.maximum(graph.weights, 0)
+        scores = centrality.pagerank(
+            graph.indptr, graph.indices, weights, alpha=self.alpha, tol=self.tol
+        )
+        return scores, {"largest_share": float(scores.max() * inputs.n)}
+
+
+class CoreNumber(Scorer):
+    """Core number of each row: the largest k such that it is in the graph's k-core.
+
+    The k-core is the largest subgraph in which every row has at least k neighbours. Rows on the
+    fringe and small tight clusters get small numbers, rows inside dense regions large ones.
+
+    Attributes
+    ----------
+    scores_ : float64[n]
+        Whole numbers. Higher = deeper inside the graph.
+    report_ : dict
+        `largest`.
+
+    Raises
+    ------
+    MissingInputError
+        `graph` was not given.
+
+    Notes
+    -----
+    Time and memory O(edges). Similarities are not used, edges alone.
+
+    References
+    ----------
+    Seidman, "Network structure and minimum degree", 1983. Batagelj, Zaversnik, "An O(m)
+    algorithm for cores decomposition of networks", 2003.
+
+    Examples
+    --------
+    >>> from assay.index import SimilarityGraph
+    >>> graph = SimilarityGraph.from_vectors([[0.0, 1.0], [0.1, 1.0], [1.0, 0.0]], k=1)
+    >>> CoreNumber().fit(graph=graph).scores_.tolist()
+    [1.0, 1.0, 1.0]
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("graph",)
+    points: ClassVar[Literal["easier", "harder"]] = "easier"
+
+    def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
+        assert inputs.graph is not None
+        cores = centrality.core_number(inputs.graph.indptr, inputs.graph.indices)
+        return cores.astype(np.float64), {"largest": int(cores.max())}
+
+
+class Hubness(Scorer):
+    """How many rows have this row among their k nearest neighbours (its k-occurrence).
+
+    Attributes
+    ----------
+    scores_ : float64[n]
+        Whole numbers with mean k at most. 0: an anti-hub, that no row is near to.
+    report_ : dict
+        `skewness` of the scores (0 = no hubs), `antihubs` (rows with 0), `largest`.
+
+    Raises
+    ------
+    MissingInputError
+        `graph` was not given.
+
+    Notes
+    -----
+    Time and memory O(n k).
+
+    References
+    ----------
+    Radovanović, Nanopoulos, Ivanović, "Hubs in space: popular nearest neighbors in
+    high-dimensional data", 2010.
+
+    Examples
+    --------
+    >>> from assay.index import SimilarityGraph
+    >>> graph = SimilarityGraph.from_vectors([[0.0, 1.0], [0.1, 1.0], [1.0, 0.0]], k=1)
+    >>> Hubness().fit(graph=graph).scores_.tolist()
+    [1.0, 2.0, 0.0]
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("graph",)
+    points: ClassVar[Literal["easier", "harder"]] = "easier"
+
+    def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
+        assert inputs.graph is not None
+        counts = centrality.hubness(inputs.graph.neighbors).astype(np.float64)
+        centred = counts - counts.mean()
+        spread = counts.std()
+        skewness = float((centred**3).mean() / spread**3) if spread > 0 else 0.0
+        return counts, {
+            "skewness": skewness,
+            "antihubs": int((counts == 0).sum()),
+            "largest": int(counts.max()),
+        }
+
+
+class KNNDensity(Scorer):
+    """Similarity of each row to its k-th nearest neighbour.
+
+    The k-th, not the mean over k: a few copies of a row then only move on which neighbour is its
+    k-th, and with k or more the score is the similarity to a copy, which is bounded.
+
+    Attributes
+    ----------
+    scores_ : float64[n]
+        Higher = in a denser region. A row with fewer than k neighbours gets its last one's
+        similarity; one without neighbours the lowest score of the others.
+    report_ : dict
+        `k`, `mean`, `isolated` (rows without a neighbour).
+
+    Raises
+    ------
+    MissingInputError
+        `graph` was not given.
+
+    Notes
+    -----
+    Time and memory O(n k).
+
+    References
+    ----------
+    Loftsgaarden, Quesenberry, "A nonparametric estimate of a multivariate density function", 1965.
+
+    Examples
+    --------
+    >>> from assay.index import SimilarityGraph
+    >>> X = [[0.0, 1.0], [0.1, 1.0], [0.2, 1.0], [1.0, 0.0]]
+    >>> int(KNNDensity().fit(graph=SimilarityGraph.from_vectors(X, k=2)).scores_.argmin())
+    3
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("graph",)
+    points: ClassVar[Literal["easier", "harder"]] = "easier"
+
+    def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
+        assert inputs.graph is not None
+        scores = knn_density(inputs.graph)
+        neighbors = np.asarray(inputs.graph.neighbors)
+        isolated = int((neighbors < 0).all(axis=1).sum())
+        return scores, {
+            "k": int(neighbors.shape[1]),
+            "mean": float(scores.mean()),
+            "isolated": isolated,
+        }
+
+
+def knn_density(graph: Graph) -> Floats:
+    """Return each row's similarity to the last of its k nearest neighbours."""
+    similarities = np.asarray(graph.similarities, dtype=np.float64)
+    found = (np.asarray(graph.neighbors) >= 0).sum(axis=1)
+    if not found.any():
+        return np.zeros(len(found))
+    last = similarities[np.arange(len(found)), np.maximum(found, 1) - 1]
+    return np.asarray(np.where(found > 0, last, last[found > 0].min()), dtype=np.float64)

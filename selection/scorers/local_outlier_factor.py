@@ -1,0 +1,90 @@
+"""How much sparser the surroundings of a row are than those of its neighbours."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from assay.selection.algorithms.distinct_neighbors import DistinctNeighbors, distinct_neighbors
+from assay.selection.base import Scorer
+from assay.selection.contract.inputs import Floats, Inputs
+
+_SMALLEST = 1e-10
+
+
+class LocalOutlierFactor(Scorer):
+    r"""Local outlier factor over distinct rows: density of the neighbours over that of the row.
+
+    .. math::
+        r_{ij} = \max(d_k(j),\, d_{ij}), \quad
+        \rho_i = \Big(\frac{1}{k} \sum_{j \in N_k(i)} r_{ij}\Big)^{-1}, \quad
+        \mathrm{LOF}_i = \frac{1}{k} \sum_{j \in N_k(i)} \frac{\rho_j}{\rho_i}
+
+    with d_k(j) the distance of row j to its k-th neighbour. About 1 inside a cluster of any
+    density, larger outside. Copies of a row count once: k of them would have infinite density and
+    make outliers of all rows next to them.
+
+    Parameters
+    ----------
+    k : int, default 10
+        The density of a row is estimated from so many; the authors advise at least 10.
+
+    Attributes
+    ----------
+    scores_ : float64[n]
+        Higher = further out. A row without neighbours gets 1.
+    report_ : dict
+        `k`, `mean`, `duplicates`, `searched`: as in `Outlierness`.
+
+    Raises
+    ------
+    MissingInputError
+        X was not given.
+    ConfigError
+        `k` is below 1.
+
+    Notes
+    -----
+    Distances and cost: `Outlierness`.
+
+    References
+    ----------
+    Breunig, Kriegel, Ng, Sander, "LOF: identifying density-based local outliers", 2000.
+
+    Examples
+    --------
+    >>> from assay.index import SimilarityGraph
+    >>> X = [[0.0], [0.1], [0.2], [0.3], [5.0]]
+    >>> graph = SimilarityGraph.from_vectors(X, k=2, metric="l2")
+    >>> int(LocalOutlierFactor(k=2).fit(X, graph=graph).scores_.argmax())
+    4
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("vectors",)
+    points: ClassVar[Literal["easier", "harder"]] = "harder"
+
+    def __init__(self, *, k: int = 10) -> None:
+        self.k = k
+
+    def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
+        found = distinct_neighbors(inputs, self.k)
+        own = local_outlier_factors(found)
+        scores = own[found.place]
+        return scores, {
+            "k": int(found.rows.shape[1]),
+            "mean": float(scores.mean()),
+            "duplicates": inputs.n - len(own),
+            "searched": found.searched,
+        }
+
+
+def local_outlier_factors(found: DistinctNeighbors) -> Floats:
+    """Return the factor of every distinct row."""
+    there = found.rows >= 0
+    count = np.maximum(there.sum(axis=1), 1)
+    furthest = np.where(there, found.distances, 0).max(axis=1)
+    reach = np.where(there, np.maximum(furthest[found.rows], found.distances), 0)
+    density = 1 / (reach.sum(axis=1) / count + _SMALLEST)
+    around = np.where(there, density[found.rows], 0).sum(axis=1) / count
+    return np.where(there.any(axis=1), around / density, 1.0)

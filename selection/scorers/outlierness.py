@@ -1,0 +1,78 @@
+"""How far a row lies from the rows nearest to it."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from assay.selection.algorithms.distinct_neighbors import distinct_neighbors, filled
+from assay.selection.base import Scorer
+from assay.selection.contract.inputs import Floats, Inputs
+
+
+class Outlierness(Scorer):
+    r"""Distance of a row to the k-th nearest of the rows that differ from it and from each other.
+
+    .. math:: o_i = \lVert x_i - x_{(k)} \rVert
+
+    A row stays as odd as it is, however often it was copied, while its distance to the k-th row
+    with copies counted would be 0.
+
+    Parameters
+    ----------
+    k : int, default 10
+        Groups of up to k odd rows stand out; a graph of 15 neighbours leaves room for some copies.
+
+    Attributes
+    ----------
+    scores_ : float64[n]
+        Higher = further out; of fewer than k neighbours, the last. Distances are Euclidean, for a cosine graph (and without a graph)
+        between rows scaled to length 1. A row without neighbours gets the highest score.
+    report_ : dict
+        `k`, `mean`, `duplicates` (rows that have an equal one before them), `searched` (whether
+        the graph left some row fewer than k distinct neighbours, so that they were searched).
+
+    Raises
+    ------
+    MissingInputError
+        X was not given.
+    ConfigError
+        `k` is below 1.
+
+    Notes
+    -----
+    Given a graph with more than k neighbours, time O(n k d) and memory O(n (k + d)); else that of
+    building one. Only copies that are equal to the bit count as copies.
+
+    References
+    ----------
+    Ramaswamy, Rastogi, Shim, "Efficient algorithms for mining outliers from large data sets", 2000.
+
+    Examples
+    --------
+    >>> from assay.index import SimilarityGraph
+    >>> X = [[0.0], [0.1], [0.2], [5.0], [5.0], [5.0]]
+    >>> graph = SimilarityGraph.from_vectors(X, k=2, metric="l2")
+    >>> Outlierness(k=2).fit(X, graph=graph).scores_.round(2).tolist()
+    [0.2, 0.1, 0.2, 4.9, 4.9, 4.9]
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("vectors",)
+    points: ClassVar[Literal["easier", "harder"]] = "harder"
+
+    def __init__(self, *, k: int = 10) -> None:
+        self.k = k
+
+    def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
+        found = distinct_neighbors(inputs, self.k)
+        there = np.isfinite(found.distances)
+        last = np.where(there, found.distances, 0).max(axis=1)
+        own = filled(np.where(there.any(axis=1), last, np.inf))
+        scores = own[found.place]
+        return scores, {
+            "k": int(found.rows.shape[1]),
+            "mean": float(scores.mean()),
+            "duplicates": inputs.n - len(own),
+            "searched": found.searched,
+        }

@@ -1,0 +1,96 @@
+"""How near a row lies to the middle of its cluster."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from assay.index.vectors.checks import equal_rows
+from assay.selection.algorithms.cells import cluster, nearest, prepared
+from assay.selection.base import Scorer
+from assay.selection.contract.inputs import Floats, Inputs, check_whole
+
+# clusters of fewer rows than this share of the usual count are no prototypes
+_LEAST = 0.25
+
+
+class Prototypicality(Scorer):
+    r"""Closeness of a row to the centre of its k-means cluster.
+
+    .. math:: p_i = -\lVert x_i - c_{k(i)} \rVert
+
+    for the centroid nearest to row i. Copies of a row count once in the clusters, and clusters of
+    less than a quarter of the mean size are left out: outliers would be centres of their own.
+
+    Parameters
+    ----------
+    clusters : int, optional
+        By default the square root of the distinct rows, at most 1,000: cells then hold as many
+        rows as there are cells.
+    random_state : int, default 0
+        Seed of the first centroids.
+
+    Attributes
+    ----------
+    scores_ : float64[n], at most 0
+        Higher = more typical of its cluster. Distances are Euclidean, for a cosine graph (and
+        without a graph) between rows and centroids scaled to length 1.
+    report_ : dict
+        `clusters`, `mean`, `duplicates`.
+
+    Raises
+    ------
+    MissingInputError
+        X was not given.
+    ConfigError
+        `clusters` is below 1.
+
+    Notes
+    -----
+    Time and memory: `assay.selection.algorithms.cells.cluster`.
+
+    References
+    ----------
+    Sorscher et al., "Beyond neural scaling laws: beating power law scaling via data pruning", 2022.
+    Carlini, Erlingsson, Papernot, "Distribution density, tails, and outliers in machine learning",
+    2019.
+
+    Examples
+    --------
+    >>> X = [[1.0, 0.0], [1.0, 0.1], [1.0, -0.1], [1.0, 0.9]]
+    >>> int(Prototypicality(clusters=1).fit(X).scores_.argmin())
+    3
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("vectors",)
+    points: ClassVar[Literal["easier", "harder"]] = "easier"
+
+    def __init__(self, *, clusters: int | None = None, random_state: int = 0) -> None:
+        self.clusters = clusters
+        self.random_state = random_state
+
+    def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
+        metric = "cosine" if inputs.metric == "cosine" else "l2"
+        X = prepared(inputs.vectors(), metric)
+        groups = equal_rows(X, np.arange(len(X)))
+        place = np.empty(len(X), dtype=np.int64)
+        place[groups.members] = np.repeat(np.arange(len(groups.first)), np.diff(groups.starts))
+        distinct = np.ascontiguousarray(X[groups.first])
+        count = self._count(len(distinct))
+        noise = inputs.noise(self.random_state, "prototypicality")[groups.first]
+        cells = cluster(distinct, count, metric, noise)
+        sizes = np.bincount(cells.of_row)
+        centroids = np.ascontiguousarray(cells.centroids[sizes >= _LEAST * sizes.mean()])
+        apart = distinct - centroids[nearest(distinct, centroids, metric)].astype(np.float64)
+        scores = -np.sqrt(np.einsum("ij,ij->i", apart, apart))[place]
+        return scores, {
+            "clusters": len(centroids),
+            "mean": float(scores.mean()),
+            "duplicates": inputs.n - len(distinct),
+        }
+
+    def _count(self, rows: int) -> int:
+        if self.clusters is None:
+            return min(1_000, max(1, round(float(np.sqrt(rows)))))
+        return min(check_whole("clusters", self.clusters), rows)

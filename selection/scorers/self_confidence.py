@@ -1,0 +1,183 @@
+"""How much a model that has not seen a row believes in its label: self-confidence and margin."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from assay.selection.algorithms.cross_fitting import Predictions, predictions
+from assay.selection.base import Scorer
+from assay.selection.contract.inputs import Floats, Inputs
+from assay.storage.errors import MissingInputError
+
+
+class CrossFitted(Scorer):
+    """Base of the scores that are made of out-of-fold probabilities and labels.
+
+    A subclass implements `_values`: float64[n, classes], what a row would score with each label.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("texts", "labels")
+    points: ClassVar[Literal["easier", "harder"]] = "easier"
+
+    def __init__(
+        self,
+        *,
+        probabilities: Any = None,
+        folds: int = 5,
+        train_rows: int = 50_000,
+        random_state: int = 0,
+    ) -> None:
+        self.probabilities = probabilities
+        self.folds = folds
+        self.train_rows = train_rows
+        self.random_state = random_state
+
+    @abstractmethod
+    def _values(self, found: Predictions) -> Floats:
+        """Return what each row would score with each of the labels."""
+
+    def _inputs(self, **given: Any) -> Inputs:
+        if self.probabilities is None:
+            return super()._inputs(**given)
+        if given["y"] is None:
+            raise MissingInputError(
+                f"{type(self).__name__} needs labels, and y was not given; pass one label per row."
+            )
+        return Inputs(**given)
+
+    def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
+        found = predictions(
+            inputs, self.probabilities, self.folds, self.random_state, self.train_rows
+        )
+        scores = found.of_labels(self._values(found))
+        codes = found.labels.codes
+        right = found.probabilities.argmax(axis=1) == codes
+        return scores, {
+            "mean": float(scores.mean()),
+            "classes": len(found.labels.classes),
+            "unlabelled": int((codes < 0).sum()),
+            "accuracy": float(right[codes >= 0].mean()),
+            "fitted": found.fitted,
+        }
+
+
+class SelfConfidence(CrossFitted):
+    r"""Out-of-fold probability of a row's own label.
+
+    .. math:: s_i = \hat p_{-f(i)}(y_i \mid x_i)
+
+    where the model was fitted on the folds other than that of row i. Low where the label is likely
+    wrong. The model is a softmax regression on the vectors (or, for texts, on the TF-IDF of hashed
+    words) and, where a graph is given, on the shares of the classes among a row's neighbours; or
+    the probabilities are given.
+
+    Parameters
+    ----------
+    probabilities : array or polars.DataFrame of shape (n, classes), optional
+        Out-of-fold probabilities of the user's own model, in the order of the rows given. Columns
+        of a frame are named after the classes; those of an array are the labels 0, 1, ... where
+        labels are such numbers, else the labels sorted as texts. X is not needed then.
+    folds : int, default 5
+        Each model sees 80% of the rows: more folds cost more and see little more.
+    train_rows : int, default 50,000
+        Most rows that a model is fitted on, so that the cost of fitting is bounded.
+    random_state : int, default 0
+        Seed of the folds.
+
+    Attributes
+    ----------
+    scores_ : float64[n], from 0 to 1
+        A row without a label gets the probability that a label drawn from its prediction has.
+    report_ : dict
+        `mean`, `classes`, `unlabelled`, `accuracy` (how often the likeliest class is the label),
+        `fitted` (False where probabilities were given).
+
+    Raises
+    ------
+    MissingInputError
+        X (without `probabilities`) or y was not given, or classes have no column.
+    InputError
+        The probabilities do not fit the rows, or do not sum to 1.
+    ConfigError
+        `folds` or `train_rows` is below 2.
+
+    Notes
+    -----
+    Folds are dealt by a hash of the id, each class evenly, so they do not depend on the order of
+    the rows. A class that the rows of the other folds lack gets the probability 0; with one class
+    in all, it is 1. The rarest classes beyond 200 are predicted as one. Time
+    O(folds * iterations * entries of X * classes), with at most 30 iterations; memory 4 n d bytes
+    several times over, and 8 n classes.
+
+    References
+    ----------
+    Northcutt, Jiang, Chuang, "Confident learning: estimating uncertainty in dataset labels", 2021.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.column_stack([np.repeat([0.0, 1.0], 10), np.arange(20) % 10 / 100])
+    >>> y = ["a"] * 10 + ["b"] * 9 + ["a"]
+    >>> int(SelfConfidence().fit(X, y).scores_.argmin())
+    19
+    """
+
+    def _values(self, found: Predictions) -> Floats:
+        return found.probabilities
+
+
+class Margin(CrossFitted):
+    r"""Out-of-fold probability of a row's own label less that of the likeliest other class.
+
+    .. math:: m_i = \hat p(y_i \mid x_i) - \max_{c \ne y_i} \hat p(c \mid x_i)
+
+    Unlike self-confidence it tells a row whose label is beaten by one class from one that lies
+    between many.
+
+    Parameters
+    ----------
+    probabilities, folds, train_rows, random_state
+        As in `SelfConfidence`.
+
+    Attributes
+    ----------
+    scores_ : float64[n], from -1 (surely another class) to 1
+        A row without a label gets the mean over labels drawn from its prediction.
+    report_ : dict
+        As in `SelfConfidence`.
+
+    Raises
+    ------
+    MissingInputError, InputError, ConfigError
+        As in `SelfConfidence`.
+
+    Notes
+    -----
+    Folds, model and cost: `SelfConfidence`.
+
+    References
+    ----------
+    Northcutt, Jiang, Chuang, "Confident learning: estimating uncertainty in dataset labels", 2021.
+
+    Examples
+    --------
+    >>> P = [[0.7, 0.3], [0.4, 0.6], [0.1, 0.9]]
+    >>> Margin(probabilities=P).fit(y=[0, 0, 1]).scores_.round(1).tolist()
+    [0.4, -0.2, 0.8]
+    """
+
+    def _values(self, found: Predictions) -> Floats:
+        return margins(found.probabilities)
+
+
+def margins(P: Floats) -> Floats:
+    """Return each probability less the largest other one of its row (0 where there is none)."""
+    if P.shape[1] == 1:
+        return P.copy()
+    first_two = -np.partition(-P, 1, axis=1)[:, :2]
+    others = np.repeat(first_two[:, :1], P.shape[1], axis=1)
+    others[np.arange(len(P)), P.argmax(axis=1)] = first_two[:, 1]
+    return np.asarray(P - others, dtype=np.float64)

@@ -1,0 +1,285 @@
+"""Difficulty from training logs: area under the margin, EL2N, forgetting, entropy."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from assay.selection.base import Scorer
+from assay.selection.contract.inputs import Floats, Inputs, Labels, check_whole
+from assay.selection.scorers.training_logs import TrainingLog, log_ids, read_log
+from assay.storage.errors import MissingInputError
+
+
+class FromTrainingLog(Scorer):
+    """Base of the scores that are read from a training log; a subclass implements `_of`."""
+
+    needs: ClassVar[tuple[str, ...]] = ("log",)
+    points: ClassVar[Literal["easier", "harder"]] = "harder"
+
+    def __init__(self, *, log: Any = None) -> None:
+        self.log = log
+
+    @abstractmethod
+    def _of(self, log: TrainingLog, labels: Labels | None) -> tuple[Floats, dict[str, Any]]:
+        """Return one score per row, and a report."""
+
+    def _inputs(self, **given: Any) -> Inputs:
+        if self.log is not None and all(value is None for value in given.values()):
+            given["ids"] = log_ids(self.log)
+        inputs = Inputs(**given)
+        if self.log is None:
+            raise MissingInputError(
+                f"{type(self).__name__} needs log, and log was not given; pass log=frame with the "
+                "columns sample_id, epoch and one of probabilities per class."
+            )
+        return inputs
+
+    def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
+        log = read_log(self.log, inputs.ids)
+        scores, report = self._of(log, inputs.labels)
+        return scores, {"epochs": log.epochs, "mean": float(scores.mean()), **report}
+
+
+class AUM(FromTrainingLog):
+    r"""Area under the margin: how far, over all epochs, the label was ahead of the other classes.
+
+    .. math:: \mathrm{AUM}_i = \sum_t \Big(p_t(y_i \mid x_i) - \max_{c \ne y_i} p_t(c \mid x_i)\Big)
+
+    A wrong label stays behind the class that like rows pull towards: it has a low, often negative,
+    sum. The mean over epochs gives the same order.
+
+    Parameters
+    ----------
+    log : polars.DataFrame
+        A long or wide log of probabilities or margins: `assay.selection.scorers.training_logs.read_log`.
+        The default, None, is there only because every scorer can be made without parameters.
+
+    Attributes
+    ----------
+    scores_ : float64[n], from -epochs to epochs
+        Higher = easier. A row without a label gets the margin of its likeliest class.
+    report_ : dict
+        `epochs`, `mean`.
+
+    Raises
+    ------
+    MissingInputError
+        `log` was not given, or labels for a log of probabilities, or a class has no column.
+    IdError
+        A sample is not in the log.
+    InputError
+        The log can't be used: see `read_log`.
+
+    Notes
+    -----
+    Samples are matched by id; without any argument of `fit`, rows are those of the log in the
+    order in which they first occur. Time and memory O(n epochs classes).
+
+    References
+    ----------
+    Pleiss, Zhang, Elenberg, Weinberger, "Identifying mislabeled data using the area under the
+    margin ranking", 2020, with logits. Zheng, Liu, Lai, Prakash, "Coverage-centric coreset
+    selection for high pruning rates", 2023, with probabilities and the sum.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> log = pl.DataFrame({"sample_id": ["a", "b"], "1": [0.2, -0.1], "2": [0.6, 0.3]})
+    >>> AUM(log=log).fit().scores_.round(6).tolist()
+    [0.8, 0.2]
+    """
+
+    points: ClassVar[Literal["easier", "harder"]] = "easier"
+
+    def _of(self, log: TrainingLog, labels: Labels | None) -> tuple[Floats, dict[str, Any]]:
+        if log.kind == "margin":
+            return log.values[:, :, 0].sum(axis=1), {}
+        return log_margins(log, labels, "AUM").sum(axis=1), {}
+
+
+class EL2N(FromTrainingLog):
+    r"""Distance of the predicted probabilities from the label, summed over the first epochs.
+
+    .. math:: \mathrm{EL2N}_i = \sum_{t \le T} \lVert p_t(\cdot \mid x_i) - e_{y_i} \rVert_2
+
+    Parameters
+    ----------
+    log : polars.DataFrame
+        A log of probabilities; as in `AUM`.
+    epochs : int, default 10
+        T: later, most rows have been learnt and the distance says less.
+
+    Attributes
+    ----------
+    scores_ : float64[n], from 0 to T sqrt(2)
+        Higher = harder. A row without a label gets the distance from its likeliest class.
+    report_ : dict
+        `epochs`, `mean`, `epochs_used`.
+
+    Raises
+    ------
+    MissingInputError
+        `log` or labels were not given, or the log holds no probabilities.
+    ConfigError
+        `epochs` is below 1.
+    IdError, InputError
+        As in `AUM`.
+
+    Notes
+    -----
+    Time and memory O(n epochs classes).
+
+    References
+    ----------
+    Paul, Ganguli, Dziugaite, "Deep learning on a data diet: finding important examples early in
+    training", 2021.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> log = pl.DataFrame({"sample_id": ["a", "b"], "1": [[0.4, 0.6], [0.0, 1.0]]})
+    >>> EL2N(log=log).fit(ids=["a", "b"], y=[0, 1]).scores_.round(4).tolist()
+    [0.8485, 0.0]
+    """
+
+    def __init__(self, *, log: Any = None, epochs: int = 10) -> None:
+        super().__init__(log=log)
+        self.epochs = epochs
+
+    def _of(self, log: TrainingLog, labels: Labels | None) -> tuple[Floats, dict[str, Any]]:
+        check_whole("epochs", self.epochs)
+        P, columns = log.of_labels(labels, "EL2N")
+        P = P[:, : self.epochs]
+        own = _own(P, columns)
+        squares = np.maximum(np.square(P).sum(axis=2) - np.square(own) + np.square(1 - own), 0)
+        return np.sqrt(squares).sum(axis=1), {"epochs_used": P.shape[1]}
+
+
+class Forgetting(FromTrainingLog):
+    r"""How often a row was classified rightly in one epoch and wrongly in the next.
+
+    .. math:: F_i = \sum_{t > 1} [\hat y_{t-1} = y_i]\,[\hat y_t \ne y_i]
+
+    A row that was never right has nothing to forget and would count as easy: it gets the number of
+    epochs, more than any other can have.
+
+    Parameters
+    ----------
+    log : polars.DataFrame
+        A log of probabilities, margins (right where above 0) or correctness; as in `AUM`.
+
+    Attributes
+    ----------
+    scores_ : float64[n]
+        Whole numbers. Higher = harder. A row without a label counts as never forgotten: 0.
+    report_ : dict
+        `epochs`, `mean`, `never_learnt`, `unforgettable` (learnt and never forgotten).
+
+    Raises
+    ------
+    MissingInputError
+        `log` was not given, or labels for a log of probabilities.
+    IdError, InputError
+        As in `AUM`.
+
+    Notes
+    -----
+    Time and memory O(n epochs classes).
+
+    References
+    ----------
+    Toneva et al., "An empirical study of example forgetting during deep neural network learning",
+    2019.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> right = {"1": [True, False], "2": [False, False], "3": [True, False]}
+    >>> log = pl.DataFrame({"sample_id": ["a", "b"], **right})
+    >>> Forgetting(log=log).fit().scores_.tolist()
+    [1.0, 3.0]
+    """
+
+    def _of(self, log: TrainingLog, labels: Labels | None) -> tuple[Floats, dict[str, Any]]:
+        from_probabilities = log.kind == "probabilities"
+        margins = (
+            log_margins(log, labels, "Forgetting") if from_probabilities else log.values[:, :, 0]
+        )
+        right = margins > 0
+        unlearnt = ~right.any(axis=1)
+        forgotten = (right[:, :-1] & ~right[:, 1:]).sum(axis=1).astype(np.float64)
+        forgotten[unlearnt] = log.epochs
+        if from_probabilities and labels is not None:
+            unlearnt &= labels.codes >= 0
+            forgotten[labels.codes < 0] = 0
+        return forgotten, {
+            "never_learnt": int(unlearnt.sum()),
+            "unforgettable": int((forgotten == 0).sum()),
+        }
+
+
+class Entropy(FromTrainingLog):
+    r"""Entropy of the prediction of the last epoch, in nats.
+
+    .. math:: H_i = -\sum_c p_T(c \mid x_i) \log p_T(c \mid x_i)
+
+    High where the model can't decide, whatever the label is.
+
+    Parameters
+    ----------
+    log : polars.DataFrame
+        A log of probabilities; as in `AUM`.
+
+    Attributes
+    ----------
+    scores_ : float64[n], from 0 to log(classes)
+        Higher = harder.
+    report_ : dict
+        `epochs`, `mean`.
+
+    Raises
+    ------
+    MissingInputError
+        `log` was not given, or holds no probabilities.
+    IdError, InputError
+        As in `AUM`.
+
+    Notes
+    -----
+    Labels are not needed. Time and memory O(n epochs classes).
+
+    References
+    ----------
+    Shannon, "A mathematical theory of communication", 1948. Zheng, Liu, Lai, Prakash,
+    "Coverage-centric coreset selection for high pruning rates", 2023.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> log = pl.DataFrame({"sample_id": ["a", "b"], "1": [[0.5, 0.5], [0.0, 1.0]]})
+    >>> Entropy(log=log).fit().scores_.round(4).tolist()
+    [0.6931, 0.0]
+    """
+
+    def _of(self, log: TrainingLog, labels: Labels | None) -> tuple[Floats, dict[str, Any]]:
+        P = log.probabilities("Entropy")[:, -1]
+        return np.abs((P * np.log(np.where(P > 0, P, 1))).sum(axis=1)), {}
+
+
+def log_margins(log: TrainingLog, labels: Labels | None, asked_by: str) -> Floats:
+    """Return float64[n, epochs]: probability of the label less that of the likeliest other class."""
+    P, columns = log.of_labels(labels, asked_by)
+    own = _own(P, columns)
+    likeliest = P.argmax(axis=2)
+    rest = np.sort(P, axis=2)[:, :, -2] if P.shape[2] > 1 else np.zeros(own.shape)
+    at = np.where(columns[:, None] < 0, likeliest, columns[:, None])
+    return np.asarray(np.where(likeliest == at, own - rest, own - P.max(axis=2)), dtype=np.float64)
+
+
+def _own(P: Floats, columns: Any) -> Floats:
+    """Return each row's probability of its label, of its likeliest class where it has none."""
+    own = np.take_along_axis(P, np.maximum(columns, 0)[:, None, None], axis=2)[:, :, 0]
+    return np.asarray(np.where(columns[:, None] < 0, P.max(axis=2), own), dtype=np.float64)

@@ -1,0 +1,120 @@
+"""How much a row adds to the size of the space that the rows span: weighting vectors."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from assay.selection.algorithms.distinct_neighbors import DistinctNeighbors, distinct_neighbors
+from assay.selection.base import Scorer
+from assay.selection.contract.inputs import Floats, Inputs
+from assay.storage.errors import ConfigError
+
+_BLOCK = 2_048
+# on the diagonal, so that rows that nearly coincide can be told apart
+_JITTER = 1e-8
+
+
+class Weighting(Scorer):
+    r"""Weight of a row in the weighting vector of its surroundings.
+
+    .. math:: \zeta_{ab} = e^{-t\, d_{ab}}, \quad \zeta\, w = \mathbf{1}
+
+    solved for each row over itself and its k nearest distinct rows; the score is the row's own
+    entry of w. The sum of w over a whole space is its magnitude, the effective number of rows.
+    Rows at the boundary have large weights, rows inside small ones, which others stand for.
+
+    Parameters
+    ----------
+    k : int, default 10
+        Rows beside the row itself in each system; with k = n - 1 the weights are the exact ones.
+    t : float, optional
+        Scale of the distances. By default 1 over the median distance to the k-th neighbour, so that
+        the scores do not depend on the unit of the vectors.
+
+    Attributes
+    ----------
+    scores_ : float64[n]
+        Higher = nearer to the boundary. Copies of a row have the weight of one; a row without
+        neighbours has weight 1.
+    report_ : dict
+        `k`, `t`, `mean`, `magnitude` (the sum over distinct rows), `duplicates`, `searched`.
+
+    Raises
+    ------
+    MissingInputError
+        X was not given.
+    ConfigError
+        `k` is below 1, or `t` not above 0.
+
+    Notes
+    -----
+    Distances and neighbours: `Outlierness`. Time O(n k^2 (d + k)), memory O(n (k + d)).
+
+    References
+    ----------
+    Bunch, Kline, Dickinson, Bhat, Fung, "Weighting vectors for machine learning: numerical
+    harmonic analysis applied to boundary detection", 2021.
+
+    Examples
+    --------
+    >>> from assay.index import SimilarityGraph
+    >>> X = [[0.0], [1.0], [2.0], [3.0], [4.0]]
+    >>> graph = SimilarityGraph.from_vectors(X, k=4, metric="l2")
+    >>> Weighting(k=4, t=1.0).fit(X, graph=graph).scores_.round(3).tolist()
+    [0.731, 0.462, 0.462, 0.462, 0.731]
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("vectors",)
+    points: ClassVar[Literal["easier", "harder"]] = "harder"
+
+    def __init__(self, *, k: int = 10, t: float | None = None) -> None:
+        self.k = k
+        self.t = t
+
+    def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
+        found = distinct_neighbors(inputs, self.k)
+        t = self._scale(found)
+        own = local_weights(found, t)
+        scores = own[found.place]
+        return scores, {
+            "k": int(found.rows.shape[1]),
+            "t": t,
+            "mean": float(scores.mean()),
+            "magnitude": float(own.sum()),
+            "duplicates": inputs.n - len(own),
+            "searched": found.searched,
+        }
+
+    def _scale(self, found: DistinctNeighbors) -> float:
+        if self.t is None:
+            last = np.where(found.rows >= 0, found.distances, 0).max(axis=1)
+            usual = float(np.median(last))
+            return 1 / usual if usual > 0 else 1.0
+        number = isinstance(self.t, int | float | np.number) and not isinstance(self.t, bool)
+        if not number or not 0 < self.t < np.inf:
+            raise ConfigError(f"t is {self.t!r}; pass a number above 0.")
+        return float(self.t)
+
+
+def local_weights(found: DistinctNeighbors, t: float) -> Floats:
+    """Return for each distinct row its weight among itself and its neighbours."""
+    m, k = found.rows.shape
+    out = np.empty(m)
+    for begin in range(0, m, _BLOCK):
+        rows = found.rows[begin : begin + _BLOCK]
+        members = np.column_stack([np.arange(begin, begin + len(rows)), rows])
+        points = found.vectors[members].astype(np.float64)
+        points -= points[:, :1]
+        squares = np.einsum("ijk,ijk->ij", points, points)
+        apart = squares[:, :, None] + squares[:, None, :]
+        apart -= 2 * np.matmul(points, points.transpose(0, 2, 1))
+        kernel = np.exp(-t * np.sqrt(np.maximum(apart, 0)))
+        # a missing neighbour is infinitely far from all others
+        there = members >= 0
+        kernel *= there[:, :, None] & there[:, None, :]
+        kernel[:, np.arange(k + 1), np.arange(k + 1)] = 1 + _JITTER
+        right = there[:, :, None].astype(np.float64)
+        out[begin : begin + len(rows)] = np.linalg.solve(kernel, right)[:, 0, 0]
+    return out

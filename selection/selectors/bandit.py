@@ -1,0 +1,269 @@
+"""Clusters as the arms of a bandit: draw from those whose rows earn most."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from numbers import Real
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.index.algorithms.communities import communities
+from assay.index.vectors.checks import as_vectors, check_width
+from assay.index.vectors.exact import unit_rows
+from assay.selection.algorithms.cells import check_metric, cluster, prepared
+from assay.selection.base import Choice, Outcome, Selector
+from assay.selection.contract.inputs import Floats, Inputs, Rows, check_whole
+from assay.selection.selectors.bandit_arms import Arms
+from assay.storage.errors import ConfigError, InputError, MissingInputError, NonFiniteError
+
+Reward = Callable[[Rows], Any]
+_ARMS = ("kmeans", "groups", "communities")
+
+
+class BanditSelector(Selector):
+    r"""Rows of the clusters whose sampled rows earn the highest reward (upper confidence bounds).
+
+    For rewards too expensive to compute for every row. Each cluster is an arm. A few rows of each
+    are rewarded first; then, round by round, the arms with the highest
+
+    .. math:: \mu_a + c \, \sigma \sqrt{2 \ln T / n_a}
+
+    give a batch of rows each, some of which are rewarded, until the budget is full. :math:`\mu_a`
+    is the mean of :math:`n_a` rewards, T the number of all rewards, :math:`\sigma` their standard
+    deviation within arms, c the exploration. Arms whose centroids are nearer than a radius r share
+    their rewards, with weight 1 - d / r for the distance d. Rows are drawn without replacement.
+
+    Parameters
+    ----------
+    budget : int, float or str
+        A count, or a share of all rows.
+    reward : callable, optional
+        Called with row numbers int64[k], as given to `fit`; returns k finite numbers, higher =
+        better, which may depend on the row alone. By default the mean cosine to the target's rows
+        where a target is given, else `scores`.
+    arms : {"kmeans", "groups", "communities"}, default "kmeans"
+        Clusters of the vectors, the groups given to `fit`, or communities of the graph.
+    n_clusters : int or "auto", default "auto"
+        Of k-means; "auto" is sqrt(n).
+    metric : {"cosine", "l2"}, default "cosine"
+        Of k-means, and of the radius.
+    probe : int, default 10
+        Rows rewarded in each arm at the beginning, and at most in each batch.
+    exploration : float, default 0.5
+        c: how much an uncertain arm is preferred. Every row drawn counts against the budget, so
+        it is below the 1 of bandits whose draws cost nothing.
+    radius : float, default 0.2
+        Of sharing between clusters of k-means; 0 shares nothing. For the cosine, the distance is
+        1 - cos.
+    rounds : int, default 50
+        The batches are such that the budget is full after about as many rounds.
+    random_state : int, default 0
+        Decides, with the ids, the order in which an arm's rows are drawn, and the clusters.
+    strict : bool, default False
+        No effect on the result here, as every row is usable.
+
+    Attributes
+    ----------
+    indices_ : int64[budget]
+        In the order in which they were drawn.
+    weights_ : float64[budget], all 1
+    scores_ : float64[n]
+        Final mean reward of the row's arm.
+    report_ : dict
+        `reward` ("callable", "target" or "scores"), `arms`, `arms_drawn`, `rounds`, `evaluations`
+        of a reward, `reward_selected` (mean over the chosen rows that were rewarded) and
+        `reward_pool` (mean of the first rewards of all arms, weighted by their rows).
+
+    Raises
+    ------
+    MissingInputError
+        What the arms are made from was not given, or none of `reward`, `target` and `scores`.
+    ConfigError
+        A parameter is not what it may be.
+    InputError, NonFiniteError
+        The rewards are not one finite number per row.
+
+    Notes
+    -----
+    Time: that of k-means, n sqrt(n) d, and of about probe * (arms + drawn batches) rewards; memory
+    O(n + arms^2).
+
+    References
+    ----------
+    Zhang et al., "Harnessing diversity for important data selection in pretraining large language
+    models", 2024 (its gradient-based reward is left out). Auer, Cesa-Bianchi, Fischer,
+    "Finite-time analysis of the multiarmed bandit problem", 2002.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.repeat(np.eye(3), 40, axis=0)
+    >>> wanted = np.arange(120) // 40 == 1
+    >>> selector = BanditSelector(budget=20, reward=lambda rows: wanted[rows]).fit(X)
+    >>> int(wanted[selector.indices_].sum()), selector.report_["arms"]
+    (20, 3)
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("vectors",)
+
+    def __init__(
+        self,
+        *,
+        budget: int | float | str,
+        reward: Reward | None = None,
+        arms: Literal["kmeans", "groups", "communities"] = "kmeans",
+        n_clusters: int | Literal["auto"] = "auto",
+        metric: Literal["cosine", "l2"] = "cosine",
+        probe: int = 10,
+        exploration: float = 0.5,
+        radius: float = 0.2,
+        rounds: int = 50,
+        random_state: int = 0,
+        strict: bool = False,
+    ) -> None:
+        super().__init__(budget=budget, random_state=random_state, strict=strict)
+        self.reward = reward
+        self.arms = arms
+        self.n_clusters = n_clusters
+        self.metric = metric
+        self.probe = probe
+        self.exploration = exploration
+        self.radius = radius
+        self.rounds = rounds
+
+    def _inputs(self, **given: Any) -> Inputs:
+        self._check()
+        if self.reward is None and given["target"] is None and given["scores"] is None:
+            raise MissingInputError(
+                "BanditSelector needs a reward; pass a callable as reward=, or a sample of the "
+                "distribution wanted as target, or one number per row as scores."
+            )
+        targeted = self.reward is None and given["target"] is not None
+        if self.arms == "kmeans" or targeted:
+            return super()._inputs(**given)
+        argument = "groups" if self.arms == "groups" else "graph"
+        if given[argument] is None:
+            raise MissingInputError(
+                f"BanditSelector with arms={self.arms!r} needs {argument}, and it was not given."
+            )
+        return Inputs(**given)
+
+    def _select(self, inputs: Inputs, budget: int) -> Choice:
+        reward, source = self._reward(inputs)
+        arm, nearness = self._clusters(inputs)
+        noise = inputs.noise(self.random_state, "bandit")
+        bandit = Arms(arm, noise, reward, nearness, self.probe, self.exploration)
+        first = bandit.begin()
+        chosen, rounds = bandit.draw(budget, self.rounds)
+        scores = bandit.means()[arm]
+        sizes = np.bincount(arm)
+        drawn = np.bincount(arm[chosen], minlength=len(sizes))
+        rest = np.setdiff1d(np.arange(inputs.n), chosen)
+
+        def of_arms(rows: Rows) -> dict[str, NDArray[Any]]:
+            return {
+                "arm": arm[rows],
+                "arm_rows": sizes[arm[rows]],
+                "arm_drawn": drawn[arm[rows]],
+                "reward": bandit.rewards[rows],
+            }
+
+        return Choice(
+            chosen=chosen,
+            scores=scores,
+            outcomes=[
+                Outcome(rest, "select", "not_drawn", {"score": scores[rest], **of_arms(rest)})
+            ],
+            detail={**of_arms(chosen), "round": rounds},
+            report={
+                "reward": source,
+                "arms": len(sizes),
+                "arms_drawn": int(np.count_nonzero(drawn)),
+                "rounds": int(rounds[-1]),
+                "evaluations": int(np.count_nonzero(~np.isnan(bandit.rewards))),
+                "reward_selected": _mean(bandit.rewards[chosen]),
+                "reward_pool": float(first @ sizes / inputs.n),
+            },
+        )
+
+    def _reward(self, inputs: Inputs) -> tuple[Callable[[Rows], Floats], str]:
+        """Return the reward of canonical rows, and where it comes from."""
+        scores = inputs.scores
+        if self.reward is not None:
+            given = self.reward
+            return lambda rows: _checked(given(inputs.given_rows(rows).copy()), rows), "callable"
+        if inputs.target is None:
+            assert scores is not None
+            return lambda rows: scores[rows], "scores"
+        X = inputs.vectors()
+        target = check_width(as_vectors(inputs.target, what="targets"), X.shape[1])
+        # the mean of cosines is the part along the mean; sorted, so that the sum has one order
+        wanted = np.sort(unit_rows(target), axis=0).mean(axis=0, dtype=np.float64)
+        return lambda rows: np.einsum("ij,j->i", unit_rows(X[rows]), wanted), "target"
+
+    def _clusters(self, inputs: Inputs) -> tuple[NDArray[np.int64], Floats | None]:
+        """Return each row's arm, and how much of each other's rewards the arms take over."""
+        if self.arms == "groups":
+            assert inputs.groups is not None
+            return _numbered(inputs.groups.codes), None
+        if self.arms == "communities":
+            graph = inputs.graph
+            assert graph is not None
+            weights = np.maximum(graph.weights, 0)
+            found = communities(
+                graph.indptr, graph.indices, weights, random_state=int(self.random_state)
+            )
+            return _numbered(found.labels), None
+        count = round(inputs.n**0.5) if self.n_clusters == "auto" else int(self.n_clusters)
+        rows = prepared(inputs.vectors(), self.metric)
+        noise = inputs.noise(self.random_state, "bandit/seeds")
+        cells = cluster(rows, min(count, inputs.n), self.metric, noise)
+        centroids = cells.centroids.astype(np.float64)
+        if not self.radius:
+            return cells.of_row, None
+        squares = np.einsum("ij,ij->i", centroids, centroids)
+        inner = np.einsum("id,jd->ij", centroids, centroids)
+        apart = np.maximum(squares[:, None] + squares - 2 * inner, 0)
+        distance = apart / 2 if self.metric == "cosine" else np.sqrt(apart)
+        nearness = np.maximum(1 - distance / self.radius, 0)
+        np.fill_diagonal(nearness, 1)
+        return cells.of_row, nearness
+
+    def _check(self) -> None:
+        check_metric(self.metric)
+        if self.arms not in _ARMS:
+            raise ConfigError(f"arms is {self.arms!r}; it may be {', '.join(_ARMS)}.")
+        if self.reward is not None and not callable(self.reward):
+            raise ConfigError(f"reward is {self.reward!r}; pass a callable of row numbers.")
+        whole = {"probe": self.probe, "rounds": self.rounds, "n_clusters": self.n_clusters}
+        for name, value in whole.items():
+            if name == "n_clusters" and isinstance(value, str) and value == "auto":
+                continue
+            check_whole(name, value)
+        for name, number in {"exploration": self.exploration, "radius": self.radius}.items():
+            real = isinstance(number, Real) and not isinstance(number, bool)
+            if not real or not 0 <= number < np.inf:
+                raise ConfigError(f"{name} is {number!r}; pass a finite number >= 0.")
+
+
+def _checked(rewards: Any, rows: Rows) -> Floats:
+    found = np.asarray(rewards, dtype=np.float64)
+    if found.shape != rows.shape:
+        raise InputError(
+            f"The reward of {len(rows)} rows has shape {found.shape}; return one number per row."
+        )
+    if not np.isfinite(found).all():
+        raise NonFiniteError("The reward returned NaN or infinite values; return finite numbers.")
+    return found
+
+
+def _mean(rewards: Floats) -> float | None:
+    known = rewards[~np.isnan(rewards)]
+    return float(known.mean()) if len(known) else None
+
+
+def _numbered(labels: NDArray[Any]) -> NDArray[np.int64]:
+    """Return labels as 0, 1, ... without gaps."""
+    return np.unique(labels, return_inverse=True)[1].astype(np.int64)

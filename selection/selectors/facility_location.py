@@ -1,0 +1,75 @@
+"""Facility location: the rows that represent all others best."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from assay.selection.algorithms.set_functions import FACILITY_LOCATION, SetFunction, similarities
+from assay.selection.contract.inputs import Graph
+from assay.selection.selectors.greedy import LazyGreedySelector
+
+
+class FacilityLocationSelector(LazyGreedySelector):
+    r"""Greedy maximisation of facility location on the similarity graph.
+
+    .. math:: f(S) = \sum_i \max_{j \in S} s_{ij}
+
+    with s the similarity on the edges of the symmetrised graph, 0 where there is no edge (and
+    for negative similarities), and s_ii the larger of 1 and the row's best edge: every row
+    represents itself best. f is monotone and submodular, so the greedy choice reaches at least
+    1 - 1/e of the best f of any subset of equal size. Gains are evaluated lazily (CELF): a gain
+    computed earlier is an upper bound, so only rows at the top of a heap are evaluated again.
+
+    Parameters
+    ----------
+    budget : int, float or str
+        A count, or a share of all rows.
+    random_state : int, default 0
+        Used for the random subset of the report alone; the choice has nothing random. Equal
+        gains are decided by id.
+    strict : bool, default False
+        No effect on the result here, as every row is usable.
+
+    Attributes
+    ----------
+    indices_ : int64[budget]
+    ranking_ : int64[n]
+        Computed up to the budget by `fit`, and to the end when it is asked for.
+    weights_ : float64[budget], all 1
+    scores_ : float64[n]
+        Gain of the row at the moment it is taken, which never increases along `indices_`; for the
+        other rows, if they were taken next.
+    report_ : dict
+        `objective` f(indices_), `objective_random` (a random subset of equal size),
+        `objective_share` (of f over all rows), `evaluations` of a gain.
+
+    Raises
+    ------
+    MissingInputError
+        `graph` was not given.
+
+    Notes
+    -----
+    Time O(evaluations * mean degree), with about 4 evaluations per row up to a tenth of the rows and
+    7 for all of them; memory 45 bytes per row beside the graph.
+
+    References
+    ----------
+    Nemhauser, Wolsey, Fisher, "An analysis of approximations for maximizing submodular set
+    functions", 1978. Leskovec et al., "Cost-effective outbreak detection in networks", 2007.
+
+    Examples
+    --------
+    >>> from assay.index import SimilarityGraph
+    >>> X = [[0.0, 1.0], [0.1, 1.0], [0.2, 1.0], [1.0, 0.0], [1.0, 0.1]]
+    >>> graph = SimilarityGraph.from_vectors(X, k=2)
+    >>> FacilityLocationSelector(budget=2).fit(graph=graph).indices_.tolist()
+    [2, 3]
+    """
+
+    def _function(self, graph: Graph) -> SetFunction:
+        indptr, indices, weights, own = similarities(graph)
+        whole = float(own.sum(dtype=np.float64))
+        return SetFunction(
+            FACILITY_LOCATION, indptr, indices, weights, own, np.empty(0), whole=whole
+        )

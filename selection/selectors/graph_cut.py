@@ -1,0 +1,99 @@
+"""Graph cut: rows similar to the pool and unlike each other."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from assay.selection.algorithms.set_functions import (
+    GRAPH_CUT,
+    SetFunction,
+    column_sums,
+    similarities,
+)
+from assay.selection.contract.inputs import Graph
+from assay.selection.selectors.greedy import LazyGreedySelector
+from assay.storage.errors import ConfigError
+
+
+class GraphCutSelector(LazyGreedySelector):
+    r"""Greedy maximisation of the graph cut function on the similarity graph.
+
+    .. math:: f(S) = \lambda \sum_{i \in V} \sum_{j \in S} s_{ij}
+              - \sum_{i \in S} \sum_{j \in S} s_{ij}
+
+    with s the similarity on the edges of the symmetrised graph, 0 where there is no edge (and for
+    negative similarities), and s_ii the larger of 1 and the row's best edge. f is submodular; it
+    is monotone for lambda of 2 and more, and only then has the greedy choice its guarantee of
+    1 - 1/e. Below, rows with a negative gain are still taken until the budget is met.
+
+    Parameters
+    ----------
+    budget : int, float or str
+        A count, or a share of all rows.
+    lam : float >= 0, default 2.0
+        Weight of similarity to the pool against likeness within the subset: the least value at
+        which f is monotone. Larger ones favour dense regions.
+    random_state : int, default 0
+        Used for the random subset of the report alone. Equal gains are decided by id.
+    strict : bool, default False
+        No effect on the result here, as every row is usable.
+
+    Attributes
+    ----------
+    indices_ : int64[budget]
+    ranking_ : int64[n]
+        Computed up to the budget by `fit`, and to the end when it is asked for.
+    weights_ : float64[budget], all 1
+    scores_ : float64[n]
+        Gain of the row at the moment it is taken, which never increases along `indices_`; for the
+        other rows, if they were taken next.
+    report_ : dict
+        `objective` f(indices_), `objective_random` (a random subset of equal size), `evaluations`
+        of a gain.
+
+    Raises
+    ------
+    MissingInputError
+        `graph` was not given.
+    ConfigError
+        `lam` is negative or not a number.
+
+    Notes
+    -----
+    Taking a row changes the gains of its neighbours alone, so a gain is looked up rather than
+    summed: time O(edges + n log n), memory 55 bytes per row beside the graph.
+
+    References
+    ----------
+    Iyer, Khargoankar, Bilmes, Asnani, "Submodular combinatorial information measures with
+    applications in machine learning", 2021.
+
+    Examples
+    --------
+    >>> from assay.index import SimilarityGraph
+    >>> X = [[0.0, 1.0], [0.1, 1.0], [0.2, 1.0], [1.0, 0.0], [1.0, 0.1]]
+    >>> graph = SimilarityGraph.from_vectors(X, k=2)
+    >>> GraphCutSelector(budget=2).fit(graph=graph).indices_.tolist()
+    [2, 0]
+    """
+
+    def __init__(
+        self,
+        *,
+        budget: int | float | str,
+        lam: float = 2.0,
+        random_state: int = 0,
+        strict: bool = False,
+    ) -> None:
+        super().__init__(budget=budget, random_state=random_state, strict=strict)
+        self.lam = lam
+
+    def _function(self, graph: Graph) -> SetFunction:
+        number = isinstance(self.lam, int | float | np.number)
+        if isinstance(self.lam, bool) or not number or not 0 <= self.lam < np.inf:
+            raise ConfigError(f"lam is {self.lam!r}; pass a finite number >= 0.")
+        indptr, indices, weights, own = similarities(graph)
+        sums = column_sums(indptr, weights, own)
+        first = float(self.lam) * sums - own
+        least = float((first - 2 * (sums - own)).min())
+        return SetFunction(GRAPH_CUT, indptr, indices, weights, own, first, least)

@@ -1,0 +1,65 @@
+"""A uniform random subset: the baseline of everything else."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from assay.selection.base import Choice, Outcome, Selector, rank_of
+from assay.selection.contract.inputs import Inputs
+
+
+class RandomSelector(Selector):
+    """Uniform random subset without replacement.
+
+    Every row gets a number u in (0, 1) that depends on (`random_state`, id) alone, and the rows
+    with the largest ones are taken. So the subset is nested over budgets, is the same for any
+    order of the rows, and when the pool grows an old row is only ever pushed out by a new one.
+
+    Parameters
+    ----------
+    budget : int, float or str
+        A count, or a share of all rows.
+    random_state : int, default 0
+    strict : bool, default False
+        No effect on the result here, as every row is usable.
+
+    Attributes
+    ----------
+    indices_ : int64[budget]
+    ranking_ : int64[n]
+    weights_ : float64[budget], all 1
+    scores_ : float64[n]
+        u: higher = earlier.
+    report_ : dict
+
+    Notes
+    -----
+    Time O(n log n), memory O(n).
+
+    References
+    ----------
+    Efraimidis, Spirakis, "Weighted random sampling with a reservoir", 2006 (equal weights).
+
+    Examples
+    --------
+    >>> selector = RandomSelector(budget=2, random_state=0).fit(ids=["a", "b", "c", "d"])
+    >>> len(selector.indices_), bool((selector.ranking_[:2] == selector.indices_).all())
+    (2, True)
+    """
+
+    nested: ClassVar[bool] = True
+
+    def _select(self, inputs: Inputs, budget: int) -> Choice:
+        noise = inputs.noise(self.random_state, "random")
+        ranking = np.argsort(-noise, kind="stable")
+        rest = np.sort(ranking[budget:])
+        threshold = np.full(len(rest), noise[ranking[budget - 1]])
+        detail = {"score": noise[rest], "rank": rank_of(noise)[rest], "threshold": threshold}
+        return Choice(
+            chosen=ranking[:budget],
+            ranking=ranking,
+            scores=noise,
+            outcomes=[Outcome(rest, "select", "not_drawn", detail)],
+        )

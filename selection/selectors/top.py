@@ -1,0 +1,75 @@
+"""The rows with the highest scores."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from assay.selection.base import Choice, Outcome, Selector, rank_of
+from assay.selection.contract.inputs import Inputs
+
+
+class TopSelector(Selector):
+    r"""The rows with the highest scores, ties by id.
+
+    .. math:: \max_{|S| = b} \sum_{i \in S} s_i
+
+    For a score, or a blend of scores, that already says what is wanted. Nothing keeps such a choice
+    from being one-sided: hardest-first, for one, is far worse than random at high pruning rates.
+
+    Parameters
+    ----------
+    budget : int, float or str
+        A count, or a share of all rows.
+    random_state : int, default 0
+        No effect: nothing is random.
+    strict : bool, default False
+        No effect on the result here, as every row is usable.
+
+    Attributes
+    ----------
+    indices_ : int64[budget]
+    ranking_ : int64[n]
+    weights_ : float64[budget], all 1
+    scores_ : float64[n], as given
+    report_ : dict
+        `threshold`: the least score chosen.
+
+    Raises
+    ------
+    MissingInputError
+        `scores` was not given.
+
+    Notes
+    -----
+    Time O(n log n), memory O(n).
+
+    Examples
+    --------
+    >>> TopSelector(budget=2).fit(scores=[0.1, 3.0, 2.0]).indices_.tolist()
+    [1, 2]
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("scores",)
+    nested: ClassVar[bool] = True
+
+    def _select(self, inputs: Inputs, budget: int) -> Choice:
+        assert inputs.scores is not None
+        scores = inputs.scores
+        ranks = rank_of(scores)
+        ranking = np.argsort(ranks, kind="stable")
+        rest = np.sort(ranking[budget:])
+        threshold = float(scores[ranking[budget - 1]])
+        detail = {
+            "score": scores[rest],
+            "rank": ranks[rest],
+            "threshold": np.full(len(rest), threshold),
+        }
+        return Choice(
+            chosen=ranking[:budget],
+            ranking=ranking,
+            scores=scores,
+            outcomes=[Outcome(rest, "select", "lower_score", detail)],
+            report={"threshold": threshold},
+        )

@@ -1,0 +1,204 @@
+"""Leakage: rows of the pool that hold items of the sets a model will be evaluated on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import polars as pl
+from sklearn.utils.validation import check_is_fitted
+
+from assay.selection.algorithms.span_matching import SpanMatcher, Words, words_of
+from assay.selection.base import _Estimator
+from assay.selection.contract.inputs import Inputs, check_whole, text_series
+from assay.storage.errors import ConfigError, InputError
+
+SCHEMA = {
+    "sample_id": pl.String,
+    "evaluation_set": pl.String,
+    "item": pl.String,
+    "span": pl.Int64,
+    "kind": pl.String,
+}
+# rows searched at a time
+_PART = 16_384
+
+
+class Leakage(_Estimator):
+    r"""Find rows that share a long run of words with an item of an evaluation set.
+
+    A row leaks an item of L words where the longest run of words that both hold has at least
+
+    .. math:: \min(span, \lceil share \cdot L \rceil), \text{ and at least } ngrams
+
+    words. Case, punctuation, spacing and compatible letter forms don't count; a letter of a script
+    without spaces counts as a word. The longest run rather than the share of all common n-grams, so
+    that common phrases scattered over a long text do not add up. An item of fewer than `ngrams`
+    words is found only where a row is nothing else.
+
+    Parameters
+    ----------
+    evaluation : mapping of name to texts
+        The items of each evaluation set: a sequence or column of texts, or a frame with columns
+        `item` (what to call it) and `text`.
+    ngrams : int, default 8
+        Least run of words that counts at all.
+    span : int, default 50
+        Run of words that is proof enough, however long the item. Signatures, licences and the like
+        are runs of 10 to 30 words that have nothing to do with the item.
+    share : float in (0, 1], default 0.4
+        Part of a shorter item that is.
+
+    Attributes
+    ----------
+    keep_ : bool[n]
+        Rows that leak nothing.
+    evaluation_set_, item_ : pl.Series of String
+        The item with the longest common run, null where nothing leaks.
+    span_ : int64[n]
+        Words of the longest run of at least `ngrams`, whether it counts or not; else 0.
+    report_ : dict
+        `rows`, `leaks`, `items`, and `sets`: for each set its items, those too short to be found
+        inside a text, items found and rows that leak them.
+
+    Raises
+    ------
+    MissingInputError
+        No texts were given.
+    ConfigError, InputError
+        A parameter is out of range, or an evaluation set has no texts.
+
+    Notes
+    -----
+    Time O(words log(words of the items)), memory that of 16,384 rows and 32 bytes per word of the
+    items. An item that is reworded, or translated, is not found.
+
+    References
+    ----------
+    Singh et al.,
+    "Evaluation data contamination in LLMs: how do we measure it and (when) does it matter?", 2024
+    (the longest run rather than a union).
+
+    Examples
+    --------
+    >>> test = ["What is the capital of the country that borders both France and Spain?"]
+    >>> pool = ["Q: what is the capital of  the country that borders both France and spain", "Spain"]
+    >>> found = Leakage(evaluation={"quiz": test}).fit(pool)
+    >>> found.keep_.tolist(), found.span_.tolist()
+    ([False, True], [13, 0])
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("texts",)
+
+    def __init__(
+        self,
+        *,
+        evaluation: Mapping[str, Any] | None = None,
+        ngrams: int = 8,
+        span: int = 50,
+        share: float = 0.4,
+    ) -> None:
+        self.evaluation = evaluation
+        self.ngrams = ngrams
+        self.span = span
+        self.share = share
+
+    def fit(
+        self,
+        X: Any = None,
+        y: Any = None,
+        *,
+        graph: Any = None,
+        scores: Any = None,
+        target: Any = None,
+        ids: Any = None,
+        groups: Any = None,
+    ) -> Self:
+        """Search the texts X. Takes the inputs of `Selector.fit`, uses texts and ids."""
+        inputs: Inputs = self._inputs(
+            X=X, y=y, graph=graph, scores=scores, target=target, ids=ids, groups=groups
+        )
+        self._check()
+        items = _items(self.evaluation or {})
+        words = words_of(items["text"])
+        matcher = SpanMatcher(words, self.ngrams)
+        texts = text_series(X)
+        parts = [
+            matcher.longest(words_of(texts[start : start + _PART]))
+            for start in range(0, len(texts), _PART)
+        ]
+        item = np.concatenate([part.item for part in parts])
+        length = np.concatenate([part.length for part in parts])
+        size = np.diff(words.indptr)
+        enough = np.minimum(self.span, np.ceil(self.share * size)).astype(np.int64)
+        enough = np.where(size < self.ngrams, size, np.maximum(enough, self.ngrams))
+        leaks = (item >= 0) & (length >= enough[item])
+        named = pl.Series(np.where(leaks, item, -1)).replace(-1, None)
+        self.keep_ = ~leaks
+        self.span_ = length
+        self.evaluation_set_ = items["evaluation_set"].gather(named)
+        self.item_ = items["item"].gather(named)
+        self._ids = pl.Series("sample_id", inputs.as_given(inputs.ids.to_numpy()), dtype=pl.String)
+        self.report_: dict[str, Any] = {
+            "rows": inputs.n,
+            "leaks": int(leaks.sum()),
+            "items": items.height,
+            "sets": _by_set(items, words, item[leaks], self.ngrams),
+        }
+        return self
+
+    def leaks(self) -> pl.DataFrame:
+        """Return the rows that leak: sample_id, evaluation_set, item, span (words), kind."""
+        check_is_fitted(self)
+        rows = np.flatnonzero(~self.keep_)
+        return pl.DataFrame(
+            {
+                "sample_id": self._ids.gather(rows),
+                "evaluation_set": self.evaluation_set_.gather(rows),
+                "item": self.item_.gather(rows),
+                "span": self.span_[rows],
+                "kind": ["span"] * len(rows),
+            },
+            schema=SCHEMA,
+        )
+
+    def _check(self) -> None:
+        for name in ("ngrams", "span"):
+            check_whole(name, getattr(self, name))
+        if not (isinstance(self.share, int | float) and 0 < self.share <= 1):
+            raise ConfigError(f"share is {self.share!r}; pass a number in (0, 1].")
+        if not math.isfinite(self.share) or not self.evaluation:
+            raise ConfigError("evaluation is empty; name at least one evaluation set.")
+
+
+def _items(evaluation: Mapping[str, Any]) -> pl.DataFrame:
+    """Return evaluation_set, item and text of every item."""
+    frames = []
+    for name, given in evaluation.items():
+        if isinstance(given, pl.DataFrame) and {"item", "text"} <= set(given.columns):
+            item, text = given["item"].cast(pl.String), given["text"]
+        else:
+            text = text_series(given, name=f"evaluation[{name!r}]")
+            item = pl.Series(np.arange(len(text))).cast(pl.String)
+        if not len(text):
+            raise InputError(f"The evaluation set {name!r} is empty; leave it out.")
+        frames.append(
+            pl.DataFrame({"evaluation_set": [name] * len(text), "item": item, "text": text})
+        )
+    return pl.concat(frames)
+
+
+def _by_set(
+    items: pl.DataFrame, words: Words, found: np.ndarray, ngrams: int
+) -> dict[str, dict[str, int]]:
+    told = items.select("evaluation_set").with_columns(
+        short=pl.Series(np.diff(words.indptr) < ngrams),
+        rows=pl.Series(np.bincount(found, minlength=items.height)),
+    )
+    by = told.group_by("evaluation_set", maintain_order=True).agg(
+        items=pl.len(), short=pl.col("short").sum(), found=(pl.col("rows") > 0).sum(),
+        rows=pl.col("rows").sum(),
+    )  # fmt: skip
+    return {row.pop("evaluation_set"): row for row in by.rows(named=True)}

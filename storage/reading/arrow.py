@@ -1,0 +1,92 @@
+"""Reading Parquet and Arrow IPC files in batches."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from assay.storage.reading.source import (
+    BATCH_BYTES,
+    BATCH_ROWS,
+    FileSource,
+    Rows,
+    plain,
+    plain_schema,
+    taken,
+)
+
+
+class ParquetSource(FileSource):
+    """A Parquet file, read page by page; `take` skips row groups with no row asked for."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        super().__init__(path, name)
+        with self.guard(), self._open() as file:
+            metadata = file.metadata
+            self.schema = plain_schema(file.schema_arrow)
+        groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+        self._group_ends = np.cumsum([group.num_rows for group in groups], dtype=np.int64)
+        self._row_bytes = sum(group.total_byte_size for group in groups) // (metadata.num_rows or 1)
+        self.n_rows = metadata.num_rows
+
+    def take(self, rows: Rows, columns: Sequence[str]) -> pa.Table:
+        found = [self._no_rows(columns)]
+        group_of = np.searchsorted(self._group_ends, rows, side="right")
+        for group in range(len(self._group_ends)):
+            within = rows[group_of == group]
+            if len(within):
+                start = self._group_ends[group - 1] if group else 0
+                with self.guard():
+                    found += taken(self._read(columns, BATCH_ROWS, [group]), within - start)
+        return pa.concat_tables(found)
+
+    def _open(self) -> pq.ParquetFile:
+        file = pa.OSFile(os.fspath(self.path))
+        return pq.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20)
+
+    def _read(
+        self, columns: Sequence[str], size: int, groups: list[int] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        rows = max(1, min(size, BATCH_BYTES // (self._row_bytes or 1)))
+        with self._open() as file:
+            for batch in file.iter_batches(rows, row_groups=groups, columns=list(columns)):
+                yield _sound(batch.select(list(columns)))
+
+
+class IpcSource(FileSource):
+    """An Arrow IPC file or stream; memory follows its largest record batch."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        super().__init__(path, name)
+        with self.guard(), pa.OSFile(os.fspath(path)) as file:
+            self.schema = plain_schema(_ipc_reader(file).schema)
+
+    def _read(self, columns: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
+        fields = sorted(self.schema.get_field_index(column) for column in columns)
+        with pa.OSFile(os.fspath(self.path)) as file:
+            reader = _ipc_reader(file, included_fields=fields)
+            if isinstance(reader, pa.RecordBatchFileReader):
+                found = (reader.get_batch(i) for i in range(reader.num_record_batches))
+            else:
+                found = iter(reader)
+            for batch in found:
+                yield _sound(batch.select(list(columns)))
+
+
+def _sound(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return a batch that can be worked on: its offsets lie within it, and its text is UTF-8."""
+    batch.validate(full=True)
+    return plain(batch)
+
+
+def _ipc_reader(file: pa.NativeFile, **options: Any) -> Any:
+    is_file = file.read(6) == b"ARROW1"
+    file.seek(0)
+    opened = pa.ipc.open_file if is_file else pa.ipc.open_stream
+    return opened(file, options=pa.ipc.IpcReadOptions(**options))

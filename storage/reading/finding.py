@@ -1,0 +1,118 @@
+"""Finding the files that a path, a glob or a URL names."""
+
+from __future__ import annotations
+
+import glob
+import os
+from difflib import get_close_matches
+from pathlib import Path, PurePath
+
+from assay.storage.errors import SourceError
+from assay.storage.reading.locations import as_path, scheme_of, was_url
+
+PARQUET = (".parquet", ".pq")
+IPC = (".arrow", ".feather", ".ipc")
+CSV = (".csv", ".tsv")
+JSON = (".jsonl", ".ndjson", ".json")
+COMPRESSED = (".gz", ".zst")
+READABLE = (
+    f"{', '.join((*PARQUET, *IPC, *CSV, *JSON))} (the text formats also compressed, with "
+    f"{' or '.join(COMPRESSED)} added)"
+)
+# what the Hugging Face `datasets` library writes beside its data
+_NOT_DATA = {"dataset_info.json", "dataset_dict.json", "state.json"}
+
+
+def find_files(where: str | os.PathLike[str]) -> tuple[str, list[tuple[Path, str]]]:
+    """Return a name for a file, folder, glob or URL, and its files with their names within it.
+
+    A folder is searched to its bottom, and its files are in order of their relative path; what is
+    hidden, starts with ``_``, has no readable extension or is no regular file is left out. Neither a
+    folder's search nor ``**`` follows links to folders. Of a URL, the files are local copies.
+
+    Raises
+    ------
+    SourceError
+        Nothing is there, or nothing that can be read.
+    """
+    if scheme_of(where) not in (None, "file"):
+        from assay.storage.reading.remote import fetch
+
+        return fetch(str(where))
+    try:
+        return _local_files(as_path(where))
+    except (OSError, RuntimeError, ValueError) as error:
+        if isinstance(error, SourceError):
+            raise
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SourceError(f"{str(where)[:200]!r} can't be read: {reason.rstrip('.')}.") from None
+
+
+def _local_files(path: Path) -> tuple[str, list[tuple[Path, str]]]:
+    if path.is_file():
+        if not file_format(path.name):
+            raise SourceError(f"{path} has no extension that tells its format: {READABLE}.")
+        return stem(path.name), [(path, _shown(path.name))]
+    if path.is_dir():
+        base, candidates = path, path.rglob("*")
+    elif glob.has_magic(str(path)):
+        literal = [not glob.has_magic(part) for part in path.parts].index(False)
+        base, pattern = Path(*path.parts[:literal]), list(path.parts[literal:])
+        candidates = base.glob(os.path.join(*pattern, *["*"] * (pattern[-1] == "**")))
+    else:
+        raise SourceError(_no_such_file(path))
+    files = {
+        (_shown(candidate.relative_to(base).as_posix()), candidate)
+        for candidate in candidates
+        if is_data(candidate.relative_to(base)) and candidate.is_file()
+    }
+    if not files:
+        raise SourceError(f"{path} holds no file that can be read; readable are {READABLE}.")
+    return base.resolve().name or "pool", [(found, name) for name, found in sorted(files)]
+
+
+def file_format(name: str) -> str:
+    """Return the extension that tells a file's format, in lower case; none: an empty text."""
+    stem, last = os.path.splitext(name.lower())
+    if last in COMPRESSED:
+        inner = os.path.splitext(stem)[1]
+        return inner if inner in CSV + JSON else ""
+    return last if last in PARQUET + IPC + CSV + JSON else ""
+
+
+def file_suffixes(name: str) -> str:
+    """Return what stands behind a readable file's stem, in lower case: ``.csv.gz``."""
+    return name[len(stem(name)) :].lower()
+
+
+def stem(name: str) -> str:
+    """Return a file's name without the extensions of its format and compression."""
+    stem, last = os.path.splitext(name)
+    return os.path.splitext(stem)[0] if last.lower() in COMPRESSED else stem
+
+
+def _shown(name: str) -> str:
+    """Return a file name as valid UTF-8, which a name on disk need not be."""
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
+def is_data(relative: PurePath) -> bool:
+    """Return whether a file of a folder holds rows, as far as its name says."""
+    hidden = any(part.startswith((".", "_")) for part in relative.parts)
+    return not hidden and bool(file_format(relative.name)) and relative.name not in _NOT_DATA
+
+
+def _no_such_file(path: Path) -> str:
+    if path.exists():
+        return (
+            f"{path} is no regular file (a pipe, a socket or a device); write it to a file first."
+        )
+    message = f"There is no file or folder {path}."
+    if was_url(path):
+        return f"{message} A URL is given as text: a Path drops one of its slashes."
+    try:
+        beside = sorted(entry.name for entry in os.scandir(path.parent))
+    except OSError:
+        return f"{message} The folder {path.parent} does not exist either."
+    close = get_close_matches(path.name, beside, n=1, cutoff=0.5)
+    return f"{message} Did you mean {path.parent / close[0]}?" if close else message

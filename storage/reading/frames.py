@@ -1,0 +1,130 @@
+"""Frames in memory: anything tabular becomes one Arrow table.
+
+>>> as_table({"id": [1, 2], "text": ["a", "b"]}).column_names
+['id', 'text']
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from assay.storage.errors import InputError
+from assay.storage.reading.source import BATCH_ROWS, Source, plain, regroup, require_column_names
+
+
+class MemorySource(Source):
+    """A table in memory."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self.name = "memory"
+        self.schema = table.schema
+        self.n_rows = table.num_rows
+        self._table = table
+
+    def batches(self, columns: Sequence[str], size: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+        return regroup(self._table.select(list(columns)).to_batches(max_chunksize=size), size)
+
+    def digest_into(self, digest: Any, columns: Sequence[str]) -> None:
+        table = self._table.select(list(columns)).combine_chunks()
+        file = pa.PythonFile(_DigestFile(digest), mode="w")
+        with pa.ipc.new_stream(file, table.schema) as writer:
+            writer.write_table(table)
+
+
+class _DigestFile:
+    """A file whose bytes go into a `hashlib` object."""
+
+    closed = False
+
+    def __init__(self, digest: Any) -> None:
+        self._digest = digest
+
+    def write(self, data: Any) -> int:
+        self._digest.update(data)
+        return len(data)
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def as_table(frame: Any) -> pa.Table:
+    """Return a frame as an Arrow table without metadata, view types or pandas' index columns.
+
+    Parameters
+    ----------
+    frame : object
+        With ``__arrow_c_stream__`` (Polars, pandas, Arrow, DuckDB relation), a Polars LazyFrame, a
+        Hugging Face Dataset, a mapping of columns (2-d arrays become fixed-size lists) or a
+        sequence of mappings.
+
+    Raises
+    ------
+    InputError
+        Anything else, or a frame that Arrow can't hold.
+    """
+    try:
+        table = _table(frame)
+        table.validate(full=True)
+    except (pa.ArrowException, pl.exceptions.PolarsError, TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise InputError(f"A {_kind(frame)} can't be read as a table: {reason}.") from None
+    require_column_names(table.column_names, "The frame")
+    names = [name for name in table.column_names if not name.startswith("__index_level_")]
+    table = plain(table)
+    return pa.table([table[name] for name in names], names=names)
+
+
+def _table(frame: Any) -> pa.Table:
+    if type(frame).__module__.partition(".")[0] == "datasets" and hasattr(frame, "with_format"):
+        return _hugging_face(frame)
+    if isinstance(frame, pl.LazyFrame):
+        frame = frame.collect()
+    if isinstance(frame, pl.DataFrame):
+        return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+    if isinstance(frame, pa.RecordBatch):
+        return pa.Table.from_batches([frame])
+    if isinstance(frame, Mapping):
+        return pa.table({str(name): _column(values) for name, values in frame.items()})
+    if isinstance(frame, Sequence) and all(isinstance(row, Mapping) for row in frame):
+        names = dict.fromkeys(name for row in frame for name in row)
+        return pa.table({str(name): [row.get(name) for row in frame] for name in names})
+    if hasattr(frame, "__arrow_c_stream__"):
+        return pa.table(frame)
+    raise InputError(
+        f"A pool can't be read from a {_kind(frame)}. Give a path, a folder, a glob, a frame that "
+        "has __arrow_c_stream__ (Polars, pandas, Arrow, DuckDB relation), a Polars LazyFrame, a "
+        "Hugging Face Dataset, a mapping of columns or a list of mappings."
+    )
+
+
+def _hugging_face(dataset: Any) -> pa.Table:
+    if isinstance(dataset, Mapping):
+        raise InputError(
+            f"A {_kind(dataset)} holds several data sets; choose one of {', '.join(dataset)}."
+        )
+    if not hasattr(dataset, "__len__"):
+        raise InputError(f"A {_kind(dataset)} can't be read more than once; make it a Dataset.")
+    return dataset.with_format("arrow")[:]
+
+
+def _column(values: Any) -> Any:
+    if isinstance(values, np.ndarray) and values.ndim == 2:
+        flat = pa.array(np.ascontiguousarray(values).reshape(-1))
+        return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+    if isinstance(values, pl.Series):
+        return values.to_arrow(compat_level=pl.CompatLevel.oldest())
+    return values
+
+
+def _kind(value: Any) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}"

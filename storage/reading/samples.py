@@ -1,0 +1,144 @@
+"""The frame of samples: what is known of every row of a pool besides its content."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from assay.storage.errors import InputError
+from assay.storage.hashing.rows import hash_rows, hex_digests
+from assay.storage.reading.roles import FIXED_NAMES, Roles
+from assay.storage.reading.source import Source
+from assay.storage.reading.values import (
+    Mask,
+    Matrix,
+    WrongLengthError,
+    as_text,
+    check_ids,
+    content_ids,
+    image_values,
+    text_values,
+    vector_values,
+)
+
+_PROBLEMS = pl.Series([None, "empty", "not_finite"], dtype=pl.String)
+
+
+def sample_frame(sources: Iterable[Source], roles: Roles, dimension: int | None) -> pl.DataFrame:
+    """Return the samples of all sources; `dimension` is the length that vectors must have."""
+    described, kept = [], []
+    for source in sources:
+        row = 0
+        for batch in source.batches(roles.columns):
+            described.append(_describe(batch, source, row, roles, dimension))
+            kept.append((source, _kept(batch, roles.keep)))
+            row += batch.num_rows
+    frame = pl.concat(described, rechunk=True)
+    if roles.id is None:
+        frame = frame.with_columns(content_ids(frame["content_hash"]))
+    else:
+        check_ids(frame, roles.id)
+    return frame.select(FIXED_NAMES).hstack(_joined(kept))
+
+
+def checked_vectors(
+    array: pa.Array, column: str, source: Source, row: int, dimension: int | None
+) -> tuple[Matrix, Mask]:
+    """Return `vector_values`, or an error that names the row; `row` is the number of the first."""
+    try:
+        return vector_values(array, dimension)
+    except WrongLengthError as error:
+        raise InputError(
+            f"Vectors in column {column!r} must be equally long: row {row + error.row} of "
+            f"{source.name} has {error.found} numbers, those before it {error.expected}."
+        ) from None
+
+
+def _describe(
+    batch: pa.RecordBatch, source: Source, row: int, roles: Roles, dimension: int | None
+) -> pl.DataFrame:
+    content = batch.column(roles.content)
+    problem = np.zeros(len(content), dtype=np.uint32)
+    if roles.kind == "vector":
+        vectors, empty = checked_vectors(content, roles.content, source, row, dimension)
+        hashes = hash_rows(vectors)
+        hashes[empty] = hash_rows([""])
+        problem[~np.isfinite(vectors).all(axis=1)] = 2
+    else:
+        values, empty = (text_values if roles.kind == "text" else image_values)(content)
+        hashes = hash_rows(values)
+    problem[empty] = 1
+    return pl.DataFrame(
+        {
+            "sample_id": _text(batch, "id", roles.id),
+            "source": pl.repeat(source.name, len(content), eager=True),
+            "row": np.arange(row, row + len(content), dtype=np.int64),
+            "label": _text(batch, "label", roles.label),
+            "group_id": _text(batch, "group", roles.group),
+            "content_hash": hex_digests(hashes),
+            "problem": _PROBLEMS.gather(problem),
+        }
+    )
+
+
+def _text(batch: pa.RecordBatch, role: str, column: str | None) -> pl.Series:
+    if column is None:
+        return pl.repeat(None, batch.num_rows, dtype=pl.String, eager=True)
+    try:
+        return pl.Series(as_text(_own(batch.column(column))))
+    except TypeError as error:
+        raise InputError(f"Column {column!r} can't be used as {role}: {error}.") from None
+
+
+def _kept(batch: pa.RecordBatch, keep: Sequence[str]) -> pl.DataFrame:
+    frame = pl.DataFrame({name: pl.Series(_own(batch.column(name))) for name in keep})
+    categories = pl.selectors.categorical() | pl.selectors.enum()
+    return frame.with_columns(categories.cast(pl.String))
+
+
+def _own(array: pa.Array) -> pa.Array:
+    """Copy an array out of a buffer that it may share with the content."""
+    return array.take(pa.array(np.arange(len(array))))
+
+
+def _joined(parts: Sequence[tuple[Source, pl.DataFrame]]) -> pl.DataFrame:
+    """Join the columns to keep, giving those of text formats the type that their values have."""
+    textual = [frame for source, frame in parts if source.textual]
+    types: dict[Any, Any] = {column.name: value_type(column) for column in _columns(textual)}
+    frames = [frame.cast(types) if source.textual else frame for source, frame in parts]
+    return join_frames(frames, "vertical_relaxed")
+
+
+def _columns(frames: Sequence[pl.DataFrame]) -> list[pl.Series]:
+    return pl.concat(frames).get_columns() if frames else []
+
+
+def as_frame(table: pa.Table) -> pl.DataFrame:
+    """Return a table as a frame, whose columns keep their names (Polars would name empty ones)."""
+    columns = zip(table.column_names, table.columns, strict=True)
+    return pl.DataFrame({name: pl.Series(column) for name, column in columns})
+
+
+def join_frames(
+    frames: Sequence[pl.DataFrame], how: Literal["vertical_relaxed", "diagonal_relaxed"]
+) -> pl.DataFrame:
+    """Stack frames of several files, a column's type being that which holds all its values."""
+    try:
+        return pl.concat(frames, how=how, rechunk=True)
+    except pl.exceptions.PolarsError as error:
+        raise InputError(
+            f"Files of the pool have columns of one name whose types don't go together: {error}."
+        ) from None
+
+
+def value_type(column: pl.Series) -> Any:
+    """Return the type that text stands for: Int64 or Float64 if all its values do, else String."""
+    values = column.drop_nulls()
+    for kind in (pl.Int64, pl.Float64):
+        if len(values) and not values.cast(kind, strict=False).null_count():
+            return kind
+    return pl.String

@@ -1,0 +1,110 @@
+"""What the first writer after a crash puts right: dead runs, and what was left half-written."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from assay.storage.disk.atomic import (
+    host_of,
+    is_under_way,
+    remove,
+    this_host,
+    write_json,
+    writer_of,
+)
+from assay.storage.disk.boundaries import boundary
+from assay.storage.disk.processes import process_began, process_lives, writer_lives
+from assay.storage.runs.catalogue import find_run
+from assay.storage.runs.notes import read_notes
+
+logger = logging.getLogger("assay.storage")
+
+DEAD = "its process ended without a word"
+# seconds by which the start of a process is known
+_CLOCK = 2.0
+# seconds after which what another host has not written to any more is taken for left behind
+_ABANDONED = 86_400.0
+# temporary names lie beside what is being written, and no deeper than this
+_FOLDERS = ("", "*", "*/*")
+
+
+def leftovers(store: Path) -> list[Path]:
+    """Return the temporary files and folders in a store that no living process is writing."""
+    found = []
+    for folder in _FOLDERS:
+        for path in (store / folder).glob(".*") if not folder else store.glob(f"{folder}/.*"):
+            writer = writer_of(path)
+            if writer is not None and not is_under_way(path) and not _writes(writer, path):
+                found.append(path)
+    return sorted(found)
+
+
+def _writes(process: int, path: Path) -> bool:
+    """Return whether the process named by a temporary file can be the one that writes it."""
+    if host_of(path) not in (None, this_host()):
+        # a worker of a cluster: it can't be looked up from here
+        return not _abandoned(path)
+    if process == os.getpid() or not process_lives(process):
+        return False  # this process knows what it writes; the name is that of one before it
+    began = process_began(process)
+    try:
+        return began is None or path.lstat().st_mtime > began - _CLOCK
+    except FileNotFoundError:
+        return True
+
+
+def _abandoned(path: Path) -> bool:
+    with suppress(OSError):
+        newest = max(p.lstat().st_mtime for p in (path, *path.rglob("*")))
+        return time.time() - newest > _ABANDONED
+    return False
+
+
+def dead_runs(store: Path, *, locked: bool = False) -> Iterator[dict[str, Any]]:
+    """Yield the notes of runs that are noted as running, and whose process is gone.
+
+    Parameters
+    ----------
+    store : Path
+    locked : bool, default False
+        The caller holds the write lock, without which nothing runs: whatever is noted as running is
+        dead, also where its process can't be looked up (another host), or lives on without it (a
+        worker of a cluster). Notes of versions that knew no such lock go by their process.
+    """
+    for note in read_notes(store / "runs"):
+        with suppress(KeyError, TypeError, ValueError):
+            if note["status"] != "running":
+                continue
+            if (locked and note.get("host")) or writer_lives(note) is False:
+                yield note
+
+
+def recover(store: Path) -> None:
+    """Mark dead runs as failed and remove what they left; the write lock must be held."""
+    for path in leftovers(store):
+        with suppress(OSError):
+            remove(path)
+            boundary("leftover removed", path)
+    for note in dead_runs(store, locked=True):
+        path = store / "runs" / f"{note['run_id']}.json"
+        if find_run(store, note["run_id"]):
+            # killed between the run's file and the end of its note
+            path.unlink(missing_ok=True)
+            boundary("note removed", path)
+            continue
+        mark_dead(path, note)
+        logger.warning(
+            "run %s of %s, begun %s: %s; it is marked as failed",
+            note["run_id"], note.get("pool"), note.get("started_at"), DEAD,
+        )  # fmt: skip
+
+
+def mark_dead(path: Path, note: dict[str, Any]) -> None:
+    """Mark a run that is noted as running as failed."""
+    write_json(path, note | {"status": "failed", "message": DEAD})

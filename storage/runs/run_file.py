@@ -1,0 +1,165 @@
+"""Writing one finished run into one DuckDB file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from assay.storage.disk.atomic import atomic_path
+from assay.storage.disk.boundaries import boundary
+from assay.storage.errors import StoreError
+from assay.storage.runs.schema import RUN_COLUMNS, RUN_INTERNALS, TABLES, identifier
+
+RESERVED_COLUMNS = frozenset(
+    {"key", "run_id", "pool", "sample_id", "source", "row", "label", "group_id", "content_hash"}
+)
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """Who and what a run is. `ranked_by` names the score that its selection was made by."""
+
+    run_id: str
+    kind: str
+    pool: str
+    started_at: datetime
+    n_samples: int
+    seed: int
+    generation: str
+    config: Mapping[str, Any]
+    versions: Mapping[str, Any]
+    ranked_by: str | None = None
+    pool_fingerprint: str = ""
+
+
+@dataclass
+class RunTablesData:
+    """The frames of one run.
+
+    Attributes
+    ----------
+    samples : DataFrame
+        One row per sample in the order of the pool: sample_id, source, row, label, group_id,
+        content_hash, then the kept columns. Its row number is the key of the other frames.
+    scores : dict of str to DataFrame
+        Method -> columns key, score (rows without a score are left out).
+    selections, decisions, feature_scores, metrics, ledger, leaks, duplicates, artifacts : DataFrame
+        Columns as in `assay.storage.runs.schema.TABLES`, with `key` where samples are meant.
+    """
+
+    samples: pl.DataFrame | None = None
+    scores: dict[str, pl.DataFrame] = field(default_factory=dict)
+    selections: pl.DataFrame | None = None
+    decisions: pl.DataFrame | None = None
+    feature_scores: pl.DataFrame | None = None
+    metrics: pl.DataFrame | None = None
+    ledger: pl.DataFrame | None = None
+    leaks: pl.DataFrame | None = None
+    duplicates: pl.DataFrame | None = None
+    artifacts: pl.DataFrame | None = None
+
+
+def write_run(path: Path, info: RunInfo, finished_at: datetime, data: RunTablesData) -> None:
+    """Write the run to `path` atomically: the file is there when, and only when, it is whole.
+
+    Raises
+    ------
+    StoreError
+        If decisions or selections don't fit the samples, or DuckDB can't write.
+    """
+    _check(info, data)
+    with atomic_path(path) as temporary:
+        try:
+            with duckdb.connect(str(temporary), config={"threads": 2}) as con:
+                _fill(con, info, finished_at, data)
+                boundary("run filled", path)
+                con.execute("CHECKPOINT")
+                boundary("run checkpointed", path)
+        except duckdb.Error as error:
+            told = " ".join(str(error).split())
+            raise StoreError(f"The run {info.run_id} could not be written: {told}") from error
+
+
+def _check(info: RunInfo, data: RunTablesData) -> None:
+    if data.samples is None:
+        return
+    n = data.samples.height
+    if (
+        data.decisions is None
+        or data.decisions["key"].n_unique() != n
+        or data.decisions.height != n
+    ):
+        raise StoreError(
+            f"The run {info.run_id} must hold exactly one decision for each of its {n} samples."
+        )
+    chosen = 0 if data.selections is None else data.selections.height
+    if chosen != data.decisions["selected"].sum():
+        raise StoreError(
+            f"The run {info.run_id} selects {chosen} samples but decides for "
+            f"{data.decisions['selected'].sum()}."
+        )
+
+
+def _fill(
+    con: duckdb.DuckDBPyConnection, info: RunInfo, finished_at: datetime, data: RunTablesData
+) -> None:
+    con.execute(f"CREATE TABLE run ({RUN_COLUMNS}, {RUN_INTERNALS})")
+    con.execute(
+        "INSERT INTO run VALUES (?, ?, ?, 'done', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            info.run_id,
+            info.kind,
+            info.pool,
+            info.started_at,
+            finished_at,
+            info.n_samples,
+            info.seed,
+            info.generation,
+            json.dumps(info.config, sort_keys=True),
+            json.dumps(info.versions, sort_keys=True),
+            info.ranked_by,
+            info.pool_fingerprint,
+            sorted(data.scores),
+        ],
+    )
+    for table, columns in TABLES.items():
+        con.execute(f"CREATE TABLE {table} ({columns})")
+    if data.samples is not None:
+        kept = [c for c in data.samples.columns if c not in RESERVED_COLUMNS]
+        frame = data.samples.with_row_index("key")
+        con.register("_samples", frame)
+        extra = "".join(f", {identifier(c)}" for c in kept)
+        con.execute(
+            "CREATE OR REPLACE TABLE samples AS SELECT key::INTEGER AS key, sample_id, source, "
+            f"row::BIGINT AS row, label, group_id, content_hash{extra} FROM _samples"
+        )
+        con.unregister("_samples")
+    for method, frame in data.scores.items():
+        _insert_scores(con, method, frame)
+    for table in TABLES:
+        if table in ("samples", "scores"):
+            continue
+        rows = getattr(data, table)
+        if rows is not None:
+            names = [c.split()[0] for c in TABLES[table].split(", ")]
+            con.register("_rows", rows)
+            con.execute(f"INSERT INTO {table} SELECT {', '.join(names)} FROM _rows")
+            con.unregister("_rows")
+
+
+def _insert_scores(con: duckdb.DuckDBPyConnection, method: str, frame: pl.DataFrame) -> None:
+    con.register("_scores", frame)
+    con.execute(
+        "INSERT INTO scores SELECT c.key, ?, c.score, "
+        "row_number() OVER (ORDER BY c.score DESC, s.sample_id) "
+        "FROM _scores c JOIN samples s USING (key) ORDER BY c.key",
+        [method],
+    )
+    con.unregister("_scores")

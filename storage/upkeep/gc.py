@@ -1,0 +1,197 @@
+"""Clean-up: what nothing in a store refers to any more, found and removed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from assay.storage.disk.atomic import remove
+from assay.storage.disk.boundaries import boundary
+from assay.storage.disk.processes import writer_lives
+from assay.storage.errors import CorruptArtifactError, StoreError
+from assay.storage.runs.attaching import attach_runs
+from assay.storage.runs.catalogue import CATALOGUE, RUNS, RunFile, find_run, list_runs, newest_runs
+from assay.storage.runs.notes import read_notes
+from assay.storage.runs.publishing import outdated
+from assay.storage.runs.recovery import leftovers
+from assay.storage.store import ScoreStore
+
+# copies of frames that were handed in; a run names them by its configuration's paths
+FRAMES = "frames"
+_FRAME = re.compile(r"frames[/\\]+([a-z0-9_]{1,64})")
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """Something in a store that nothing refers to.
+
+    Attributes
+    ----------
+    what : {"artifact", "leftover", "published", "note", "backup"}
+    where : str
+        The file or folder, relative to the store.
+    bytes : int
+        Its size.
+    """
+
+    what: str
+    where: str
+    bytes: int
+
+
+@dataclass
+class _Wanted:
+    """What runs refer to: artifacts, whatever certain runs made, copies of frames."""
+
+    artifacts: set[tuple[str, str]] = field(default_factory=set)
+    makers: set[str] = field(default_factory=set)
+    frames: set[str] = field(default_factory=set)
+
+    def holds(self, store: ScoreStore, kind: str, fingerprint: str) -> bool:
+        if (kind, fingerprint) in self.artifacts:
+            return True
+        if kind == FRAMES:
+            return fingerprint in self.frames
+        with suppress(StoreError, CorruptArtifactError):
+            return store.artifacts.made_by(kind, fingerprint).get("run") in self.makers
+        return False
+
+
+def collect(store: ScoreStore, *, dry_run: bool = False) -> list[Garbage]:
+    """Remove what nothing in a store refers to; return it.
+
+    Kept are the artifacts that a kept run (one in `runs/`, so the newest of every pool among them)
+    refers to or made, those of a run that is under way, and of one that failed after the newest
+    finished run of its pool, because it goes on where it was. Archived runs hold none: what they say
+    is in their files. Removed with the others: what dead processes left half-written, published files
+    that no reader can be about to open, notes of the catalogue and backups of migrations that are of
+    no use any more. Runs are never removed.
+
+    Parameters
+    ----------
+    store : ScoreStore
+    dry_run : bool, default False
+        Only say what would be removed; nothing is written, no lock is waited for.
+
+    Raises
+    ------
+    StoreError
+        A run file can't be read, so that it is not known what it refers to; nothing is removed.
+    """
+    if dry_run:
+        return list(_find(store))
+    abandoned = [_garbage(store, "leftover", path) for path in leftovers(store.path)]
+    with store.writing() as lock:
+        lock.say("gc")
+        # whoever comes to write has removed what dead processes left
+        removed = [g for g in abandoned if not (store.path / g.where).exists()]
+        for garbage in list(_find(store)):
+            if _remove(store, garbage):
+                removed.append(garbage)
+    return removed
+
+
+def _find(store: ScoreStore) -> Iterator[Garbage]:
+    # all of it before the first removal: an unreadable run file stops everything
+    wanted = _wanted(store)
+    for folder in sorted((store.path / "artifacts").glob("*/*")):
+        if folder.is_dir() and not folder.name.startswith("."):
+            with suppress(FileNotFoundError):
+                if not wanted.holds(store, folder.parent.name, folder.name):
+                    yield _garbage(store, "artifact", folder)
+    for path in leftovers(store.path):
+        yield _garbage(store, "leftover", path)
+    for path in outdated(store.path):
+        yield _garbage(store, "published", path)
+    for path in sorted((store.path / CATALOGUE).glob("[0-9a-f]*.json")):
+        if find_run(store.path, path.stem) is None:
+            yield _garbage(store, "note", path)
+    for path in _old_backups(store.path):
+        yield _garbage(store, "backup", path)
+
+
+def _garbage(store: ScoreStore, what: str, path: Path) -> Garbage:
+    files = path.rglob("*") if path.is_dir() and not path.is_symlink() else [path]
+    size = 0
+    for file in files:
+        with suppress(OSError):
+            status = file.lstat()
+            size += 0 if file.is_dir() else status.st_size
+    return Garbage(what, path.relative_to(store.path).as_posix(), size)
+
+
+def _remove(store: ScoreStore, garbage: Garbage) -> bool:
+    path = store.path / garbage.where
+    try:
+        if garbage.what == "artifact":
+            store.artifacts.discard(path.parent.name, path.name)
+        else:
+            remove(path)
+    except FileNotFoundError:
+        return False
+    except PermissionError:
+        return False  # open on Windows: the next call removes it
+    boundary("garbage removed", path)
+    return not path.exists()
+
+
+def _wanted(store: ScoreStore) -> _Wanted:
+    wanted = _Wanted()
+    notes = read_notes(store.path / RUNS)
+    runs = list_runs(store.path)
+    for run in runs:
+        wanted.makers.add(run.tables.run_id)
+        wanted.frames.update(_FRAME.findall(str(run.run["config"])))
+    wanted.artifacts.update(_referred_to(store, runs))
+    newest = {
+        (run.tables.pool, run.tables.kind): run.tables.finished_at for run in newest_runs(runs)
+    }
+    for note in notes:
+        if _goes_on(note, newest):
+            wanted.makers.add(note["run_id"])
+            wanted.frames.update(_FRAME.findall(str(note["config"])))
+    return wanted
+
+
+def _referred_to(store: ScoreStore, runs: Sequence[RunFile]) -> Iterator[tuple[str, str]]:
+    """Yield what runs name as theirs; those of earlier versions name nothing, but made it."""
+    with duckdb.connect(":memory:") as con:
+        named = [run for run in runs if "artifacts" in run.tables.tables]
+        for run in attach_runs(con, store.path, named):
+            try:
+                query = f"SELECT kind, fingerprint FROM {run.alias}.artifacts"
+                yield from con.sql(query).fetchall()
+            except duckdb.Error as error:
+                raise StoreError(
+                    f"The run {run.run_id} can't be read ({' '.join(str(error).split())}), so it is "
+                    "not known which artifacts it refers to. `assay check` says what to do about it."
+                ) from error
+
+
+def _goes_on(note: dict[str, Any], newest: dict[tuple[str, str], int]) -> bool:
+    """Say whether a run that is not finished is under way, or may still be taken up again."""
+    with suppress(KeyError, TypeError, ValueError):
+        if note["status"] == "running" and writer_lives(note) is not False:
+            return True
+        began = datetime.fromisoformat(note["started_at"]).timestamp() * 1e6
+        return began > newest.get((note["pool"], note["kind"]), float("-inf"))
+    return True
+
+
+def _old_backups(store: Path) -> list[Path]:
+    """Return the backups of migrations but for the newest of every schema version."""
+    newest: dict[str, Path] = {}
+    old = []
+    for path in sorted((store / "backup").glob("[0-9]*-*")):
+        version = path.name.partition("-")[0]
+        if version in newest:
+            old.append(newest[version])
+        newest[version] = path
+    return old
