@@ -27,7 +27,7 @@ from pydantic import ValidationError
 from assay.flows.config.curation import CurationConfig, FeatureConfig
 from assay.selection import registry
 from assay.storage.errors import ConfigError, ServiceError
-from assay.storage.reading.finding import find_files
+from assay.storage.reading.formats import find_files
 from assay.storage.reading.locations import absolute, scheme_of
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}

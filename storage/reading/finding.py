@@ -1,4 +1,4 @@
-"""Finding the files that a path, a glob or a URL names."""
+"""Finding the files that a path or a glob of this machine names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path, PurePath
 
 from assay.storage.errors import SourceError
-from assay.storage.reading.locations import as_path, scheme_of, was_url
+from assay.storage.reading.locations import was_url
 
 PARQUET = (".parquet", ".pq")
 IPC = (".arrow", ".feather", ".ipc")
@@ -23,32 +23,28 @@ READABLE = (
 _NOT_DATA = {"dataset_info.json", "dataset_dict.json", "state.json"}
 
 
-def find_files(where: str | os.PathLike[str]) -> tuple[str, list[tuple[Path, str]]]:
-    """Return a name for a file, folder, glob or URL, and its files with their names within it.
+def local_files(path: Path) -> tuple[str, list[tuple[Path, str]]]:
+    """Return a name for a file, folder or glob, and its files with their names within it.
 
     A folder is searched to its bottom, and its files are in order of their relative path; what is
     hidden, starts with ``_``, has no readable extension or is no regular file is left out. Neither a
-    folder's search nor ``**`` follows links to folders. Of a URL, the files are local copies.
+    folder's search nor ``**`` follows links to folders.
 
     Raises
     ------
     SourceError
         Nothing is there, or nothing that can be read.
     """
-    if scheme_of(where) not in (None, "file"):
-        from assay.storage.reading.remote import fetch
-
-        return fetch(str(where))
     try:
-        return _local_files(as_path(where))
+        return _matches(path)
     except (OSError, RuntimeError, ValueError) as error:
         if isinstance(error, SourceError):
             raise
         reason = getattr(error, "strerror", None) or str(error)
-        raise SourceError(f"{str(where)[:200]!r} can't be read: {reason.rstrip('.')}.") from None
+        raise SourceError(f"{str(path)[:200]!r} can't be read: {reason.rstrip('.')}.") from None
 
 
-def _local_files(path: Path) -> tuple[str, list[tuple[Path, str]]]:
+def _matches(path: Path) -> tuple[str, list[tuple[Path, str]]]:
     if path.is_file():
         if not file_format(path.name):
             raise SourceError(f"{path} has no extension that tells its format: {READABLE}.")

@@ -13,11 +13,11 @@ import polars as pl
 import pyarrow as pa
 
 from assay.storage.errors import ColumnError, ConfigError, InputError
-from assay.storage.reading.finding import find_files
+from assay.storage.reading.formats import find_files, open_source
 from assay.storage.reading.frames import MemorySource, as_table
 from assay.storage.reading.roles import Kind, Roles, resolve_roles
 from assay.storage.reading.samples import as_frame, checked_vectors, join_frames, sample_frame
-from assay.storage.reading.source import BATCH_ROWS, Source, open_source
+from assay.storage.reading.source import BATCH_ROWS, Source
 from assay.storage.reading.values import Mask, Matrix, image_values, text_values
 
 

@@ -83,7 +83,7 @@ def shown(path: Path) -> str:
 def fetch(url: str) -> tuple[str, list[tuple[Path, str]]]:
     """Return a name for what a URL names, and copies of its objects with their names within it.
 
-    As `assay.storage.reading.finding.find_files`, of an object, a prefix (``s3://bucket/folder/``) or a glob.
+    As `assay.storage.reading.finding.local_files`, of an object, a prefix (``s3://bucket/folder/``) or a glob.
 
     Raises
     ------

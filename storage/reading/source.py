@@ -17,7 +17,6 @@ import polars as pl
 import pyarrow as pa
 
 from assay.storage.errors import InputError, SourceChangedError, SourceError
-from assay.storage.reading.finding import CSV, IPC, PARQUET, file_format
 from assay.storage.reading.remote import shown
 
 BATCH_ROWS = 16_384
@@ -226,23 +225,3 @@ def require_column_names(names: Sequence[str], where: str) -> None:
             f"{where} has more than one column named {', '.join(map(repr, repeated))}. "
             "Give every column a name of its own."
         )
-
-
-def open_source(path: Path, name: str) -> Source:
-    """Open a file in the format that its extension tells."""
-    kind = file_format(path.name)
-    reader: type[FileSource]
-    # imported here because they import this module, and compiled code besides
-    if kind in PARQUET + IPC:
-        from assay.storage.reading.arrow import IpcSource, ParquetSource
-
-        reader = ParquetSource if kind in PARQUET else IpcSource
-    elif kind in CSV:
-        from assay.storage.reading.csv import CsvSource as reader
-    else:
-        from assay.storage.reading.json_lines import JsonLinesSource as reader
-    source = reader(path, name)
-    with source.guard():
-        names = source.schema.names
-    require_column_names(names, source.shown)
-    return source

@@ -14,9 +14,9 @@ import polars as pl
 import pyarrow as pa
 
 from assay.storage.errors import ColumnError, InputError
-from assay.storage.reading.finding import find_files
+from assay.storage.reading.formats import find_files, open_source
 from assay.storage.reading.samples import as_frame, join_frames, value_type
-from assay.storage.reading.source import Source, open_source
+from assay.storage.reading.source import Source
 
 
 class Table:

@@ -21,7 +21,7 @@ from assay.storage import read_pool
 from assay.storage.errors import InputError, SourceError
 from assay.storage.reading._jsonscan import scan_keys
 from assay.storage.reading.csv import TextSource
-from assay.storage.reading.finding import find_files
+from assay.storage.reading.formats import find_files
 from assay.storage.reading.json_lines import DEEPEST
 from assay.storage.reading.source import MOST_COLUMNS
 from tests.security.limits import time_limit

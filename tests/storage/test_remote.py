@@ -28,7 +28,7 @@ from assay.storage.errors import (
     UnreachableError,
 )
 from assay.storage.reading import remote
-from assay.storage.reading.finding import find_files
+from assay.storage.reading.formats import find_files
 from assay.storage.reading.locations import absolute
 from assay.storage.reading.tables import read_table, table_fingerprint
 

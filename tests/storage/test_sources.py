@@ -25,9 +25,9 @@ from hypothesis import strategies as st
 
 from assay.storage.errors import InputError, SourceChangedError, SourceError
 from assay.storage.reading.csv import CsvSource, TextSource
-from assay.storage.reading.finding import find_files
+from assay.storage.reading.formats import find_files, open_source
 from assay.storage.reading.json_lines import JsonLinesSource
-from assay.storage.reading.source import Source, open_source, regroup
+from assay.storage.reading.source import Source, regroup
 
 
 @pytest.fixture(params=[7, 8 << 20], ids=["small blocks", "large blocks"])
