@@ -18,7 +18,7 @@ import pytest
 from assay.examples import example_path
 from assay.storage import ScoreStore
 from tests.flows.prefect_server import PrefectServer, prefect_server, stop, wait_for
-from tests.index.test_model_embedders import KEY, Endpoint
+from tests.index.embedding.test_models import KEY, Endpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -15,7 +15,7 @@ from assay.flows.commands.diff import difference
 from assay.storage import ScoreStore
 from assay.storage.errors import ColumnError, ConfigError, StoreError
 from assay.storage.runs.run_file import RunTablesData
-from tests.storage.test_stores import info, tables
+from tests.storage.test_store import info, tables
 
 ONE, TWO, THREE, OTHER, RANKED = "1" * 16, "12" * 8, "3" * 16, "4" * 16, "5" * 16
 

@@ -21,7 +21,7 @@ from assay.selection.importance.resampler import ImportanceResampler
 from assay.selection.importance.scorer import ImportanceScorer
 from assay.storage import read_pool
 from assay.storage.errors import ConfigError, IdError, InputError, NonFiniteError, SourceError
-from tests.selection.test_importance import sentences
+from tests.selection.importance.test_resampler import sentences
 
 POOL = [*sentences(300, 0), *sentences(60, 1, tilt=0.3), None, " ", "x"]
 TARGET = [*sentences(30, 2, tilt=0.3), "", "unheard of"]

@@ -11,7 +11,7 @@ import pytest
 
 from assay.selection.importance.resampler import ImportanceResampler
 from assay.storage.errors import ConfigError
-from tests.selection.test_importance import plain_dsir, sentences
+from tests.selection.importance.test_resampler import plain_dsir, sentences
 
 # one or two plain sentences in each of 16 languages and 12 scripts
 SENTENCES = {

@@ -68,7 +68,7 @@ def test_output_changes_only_with_the_revision(
     path = GOLDEN / f"{stage}-{REVISIONS[stage]}.npz"
     assert path.exists(), (
         f"{stage} has a new revision: write its output with "
-        "`python -m tests.flows.test_golden`, and remove the file of the old one"
+        "`python -m tests.flows.stages.test_golden`, and remove the file of the old one"
     )
     with np.load(path) as was:
         assert set(was) == set(outputs[stage])

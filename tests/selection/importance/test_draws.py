@@ -21,7 +21,7 @@ from assay.selection.importance.draws import (
 from assay.selection.importance.resampler import ImportanceResampler
 from assay.storage.errors import BudgetError, ConfigError, InputError
 from assay.storage.hashing.rows import uniform
-from tests.selection.test_importance import sentences
+from tests.selection.importance.test_resampler import sentences
 
 
 def noise_of(n, seed):

@@ -13,7 +13,7 @@ from assay.index.ngrams.stream import BucketStream
 from assay.index.threads import ordered_map, thread_count
 from assay.storage import ArtifactStore, read_pool
 from assay.storage.errors import ConfigError, CorruptArtifactError
-from tests.selection.test_importance import sentences
+from tests.selection.importance.test_resampler import sentences
 
 TEXTS = [*sentences(3_000, 1) * 3, None, "", "\u4f60\u597d \u4e16\u754c", " \t"]
 HASHERS = [

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from assay.flows import curate
-from tests.index.test_model_embedders import KEY, Endpoint, vectors
+from tests.index.embedding.test_models import KEY, Endpoint, vectors
 
 
 @pytest.fixture
