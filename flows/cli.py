@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -81,12 +80,8 @@ def demo(store: Store = Path("assay-store"), json: Json = False) -> None:
     from assay.flows import progress
     from assay.flows.commands import demo as demonstration
     from assay.flows.commands.output import print_json
-    from assay.flows.commands.summary import (
-        curation_summary,
-        feature_summary,
-        print_curation,
-        print_features,
-    )
+    from assay.flows.commands.summary import print_curation, print_features
+    from assay.flows.running.results import curation_summary, feature_summary
 
     with progress.bars():
         curated, ranked = demonstration.run(store)
@@ -155,10 +150,11 @@ def curate(
     json: Json = False,
 ) -> None:
     """Embed, index, graph, score, select and persist a pool: the main job."""
-    from assay.flows import progress
+    from assay.flows import api, progress
     from assay.flows.commands.output import print_json
-    from assay.flows.commands.summary import curation_summary, print_curation
+    from assay.flows.commands.summary import print_curation
     from assay.flows.config.curation import CurationConfig
+    from assay.flows.running.results import curation_summary
 
     names = CurationConfig.model_fields
     given = {key: value for key, value in locals().items() if key in names and value is not None}
@@ -179,11 +175,7 @@ def curate(
     else:
         settings = CurationConfig.build(given, where="the options")
     with progress.bars():
-        if prefect or settings.engine != "process" or os.environ.get("PREFECT_API_URL"):
-            from assay.flows.deployments import run_curation
-        else:
-            from assay.flows.running.runner import curate as run_curation
-        result = run_curation(settings)
+        result = api.curate(settings, prefect=prefect)
     if json:
         print_json(curation_summary(result))
     else:
@@ -210,14 +202,15 @@ def features(
     ] = 1024,
     store: Store = Path("assay-store"),
     seed: Annotated[int, typer.Option(help="The one seed of everything random.")] = 0,
+    prefect: Annotated[bool, typer.Option("--prefect", help="Run as the Prefect flow.")] = False,
     json: Json = False,
 ) -> None:
     """Rank the columns of a table by how much they say about its label."""
-    from assay.flows import progress
+    from assay.flows import api, progress
     from assay.flows.commands.output import print_json
-    from assay.flows.commands.summary import feature_summary, print_features
-    from assay.flows.config.curation import FeatureConfig, method_options
-    from assay.flows.running import runner
+    from assay.flows.commands.summary import print_features
+    from assay.flows.config.features import FeatureConfig, method_options
+    from assay.flows.running.results import feature_summary
 
     settings = FeatureConfig.build(
         {
@@ -237,7 +230,7 @@ def features(
         where="the options",
     )
     with progress.bars():
-        result = runner.rank_features(settings)
+        result = api.rank_features(settings, prefect=prefect)
     if json:
         print_json(feature_summary(result))
     else:

@@ -22,15 +22,17 @@ for _key, _value in {
 from prefect import flow  # noqa: E402
 from prefect.logging.handlers import APILogHandler  # noqa: E402
 
-from assay.flows.commands.summary import print_curation  # noqa: E402
 from assay.flows.config.credentials import Scrubbing  # noqa: E402
-from assay.flows.config.curation import CurationConfig, FeatureConfig  # noqa: E402
+from assay.flows.config.curation import CLUSTERS, CurationConfig  # noqa: E402
+from assay.flows.config.features import FeatureConfig  # noqa: E402
 from assay.flows.config.form import Form  # noqa: E402
 from assay.flows.engines import prefect_page as run_artifacts  # noqa: E402
-from assay.flows.engines.runners import CLUSTERS, located, one_server, task_runner  # noqa: E402
+from assay.flows.engines.runners import located, one_server, task_runner  # noqa: E402
 from assay.flows.engines.submission import Submission  # noqa: E402
 from assay.flows.progress import logger  # noqa: E402
+from assay.flows.running import features as feature_pipeline  # noqa: E402
 from assay.flows.running import runner  # noqa: E402
+from assay.flows.running.results import RunResult, curation_summary  # noqa: E402
 from assay.flows.stages.plan import make_plan  # noqa: E402
 from assay.storage import ScoreStore  # noqa: E402
 from assay.storage.errors import AssayError, ConfigError  # noqa: E402
@@ -80,7 +82,7 @@ def _log_to_the_run() -> None:
             handler.addFilter(Scrubbing())
 
 
-def _reference(result: runner.RunResult) -> dict[str, Any]:
+def _reference(result: RunResult) -> dict[str, Any]:
     return {
         "run_id": result.run_id,
         "store": str(result.store.path),
@@ -89,19 +91,25 @@ def _reference(result: runner.RunResult) -> dict[str, Any]:
     }
 
 
-def run_curation(config: CurationConfig) -> runner.RunResult:
+def run_curation(config: CurationConfig) -> RunResult:
     """Run `curate_flow` and return what `assay.flows.curate` would.
 
     What is wrong with the configuration is said before Prefect starts, in one paragraph.
     """
     make_plan(config)
     with one_server(config):
-        done = curate_flow(config)
-    return runner.RunResult(
-        done["run_id"],
-        ScoreStore(done["store"]),
-        done["computed"],
-        tuple(done["defaults"]),
+        return _result(curate_flow(config))
+
+
+def run_ranking(config: FeatureConfig) -> RunResult:
+    """Run `features_flow` and return what `assay.flows.rank_features` would."""
+    feature_pipeline.make_plan(config)
+    return _result(features_flow(config))
+
+
+def _result(done: Mapping[str, Any]) -> RunResult:
+    return RunResult(
+        done["run_id"], ScoreStore(done["store"]), done["computed"], tuple(done["defaults"])
     )
 
 
@@ -115,10 +123,15 @@ def main(arguments: list[str]) -> None:
     except (OSError, ValueError):
         keys = {}  # `from_toml` says what is wrong
     if "table" in keys:
-        done = features_flow(FeatureConfig.from_toml(path))
-        print(f"Run {done['run_id']} in the store {done['store']}.")
-    else:
-        print_curation(run_curation(CurationConfig.from_toml(path)))
+        result = run_ranking(FeatureConfig.from_toml(path))
+        print(f"Run {result.run_id} in the store {result.store.path}.")
+        return
+    result = run_curation(CurationConfig.from_toml(path))
+    summary = curation_summary(result)
+    print(
+        f"Run {result.run_id} in the store {result.store.path}: {summary['selected']:,} of "
+        f"{summary['samples']:,} rows of {summary['pool']} chosen by {summary['select']}."
+    )
 
 
 if __name__ == "__main__":

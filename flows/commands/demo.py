@@ -7,7 +7,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from assay.flows.running.runner import RunResult, curate, example_config, rank_features
+from assay.examples import example_path
+from assay.flows.api import curate, rank_features
+from assay.flows.config.curation import CurationConfig
+from assay.flows.running.results import RunResult
 
 TERMS = 1_000
 
@@ -46,6 +49,20 @@ def term_columns(texts: pl.Series, labels: pl.Series, terms: int = TERMS) -> pl.
     matrix[cells["row"].to_numpy(), cells["column"].to_numpy()] = cells["count"].to_numpy()
     frame = pl.DataFrame(matrix, schema=[f"term:{t}" for t in frequent["term"]])
     return frame.with_columns(labels.alias("label"))
+
+
+def example_config(store: Path) -> CurationConfig:
+    """Return the configuration of `assay demo`: the shipped pool, health answers wanted."""
+    return CurationConfig(
+        pool=str(example_path("pool.parquet")),
+        name="example",
+        id="id",
+        text="text",
+        keep=("domain",),
+        target=str(example_path("target.parquet")),
+        budget=0.05,
+        store=str(store),
+    )
 
 
 def run(store: Path) -> tuple[RunResult, RunResult]:

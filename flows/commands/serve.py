@@ -24,7 +24,8 @@ from prefect.settings import get_current_settings
 from prefect.types.entrypoint import EntrypointType
 from pydantic import ValidationError
 
-from assay.flows.config.curation import CurationConfig, FeatureConfig
+from assay.flows.config.curation import CurationConfig
+from assay.flows.config.features import FeatureConfig
 from assay.selection import registry
 from assay.storage.errors import ConfigError, ServiceError
 from assay.storage.reading.formats import find_files

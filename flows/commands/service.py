@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from assay.flows.commands.options import Json, Store, open_store
+
+if TYPE_CHECKING:
+    from assay.flows.estimate.estimation import Estimate
+    from assay.storage import ScoreStore
+    from assay.storage.upkeep.gc import Garbage
+
+# kinds of garbage, in words
+_GARBAGE = {
+    "artifact": "artifacts that no kept run refers to",
+    "leftover": "left half-written by processes that are gone",
+    "published": "published files that newer ones replaced",
+    "note": "notes of runs that are gone",
+    "backup": "backups of migrations, but for the newest",
+}
 
 
 def check(
@@ -17,7 +33,6 @@ def check(
     json: Json = False,
 ) -> None:
     """Verify checksums, counts and decisions of a store, and the libraries of linear algebra."""
-    from assay.flows.commands.checking import check_all, print_check
     from assay.flows.commands.output import print_json
 
     found = check_all(open_store(store), repair=repair)
@@ -55,7 +70,6 @@ def gc(
     json: Json = False,
 ) -> None:
     """Remove what nothing in a store refers to: artifacts of runs that are not kept, leftovers."""
-    from assay.flows.commands.cleaning import clean, print_cleaning
     from assay.flows.commands.output import print_json
 
     found = clean(open_store(store), dry_run=dry_run)
@@ -76,7 +90,6 @@ def plan(
 ) -> None:
     """Say what a run will take, by samples of the pool: memory, disk and time of every stage."""
     from assay.flows.commands.output import print_json
-    from assay.flows.commands.planned import print_estimate
     from assay.flows.config.curation import CurationConfig
     from assay.flows.estimate.estimation import estimate
 
@@ -91,6 +104,130 @@ def plan(
     if refused:
         sys.stderr.write(f"assay: {refused}\n")
         raise typer.Exit(1)
+
+
+def check_all(store: ScoreStore, *, repair: bool = False) -> dict[str, Any]:
+    """Return what is wrong in the store (`findings`), and the libraries of linear algebra (`blas`)."""
+    from assay.index.blas import blas_report
+    from assay.storage.upkeep.check import check_store
+
+    return {
+        "store": str(store.path),
+        "findings": [asdict(finding) for finding in check_store(store, repair=repair)],
+        "blas": blas_report(),
+    }
+
+
+def print_check(found: dict[str, Any]) -> None:
+    """Print what `check_all` returned."""
+    for finding in found["findings"]:
+        mended = " (mended)" if finding["repaired"] else ""
+        print(f"{finding['where']}: {finding['problem']}{mended}")
+    if not any(finding["level"] == "damage" for finding in found["findings"]):
+        print(f"{found['store']}: everything is as it was written.")
+    for library in found["blas"]:
+        kernels = library["architecture"] or "?"
+        print(f"{library['library']} {library['version']} ({library['file']}): kernels {kernels}")
+        if library["slow"]:
+            print(
+                "  These kernels leave AVX unused: searches of FAISS indexes are up to three times "
+                "slower. Set OPENBLAS_CORETYPE=SkylakeX (AVX-512) or Haswell (AVX2) in the "
+                "environment. The similarity graph is not concerned."
+            )
+
+
+def clean(store: ScoreStore, *, dry_run: bool = False) -> dict[str, Any]:
+    """Remove what nothing in the store refers to; say what it was (`removed`) and how many `bytes`."""
+    from assay.storage.upkeep.gc import collect
+
+    removed = collect(store, dry_run=dry_run)
+    return {
+        "store": str(store.path),
+        "dry_run": dry_run,
+        "bytes": _bytes(removed),
+        "removed": [asdict(garbage) for garbage in removed],
+    }
+
+
+def _bytes(garbage: Iterable[Garbage]) -> int:
+    return sum(one.bytes for one in garbage)
+
+
+def print_cleaning(found: dict[str, Any]) -> None:
+    """Print what `clean` returned."""
+    from assay.storage.upkeep.gc import Garbage
+
+    removed = [Garbage(**one) for one in found["removed"]]
+    if not removed:
+        print(f"{found['store']}: there is nothing to remove.")
+        return
+    for what, told in _GARBAGE.items():
+        these = [one for one in removed if one.what == what]
+        if these:
+            print(f"{len(these):>6,} {told}: {_size(_bytes(these))}")
+            for one in these:
+                print(f"       {one.where}")
+    done = "would be freed (nothing was removed)" if found["dry_run"] else "freed"
+    print(f"{found['store']}: {_size(found['bytes'])} {done}.")
+
+
+def _size(size: float) -> str:
+    for unit in ("bytes", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:,.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:,.1f} GiB"
+
+
+def print_estimate(found: Estimate) -> None:
+    """Print the stages as a table, then the whole in words."""
+    import polars as pl
+
+    from assay.flows.commands.output import print_table
+    from assay.flows.config.memory_size import machine_memory, memory_told
+
+    print_table(
+        pl.DataFrame(
+            {
+                "stage": [stage.stage for stage in found.stages],
+                "memory": [memory_told(stage.memory) for stage in found.stages],
+                "disk": [memory_told(stage.disk) for stage in found.stages],
+                "CPU s": [round(stage.cpu_seconds, 1) for stage in found.stages],
+                "seconds": [round(stage.seconds, 1) for stage in found.stages],
+            }
+        )
+    )
+    peak = max(found.stages, key=lambda stage: stage.memory)
+    seconds = sum(stage.seconds for stage in found.stages)
+    sampled = " and ".join(f"{size:,}" for size in found.sampled)
+    sys.stdout.write(
+        f"{found.rows:,} rows: {memory_told(found.memory)} of memory (stage {peak.stage}), "
+        f"{memory_told(found.disk)} on disk, about {_time_told(seconds)}; measured on samples of "
+        f"{sampled} rows.\n"
+    )
+    if found.shard_memory is not None:
+        sys.stdout.write(
+            f"{found.shards:,} shards of {found.shard_rows:,} rows: a worker takes about "
+            f"{memory_told(found.shard_memory)} for one.\n"
+        )
+        return
+    room = found.memory_limit or machine_memory()
+    if room is None or found.shards == 1:
+        return
+    whose = "memory_limit" if found.memory_limit else "this machine's memory"
+    if found.shards is None:
+        sys.stdout.write(f"{whose} ({memory_told(room)}) has no room for any part of the pool.\n")
+        return
+    sys.stdout.write(
+        f"{whose} ({memory_told(room)}) has room for {found.rows_at_once:,} rows: {found.shards} "
+        "shards.\n"
+    )
+
+
+def _time_told(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7_200 else f"{seconds / 3_600:.1f} h"
 
 
 COMMANDS = (check, serve, gc, plan)

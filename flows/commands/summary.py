@@ -1,4 +1,4 @@
-"""What a run came to, for people and for machines."""
+"""What a run came to, and why a sample is in or out, printed for people."""
 
 from __future__ import annotations
 
@@ -8,57 +8,17 @@ from typing import Any
 import polars as pl
 
 from assay.flows.commands.output import print_table
-from assay.flows.running.runner import RunResult
+from assay.flows.running.results import (
+    RunResult,
+    curation_summary,
+    selected_features,
+    shares,
+)
 from assay.storage import ScoreStore
 from assay.storage.errors import IdError
-from assay.storage.runs.schema import identifier, literal
+from assay.storage.runs.schema import literal
 
 SHOWN_GROUPS = 12
-
-
-def shares(store: ScoreStore, run_id: str, column: str) -> pl.DataFrame:
-    """Return, by value of a kept column, how many rows were chosen and the shares of both sets.
-
-    `random_share` is the share that a random subset is expected to have: the pool's own.
-    """
-    name = identifier(column)
-    return store.run_table(
-        run_id,
-        f"""SELECT {name}, count(*) AS pool, count(key) FILTER (selected) AS chosen,
-        chosen / sum(chosen) OVER () AS share, pool / sum(pool) OVER () AS random_share
-        FROM samples JOIN decisions USING (key) GROUP BY {name}
-        ORDER BY chosen DESC, pool DESC, {name}""",
-    )
-
-
-def curation_summary(result: RunResult) -> dict[str, Any]:
-    """Return what `curate` did as a JSON-ready object."""
-    store, run_id = result.store, result.run_id
-    run = store.run_table(
-        run_id, "SELECT pool, n_samples, generation, config::VARCHAR AS config FROM run"
-    )
-    config = json.loads(run["config"].item())
-    reasons = store.run_table(
-        run_id,
-        "SELECT selected, stage, reason, count(*) AS n FROM decisions GROUP BY ALL ORDER BY n DESC",
-    )
-    metrics = store.run_table(run_id, "SELECT name, value, baseline FROM metrics ORDER BY name")
-    return {
-        "run_id": run_id,
-        "pool": run["pool"].item(),
-        "store": str(store.path),
-        "computed": result.computed,
-        "generation": run["generation"].item(),
-        "defaults": list(result.defaults),
-        "samples": run["n_samples"].item(),
-        "selected": int(reasons.filter("selected")["n"].sum()),
-        "select": config["select"],
-        "scores": config["scores"],
-        "reasons": reasons.rows(named=True),
-        "metrics": {row["name"]: row for row in metrics.rows(named=True)},
-        "ledger": store.run_table(run_id, "FROM ledger").rows(named=True),
-        "shares": {c: shares(store, run_id, c).rows(named=True) for c in config["keep"]},
-    }
 
 
 def print_curation(result: RunResult) -> None:
@@ -135,30 +95,11 @@ def _print_ledger(ledger: list[dict[str, Any]]) -> None:
         print(f"  {verdict}: {', '.join(told[verdict])}")
 
 
-def feature_summary(result: RunResult) -> dict[str, Any]:
-    """Return what `features` did as a JSON-ready object."""
-    ranked = _ranked(result)
-    return {
-        "run_id": result.run_id,
-        "store": str(result.store.path),
-        "computed": result.computed,
-        "features": ranked.rows(named=True),
-    }
-
-
-def _ranked(result: RunResult) -> pl.DataFrame:
-    return result.store.run_table(
-        result.run_id,
-        "SELECT method, feature, score, rank FROM feature_scores "
-        "WHERE selected ORDER BY method, rank",
-    )
-
-
 def print_features(result: RunResult, shown: int = 10) -> None:
     """Print the first features of each method."""
     if not result.computed:
         print(f"Nothing changed: run {result.run_id} was there already, nothing was computed.")
-    ranked = _ranked(result)
+    ranked = selected_features(result)
     print_table(
         ranked.filter(pl.col("rank") <= shown), title=f"The first features (run {result.run_id}):"
     )

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from assay.flows.config.credentials import without_password, without_secrets
-from assay.flows.estimate.memory import parse_memory
+from assay.flows.config.memory_size import parse_memory
 from assay.selection.contract.budgets import parse_budget
 from assay.selection.plan.churn import parse_churn
 

@@ -16,9 +16,8 @@ from prefect.artifacts import (
 )
 from prefect.exceptions import PrefectException
 
-from assay.flows.commands.summary import curation_summary, feature_summary
 from assay.flows.progress import logger
-from assay.flows.running.runner import RunResult
+from assay.flows.running.results import RunResult, curation_summary, feature_summary
 
 _SHOWN = 12
 # how far a run is when a stage is done, in percent

@@ -8,12 +8,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from assay.flows.config.curation import CurationConfig
+from assay.flows.config.curation import CLUSTERS, CurationConfig
 from assay.storage.errors import ConfigError, DependencyError
 from assay.storage.reading.locations import absolute
 
-# engines whose tasks run in other processes, which share nothing with this one but the store
-CLUSTERS = ("dask", "ray")
 _RUNNERS = {
     "threads": ("prefect.task_runners", "ThreadPoolTaskRunner"),
     "dask": ("prefect_dask", "DaskTaskRunner"),

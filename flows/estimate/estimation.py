@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from assay.flows.config.curation import CurationConfig
+from assay.flows.config.memory_size import machine_memory
 from assay.flows.estimate.measuring import StageCost
-from assay.flows.estimate.memory import machine_memory, refusal
+from assay.flows.stages.memory import refusal
 from assay.flows.stages.plan import Plan, make_plan
 from assay.storage import Pool
 from assay.storage.errors import ResourceError

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
-from assay.flows.config.curation import FeatureConfig
+from assay.flows.config.features import FeatureConfig
 from assay.flows.progress import logger, step
 from assay.flows.running.pipeline import Call, directly
 from assay.flows.stages.artifacts import get_or_make

@@ -18,9 +18,9 @@ import polars as pl
 import pyarrow as pa
 
 from assay.flows.config.rules import check_budget
-from assay.flows.estimate.memory import check_memory
 from assay.flows.progress import found, step
 from assay.flows.stages.generations import embedder_ref
+from assay.flows.stages.memory import check_memory
 from assay.flows.stages.plan import Plan, run_info
 from assay.flows.stages.refs import Ref
 from assay.flows.stages.revisions import REVISIONS

@@ -149,10 +149,3 @@ def _metrics(
         },
         schema={"name": pl.String, "value": pl.Float64, "baseline": pl.Float64},
     )
-
-
-def group_shares(frame: pl.DataFrame, chosen: np.ndarray, column: str) -> pl.DataFrame:
-    """Return, for every value of `column`, how many rows the pool has and how many were chosen."""
-    counts = frame.group_by(column).len("pool")
-    picked = frame[chosen].group_by(column).len("chosen")
-    return counts.join(picked, on=column, how="left").with_columns(pl.col("chosen").fill_null(0))

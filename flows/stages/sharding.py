@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from assay.flows.engines.runners import CLUSTERS
+from assay.flows.config.curation import CLUSTERS
 from assay.flows.stages.artifacts import contents_of, folder, make_stage, taken
 from assay.flows.stages.plan import Plan
 from assay.flows.stages.refs import Ref

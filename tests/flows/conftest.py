@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 
 from assay.examples import example_path
-from assay.flows.running.runner import RunResult, curate
+from assay.flows.running.results import RunResult
+from assay.flows.running.runner import curate
 
 EMPTY_IDS = ("empty-null", "empty-blank")
 

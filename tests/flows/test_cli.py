@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 
 from assay.flows import cli
-from assay.flows.running.runner import RunResult
+from assay.flows.running.results import RunResult
 from tests.flows.conftest import listing
 
 

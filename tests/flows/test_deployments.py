@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.flows.commands.export import export
-from assay.flows.running.runner import RunResult
+from assay.flows.running.results import RunResult
 from assay.storage import ScoreStore
 from tests.system.comparing import contents, differences
 

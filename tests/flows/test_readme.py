@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.flows.running.runner import RunResult
+from assay.flows.running.results import RunResult
 from assay.selection import registry
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -222,7 +222,8 @@ def _toml(value: Any) -> str:
 
 @cache
 def _keys() -> list[str]:
-    from assay.flows.config.curation import CurationConfig, FeatureConfig
+    from assay.flows.config.curation import CurationConfig
+    from assay.flows.config.features import FeatureConfig
 
     nested = ("plan", "embedding", "graph")
     keys = {*CurationConfig.model_fields, *FeatureConfig.model_fields, "no_such_key"}
@@ -252,7 +253,8 @@ def configurations(draw: Any) -> bytes:
 
 def check_configuration(content: bytes, folder: Path) -> str:
     """Read a configuration and plan it: it means the same when read again, or an error says why."""
-    from assay.flows.config.curation import CurationConfig, FeatureConfig
+    from assay.flows.config.curation import CurationConfig
+    from assay.flows.config.features import FeatureConfig
     from assay.flows.stages.plan import make_plan, stored_config
 
     path = folder / "config.toml"

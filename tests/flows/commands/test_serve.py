@@ -15,10 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.flows.commands import serve as serving
-from assay.flows.commands.summary import curation_summary
-from assay.flows.config.curation import FeatureConfig
+from assay.flows.config.features import FeatureConfig
 from assay.flows.engines import prefect_page as run_artifacts
-from assay.flows.running.runner import RunResult
+from assay.flows.running.results import RunResult, curation_summary
 from assay.storage.errors import ColumnError, ConfigError, SourceError
 
 

@@ -17,7 +17,8 @@ from assay.flows.config.credentials import (
     scrub_error,
     without_password,
 )
-from assay.flows.config.curation import CurationConfig, FeatureConfig
+from assay.flows.config.curation import CurationConfig
+from assay.flows.config.features import FeatureConfig
 from assay.storage import ScoreStore
 from assay.storage.errors import ConfigError
 

@@ -8,7 +8,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from assay.flows.config.curation import CurationConfig, FeatureConfig
+from assay.flows.config.curation import CurationConfig
+from assay.flows.config.features import FeatureConfig
 from assay.flows.stages.plan import make_plan
 from assay.storage.errors import AssayError, BudgetError, ConfigError
 

@@ -17,9 +17,10 @@ import polars as pl
 import pytest
 
 from assay.examples import example_path
-from assay.flows.config.curation import CurationConfig
+from assay.flows.config.curation import CLUSTERS, CurationConfig
 from assay.flows.engines import runners as engines
-from assay.flows.running.runner import RunResult, curate
+from assay.flows.running.results import RunResult
+from assay.flows.running.runner import curate
 from assay.flows.stages.plan import make_plan
 from assay.flows.stages.sharding import PARTS
 from assay.storage.errors import ConfigError, DependencyError
@@ -217,7 +218,7 @@ def test_the_engine_does_not_change_the_run(settings: dict[str, Any], tmp_path: 
     assert one.run_id == other.run_id
 
 
-@pytest.mark.parametrize("engine", engines.CLUSTERS)
+@pytest.mark.parametrize("engine", CLUSTERS)
 def test_a_missing_extra_is_named(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, f"prefect_{engine}", None)
     with (
@@ -249,7 +250,7 @@ def test_paths_are_absolute_where_workers_are_elsewhere(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", engines.CLUSTERS)
+@pytest.mark.parametrize("engine", CLUSTERS)
 def test_a_cluster_loses_a_worker(engine: str, tmp_path: Path) -> None:
     pytest.importorskip(f"prefect_{engine}", reason=f"assay[{engine}] is not installed")
     config = {

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from assay.examples import example_path
 from assay.flows import CurationConfig, cli, curate
+from assay.flows.config.memory_size import memory_told, parse_memory
 from assay.flows.estimate.estimation import Costs, Estimate, estimate, sample_config, sample_sizes
 from assay.flows.estimate.measuring import Meter, StageCost, as_share, forget_peak, peak_memory
-from assay.flows.estimate.memory import known_memory, memory_told, parse_memory
+from assay.flows.stages.memory import known_memory
 from assay.flows.stages.plan import make_plan
 from assay.selection.plan import choice as plan_choice
 from assay.storage.errors import ColumnError, ConfigError, ResourceError

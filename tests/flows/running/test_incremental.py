@@ -12,7 +12,8 @@ import pytest
 
 from assay.examples import example_path
 from assay.flows.commands.summary import print_curation
-from assay.flows.running.runner import RunResult, curate
+from assay.flows.running.results import RunResult
+from assay.flows.running.runner import curate
 from assay.index import SimilarityGraph, VectorIndex
 from assay.index.embedding.text import HashedTextEmbedder
 from assay.index.ngrams.hasher import NGramHasher

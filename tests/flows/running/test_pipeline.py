@@ -12,7 +12,8 @@ import pytest
 
 from assay.flows.commands.export import export
 from assay.flows.config.curation import CurationConfig
-from assay.flows.running.runner import RunResult, curate, rank_features
+from assay.flows.running.results import RunResult
+from assay.flows.running.runner import curate, rank_features
 from assay.flows.stages import artifacts as stages
 from assay.flows.stages import graphs
 from assay.flows.stages.plan import make_plan

@@ -1,0 +1,89 @@
+"""Configuration of a run that ranks the columns of a table."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from assay.flows.config.fields import Location, Names
+from assay.flows.config.form import Form
+from assay.storage.errors import ConfigError
+
+
+class FeatureConfig(Form):
+    """One feature-ranking run over the columns of a table.
+
+    Parameters
+    ----------
+    table : str
+        File of the table (None where a frame is handed to `rank_features`).
+    name : str, optional
+        The table's name in the store; the stem of its path by default.
+    label : str
+        The column to be explained.
+    methods : tuple of str, default ("ecfs",)
+        Names of rankers in the registry.
+    k : int or "auto", default 50
+        How many features each method selects (all, where there are fewer); "auto": each as many as
+        its cross-validation, or without labels the split of its scores, says.
+    options : mapping
+        Method -> further parameters of its ranker: ``{"ecfs": {"alpha": "cv"}}``.
+    missing : {"median", "indicator", "raise"}
+        What is done about missing values of numbers (see `assay.selection.tables.matrix.to_matrix`). The
+        share of each column is stored as the metric ``missing:<column>``.
+    stability : int, default 0
+        How many bootstrap resamples each method ranks anew; 0: none. Stored as the metrics
+        ``stability:<method>`` with ``stability_low`` and ``stability_high``, its interval, and
+        ``frequency:<method>:<feature>``, how often a selected feature is among the best k.
+    consensus : {"rra", "borda", "median"}, optional
+        Store what the methods agree on as a method more, named ``consensus``.
+    memory_mb : int, default 1024
+        A table that takes more as 64-bit floats is ranked by blocks of columns or rows, where the
+        method allows.
+    store, seed, keep_runs
+        As in `CurationConfig`.
+    """
+
+    table: Location | None = None
+    name: str | None = None
+    label: str
+    methods: Names = ("ecfs",)
+    k: Annotated[int, Field(ge=1)] | Literal["auto"] = 50
+    options: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    missing: Literal["median", "indicator", "raise"] = "median"
+    stability: int = Field(default=0, ge=0)
+    consensus: Literal["rra", "borda", "median"] | None = None
+    memory_mb: int = Field(default=1024, ge=1)
+    store: str = "assay-store"
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    keep_runs: int = Field(default=90, ge=1)
+
+
+def method_options(given: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return the `options` that texts METHOD.PARAMETER=VALUE mean; values are TOML, or text.
+
+    Raises
+    ------
+    ConfigError
+        A text is not of that form.
+
+    Examples
+    --------
+    >>> method_options(["ecfs.alpha=cv", "inf_fs.supervised=true"])
+    {'ecfs': {'alpha': 'cv'}, 'inf_fs': {'supervised': True}}
+    """
+    options: dict[str, dict[str, Any]] = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        method, dot, parameter = key.strip().partition(".")
+        if not (equals and dot and method and parameter):
+            raise ConfigError(f"The option {text!r} is not of the form METHOD.PARAMETER=VALUE.")
+        try:
+            parsed = tomllib.loads(f"value = {value.strip()}")["value"]
+        except tomllib.TOMLDecodeError:
+            parsed = value.strip()
+        options.setdefault(method, {})[parameter] = parsed
+    return options

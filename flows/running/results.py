@@ -1,0 +1,103 @@
+"""What a run came to: its result, and summaries for people and machines."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from assay.storage import ScoreStore
+from assay.storage.runs.schema import identifier
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a call of `curate` or `rank_features` came to.
+
+    Attributes
+    ----------
+    run_id : str
+        The run, under which everything is stored.
+    store : ScoreStore
+        Where.
+    computed : bool
+        False where the run was there already and nothing was computed.
+    defaults : tuple of str
+        The defaults that were taken, as key=value.
+    """
+
+    run_id: str
+    store: ScoreStore
+    computed: bool
+    defaults: tuple[str, ...] = ()
+
+    def sql(self, query: str) -> Any:
+        """Query the store; see `ScoreStore.sql`."""
+        return self.store.sql(query)
+
+
+def shares(store: ScoreStore, run_id: str, column: str) -> pl.DataFrame:
+    """Return, by value of a kept column, how many rows were chosen and the shares of both sets.
+
+    `random_share` is the share that a random subset is expected to have: the pool's own.
+    """
+    name = identifier(column)
+    return store.run_table(
+        run_id,
+        f"""SELECT {name}, count(*) AS pool, count(key) FILTER (selected) AS chosen,
+        chosen / sum(chosen) OVER () AS share, pool / sum(pool) OVER () AS random_share
+        FROM samples JOIN decisions USING (key) GROUP BY {name}
+        ORDER BY chosen DESC, pool DESC, {name}""",
+    )
+
+
+def curation_summary(result: RunResult) -> dict[str, Any]:
+    """Return what `curate` did as a JSON-ready object."""
+    store, run_id = result.store, result.run_id
+    run = store.run_table(
+        run_id, "SELECT pool, n_samples, generation, config::VARCHAR AS config FROM run"
+    )
+    config = json.loads(run["config"].item())
+    reasons = store.run_table(
+        run_id,
+        "SELECT selected, stage, reason, count(*) AS n FROM decisions GROUP BY ALL ORDER BY n DESC",
+    )
+    metrics = store.run_table(run_id, "SELECT name, value, baseline FROM metrics ORDER BY name")
+    return {
+        "run_id": run_id,
+        "pool": run["pool"].item(),
+        "store": str(store.path),
+        "computed": result.computed,
+        "generation": run["generation"].item(),
+        "defaults": list(result.defaults),
+        "samples": run["n_samples"].item(),
+        "selected": int(reasons.filter("selected")["n"].sum()),
+        "select": config["select"],
+        "scores": config["scores"],
+        "reasons": reasons.rows(named=True),
+        "metrics": {row["name"]: row for row in metrics.rows(named=True)},
+        "ledger": store.run_table(run_id, "FROM ledger").rows(named=True),
+        "shares": {c: shares(store, run_id, c).rows(named=True) for c in config["keep"]},
+    }
+
+
+def feature_summary(result: RunResult) -> dict[str, Any]:
+    """Return what `features` did as a JSON-ready object."""
+    selected = selected_features(result)
+    return {
+        "run_id": result.run_id,
+        "store": str(result.store.path),
+        "computed": result.computed,
+        "features": selected.rows(named=True),
+    }
+
+
+def selected_features(result: RunResult) -> pl.DataFrame:
+    """Return the features that each method selected, best first."""
+    return result.store.run_table(
+        result.run_id,
+        "SELECT method, feature, score, rank FROM feature_scores "
+        "WHERE selected ORDER BY method, rank",
+    )
