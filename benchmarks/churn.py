@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from _support import machine, table, write
+from common.report import machine, table, write
 
 from assay.selection import SelectionPlan
 from assay.storage import ScoreStore

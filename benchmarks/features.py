@@ -16,8 +16,6 @@ import argparse
 import json
 import os
 import platform
-import subprocess
-import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -25,13 +23,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
-import _features_parity
-import _features_speed as speed
 import features_quality as quality
 import numpy as np
-from _support import save, table, verdict, write
+from common.process import output_alone
+from common.report import save, table, verdict, write
 from matplotlib import pyplot
 from numpy.typing import NDArray
+from rankers import parity as against_authors
+from rankers import speed
 
 Floats = NDArray[np.float64]
 Goals = list[tuple[str, str, bool | None]]
@@ -49,7 +48,7 @@ SHOWN = (
 
 def parity(goals: Goals) -> str:
     """Compare with the stored rankings of the authors' code."""
-    rows, agree = _features_parity.compare()
+    rows, agree = against_authors.compare()
     goals.append(
         (
             "the authors' rankings: weights within 1e-8, no inversion beyond 1e-9, same best columns",
@@ -57,7 +56,7 @@ def parity(goals: Goals) -> str:
             agree if rows else None,
         )
     )
-    return table(_features_parity.HEAD, rows)
+    return table(against_authors.HEAD, rows)
 
 
 def speeds(goals: Goals) -> str:
@@ -92,16 +91,9 @@ def speeds(goals: Goals) -> str:
 
 def memory(goals: Goals) -> str:
     """Measure peak memory in processes of their own."""
-    script = Path(__file__).with_name("_features_memory.py")
     rows = []
     for n, d, limit in ((500, 200_000, 1.5e9), (64, 1_000_000, 1e9)):
-        done = subprocess.run(
-            [sys.executable, str(script), str(n), str(d)],
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        told = json.loads(done.stdout)
+        told = json.loads(output_alone("rankers.memory", n, d))
         rows.append(
             [
                 f"{n} x {d:,}",

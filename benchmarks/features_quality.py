@@ -27,6 +27,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 import polars as pl
+from common.data import data_folder
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from sklearn.exceptions import ConvergenceWarning
@@ -82,15 +83,9 @@ def methods() -> dict[str, Scores]:
     return found
 
 
-def data_folder() -> Path:
-    """Return the folder of data sets."""
-    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
-    return Path(os.environ.get("ASSAY_TEST_DATA", beside)) / "featsel"
-
-
 def load(name: str) -> tuple[Floats, Codes]:
     """Return X and y of a set."""
-    with np.load(data_folder() / f"{name}.npz") as stored:
+    with np.load(data_folder() / "featsel" / f"{name}.npz") as stored:
         if "indptr" in stored:
             parts = (stored["data"], stored["indices"], stored["indptr"])
             X = csr_array(parts, shape=stored["shape"]).toarray().astype(np.float64)
@@ -215,7 +210,9 @@ def tables(names: list[str], results: Results) -> str:
 def known_answers() -> str:
     """Return how the methods do where the answer is known: madelon, adult, mushroom."""
     X, y = load("madelon")
-    truth = pl.read_parquet(data_folder() / "madelon_truth.parquet")["informative"].to_numpy()
+    truth = pl.read_parquet(data_folder() / "featsel" / "madelon_truth.parquet")[
+        "informative"
+    ].to_numpy()
     rows = []
     for method, scores in methods().items():
         if method in ("variance", "random") or method.startswith("ecfs, alpha=0"):
@@ -226,7 +223,7 @@ def known_answers() -> str:
     text += table(["ranking", "k = 10", "k = 20", "k = 50"], rows)
     checks = []
     for name, label in (("adult", "income"), ("mushroom", "cls")):
-        frame = pl.read_parquet(data_folder().parent / f"tabular_{name}.parquet")
+        frame = pl.read_parquet(data_folder() / f"tabular_{name}.parquet")
         frame = frame.drop([c for c in ("split",) if c in frame.columns])
         matrix = to_matrix(frame, label=label)
         for method in ("ecfs", "fisher", "outrank", "distance_correlation"):
@@ -249,7 +246,7 @@ def main() -> None:
     parser.add_argument("--kept", type=Path)
     options = parser.parse_args()
     names = options.sets.split(",")
-    missing = [name for name in names if not (data_folder() / f"{name}.npz").exists()]
+    missing = [name for name in names if not (data_folder() / "featsel" / f"{name}.npz").exists()]
     if missing:
         sys.exit(f"Not found in {data_folder()}: {', '.join(missing)}. Set ASSAY_TEST_DATA.")
     wanted = options.methods.split(";") if options.methods else list(methods())

@@ -19,19 +19,20 @@ import argparse
 import json
 import os
 import platform
-import subprocess
 import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import _fast_blas  # noqa: F401
 import numpy as np
-from _graph_algorithms import LOOSE, compare
-from _graph_data import K, Truth, cifar10, generated, resnet18, timed
-from _graph_peers import Peer, own_graph, peers, versions, without_itself
-from _graph_race import OWN, TARGETS, Entry, best_peer, own, race, say
-from _support import save, table, verdict, write
+from common import fast_blas  # noqa: F401
+from common.process import output_alone
+from common.report import save, table, verdict, write
+from common.timing import timed
+from graphs.algorithms import LOOSE, compare
+from graphs.peers import Peer, own_graph, peers, versions, without_itself
+from graphs.race import OWN, TARGETS, Entry, best_peer, own, race, say
+from graphs.vectors import K, Truth, cifar10, generated, resnet18
 from matplotlib import pyplot
 from threadpoolctl import threadpool_limits
 
@@ -92,15 +93,9 @@ def speed_goals(results: dict[str, list[Entry]]) -> Goals:
 def alone(rows: int, threads: int) -> dict[str, Any]:
     """Build a graph in a process of its own."""
     say(f"{rows:,} rows with {threads} threads, in a process of its own")
-    script = str(Path(__file__).with_name("_graph_memory.py"))
-    done = subprocess.run(
-        [sys.executable, script, str(rows), str(threads)],
-        stdout=subprocess.PIPE,
-        check=True,
-        env=os.environ | {"NUMBA_NUM_THREADS": "2"},
-    )
-    told: dict[str, Any] = json.loads(done.stdout)
-    return told
+    output = output_alone("graphs.memory", rows, threads, NUMBA_NUM_THREADS="2")
+    figures: dict[str, Any] = json.loads(output)
+    return figures
 
 
 def scale_goals(million: bool) -> Goals:

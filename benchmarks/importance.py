@@ -20,7 +20,6 @@ import io
 import json
 import os
 import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -33,7 +32,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
-from _support import documents, machine, save, table, verdict, write
+from common.data import documents
+from common.process import run_alone
+from common.report import machine, save, table, verdict, write
 from data_selection import HashedNgramDSIR
 from data_selection.hashed_ngram_dsir import get_ngram_counts
 from matplotlib import pyplot
@@ -403,11 +404,8 @@ def memory(folder: Path, pool: pl.DataFrame, target: pl.Series) -> tuple[str, li
     allowed = MEMORY_GOAL + MEMORY_PER_ROW * rows
     goals = []
     for mode in ("calibrated", "dsir"):
-        child = [
-            *(sys.executable, Path(__file__).with_name("_peak_memory.py")),
-            *(folder / "large.parquet", folder / "target.parquet", mode, str(MEMORY_LIMIT)),
-        ]
-        done = subprocess.run(child, capture_output=True, text=True)
+        files = (folder / "large.parquet", folder / "target.parquet")
+        done = run_alone("subsets.importance_memory", *files, mode, MEMORY_LIMIT)
         name = f"peak resident memory, mode {mode}, {rows:,} documents, {total / 1e6:.0f} MB"
         aim = f"<= {allowed / 1e6:.0f} MB"
         if done.returncode:

@@ -25,7 +25,8 @@ from unittest.mock import patch
 
 import numpy as np
 import polars as pl
-from _support import documents, machine, save, table, verdict, write
+from common.data import documents
+from common.report import machine, save, table, verdict, write
 from joblib import Parallel, delayed
 from matplotlib import pyplot
 from numpy.typing import NDArray

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from _support import table, write
+from common.report import table, write
 from scale import made_of_halves
 from scipy.stats import spearmanr
 

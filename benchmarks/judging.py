@@ -19,10 +19,10 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import _fast_blas  # noqa: F401
 import numpy as np
-from _judging_support import Section
-from _support import save, table, write
+from common import fast_blas  # noqa: F401
+from common.report import save, table, write
+from judges.goals import Section
 from matplotlib import pyplot
 from sklearn.exceptions import ConvergenceWarning
 
@@ -99,7 +99,7 @@ def main() -> None:
     parts: dict[str, Section] = {}
     pictures: dict[str, Any] = {}
     for name in (section for section in SECTIONS if section in options.sections):
-        parts[name], *pictures[name] = import_module(f"_judging_{name}").section(options.rows)
+        parts[name], *pictures[name] = import_module(f"judges.{name}").section(options.rows)
         about = (
             f"`python benchmarks/judging.py`: {os.cpu_count()} cores, load average {before} before "
             f"and {load()} after, {time.process_time() - began:.0f} CPU s, Python "

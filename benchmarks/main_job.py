@@ -19,9 +19,8 @@ import time
 from pathlib import Path
 
 import polars as pl
+from common.data import data_folder
 
-BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
-DATA = Path(os.environ.get("ASSAY_TEST_DATA", BESIDE))
 DOMAINS = (
     "health_qa",
     "assistant_queries",
@@ -51,7 +50,7 @@ def curate(pool: Path, target: Path, store: Path) -> tuple[dict, float]:
 
 def main() -> None:
     """Print the table."""
-    documents = pl.read_parquet(DATA / "text_pool.parquet")
+    documents = pl.read_parquet(data_folder() / "text_pool.parquet")
     print("# The main job on 253,562 documents, 5% chosen\n")
     print(f"`python benchmarks/main_job.py`, {os.cpu_count()} cores\n")
     print("| target domain | chosen | in the pool | share | random | ratio | first s | again s |")

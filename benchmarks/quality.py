@@ -41,10 +41,10 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from _quality_data import Task, cifar, texts
-from _quality_models import RIDGE, Floats, Rows, log, mlp, relu_features, ridge
-from _support import machine, save, table, verdict, write
+from common.report import machine, save, table, verdict, write
 from matplotlib import pyplot
+from subsets.models import RIDGE, Floats, Rows, log, mlp, relu_features, ridge
+from subsets.pools import Task, cifar, texts
 from threadpoolctl import threadpool_limits
 
 from assay.selection import registry

@@ -26,10 +26,10 @@ from time import process_time
 
 import numpy as np
 import polars as pl
-from _quality_data import Task, cifar, texts
-from _quality_models import Floats, Rows, log, mlp, relu_features, ridge
-from _support import machine, table, write
+from common.report import machine, table, write
 from quality import KEEP, LINEAR, NOISES, OWN, PERCEPTRON, kept
+from subsets.models import Floats, Rows, log, mlp, relu_features, ridge
+from subsets.pools import Task, cifar, texts
 from threadpoolctl import threadpool_limits
 
 from assay.selection.scorers.graph import KNNDensity

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-from _nights import info, run_id, tables
+from service.nights import info, run_id, tables
 
 from assay.storage import ScoreStore
 from assay.storage.runs.catalogue import list_runs

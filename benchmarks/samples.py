@@ -19,7 +19,6 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,13 +27,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import _fast_blas  # noqa: F401
 import numpy as np
-from _graph_data import cifar10, generated
-from _samples_peers import facility_location, matrix_k_center, missing, numpy_k_center
-from _support import save, table, verdict, write
+from common import fast_blas  # noqa: F401
+from common.process import output_alone
+from common.report import save, table, verdict, write
+from graphs.vectors import cifar10, generated
 from matplotlib import pyplot
 from scipy import sparse
+from subsets.peers import facility_location, matrix_k_center, missing, numpy_k_center
 from threadpoolctl import threadpool_limits
 
 from assay.index import SimilarityGraph
@@ -221,16 +221,12 @@ def million(folder: Path, repeats: int) -> tuple[list[list[str]], Goals]:
     """Return the rows and goals of large pools, each selector in a process of its own."""
     rows: list[list[str]] = []
     goals: Goals = []
-    script = str(Path(__file__).with_name("_samples_million.py"))
     for name, limit in (("facility_location", 5), ("d2", 2), ("ccs", 1)):
         say(f"{name}, large")
-        done = subprocess.run(
-            [sys.executable, script, str(folder), name, str(repeats)],
-            stdout=subprocess.PIPE,
-            check=True,
-            env=os.environ | {"NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+        one_thread = {"NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        told = json.loads(
+            output_alone("subsets.million", folder.resolve(), name, repeats, **one_thread)
         )
-        told = json.loads(done.stdout)
         rows.append(
             [
                 name,

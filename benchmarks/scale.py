@@ -20,15 +20,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
-from _scale_paper import on_paper
-from _support import documents, save, table, verdict, write
+from common.data import documents
+from common.report import save, table, verdict, write
 from matplotlib import pyplot
+from service.on_paper import on_paper
 
 SIZES = (10_000, 100_000, 1_000_000)
 GIB = 2**30
 STOP = 14 * GIB
 GOAL = 24 * GIB
-HERE = Path(__file__).resolve()
 
 
 class Run(NamedTuple):

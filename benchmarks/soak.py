@@ -19,11 +19,11 @@ HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 # name -> module:function, in the order in which they are told
 PARTS = {
-    "kills": "_soak_kills:section",
-    "readers": "_soak_readers:report",
+    "kills": "service.kills:section",
+    "readers": "service.readers:report",
     "incremental": "incremental:section",
-    "schedule": "_soak_schedule:section",
-    "dask": "_soak_dask:section",
+    "schedule": "service.schedule:section",
+    "dask": "service.dask:section",
 }
 
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from _support import documents, table, write
+from common.data import documents
+from common.report import table, write
 from scipy.sparse import csr_matrix
 
 from assay.index import SimilarityGraph, embed

@@ -7,12 +7,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-PROGRAM = Path(__file__).resolve().parents[2] / "benchmarks" / "_soak_readers.py"
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
 def test_readers_never_fail_and_never_see_a_mixed_state() -> None:
-    command = [sys.executable, PROGRAM, "--readers", "3", "--seconds", "6", "--control", "0"]
-    done = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=300)
+    command = [sys.executable, "-m", "service.readers", "--readers", "3", "--seconds", "6"]
+    done = subprocess.run(
+        [*command, "--control", "0", "--json"],
+        cwd=BENCHMARKS,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["errors"] == []

@@ -2,47 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TypeVar
-
 import numpy as np
 import polars as pl
+from common.data import data_folder
 from numpy.typing import NDArray
 
 from assay.index.vectors.checks import Vectors
 from assay.index.vectors.exact import BlockScan, exact_knn
 
 K = 15
-_BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
 _LATENT, _HIDDEN, _COMPONENTS = 15, 256, 64
-Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class Spent:
-    """CPU seconds of all threads, and seconds on the clock."""
-
-    cpu: float
-    wall: float
-
-    def __add__(self, other: Spent) -> Spent:
-        return Spent(self.cpu + other.cpu, self.wall + other.wall)
-
-
-def timed(work: Callable[[], Result]) -> tuple[Result, Spent]:
-    """Return what `work` returns and what it took."""
-    cpu, wall = time.process_time(), time.perf_counter()
-    result = work()
-    return result, Spent(time.process_time() - cpu, time.perf_counter() - wall)
-
-
-def data_folder() -> Path:
-    """Return the folder of real data."""
-    return Path(os.environ.get("ASSAY_TEST_DATA", _BESIDE))
 
 
 def cifar10() -> Vectors:

@@ -8,7 +8,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from _support import documents, table
+from common.data import documents
+from common.report import table
 
 from assay.flows.running.runner import curate
 from tests.flows import cluster_runs

@@ -1,6 +1,6 @@
 """Runs one selector on a saved graph in a process of its own and tells time and memory as JSON.
 
-python benchmarks/_samples_million.py GRAPH {facility_location,d2,ccs} REPEATS
+python -m subsets.million GRAPH {facility_location,d2,ccs} REPEATS
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 import time
 
 import numpy as np
-from _peak_memory import peak_bytes
+from common.process import peak_bytes
 
 from assay.index import SimilarityGraph
 from assay.selection import registry

@@ -17,7 +17,7 @@ from assay.examples import example_path
 from assay.storage import ScoreStore
 from tests.flows.prefect_server import PrefectServer, prefect_server, stop, wait_for
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 NIGHTS = 4
 NEW_ROWS = 60
 _OVER = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")

@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from _graph_data import timed
+from common.timing import timed
 
 from assay.index import SimilarityGraph
 from assay.index.algorithms.centrality import connected_components, core_number, pagerank

@@ -1,4 +1,4 @@
-"""What the benchmarks of importance resampling share: data, tables, plots, goals."""
+"""Reports: tables, plots, goals, the machine."""
 
 from __future__ import annotations
 
@@ -10,17 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-import polars as pl
 
 matplotlib.use("Agg")
-RESULTS = Path(__file__).resolve().parent / "results"
-_BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
-
-
-def documents() -> pl.DataFrame:
-    """Return `text_pool.parquet` without exact duplicates (columns `text`, `domain`, others)."""
-    path = Path(os.environ.get("ASSAY_TEST_DATA", _BESIDE)) / "text_pool.parquet"
-    return pl.read_parquet(path).unique("text", keep="first", maintain_order=True)
+RESULTS = Path(__file__).resolve().parents[1] / "results"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

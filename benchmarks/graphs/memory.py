@@ -1,6 +1,6 @@
 """Builds one graph in a process of its own and tells time, memory and recall as JSON.
 
-python benchmarks/_graph_memory.py ROWS THREADS
+python -m graphs.memory ROWS THREADS
 """
 
 from __future__ import annotations
@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import sys
 
-from _graph_data import K, generated, timed
-from _peak_memory import peak_bytes
+from common.process import peak_bytes
+from common.timing import timed
 
 from assay.index import SimilarityGraph
+from graphs.vectors import K, generated
 
 
 def main() -> None:

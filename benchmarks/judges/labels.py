@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from _graph_data import Spent, data_folder, timed
-from _judging_support import Floats, Section, goal, rank_mean, say, scored, scorers
-from _support import table
+from common.data import data_folder
+from common.report import table
+from common.timing import Spent, timed
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
@@ -17,6 +17,7 @@ from sklearn.model_selection import cross_val_predict
 from assay.index import HashedTextEmbedder, SimilarityGraph
 from assay.selection.algorithms.cross_fitting import predictions
 from assay.selection.contract.inputs import Inputs
+from judges.goals import Floats, Section, goal, rank_mean, say, scored, scorers
 
 try:
     from cleanlab.rank import get_label_quality_scores

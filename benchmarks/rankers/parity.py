@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
-from features_quality import data_folder
+from common.data import data_folder, reference
 from numpy.typing import NDArray
 
 from assay.selection.rankers.ecfs import ECFS
@@ -33,14 +30,9 @@ HEAD = [
 ]
 
 
-def reference(name: str) -> Path:
-    """Return the path of one stored output of the authors' code."""
-    return Path(os.environ.get("ASSAY_TEST_DATA", data_folder().parent)).parent / "reference" / name
-
-
 def original(name: str) -> tuple[Floats, NDArray[np.int64]]:
     """Return X and y of a set as the authors' code was given them."""
-    with np.load(data_folder() / f"{name}.npz") as stored:
+    with np.load(data_folder() / "featsel" / f"{name}.npz") as stored:
         X, y = stored["X"].astype(np.float64), stored["y"].astype(np.int64)
     if name == "Prostate-GE":
         # kept in float32; the originals are logarithms of intensities with one decimal

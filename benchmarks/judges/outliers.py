@@ -6,15 +6,17 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from _graph_data import data_folder, generated, timed
-from _judging_support import Floats, Section, goal, rank_mean, say, scored, scorers
-from _support import table
+from common.data import data_folder
+from common.report import table
+from common.timing import timed
+from graphs.vectors import generated
 from numpy.typing import NDArray
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 
 from assay.index import SimilarityGraph
+from judges.goals import Floats, Section, goal, rank_mean, say, scored, scorers
 
 try:
     from assay.selection.evaluation import contamination

@@ -1,6 +1,6 @@
 """Ranks generated columns by ECFS and tells time and peak memory as JSON.
 
-python benchmarks/_features_memory.py ROWS COLUMNS
+python -m rankers.memory ROWS COLUMNS
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
-from _peak_memory import peak_bytes
+from common.process import peak_bytes
 
 from assay.selection.rankers.ecfs import ECFS
 

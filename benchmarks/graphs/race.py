@@ -11,10 +11,11 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from _graph_data import K, Spent, Truth, timed
-from _graph_peers import Peer, Setting, own_graph, without_itself
+from common.timing import Spent, timed
 
 from assay.index.vectors.checks import Vectors
+from graphs.peers import Peer, Setting, own_graph, without_itself
+from graphs.vectors import K, Truth
 
 OWN = "assay"
 TARGETS = (0.95, 0.985)

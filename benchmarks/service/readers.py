@@ -5,7 +5,7 @@ file through nothing but DuckDB. Each checks that what it sees is the state of o
 views of a pool hold one run, every table of it the same night, a decision for every sample; and that
 no pool ever goes back to an earlier night. A control without a writer tells what a read costs by itself.
 
-    python benchmarks/_soak_readers.py [--readers 8] [--seconds 120] [--json]
+    python -m service.readers [--readers 8] [--seconds 120] [--json]
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-from _nights import info, run_id, tables
+from common.process import FOLDER
 
 from assay.storage import ScoreStore
 from assay.storage.upkeep.gc import collect
+from service.nights import info, run_id, tables
 
 POOLS = ("one", "two")
 ROWS, METHODS, KEEP = 1_000, 3, 3
@@ -167,10 +168,19 @@ class Reader:
 
 def read_for(store: Path, readers: int, seconds: float) -> list[subprocess.Popen[str]]:
     """Start the readers."""
-    command = [sys.executable, __file__, "--store", store, "--seconds", seconds, "--reader"]
+    command = [
+        sys.executable,
+        "-m",
+        "service.readers",
+        "--store",
+        store.resolve(),
+        "--seconds",
+        seconds,
+        "--reader",
+    ]
     return [
         subprocess.Popen(
-            [str(part) for part in (*command, seed)], stdout=subprocess.PIPE, text=True
+            [str(part) for part in (*command, seed)], cwd=FOLDER, stdout=subprocess.PIPE, text=True
         )
         for seed in range(readers)
     ]

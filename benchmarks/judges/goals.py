@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from _support import verdict
+from common.report import verdict
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -12,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from _graph_data import data_folder, timed
-from _judging_support import Section, goal, say
-from _support import documents, table
+from common.data import data_folder, documents
+from common.process import output_alone
+from common.report import table
+from common.timing import timed
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -26,6 +25,7 @@ from assay.selection.algorithms.class_features import tf_idf
 from assay.selection.algorithms.minhash import jaccard, shingles, signatures
 from assay.selection.steps.near_duplicates import NearDuplicates
 from assay.selection.steps.semantic_duplicates import SemanticDuplicates
+from judges.goals import Section, goal, say
 
 try:
     from datasketch import MinHash
@@ -276,11 +276,7 @@ def million(count: int) -> tuple[str, Goals]:
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "texts.parquet"
         pl.DataFrame({"text": multiplied(pool, count)}).write_parquet(path)
-        script = str(Path(__file__).with_name("_judging_million.py"))
-        done = subprocess.run(
-            [sys.executable, script, str(path)], stdout=subprocess.PIPE, check=True
-        )
-    told: dict[str, Any] = json.loads(done.stdout)
+        told: dict[str, Any] = json.loads(output_alone("judges.million", path))
     text = (
         f"{told['rows']:,} texts, {told['bytes'] / 1e6:,.0f} MB: the pool of {len(pool):,}, then "
         "copies of it: a tenth of each in upper case, the others with a number at the end and, in "

@@ -1,6 +1,6 @@
 """Deduplicates a Parquet file of texts, exact then near, and tells time and memory as JSON.
 
-python benchmarks/_judging_million.py TEXTS.parquet
+python -m judges.million TEXTS.parquet
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 import polars as pl
-from _peak_memory import peak_bytes
+from common.process import peak_bytes
 
 from assay.selection.steps.exact_duplicates import ExactDuplicates
 from assay.selection.steps.near_duplicates import NearDuplicates

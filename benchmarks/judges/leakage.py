@@ -8,11 +8,12 @@ from collections.abc import Callable
 
 import numpy as np
 import polars as pl
-from _graph_data import data_folder, timed
-from _judging_support import Section, goal, say
-from _support import documents, table
+from common.data import data_folder, documents
+from common.report import table
+from common.timing import timed
 
 from assay.selection import Leakage
+from judges.goals import Section, goal, say
 
 ITEMS = 2_000
 

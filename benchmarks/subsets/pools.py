@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import polars as pl
-from _quality_models import Rows, Singles
-from _support import _BESIDE
+from common.data import data_folder
 
 from assay.index import SimilarityGraph
 from assay.index.embedding.text import HashedTextEmbedder
+from subsets.models import Rows, Singles
 
 NEIGHBORS = 10
 DIMENSIONS = 128
@@ -43,7 +41,7 @@ class Task:
 
 def data(name: str) -> pl.DataFrame:
     """Return a table of the folder `ASSAY_TEST_DATA`, else of `shared/data` beside the repository."""
-    return pl.read_parquet(Path(os.environ.get("ASSAY_TEST_DATA", _BESIDE)) / name)
+    return pl.read_parquet(data_folder() / name)
 
 
 def task(name: str, X: Singles, y: Rows, T: Singles, t: Rows) -> Task:

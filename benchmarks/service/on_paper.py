@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from _support import table
+from common.report import table
 
 GIB = 2**30
 HOUR = 3_600

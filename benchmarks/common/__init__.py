@@ -1,0 +1,1 @@
+"""What every benchmark shares: data, timing, memory, reports."""

@@ -1,0 +1,1 @@
+"""Parts of the long trials of the service."""

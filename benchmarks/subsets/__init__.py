@@ -1,0 +1,1 @@
+"""Parts of the benchmarks of selectors and of what models learn from their choice."""
