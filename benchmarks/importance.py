@@ -42,11 +42,12 @@ from numpy.typing import NDArray
 
 from assay.index.ngrams.hasher import NGramHasher
 from assay.index.ngrams.stream import BucketStream
-from assay.selection.algorithms.density_ratio import Mode, weigh
-from assay.selection.importance.importance_shards import (
+from assay.selection.algorithms.density_ratio import (
     DensityRatio,
+    Mode,
     fit_ratio,
     presence_weights,
+    weigh,
     weigh_shard,
 )
 from assay.selection.importance.resampler import ImportanceResampler

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from assay.selection.scorers.mahalanobis import Mahalanobis as Mahalanobis
     from assay.selection.scorers.outlierness import Outlierness as Outlierness
     from assay.selection.scorers.prototypicality import Prototypicality as Prototypicality
-    from assay.selection.scorers.pvi import PVI as PVI
+    from assay.selection.scorers.self_confidence import PVI as PVI
     from assay.selection.scorers.self_confidence import Margin as Margin
     from assay.selection.scorers.self_confidence import SelfConfidence as SelfConfidence
     from assay.selection.scorers.training_dynamics import AUM as AUM
@@ -84,7 +84,7 @@ if TYPE_CHECKING:
     from assay.selection.steps.exact_duplicates import ExactDuplicates as ExactDuplicates
     from assay.selection.steps.hard_cutoff import HardCutoff as HardCutoff
     from assay.selection.steps.leakage import Leakage as Leakage
-    from assay.selection.steps.leakage_neighbors import leak_neighbors as leak_neighbors
+    from assay.selection.steps.leakage import leak_neighbors as leak_neighbors
     from assay.selection.steps.near_duplicates import NearDuplicates as NearDuplicates
     from assay.selection.steps.pivot_duplicates import PivotDeduplicator as PivotDeduplicator
     from assay.selection.steps.semantic_duplicates import SemanticDuplicates as SemanticDuplicates

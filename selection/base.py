@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import polars as pl
@@ -16,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from assay.selection.contract.budgets import ShortfallWarning, resolve_budget
 from assay.selection.contract.inputs import Floats, Inputs, Rows, check_seed
+from assay.selection.contract.outcomes import Choice, Outcome, explained
 from assay.storage.errors import BudgetError, MissingInputError
 
 # input that a method needs -> (argument of fit, what to pass)
@@ -27,42 +26,8 @@ _NEEDS = {
     "scores": ("scores", "one finite number per row as scores"),
     "target": ("target", "a sample of the distribution wanted as target"),
 }
-# reasons of rows that are chosen
-_CHOSEN = ("selected", "churn")
 # groups listed one by one in a report; the smaller ones are summed up
 _GROUPS_TOLD = 100
-
-
-class Outcome(NamedTuple):
-    """Why some rows were decided as they were; `detail` holds one value per row and field."""
-
-    rows: Rows
-    stage: str
-    reason: str
-    detail: Mapping[str, NDArray[Any]]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Choice:
-    """What a selector decided, in canonical row numbers.
-
-    `chosen` is in order of preference; `outcomes` covers every other row exactly once; `detail`
-    has one value per chosen row and field.
-    """
-
-    chosen: Rows
-    scores: Floats
-    outcomes: Sequence[Outcome]
-    detail: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    ranking: Rows | None = None
-    report: Mapping[str, Any] = field(default_factory=dict)
-
-
-def rank_of(scores: Floats) -> Rows:
-    """Return the rank of each score: 1 = highest, ties by row."""
-    ranks = np.empty(len(scores), dtype=np.int64)
-    ranks[np.argsort(-scores, kind="stable")] = np.arange(1, len(scores) + 1)
-    return ranks
 
 
 class _Estimator(BaseEstimator):  # type: ignore[misc]
@@ -311,19 +276,3 @@ def _shares(inputs: Inputs, chosen: Rows) -> dict[str, dict[str, float]]:
             "selected": float(selected[others].sum()),
         }
     return shares
-
-
-def explained(outcome: Outcome) -> pl.DataFrame:
-    """Return the rows of one outcome with their detail as JSON, numbers finite or null."""
-    fields = pl.DataFrame(dict(outcome.detail)).with_columns(
-        pl.when(pl.selectors.float().is_finite()).then(pl.selectors.float())
-    )
-    return pl.DataFrame({"row": outcome.rows}).select(
-        "row",
-        selected=pl.lit(outcome.reason in _CHOSEN),
-        stage=pl.lit(outcome.stage),
-        reason=pl.lit(outcome.reason),
-        detail=fields.select(pl.struct(pl.all()).struct.json_encode()).to_series()
-        if fields.width
-        else pl.lit("{}"),
-    )

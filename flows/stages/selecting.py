@@ -29,8 +29,8 @@ from assay.flows.stages.refs import Ref
 from assay.flows.stages.revisions import REVISIONS
 from assay.flows.stages.scoring import load_scores, points_easier
 from assay.selection import registry
+from assay.selection.algorithms.difficulty import cutoff_share
 from assay.selection.contract.budgets import ShortfallWarning, resolve_budget
-from assay.selection.steps.hard_cutoff import cutoff_share
 from assay.storage.hashing.fingerprints import fingerprint
 
 
@@ -195,7 +195,7 @@ def _named(plan: Plan) -> list[str]:
 
 def _leaks(plan: Plan, vectors: Ref, rows: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
     """Return the rows that hold items of evaluation sets, and those that lie next to one."""
-    from assay.selection.steps.leakage_neighbors import leak_neighbors
+    from assay.selection.steps.leakage import leak_neighbors
 
     frames = [found]
     threshold = plan.config.plan.leakage_neighbors

@@ -13,9 +13,8 @@ from scipy.sparse import issparse
 from threadpoolctl import threadpool_limits
 
 from assay.selection.algorithms.class_features import TERMS, Neighbours, standard, tf_idf
+from assay.selection.algorithms.equal_content import content_codes, first_of_each
 from assay.selection.contract.inputs import Floats, Graph, Inputs, Labels, Rows, check_whole
-from assay.selection.steps.deduplication import first_of_each
-from assay.selection.steps.exact_duplicates import content_codes
 from assay.storage.errors import InputError, MissingInputError, NonFiniteError
 from assay.storage.hashing.rows import hash_rows
 

@@ -1,7 +1,8 @@
-"""A heap of numbered entries whose keys may change: the largest key first, then the least tie.
+"""Heaps: the largest key first, then the least tie.
 
-`heap` holds entries and `place` each entry's place in it, -1 once it is taken out. `keys` and
+`build`, `settle` and `pop` keep a heap of numbered entries whose keys may change: `heap` holds entries and `place` each entry's place in it, -1 once it is taken out. `keys` and
 `ties` belong to the entries and are changed by the caller, who then calls `settle`.
+`sift` keeps a plain heap of keys and rows.
 """
 
 from __future__ import annotations
@@ -80,3 +81,24 @@ def pop(heap: Any, place: Any, keys: Any, ties: Any, size: int) -> Any:  # pragm
         place[heap[0]] = 0
         _down(heap, place, keys, ties, 0, last)
     return entry
+
+
+@njit(cache=True, nogil=True)
+def sift(keys: Any, rows: Any, place: int, size: int) -> None:  # pragma: no cover
+    """Move an entry of a heap down to where it belongs: larger key first, then smaller row."""
+    key, row = keys[place], rows[place]
+    while True:
+        child = 2 * place + 1
+        if child >= size:
+            break
+        right = child + 1
+        if right < size and (
+            keys[right] > keys[child] or (keys[right] == keys[child] and rows[right] < rows[child])
+        ):
+            child = right
+        if keys[child] > key or (keys[child] == key and rows[child] < row):
+            keys[place], rows[place] = keys[child], rows[child]
+            place = child
+        else:
+            break
+    keys[place], rows[place] = key, row

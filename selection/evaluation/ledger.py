@@ -13,9 +13,8 @@ from scipy.special import stdtrit
 from threadpoolctl import threadpool_limits
 
 from assay.selection.contract.inputs import Floats, Inputs, Rows, check_whole, text_series
-from assay.selection.evaluation.balance import balance, duplicates_left, kish_size
+from assay.selection.evaluation.balance import Representation, balance, duplicates_left, kish_size
 from assay.selection.evaluation.divergence import backed_off_divergence, ngram_counts
-from assay.selection.evaluation.measures_graph import Representation
 from assay.selection.evaluation.vectors import (
     Measure,
     Space,
@@ -110,7 +109,7 @@ def evaluate_selection(
         ``coverage.*``
             distance to the nearest chosen row, see `measures_coverage.coverage`
         ``facility_location_ratio``
-            see `measures_graph.Representation`
+            see `assay.selection.evaluation.balance.Representation`
         ``kl_target``, ``kl_reduction``
             KL(target || selection) in nats, and how much less that is than KL(target || pool):
             of vectors over k-means cells, one per 10 rows of the target but at most 128; of texts

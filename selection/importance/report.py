@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from assay.selection.algorithms.top_k import top_k
-from assay.selection.base import Outcome, rank_of
 from assay.selection.contract.inputs import Floats, Labels, Rows
+from assay.selection.contract.outcomes import Outcome, rank_of
+from assay.selection.importance.draws import Drawn, Evidence, effective_sample_size
 from assay.selection.importance.fit import Fitted
-from assay.selection.importance.importance_temperature import Drawn, Evidence, effective_sample_size
 from assay.selection.importance.targets import Chosen
 
 _QUANTILES = {"min": 0.0, "p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "max": 1.0}

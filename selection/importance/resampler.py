@@ -14,8 +14,8 @@ from assay.selection.algorithms.top_k import top_k
 from assay.selection.base import Selector
 from assay.selection.contract.budgets import ShortfallWarning, parse_budget, resolve_budget
 from assay.selection.contract.inputs import Rows, check_seed
+from assay.selection.importance.draws import check_temperature
 from assay.selection.importance.fit import Fitted, fit_evidence, need
-from assay.selection.importance.importance_temperature import check_temperature
 from assay.selection.importance.report import (
     Decided,
     group_shares,

@@ -9,9 +9,8 @@ from typing import Any, Literal
 import numpy as np
 
 from assay.selection.contract.inputs import Floats, Rows
-from assay.selection.importance.draws import claim, gumbel, quotas
+from assay.selection.importance.draws import Drawn, choose_temperature, claim, draw, gumbel, quotas
 from assay.selection.importance.fit import ONLY, Fitted
-from assay.selection.importance.importance_temperature import Drawn, choose_temperature, draw
 from assay.storage.errors import ConfigError, InputError
 
 Temperature = float | Literal["auto"]

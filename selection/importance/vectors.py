@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from assay.index.embedding.embedders import embed
 from assay.index.embedding.text import HashedTextEmbedder
 from assay.selection.contract.inputs import Floats, Rows
-from assay.selection.importance.importance_sources import Texts
+from assay.selection.importance.texts import Texts
 from assay.storage.errors import InputError
 from assay.storage.hashing.rows import uniform
 from assay.storage.reading.pools import Pool

@@ -5,20 +5,22 @@ from __future__ import annotations
 import inspect
 import math
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from assay.selection import registry
 from assay.selection.algorithms.representation import representation_weights
-from assay.selection.base import Outcome
 from assay.selection.contract.budgets import ShortfallWarning
 from assay.selection.contract.inputs import Floats, Rows
+from assay.selection.contract.outcomes import Outcome
 from assay.selection.plan.blending import blend_scores
 from assay.selection.plan.churn import Bound, bounded
 from assay.selection.plan.constraints import Constraints, Taken, bounds, coded, take
+from assay.selection.plan.fitted import Fitted
 from assay.selection.plan.inputs import PlanInputs
 from assay.selection.plan.outcomes import told
 from assay.selection.plan.stages import difficulty_of
@@ -28,8 +30,22 @@ _NONE = np.empty(0, dtype=np.int64)
 # rows * chosen * dimensions that are still searched exactly for the nearest chosen row
 SEARCHED = 2e11
 
-if TYPE_CHECKING:
-    from assay.selection.plan.plan import SelectionPlan
+
+class Rules(Protocol):
+    """The parameters of `SelectionPlan` that its last stage reads."""
+
+    selector: str
+    options: Mapping[str, Any] | None
+    cutoff: float | Literal["auto"] | None
+    difficulty: str | None
+    blend: Mapping[str, float] | None
+    blend_method: Literal["rank", "z", "none", "rra", "median"]
+    by: str | None
+    quotas: Mapping[str, int | float] | None
+    minima: Mapping[str, int | float] | None
+    weigh: bool
+    random_state: int
+    strict: bool
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,17 +59,8 @@ class PlanChoice:
     report: dict[str, Any]
 
 
-class Fitted(NamedTuple):
-    """A selector fitted for `size` rows, its order of preference, and what is taken of it."""
-
-    selector: Any
-    order: Rows
-    taken: Taken
-    size: int
-
-
 def choose(
-    plan: SelectionPlan,
+    plan: Rules,
     pool: PlanInputs,
     rows: Rows,
     must: NDArray[np.bool_],
@@ -139,7 +146,7 @@ def _represented(
 
 
 def _constraints(
-    plan: SelectionPlan,
+    plan: Rules,
     pool: PlanInputs,
     rows: Rows,
     must: NDArray[np.bool_],
@@ -171,7 +178,7 @@ def _constraints(
     return Constraints(**given)
 
 
-def _scores(plan: SelectionPlan, pool: PlanInputs, rows: Rows) -> Floats | None:
+def _scores(plan: Rules, pool: PlanInputs, rows: Rows) -> Floats | None:
     if plan.blend:
         parts = {name: pool.score(name)[rows] for name in plan.blend}
         return blend_scores(parts, plan.blend, method=plan.blend_method)
@@ -180,7 +187,7 @@ def _scores(plan: SelectionPlan, pool: PlanInputs, rows: Rows) -> Floats | None:
 
 
 def _fitted(
-    plan: SelectionPlan,
+    plan: Rules,
     given: dict[str, Any],
     constraints: Constraints,
     n: int,

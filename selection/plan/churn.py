@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -14,10 +14,8 @@ from numpy.typing import NDArray
 
 from assay.selection.contract.budgets import as_number
 from assay.selection.contract.inputs import Floats, Rows
+from assay.selection.plan.fitted import Fitted
 from assay.storage.errors import ConfigError
-
-if TYPE_CHECKING:
-    from assay.selection.plan.choice import Fitted
 
 Mask = NDArray[np.bool_]
 _ROUNDING = 2.0**-50

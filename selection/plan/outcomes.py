@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from assay.selection.base import Outcome
 from assay.selection.contract.inputs import Rows
+from assay.selection.contract.outcomes import Outcome
 from assay.selection.plan.churn import BARRED, KEPT
-
-if TYPE_CHECKING:
-    from assay.selection.plan.choice import Fitted
+from assay.selection.plan.fitted import Fitted
 
 
 def told(

@@ -10,7 +10,7 @@ import polars as pl
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from assay.selection.base import Outcome, explained
+from assay.selection.contract.outcomes import Outcome, explained
 from assay.selection.plan.choice import choose
 from assay.selection.plan.churn import Bound
 from assay.selection.plan.constraints import checked_cost, total_budget

@@ -11,8 +11,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from assay.selection import registry
-from assay.selection.base import Outcome
 from assay.selection.contract.inputs import Floats
+from assay.selection.contract.outcomes import Outcome
 from assay.selection.plan.inputs import PlanInputs
 from assay.selection.steps.deduplication import SCHEMA, deduplicator
 from assay.selection.steps.hard_cutoff import HardCutoff

@@ -16,7 +16,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from assay.selection.tables.blocks import ColumnBlock, bounds, by_columns, column_mask
-from assay.selection.tables.inner_validation import COUNTS, choose_count
+from assay.selection.tables.inner_validation import COUNTS, choose_count, split_count
 from assay.selection.tables.matrix import encode_names
 from assay.selection.tables.missing_values import (
     count_missing,
@@ -25,7 +25,6 @@ from assay.selection.tables.missing_values import (
     require_treatment,
 )
 from assay.selection.tables.moments import Relevance
-from assay.selection.tables.score_split import split_count
 from assay.storage.errors import BudgetError, ConfigError, InputError, NonFiniteError
 
 Floats = NDArray[np.float64]

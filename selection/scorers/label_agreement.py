@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-import numpy as np
-from scipy.sparse import csr_matrix
-
+from assay.selection.algorithms.difficulty import label_agreement
 from assay.selection.base import Scorer
-from assay.selection.contract.inputs import Floats, Graph, Inputs, Labels
+from assay.selection.contract.inputs import Floats, Inputs
 
 
 class LabelAgreement(Scorer):
@@ -62,26 +60,3 @@ class LabelAgreement(Scorer):
             "isolated": isolated,
             "unlabelled": int((inputs.labels.codes < 0).sum()),
         }
-
-
-def label_agreement(graph: Graph, labels: Labels) -> tuple[Floats, int]:
-    """Return the agreement of every row, and how many rows have no labelled neighbour."""
-    codes = labels.codes
-    labelled = codes >= 0
-    n = len(codes)
-    shares = np.bincount(codes[labelled], minlength=len(labels.classes)) / labelled.sum()
-    chance = np.append(shares, shares @ shares)[codes]
-    of_row = np.repeat(codes, np.diff(graph.indptr))
-    of_neighbour = codes[graph.indices]
-    weights = np.maximum(graph.weights, 0).astype(np.float64)
-    weights[of_neighbour < 0] = 0
-    one = np.ones(n)
-
-    def row_sums(values: Floats) -> Floats:
-        return np.asarray(csr_matrix((values, graph.indices, graph.indptr), shape=(n, n)) @ one)
-
-    total = row_sums(weights)
-    same = row_sums(np.where(of_neighbour == of_row, weights, 0.0))
-    told = (total > 0) & labelled
-    scores = np.divide(same, total, out=chance, where=told)
-    return scores, int(n - (total > 0).sum())

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.selection.algorithms.allocation import allocate
-from assay.selection.base import Choice, Outcome, Selector, rank_of
+from assay.selection.algorithms.difficulty import cut_outcome, cut_rows, cutoff_share, difficulty_of
+from assay.selection.base import Selector
 from assay.selection.contract.inputs import Floats, Inputs, Rows, check_whole
-from assay.selection.steps.hard_cutoff import cut_outcome, cut_rows, cutoff_share, difficulty_of
+from assay.selection.contract.outcomes import Choice, Outcome, rank_of
 
 
 class Strata(NamedTuple):

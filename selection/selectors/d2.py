@@ -9,10 +9,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from assay.selection.algorithms.difficulty import cut_outcome, cut_rows, cutoff_share
 from assay.selection.algorithms.heaps import build, pop, settle
-from assay.selection.base import Choice, Outcome, Selector, rank_of
+from assay.selection.base import Selector
 from assay.selection.contract.inputs import Inputs
-from assay.selection.steps.hard_cutoff import cut_outcome, cut_rows, cutoff_share
+from assay.selection.contract.outcomes import Choice, Outcome, rank_of
 from assay.storage.errors import ConfigError
 
 

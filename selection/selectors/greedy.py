@@ -10,9 +10,11 @@ from numba import njit
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
+from assay.selection.algorithms.heaps import sift
 from assay.selection.algorithms.set_functions import SetFunction, gain_of, take
-from assay.selection.base import Choice, Outcome, Selector
+from assay.selection.base import Selector
 from assay.selection.contract.inputs import Floats, Graph, Inputs, Rows
+from assay.selection.contract.outcomes import Choice, Outcome
 
 
 class LazyRanking:
@@ -114,27 +116,6 @@ class LazyGreedySelector(Selector):
             outcomes=[Outcome(rest, "select", "lower_gain", detail)],
             report=report,
         )
-
-
-@njit(cache=True, nogil=True)
-def sift(keys: Any, rows: Any, place: int, size: int) -> None:  # pragma: no cover
-    """Move an entry of a heap down to where it belongs: larger key first, then smaller row."""
-    key, row = keys[place], rows[place]
-    while True:
-        child = 2 * place + 1
-        if child >= size:
-            break
-        right = child + 1
-        if right < size and (
-            keys[right] > keys[child] or (keys[right] == keys[child] and rows[right] < rows[child])
-        ):
-            child = right
-        if keys[child] > key or (keys[child] == key and rows[child] < row):
-            keys[place], rows[place] = keys[child], rows[child]
-            place = child
-        else:
-            break
-    keys[place], rows[place] = key, row
 
 
 @njit(cache=True, nogil=True)

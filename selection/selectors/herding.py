@@ -8,8 +8,9 @@ import numpy as np
 from numba import njit
 
 from assay.selection.algorithms.allocation import allocate
-from assay.selection.base import Choice, Outcome, Selector
+from assay.selection.base import Selector
 from assay.selection.contract.inputs import Inputs, Labels, Rows
+from assay.selection.contract.outcomes import Choice, Outcome
 from assay.selection.selectors.k_center import warn_of_cost
 from assay.storage.errors import ConfigError, MissingInputError
 

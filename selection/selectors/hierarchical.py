@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from assay.selection.algorithms.allocation import allocate
 from assay.selection.algorithms.cells import Cells, check_metric, cluster, places, prepared
-from assay.selection.base import Choice, Outcome, Selector
+from assay.selection.base import Selector
 from assay.selection.contract.inputs import Inputs, Rows, derived_seed
+from assay.selection.contract.outcomes import Choice, Outcome
 from assay.storage.errors import ConfigError
 from assay.storage.hashing.rows import uniform
 

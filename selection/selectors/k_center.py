@@ -9,9 +9,10 @@ import numpy as np
 from numba import njit
 
 from assay.index.vectors.exact import unit_rows
-from assay.selection.base import Choice, Outcome, Selector
+from assay.selection.algorithms.heaps import sift
+from assay.selection.base import Selector
 from assay.selection.contract.inputs import Inputs
-from assay.selection.selectors.greedy import sift
+from assay.selection.contract.outcomes import Choice, Outcome
 from assay.storage.errors import ConfigError
 
 MULTIPLY_ADDS = 1e12

@@ -9,8 +9,9 @@ import numpy as np
 from assay.index.vectors.exact import unit_rows
 from assay.selection.algorithms.allocation import allocate
 from assay.selection.algorithms.cells import cluster
-from assay.selection.base import Choice, Outcome, Selector
+from assay.selection.base import Selector
 from assay.selection.contract.inputs import Inputs, Rows, check_whole
+from assay.selection.contract.outcomes import Choice, Outcome
 from assay.selection.selectors.herding import rows_by_class
 from assay.storage.errors import ConfigError
 

@@ -6,8 +6,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from assay.selection.base import Choice, Outcome, Selector, rank_of
+from assay.selection.base import Selector
 from assay.selection.contract.inputs import Inputs
+from assay.selection.contract.outcomes import Choice, Outcome, rank_of
 
 
 class TopSelector(Selector):

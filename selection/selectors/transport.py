@@ -11,8 +11,9 @@ from assay.index.search.vector_index import VectorIndex
 from assay.index.vectors.checks import as_vectors, check_width
 from assay.index.vectors.exact import BlockScan, available_threads, exact_knn
 from assay.selection.algorithms.whitening import fit_whitening
-from assay.selection.base import Choice, Outcome, Selector, rank_of
+from assay.selection.base import Selector
 from assay.selection.contract.inputs import Floats, Inputs, Rows, derived_seed
+from assay.selection.contract.outcomes import Choice, Outcome, rank_of
 from assay.selection.selectors.transport_layers import (
     ESTIMATED_DEPTH,
     Context,

@@ -12,8 +12,9 @@ import numpy as np
 
 from assay.selection import registry
 from assay.selection.algorithms.set_functions import SetFunction
-from assay.selection.base import Choice, Outcome, Selector
+from assay.selection.base import Selector
 from assay.selection.contract.inputs import Floats, Inputs, Rows, check_whole
+from assay.selection.contract.outcomes import Choice, Outcome
 from assay.selection.selectors.greedy import LazyGreedySelector, LazyRanking
 from assay.storage.errors import ColumnError, ConfigError
 

@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from assay.selection import registry
 from assay.selection.base import _Estimator
@@ -114,15 +113,6 @@ class Deduplicator(_Estimator):
             },
             schema=SCHEMA,
         ).sort("group_id", ~pl.col("keeper"), "sample_id")
-
-
-def first_of_each(codes: NDArray[Any], order: Rows) -> Rows:
-    """Return for every row the first row in `order` with the same code; negative codes stand alone."""
-    keeper = np.arange(len(codes))
-    coded = order[codes[order] >= 0]
-    _, first, inverse = np.unique(codes[coded], return_index=True, return_inverse=True)
-    keeper[coded] = coded[first][inverse]
-    return keeper
 
 
 def deduplicator(name: str) -> type[Deduplicator]:

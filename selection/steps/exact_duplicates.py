@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
-import polars as pl
-from numpy.typing import NDArray
 
+from assay.selection.algorithms.equal_content import content_codes, first_of_each, normalized
 from assay.selection.contract.inputs import Floats, Inputs, Rows
-from assay.selection.steps.deduplication import Deduplicator, first_of_each
+from assay.selection.steps.deduplication import Deduplicator
 from assay.storage.hashing.rows import hash_rows
 
 
@@ -50,23 +49,8 @@ class ExactDuplicates(Deduplicator):
         else:
             texts = inputs.texts()
             if self.normalise:
-                texts = normalised(texts)
+                texts = normalized(texts)
             hashes = hash_rows(texts)
             there = (texts.is_not_null() & (texts != "")).fill_null(False).to_numpy()
         keeper = first_of_each(np.where(there, content_codes(hashes), -1), order)
         return keeper, np.ones(inputs.n), {}
-
-
-def content_codes(hashes: NDArray[np.uint64]) -> Rows:
-    """Return one number per row, equal where the 128-bit hashes are."""
-    by_hash = np.lexsort((hashes[:, 1], hashes[:, 0]))
-    new = np.any(np.diff(hashes[by_hash], axis=0, prepend=hashes[by_hash[:1]]), axis=1)
-    codes = np.empty(len(hashes), dtype=np.int64)
-    codes[by_hash] = np.cumsum(new)
-    return codes
-
-
-def normalised(texts: pl.Series) -> pl.Series:
-    """Return texts in NFKC, lower case, with single spaces and none at the ends."""
-    folded = texts.str.normalize("NFKC").str.to_lowercase()
-    return folded.str.replace_all(r"\s+", " ").str.strip_chars()

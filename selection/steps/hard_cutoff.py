@@ -10,12 +10,16 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from assay.selection.base import Outcome, explained, rank_of
+from assay.selection.algorithms.difficulty import (
+    cut_outcome,
+    cut_rows,
+    cutoff_share,
+    difficulty_of,
+)
 from assay.selection.contract.budgets import resolve_budget
-from assay.selection.contract.inputs import Floats, Inputs, Rows
-from assay.selection.scorers.graph import knn_density
-from assay.selection.scorers.label_agreement import label_agreement
-from assay.storage.errors import ConfigError, MissingInputError
+from assay.selection.contract.inputs import Inputs
+from assay.selection.contract.outcomes import Outcome, explained, rank_of
+from assay.storage.errors import ConfigError
 
 
 class HardCutoff(BaseEstimator):  # type: ignore[misc]
@@ -141,57 +145,3 @@ class HardCutoff(BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         told = pl.concat([explained(outcome) for outcome in self._outcomes]).sort("row")
         return told.select((pl.col("reason") == "kept").alias("kept"), "stage", "reason", "detail")
-
-
-def cutoff_share(cutoff: Any, share: float, difficulty: str = "scores") -> float:
-    """Return the share to cut off when `share` of the pool is kept.
-
-    `difficulty` says where that comes from, as `difficulty_of` does.
-    """
-    if isinstance(cutoff, str) and cutoff == "auto":
-        if difficulty == "knn_density":
-            return 0.0
-        if difficulty == "label_agreement":
-            return 0.0 if share >= 0.5 else 0.1 if share > 0.1 else 0.3
-        return min(0.3, (1 - share) / 3)
-    if isinstance(cutoff, bool) or not isinstance(cutoff, int | float | np.number):
-        raise ConfigError(f"cutoff is {cutoff!r}; pass a share in [0, 1) or 'auto'.")
-    if not 0 <= cutoff < 1:
-        raise ConfigError(f"cutoff is {cutoff!r}; pass a share in [0, 1) or 'auto'.")
-    return float(cutoff)
-
-
-def cut_rows(difficulty: Floats, cutoff: float, budget: int) -> Rows:
-    """Return the hardest rows, ascending, but leave at least `budget`; of equal ones the first."""
-    n_cut = min(int(len(difficulty) * cutoff), len(difficulty) - budget)
-    if n_cut <= 0:
-        return np.empty(0, dtype=np.int64)
-    threshold = -np.partition(-difficulty, n_cut - 1)[n_cut - 1]
-    harder = np.flatnonzero(difficulty > threshold)
-    tied = np.flatnonzero(difficulty == threshold)[: n_cut - len(harder)]
-    return np.sort(np.concatenate([harder, tied]))
-
-
-def cut_outcome(difficulty: Floats, ranks: Rows, cut: Rows) -> tuple[Outcome, float | None]:
-    """Return why rows were cut, and the least difficulty among them."""
-    threshold = float(difficulty[cut].min()) if len(cut) else None
-    detail = {
-        "value": difficulty[cut],
-        "threshold": np.full(len(cut), threshold, dtype=np.float64),
-        "rank": ranks[cut],
-    }
-    return Outcome(cut, "cutoff", "hard_cutoff", detail), threshold
-
-
-def difficulty_of(inputs: Inputs, asked_by: str) -> tuple[Floats, str]:
-    """Return the difficulty of every row (higher = harder) and where it came from."""
-    if inputs.scores is not None:
-        return inputs.scores, "scores"
-    if inputs.graph is None:
-        raise MissingInputError(
-            f"{asked_by} needs a difficulty: pass scores (higher = harder), or "
-            "graph=SimilarityGraph.from_vectors(X, ids=ids), with labels y where there are some."
-        )
-    if inputs.labels is not None:
-        return 1 - label_agreement(inputs.graph, inputs.labels)[0], "label_agreement"
-    return -knn_density(inputs.graph), "knn_density"

@@ -13,7 +13,7 @@ from scipy.stats import differential_entropy, entropy
 from sklearn.decomposition import PCA
 from sklearn.metrics.pairwise import rbf_kernel
 
-from assay.selection.evaluation.balance import balance, duplicates_left, kish_size
+from assay.selection.evaluation.balance import Representation, balance, duplicates_left, kish_size
 from assay.selection.evaluation.coverage import coverage, nearest_distances, partial_cover
 from assay.selection.evaluation.discrepancy import (
     kernel_sum,
@@ -27,7 +27,6 @@ from assay.selection.evaluation.divergence import (
     fit_cells,
     ngram_counts,
 )
-from assay.selection.evaluation.measures_graph import Representation
 from assay.selection.evaluation.spread import (
     early_enrichment,
     vasicek_entropy,

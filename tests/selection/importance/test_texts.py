@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import shutil
 
 import numpy as np
 import polars as pl
@@ -13,11 +12,19 @@ import pytest
 from assay.index.ngrams import stream as bucket_stream
 from assay.index.ngrams.hasher import NGramHasher
 from assay.index.ngrams.stream import BucketStream
-from assay.selection.algorithms.density_ratio import Moments
-from assay.selection.algorithms.top_k import top_k
-from assay.selection.importance import importance_shards as shards
+from assay.selection.algorithms.density_ratio import (
+    Moments,
+    combine,
+    fit_ratio,
+    moments,
+    presence_weights,
+    weigh_shard,
+)
+from assay.selection.algorithms.top_k import key_histogram, take_shard, threshold, top_k
 from assay.selection.importance import sample as importance_sample
+from assay.selection.importance.draws import gumbel, tempered_keys
 from assay.selection.importance.resampler import ImportanceResampler
+from assay.selection.importance.sample import Sample, sample_shard
 from assay.selection.importance.scorer import ImportanceScorer
 from assay.storage import read_pool
 from assay.storage.errors import ConfigError, IdError, InputError, NonFiniteError, SourceError
@@ -43,8 +50,8 @@ def same(first, second):
 def small_parts(monkeypatch):
     monkeypatch.setattr("assay.index.ngrams._stream_files._BLOCK", 1 << 10)
     monkeypatch.setattr("assay.index.ngrams.hasher._CHUNK", 1 << 9)
-    monkeypatch.setattr("assay.selection.importance.importance_sources._ROWS", 50)
-    monkeypatch.setattr("assay.selection.importance.importance_rows._PART", 37)
+    monkeypatch.setattr("assay.selection.importance.texts._ROWS", 50)
+    monkeypatch.setattr("assay.selection.importance.fit._PART", 37)
 
 
 @pytest.mark.usefixtures("small_parts")
@@ -287,72 +294,37 @@ def by_shards(cuts, seed, temperature, budget):
     noise = {name: noise_of_positions(name)[: len(POOL)] for name in ("sample", "importance")}
     order = np.random.default_rng(seed).permutation(len(bounds))
     bounds = [bounds[i] for i in order]
-    streams = [shards.count_shard(POOL[a:b], hasher, threads=2) for a, b in bounds]
+    streams = [BucketStream.of(POOL[a:b], hasher, threads=2) for a, b in bounds]
     counts = sum(stream.counts for stream in streams)
     samples = [
-        shards.sample_shard(stream, noise["sample"][a:b], rows=80, ngrams=3_000)
+        sample_shard(stream, noise["sample"][a:b], rows=80, ngrams=3_000)
         for stream, (a, b) in zip(streams, bounds, strict=True)
     ]
-    sample = shards.Sample.merge(samples, rows=80, ngrams=3_000)
+    sample = Sample.merge(samples, rows=80, ngrams=3_000)
     target = BucketStream.of(TARGET[:30], hasher)
-    presence = shards.presence_weights(target.take(np.arange(30)), sample.grams, hasher.buckets)
-    ratio = shards.fit_ratio(
+    presence = presence_weights(target.take(np.arange(30)), sample.grams, hasher.buckets)
+    ratio = fit_ratio(
         counts, target.counts[None], mode="calibrated", smoothing=1.0, shrinkage=10.0,
         presence=presence[None],
     )  # fmt: skip
-    components = [shards.weigh_shard(stream, ratio, threads=2) for stream in streams]
-    moments = [shards.moments(part)[0] for part in components]
-    total = [tuple(sum(m[1:], m[0]) for m in zip(*moments, strict=True))]
-    weights = [shards.combine(part, "joint", total)[0] for part in components]
+    components = [weigh_shard(stream, ratio, threads=2) for stream in streams]
+    parts = [moments(part)[0] for part in components]
+    total = [tuple(sum(m[1:], m[0]) for m in zip(*parts, strict=True))]
+    weights = [combine(part, "joint", total)[0] for part in components]
     keys = [
-        shards.tempered_keys(w, temperature, shards.gumbel(noise["importance"][a:b].copy()))
+        tempered_keys(w, temperature, gumbel(noise["importance"][a:b].copy()))
         for w, (a, b) in zip(weights, bounds, strict=True)
     ]
-    cut = shards.threshold(lambda c: sum(shards.key_histogram(k, c) for k in keys), budget)
-    taken = [shards.take_shard(k, cut)[0] + a for k, (a, b) in zip(keys, bounds, strict=True)]
+    cut = threshold(lambda c: sum(key_histogram(k, c) for k in keys), budget)
+    taken = [take_shard(k, cut)[0] + a for k, (a, b) in zip(keys, bounds, strict=True)]
     whole = np.empty(len(POOL))
     for w, (a, b) in zip(weights, bounds, strict=True):
         whole[a:b] = w
     return np.sort(np.concatenate(taken)), whole, sample.order
 
 
-def test_shards_that_were_hashed_are_not_hashed_again(tmp_path):
-    hasher, read = ImportanceResampler(budget=1).hasher(), []
-
-    def shard(number, hasher=hasher, content="v1"):
-        def texts():
-            read.append(number)
-            yield pl.Series(POOL[number * 100 : (number + 1) * 100])
-
-        return shards.count_shard(
-            texts(),
-            hasher,
-            directory=tmp_path / "streams" / str(number),
-            content=f"{content}/{number}",
-        )
-
-    first = [shard(number) for number in range(2)]
-    # a third that was stopped: files, but nothing that says what they are
-    shutil.copytree(tmp_path / "streams" / "0", tmp_path / "streams" / "2")
-    (tmp_path / "streams" / "2" / "stream.json").unlink()
-    streams = [shard(number) for number in range(4)]
-    assert read == [0, 1, 2, 3]
-    assert len({stream.fingerprint for stream in streams}) == 4
-    for stream, again in zip(first, streams, strict=False):
-        np.testing.assert_array_equal(stream.counts, again.counts)
-    whole = BucketStream.of(POOL, hasher)
-    np.testing.assert_array_equal(sum(stream.counts for stream in streams), whole.counts)
-    # other texts, or hashed otherwise: not the same
-    shard(1, content="v2")
-    shard(2, hasher=NGramHasher(3))
-    assert read == [0, 1, 2, 3, 1, 2]
-    assert shard(2, hasher=NGramHasher(3)).hasher.ngrams == 3
-    shards.count_shard(POOL, hasher, directory=tmp_path / "nameless")
-    assert BucketStream.load(tmp_path / "nameless").fingerprint == ""
-
-
 def noise_of_positions(stream):
-    from assay.selection.importance.importance_rows import Positions
+    from assay.selection.importance.fit import Positions
 
     return Positions(len(POOL)).noise(0, stream)
 
@@ -375,15 +347,15 @@ def test_the_estimator_is_the_same_as_its_shards(monkeypatch):
     selector = ImportanceResampler(budget=40, temperature=0.05, weighting="backoff")
     selector.fit(POOL, target=TARGET[:30])
     hasher = selector.hasher()
-    streams = [shards.count_shard(POOL[a:b], hasher) for a, b in ((200, 363), (0, 200))]
+    streams = [BucketStream.of(POOL[a:b], hasher) for a, b in ((200, 363), (0, 200))]
     target = BucketStream.of(TARGET[:30], hasher)
-    ratio = shards.fit_ratio(
+    ratio = fit_ratio(
         sum(stream.counts for stream in streams), target.counts[None],
         mode="calibrated", smoothing=1.0, shrinkage=10.0,
     )  # fmt: skip
-    weights = [shards.weigh_shard(stream, ratio).backoff[0] for stream in streams]
+    weights = [weigh_shard(stream, ratio).backoff[0] for stream in streams]
     np.testing.assert_array_equal(np.concatenate(weights[::-1]), selector.log_weights_)
-    keys = np.concatenate(weights[::-1]) / 0.05 + shards.gumbel(noise_of_positions("importance"))
+    keys = np.concatenate(weights[::-1]) / 0.05 + gumbel(noise_of_positions("importance"))
     np.testing.assert_array_equal(top_k(keys, 40, np.sort), selector.indices_)
 
 

@@ -6,7 +6,7 @@ import networkx as nx
 import numpy as np
 
 from assay.index import SimilarityGraph
-from assay.selection.scorers.graph_structure import ClusteringCoefficient, Degree, Eigenvector
+from assay.selection.scorers.graph import ClusteringCoefficient, Degree, Eigenvector
 
 GRAPH = SimilarityGraph.from_vectors(np.random.default_rng(0).normal(size=(300, 3)), k=5)
 PLAIN = nx.from_scipy_sparse_array(GRAPH.to_scipy())

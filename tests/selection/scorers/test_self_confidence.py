@@ -13,8 +13,7 @@ from assay.index import SimilarityGraph
 from assay.selection.algorithms.class_features import tf_idf
 from assay.selection.algorithms.cross_fitting import commonest, softmax_regression
 from assay.selection.contract.inputs import Inputs
-from assay.selection.scorers.pvi import PVI
-from assay.selection.scorers.self_confidence import Margin, SelfConfidence, margins
+from assay.selection.scorers.self_confidence import PVI, Margin, SelfConfidence, margins
 from assay.storage.errors import ConfigError, InputError, MissingInputError, NonFiniteError
 from tests.data import shared
 from tests.selection.small_graphs import knn

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from assay.selection import ExactDuplicates
-from assay.selection.steps.deduplication import first_of_each
+from assay.selection.algorithms.equal_content import first_of_each
 from assay.storage.errors import InputError
 
 TEXTS = ["b", "a  cat", None, "A cat ", "", "B", "\ufb01sh", "fish", "  "]  # \ufb01: one-letter fi

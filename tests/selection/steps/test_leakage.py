@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from assay.selection import Leakage
 from assay.selection.algorithms.span_matching import SpanMatcher, words_of
-from assay.selection.steps.leakage_neighbors import leak_neighbors
+from assay.selection.steps.leakage import leak_neighbors
 from assay.storage.errors import ConfigError, InputError, MissingInputError
 from tests.data import shared
 

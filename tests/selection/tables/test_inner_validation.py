@@ -18,8 +18,8 @@ from assay.selection.tables.inner_validation import (
     choose_count,
     counts_up_to,
     folds,
+    split_count,
 )
-from assay.selection.tables.score_split import split_count
 from assay.storage.errors import BudgetError, ConfigError, InputError
 from tests.selection.feature_sets import load
 

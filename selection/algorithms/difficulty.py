@@ -1,0 +1,99 @@
+"""How difficult rows are, and which of the most difficult are cut off."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from assay.selection.contract.inputs import Floats, Graph, Inputs, Labels, Rows
+from assay.selection.contract.outcomes import Outcome
+from assay.storage.errors import ConfigError, MissingInputError
+
+
+def knn_density(graph: Graph) -> Floats:
+    """Return each row's similarity to the last of its k nearest neighbours."""
+    similarities = np.asarray(graph.similarities, dtype=np.float64)
+    found = (np.asarray(graph.neighbors) >= 0).sum(axis=1)
+    if not found.any():
+        return np.zeros(len(found))
+    last = similarities[np.arange(len(found)), np.maximum(found, 1) - 1]
+    return np.asarray(np.where(found > 0, last, last[found > 0].min()), dtype=np.float64)
+
+
+def label_agreement(graph: Graph, labels: Labels) -> tuple[Floats, int]:
+    """Return the agreement of every row, and how many rows have no labelled neighbour."""
+    codes = labels.codes
+    labelled = codes >= 0
+    n = len(codes)
+    shares = np.bincount(codes[labelled], minlength=len(labels.classes)) / labelled.sum()
+    chance = np.append(shares, shares @ shares)[codes]
+    of_row = np.repeat(codes, np.diff(graph.indptr))
+    of_neighbour = codes[graph.indices]
+    weights = np.maximum(graph.weights, 0).astype(np.float64)
+    weights[of_neighbour < 0] = 0
+    one = np.ones(n)
+
+    def row_sums(values: Floats) -> Floats:
+        return np.asarray(csr_matrix((values, graph.indices, graph.indptr), shape=(n, n)) @ one)
+
+    total = row_sums(weights)
+    same = row_sums(np.where(of_neighbour == of_row, weights, 0.0))
+    told = (total > 0) & labelled
+    scores = np.divide(same, total, out=chance, where=told)
+    return scores, int(n - (total > 0).sum())
+
+
+def cutoff_share(cutoff: Any, share: float, difficulty: str = "scores") -> float:
+    """Return the share to cut off when `share` of the pool is kept.
+
+    `difficulty` says where that comes from, as `difficulty_of` does.
+    """
+    if isinstance(cutoff, str) and cutoff == "auto":
+        if difficulty == "knn_density":
+            return 0.0
+        if difficulty == "label_agreement":
+            return 0.0 if share >= 0.5 else 0.1 if share > 0.1 else 0.3
+        return min(0.3, (1 - share) / 3)
+    if isinstance(cutoff, bool) or not isinstance(cutoff, int | float | np.number):
+        raise ConfigError(f"cutoff is {cutoff!r}; pass a share in [0, 1) or 'auto'.")
+    if not 0 <= cutoff < 1:
+        raise ConfigError(f"cutoff is {cutoff!r}; pass a share in [0, 1) or 'auto'.")
+    return float(cutoff)
+
+
+def cut_rows(difficulty: Floats, cutoff: float, budget: int) -> Rows:
+    """Return the hardest rows, ascending, but leave at least `budget`; of equal ones the first."""
+    n_cut = min(int(len(difficulty) * cutoff), len(difficulty) - budget)
+    if n_cut <= 0:
+        return np.empty(0, dtype=np.int64)
+    threshold = -np.partition(-difficulty, n_cut - 1)[n_cut - 1]
+    harder = np.flatnonzero(difficulty > threshold)
+    tied = np.flatnonzero(difficulty == threshold)[: n_cut - len(harder)]
+    return np.sort(np.concatenate([harder, tied]))
+
+
+def cut_outcome(difficulty: Floats, ranks: Rows, cut: Rows) -> tuple[Outcome, float | None]:
+    """Return why rows were cut, and the least difficulty among them."""
+    threshold = float(difficulty[cut].min()) if len(cut) else None
+    detail = {
+        "value": difficulty[cut],
+        "threshold": np.full(len(cut), threshold, dtype=np.float64),
+        "rank": ranks[cut],
+    }
+    return Outcome(cut, "cutoff", "hard_cutoff", detail), threshold
+
+
+def difficulty_of(inputs: Inputs, asked_by: str) -> tuple[Floats, str]:
+    """Return the difficulty of every row (higher = harder) and where it came from."""
+    if inputs.scores is not None:
+        return inputs.scores, "scores"
+    if inputs.graph is None:
+        raise MissingInputError(
+            f"{asked_by} needs a difficulty: pass scores (higher = harder), or "
+            "graph=SimilarityGraph.from_vectors(X, ids=ids), with labels y where there are some."
+        )
+    if inputs.labels is not None:
+        return 1 - label_agreement(inputs.graph, inputs.labels)[0], "label_agreement"
+    return -knn_density(inputs.graph), "knn_density"
