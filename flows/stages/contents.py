@@ -146,8 +146,7 @@ def _stream(
 
     def make(out: Path) -> None:
         from assay.index.ngrams.stream import BucketStream
-        from assay.index.ngrams.stream_shards import join_streams, write_stream
-        from assay.index.ngrams.updates import write_updated
+        from assay.index.ngrams.updates import join_streams, write_stream, write_updated
         from assay.index.threads import thread_count
 
         count = thread_count(threads)

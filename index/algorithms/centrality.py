@@ -267,12 +267,12 @@ def _core_number(indptr, indices):  # type: ignore[no-untyped-def]
 
 
 def hubness(neighbors: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Return on how many nodes' lists of neighbours each node stands (its k-occurrence).
+    """Return on how many nodes' lists of neighbors each node stands (its k-occurrence).
 
     Parameters
     ----------
     neighbors : int[n, k]
-        Directed nearest neighbours, -1 where there are fewer.
+        Directed nearest neighbors, -1 where there are fewer.
 
     References
     ----------

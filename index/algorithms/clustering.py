@@ -25,7 +25,7 @@ def triangles(indptr: IndexArray, indices: IndexArray) -> NDArray[np.int64]:
     -----
     Edges are directed from the end of lower degree to the other, so that no node has more than
     ``sqrt(2 m)`` of them. A triangle is then a pair of edges u -> v -> w that meet an edge u -> w,
-    and is found once. Time is at most m ** 1.5 for m edges (on graphs of nearest neighbours it
+    and is found once. Time is at most m ** 1.5 for m edges (on graphs of nearest neighbors it
     grows with n k^2), memory 4 bytes per edge and 28 per node.
 
     References
@@ -52,10 +52,10 @@ def triangles(indptr: IndexArray, indices: IndexArray) -> NDArray[np.int64]:
 
 
 def clustering(indptr: IndexArray, indices: IndexArray) -> NDArray[np.float64]:
-    r"""Return the share of each node's pairs of neighbours that are neighbours themselves.
+    r"""Return the share of each node's pairs of neighbors that are neighbors themselves.
 
     :math:`c_i = 2 t_i / (d_i (d_i - 1))` with the number of triangles :math:`t_i` and the degree
-    :math:`d_i`; 0 where there are fewer than two neighbours.
+    :math:`d_i`; 0 where there are fewer than two neighbors.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def clustering(indptr: IndexArray, indices: IndexArray) -> NDArray[np.float64]:
 
 
 def transitivity(indptr: IndexArray, indices: IndexArray) -> float:
-    r"""Return the share of all paths of two edges whose ends are neighbours.
+    r"""Return the share of all paths of two edges whose ends are neighbors.
 
     :math:`2 \sum_i t_i / \sum_i d_i (d_i - 1)`; 0 where there is no such path.
 
@@ -102,7 +102,7 @@ def transitivity(indptr: IndexArray, indices: IndexArray) -> float:
 
 
 def _pairs(indptr: IndexArray) -> NDArray[np.int64]:
-    """Return how many ordered pairs of neighbours each node has."""
+    """Return how many ordered pairs of neighbors each node has."""
     starts = np.asarray(indptr, np.int64)
     degree = starts[1:] - starts[:-1]
     return degree * (degree - 1)

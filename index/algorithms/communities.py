@@ -79,7 +79,7 @@ def communities(
 ) -> Communities:
     r"""Group the nodes so that the modularity is high and every group hangs together.
 
-    See `modularity` for what is maximised. Nodes move, one at a time, to the neighbouring community
+    See `modularity` for what is maximized. Nodes move, one at a time, to the neighboring community
     of the largest gain until none gains; each community is then refined into well connected parts,
     which become the nodes of a smaller graph, and so on.
 

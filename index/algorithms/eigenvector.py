@@ -17,7 +17,7 @@ from assay.storage.errors import ConfigError, ConvergenceError
 # components up to this size are solved densely, all of one size at a time
 _DENSE = 48
 _RESTARTS = 1_000
-# Lanczos vectors kept: fewer cost less memory and, with gaps as in graphs of neighbours, less time
+# Lanczos vectors kept: fewer cost less memory and, with gaps as in graphs of neighbors, less time
 _BASIS = 12
 
 
@@ -72,10 +72,10 @@ def eigenvector_centrality(
     per_component: bool = True,
     tol: float = 1e-8,
 ) -> EigenvectorCentrality:
-    r"""Score each node by the scores of its neighbours: :math:`\lambda x = A x`.
+    r"""Score each node by the scores of its neighbors: :math:`\lambda x = A x`.
 
     The solution of a connected graph with the largest :math:`\lambda` is the only one without
-    negative entries. On graphs of nearest neighbours it is mostly carried by one dense cluster: see
+    negative entries. On graphs of nearest neighbors it is mostly carried by one dense cluster: see
     that `participation` is not far below n before ranking nodes by it.
 
     Parameters

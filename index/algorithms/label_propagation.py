@@ -18,7 +18,7 @@ def label_propagation(
     random_state: int = 0,
     max_sweeps: int = 100,
 ) -> NDArray[np.int32]:
-    r"""Give every node the label that carries most weight among its neighbours.
+    r"""Give every node the label that carries most weight among its neighbors.
 
     :math:`l_i = \arg\max_l \sum_j w_{ij} [l_j = l]`. Nodes start with labels of their own and are
     visited one after the other until all agree; a node whose label is among the best keeps it, and
@@ -50,7 +50,7 @@ def label_propagation(
 
     Notes
     -----
-    Only neighbours of changed nodes are visited again: a few passes over the edges in all. Memory:
+    Only neighbors of changed nodes are visited again: a few passes over the edges in all. Memory:
     30 bytes per node.
 
     References

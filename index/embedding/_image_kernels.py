@@ -13,31 +13,31 @@ DIRECTIONS = 8  # of a gradient
 FEATURES = WINDOWS * WINDOWS * DIRECTIONS + CELLS * CELLS * 3
 # what keeps the noise of flat areas from being raised to the size of edges
 _FLOOR = 0.01
-# of gradients against colours
+# of gradients against colors
 _WEIGHT = 3.0
 
 
 @njit(cache=True, nogil=True)
 def describe(pixels, out):  # type: ignore[no-untyped-def]
-    """Fill each row of `out` with the gradients and colours of a square picture.
+    """Fill each row of `out` with the gradients and colors of a square picture.
 
     pixels: uint8[n, side, side, 3], side a multiple of `CELLS`; out: float32[n, FEATURES].
     """
     side = pixels.shape[1]
     size = side // CELLS
-    # gradients are summed as if a cell had 4 x 4 pixels, and colours went from 0 to 1
+    # gradients are summed as if a cell had 4 x 4 pixels, and colors went from 0 to 1
     scale = 16.0 / (255.0 * size * size)
     per_radian = DIRECTIONS / (2.0 * math.pi)
     for row in range(len(pixels)):
         picture = pixels[row]
         cells = np.zeros((CELLS, CELLS, DIRECTIONS))
-        colours = np.zeros((CELLS, CELLS, 3), np.int64)
+        colors = np.zeros((CELLS, CELLS, 3), np.int64)
         for y in range(side):
             for x in range(side):
                 i, j = y // size, x // size
                 strongest = across = down = np.int64(0)
                 for c in range(3):
-                    colours[i, j, c] += picture[y, x, c]
+                    colors[i, j, c] += picture[y, x, c]
                     gx = gy = np.int64(0)
                     if 0 < x < side - 1:
                         gx = np.int64(picture[y, x + 1, c]) - np.int64(picture[y, x - 1, c])
@@ -53,12 +53,12 @@ def describe(pixels, out):  # type: ignore[no-untyped-def]
                     share = angle - below
                     cells[i, j, below % DIRECTIONS] += (1.0 - share) * length
                     cells[i, j, (below + 1) % DIRECTIONS] += share * length
-        _write(cells, colours, 255.0 * size * size, out[row])
+        _write(cells, colors, 255.0 * size * size, out[row])
 
 
 @njit(cache=True, nogil=True)
-def _write(cells, colours, full, out):  # type: ignore[no-untyped-def]
-    """Put windows (weights 1 2 1 each way), scaled by the energy around them, and mean colours."""
+def _write(cells, colors, full, out):  # type: ignore[no-untyped-def]
+    """Put windows (weights 1 2 1 each way), scaled by the energy around them, and mean colors."""
     windows = np.zeros((WINDOWS, WINDOWS, DIRECTIONS))
     energy = np.zeros((WINDOWS, WINDOWS))
     for i in range(WINDOWS):
@@ -84,7 +84,7 @@ def _write(cells, colours, full, out):  # type: ignore[no-untyped-def]
     for i in range(CELLS):
         for j in range(CELLS):
             for c in range(3):
-                out[place] = colours[i, j, c] / full
+                out[place] = colors[i, j, c] / full
                 place += 1
 
 

@@ -9,7 +9,7 @@ from numba import float32, float64, njit
 from scipy.sparse import csr_array
 from threadpoolctl import threadpool_limits
 
-# Subspace iteration: extra dimensions and rounds. More change no neighbours that matter.
+# Subspace iteration: extra dimensions and rounds. More change no neighbors that matter.
 _EXTRA = 32
 _ROUNDS = 3
 # Directions whose singular value is a smaller share of the largest are rounding errors.

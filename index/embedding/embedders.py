@@ -101,7 +101,7 @@ def embed(X: Any, *, ids: Any = None, dimensions: int = 128, random_state: int =
     dtype('float32')
     >>> embed(["a rose", "a tulip", "a rose"], dimensions=4).shape
     (3, 4)
-    >>> embed(pl.DataFrame({"size": [1, 2, 3], "colour": ["red", "blue", "red"]})).shape
+    >>> embed(pl.DataFrame({"size": [1, 2, 3], "color": ["red", "blue", "red"]})).shape
     (3, 65)
     """
     if _is_table(X):

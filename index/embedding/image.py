@@ -1,4 +1,4 @@
-"""Embedding of images without a model to download: gradients and colours, principal directions."""
+"""Embedding of images without a model to download: gradients and colors, principal directions."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from scipy.linalg import eigh
 from threadpoolctl import threadpool_limits
 
 from assay.index.embedding._image_kernels import CELLS, FEATURES, describe, project_dense
-from assay.index.embedding._optional import optional_module
 from assay.index.embedding.fitted import FittedEmbedder, fixed_sample, whole_number
+from assay.index.embedding.models import optional_module
 from assay.storage.errors import ConfigError, InputError
 
 _BLOCK = 512
@@ -24,7 +24,7 @@ _NEGLIGIBLE = 1e-9
 
 
 class ImageEmbedder(FittedEmbedder):
-    r"""Embed images as local gradients and colours on their principal directions.
+    r"""Embed images as local gradients and colors on their principal directions.
 
     A picture is brought to `side` x `side` pixels (turned upright as its EXIF data says, over white
     where it is transparent) and divided into 8 x 8 cells. Its 480 features are
@@ -33,7 +33,7 @@ class ImageEmbedder(FittedEmbedder):
       is longest), shared between the two nearest of 8 directions and summed over windows of 3 x 3
       cells with weights 1 2 1 each way, is divided by the energy of the 3 x 3 windows around, and
       3 times its root is taken;
-    - 8 x 8 x 3 colours: the cells' mean red, green and blue from 0 to 1.
+    - 8 x 8 x 3 colors: the cells' mean red, green and blue from 0 to 1.
 
     With m and C the mean and covariance of the features x over a fixed sample, and
     :math:`C = V \Lambda V^T`, the embedding is :math:`(x - m)^T V \Lambda^{-1/4}`, on the leading
@@ -94,9 +94,9 @@ class ImageEmbedder(FittedEmbedder):
     --------
     >>> import io
     >>> from PIL import Image
-    >>> def png(colour):
+    >>> def png(color):
     ...     file = io.BytesIO()
-    ...     Image.new("RGB", (40, 30), colour).save(file, "png")
+    ...     Image.new("RGB", (40, 30), color).save(file, "png")
     ...     return file.getvalue()
     >>> images = [png("red"), png("firebrick"), png("blue"), png("navy"), b"no image"]
     >>> embedder = ImageEmbedder(dimensions=2).fit(images)
@@ -174,10 +174,10 @@ class ImageEmbedder(FittedEmbedder):
 
     def _fit_directions(self, features: np.ndarray) -> None:
         mean = features.mean(axis=0, dtype=np.float64)
-        centred = features - mean
+        centered = features - mean
         size = min(self.dimensions, FEATURES)
         with threadpool_limits(limits=1):
-            covariance = centred.T @ centred / len(features)
+            covariance = centered.T @ centered / len(features)
             variances, directions = eigh(
                 covariance, subset_by_index=[FEATURES - size, FEATURES - 1]
             )

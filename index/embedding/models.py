@@ -1,10 +1,11 @@
-"""What embedders that call a model share: which texts it gets, and checks of what it returns."""
+"""What embedders that call a model share: its package, the texts it gets, checks of its vectors."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,20 @@ import numpy as np
 import polars as pl
 
 from assay.index.ngrams._unicode import as_texts
-from assay.storage.errors import InputError
+from assay.storage.errors import DependencyError, InputError
 
 _CHUNK = 1 << 20
+
+
+def optional_module(name: str, extra: str) -> Any:
+    """Import a module of an extra; raise `DependencyError` where its package is not installed."""
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        raise DependencyError(
+            f"The package {error.name!r} is needed here and not installed; run "
+            f"`pip install 'assay[{extra}]'`."
+        ) from error
 
 
 def encode_present(

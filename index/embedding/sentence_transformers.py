@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from assay.index.embedding._optional import optional_module
 from assay.index.embedding.fitted import whole_number
-from assay.index.embedding.models import encode_present, fingerprint_of
+from assay.index.embedding.models import encode_present, fingerprint_of, optional_module
 from assay.storage.errors import ConfigError
 
 

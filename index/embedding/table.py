@@ -1,4 +1,4 @@
-"""Embedding of tables: standardised numbers and hashed categories."""
+"""Embedding of tables: standardized numbers and hashed categories."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class TableEmbedder(FittedEmbedder):
     columns : sequence of str, optional
         Columns to use; by default all. The order does not matter for categories.
     buckets : int, default 64
-        Entries for all categories together. On census rows with 100 levels, neighbours are no
+        Entries for all categories together. On census rows with 100 levels, neighbors are no
         better with more, since collisions cancel by their signs.
     normalize : bool, default True
         Scale rows to length 1, as the other embedders do. Without, Euclidean distances count.

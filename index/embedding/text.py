@@ -47,7 +47,7 @@ class HashedTextEmbedder:
     buckets : int, default 131,072
         Hash buckets, at most 2^28; only those that the sample holds cost memory.
     fit_rows : int, default 10,000
-        Size of the sample: seconds to fit, and neighbours hardly improve with more.
+        Size of the sample: seconds to fit, and neighbors hardly improve with more.
     random_state : int, default 0
         Which sample is taken, and the start of the iteration for V.
 

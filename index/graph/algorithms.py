@@ -1,10 +1,13 @@
-"""What can be computed on a similarity graph, as its methods."""
+"""Functions of a similarity graph; `SimilarityGraph` calls each as a method.
+
+Whatever depends on the order of nodes runs on the nodes in order of id, so that the order of the
+rows can't change a bit of the result.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import polars as pl
@@ -12,186 +15,150 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from assay.index.algorithms import centrality
+from assay.index.algorithms.communities import Communities
+from assay.index.algorithms.communities import communities as modular_communities
+from assay.index.algorithms.eigenvector import EigenvectorCentrality
+from assay.index.algorithms.eigenvector import eigenvector_centrality as eigenvector
+from assay.index.algorithms.flow_diffusion import neighborhood as local_cluster
+from assay.index.algorithms.label_propagation import in_order_of_first
+from assay.index.algorithms.label_propagation import label_propagation as propagated_labels
 from assay.index.vectors.checks import id_order
 from assay.storage.errors import IdError
-
-if TYPE_CHECKING:
-    from assay.index.algorithms.communities import Communities
-    from assay.index.algorithms.eigenvector import EigenvectorCentrality
 
 _T = TypeVar("_T", bound=np.generic)
 
 
-class GraphAlgorithms:
-    """Methods of `SimilarityGraph`; each says where its formula, cost and source are.
-
-    Whatever depends on the order of nodes runs on the nodes in order of id, so that the order of
-    the rows can't change a bit of the result.
-    """
+class Graph(Protocol):
+    """An undirected graph with symmetric weights, whose nodes may have ids."""
 
     indptr: NDArray[np.int64]
     indices: NDArray[np.int32]
     weights: NDArray[np.float32]
-    neighbors: NDArray[np.int32]
-    _ids: pl.Series | None
-
-    def degree(self) -> NDArray[np.int64]:
-        """Return the number of edges of every node."""
-        return self.indptr[1:] - self.indptr[:-1]
-
-    def hubness(self) -> NDArray[np.int64]:
-        """Return on how many rows' lists of neighbours each row stands; see `centrality.hubness`."""
-        return centrality.hubness(self.neighbors)
-
-    def connected_components(self) -> NDArray[np.int32]:
-        """Label the components in order of their first node; see `centrality`."""
-        return centrality.connected_components(self.indptr, self.indices)
-
-    def core_number(self) -> NDArray[np.int32]:
-        """Return every node's core number; see `centrality.core_number`."""
-        return centrality.core_number(self.indptr, self.indices)
-
-    def triangles(self) -> NDArray[np.int64]:
-        """Return in how many triangles every node lies; see `clustering.triangles`."""
-        from assay.index.algorithms import clustering
-
-        return clustering.triangles(self.indptr, self.indices)
-
-    def clustering(self) -> NDArray[np.float64]:
-        """Return every node's clustering coefficient; see `clustering.clustering`."""
-        from assay.index.algorithms import clustering
-
-        return clustering.clustering(self.indptr, self.indices)
-
-    def pagerank(
-        self, alpha: float = 0.85, tol: float = 1e-8, personalization: ArrayLike | None = None
-    ) -> NDArray[np.float64]:
-        """Return every node's PageRank over the weights; see `centrality.pagerank`.
-
-        Sums run in order of id, so that the order of the rows can't change a bit.
-        """
-        order, graph = self._in_order_of_id()
-        start = None if personalization is None else np.asarray(personalization)[order]
-        ranks = centrality.pagerank(
-            graph.indptr,
-            graph.indices,
-            graph.data,
-            alpha=alpha,
-            tol=tol,
-            personalization=start,
-            symmetric=True,
-        )
-        return _put_back(ranks, order)
-
-    def personalized_pagerank(
-        self, ids: ArrayLike, alpha: float = 0.85, tol: float = 1e-8
-    ) -> NDArray[np.float64]:
-        """Return every node's PageRank for walks that start at the nodes `ids`."""
-        start = np.zeros(len(self.indptr) - 1)
-        start[self.positions(ids)] = 1.0
-        return self.pagerank(alpha, tol, start)
-
-    def eigenvector_centrality(
-        self, per_component: bool = True, tol: float = 1e-8
-    ) -> EigenvectorCentrality:
-        """Return the eigenvector centrality over the weights; see `eigenvector`."""
-        from assay.index.algorithms.eigenvector import eigenvector_centrality
-
-        order, graph = self._in_order_of_id()
-        found = eigenvector_centrality(
-            graph.indptr, graph.indices, graph.data, per_component=per_component, tol=tol
-        )
-        components = self.connected_components()
-        # which of the components in order of id each component in order of rows is
-        first = np.unique(components, return_index=True)[1]
-        values = found.eigenvalues[_put_back(found.components, order)[first]]
-        scores = _put_back(found.scores, order)
-        return replace(found, scores=scores, components=components, eigenvalues=values)
-
-    def label_propagation(self, random_state: int = 0) -> NDArray[np.int32]:
-        """Label communities by label propagation; see `label_propagation`."""
-        from assay.index.algorithms.label_propagation import in_order_of_first, label_propagation
-
-        order, graph = self._in_order_of_id()
-        labels = label_propagation(
-            graph.indptr, graph.indices, graph.data, random_state=random_state
-        )
-        return in_order_of_first(_put_back(labels, order))
-
-    def communities(self, resolution: float = 1.0, random_state: int = 0) -> Communities:
-        """Label communities of high modularity; see `communities.communities`."""
-        from assay.index.algorithms.communities import communities
-        from assay.index.algorithms.label_propagation import in_order_of_first
-
-        order, graph = self._in_order_of_id()
-        found = communities(
-            graph.indptr,
-            graph.indices,
-            graph.data,
-            resolution=resolution,
-            random_state=random_state,
-        )
-        labels = in_order_of_first(_put_back(found.labels, order))
-        return replace(found, labels=labels)
-
-    def neighborhood(self, ids: ArrayLike, size: int, method: str = "flow") -> NDArray[np.int64]:
-        """Return the positions of the nodes `ids`, then of those that belong with them most.
-
-        `size` in all, best first; see `local_clusters.neighborhood`. Where ids are not in order,
-        the first call keeps a copy of the graph in order of id: 8 bytes per entry.
-        """
-        from assay.index.algorithms.local_clusters import neighborhood
-
-        order, graph = self._kept_in_order_of_id
-        place = np.empty_like(order)
-        place[order] = np.arange(len(order))
-        seeds = place[self.positions(ids)]
-        return order[
-            neighborhood(graph.indptr, graph.indices, graph.data, seeds, size, method=method)
-        ]
-
-    def positions(self, ids: ArrayLike) -> NDArray[np.int64]:
-        """Return where the nodes `ids` are; without ids, positions are ids.
-
-        Raises
-        ------
-        IdError
-            An id that the graph does not have.
-        """
-        n = len(self.indptr) - 1
-        if self._ids is None:
-            asked = np.atleast_1d(np.asarray(ids))
-            if asked.dtype.kind not in "iu":
-                raise IdError("This graph has no ids; give positions, which are integers.")
-            unknown = asked[(asked < 0) | (asked >= n)]
-            if len(unknown):
-                raise IdError(f"There is no position {int(unknown[0])} among {n} nodes.")
-            return asked.astype(np.int64)
-        named = pl.Series("sample_id", np.atleast_1d(np.asarray(ids)).tolist()).cast(pl.String)
-        rows = self._ids.is_in(named.implode()).arg_true()
-        at = dict(zip(self._ids.gather(rows).to_list(), rows.to_list(), strict=True))
-        missing = [name for name in named if name not in at]
-        if missing:
-            raise IdError(f"{len(missing)} ids are not in the graph: {missing[0]!r}, ...")
-        return np.array([at[name] for name in named], np.int64)
-
-    def _in_order_of_id(self) -> tuple[NDArray[np.int64], sparse.csr_array]:
-        """Return the nodes in order of id, and the graph with the nodes in that order."""
-        n = len(self.indptr) - 1
-        graph = sparse.csr_array((self.weights, self.indices, self.indptr), shape=(n, n))
-        order = id_order(self._ids, n)
-        if not np.array_equal(order, np.arange(n)):
-            graph = graph[order][:, order]
-            graph.sort_indices()
-        return order, graph
-
-    @cached_property
-    def _kept_in_order_of_id(self) -> tuple[NDArray[np.int64], sparse.csr_array]:
-        return self._in_order_of_id()
+    sample_ids: pl.Series | None
 
 
-def _put_back(values: NDArray[_T], order: NDArray[np.int64]) -> NDArray[_T]:
-    """Return `values`, which are those of the nodes `order`, in order of the nodes."""
-    found = np.empty_like(values)
-    found[order] = values
-    return found
+class OrderedGraph(NamedTuple):
+    """The nodes in order of id, and the adjacency matrix with the nodes in that order."""
+
+    nodes: NDArray[np.int64]
+    adjacency: sparse.csr_array
+
+
+def ordered_by_id(graph: Graph) -> OrderedGraph:
+    """Sort the nodes by id; a graph in order is not copied."""
+    n = len(graph.indptr) - 1
+    adjacency = sparse.csr_array((graph.weights, graph.indices, graph.indptr), shape=(n, n))
+    nodes = id_order(graph.sample_ids, n)
+    if not np.array_equal(nodes, np.arange(n)):
+        adjacency = adjacency[nodes][:, nodes]
+        adjacency.sort_indices()
+    return OrderedGraph(nodes, adjacency)
+
+
+def positions(graph: Graph, ids: ArrayLike) -> NDArray[np.int64]:
+    """Return the positions of the nodes `ids`; without ids, positions are ids.
+
+    Raises
+    ------
+    IdError
+        An id that the graph does not have.
+    """
+    n = len(graph.indptr) - 1
+    if graph.sample_ids is None:
+        asked = np.atleast_1d(np.asarray(ids))
+        if asked.dtype.kind not in "iu":
+            raise IdError("This graph has no ids; give positions, which are integers.")
+        unknown = asked[(asked < 0) | (asked >= n)]
+        if len(unknown):
+            raise IdError(f"There is no position {int(unknown[0])} among {n} nodes.")
+        return asked.astype(np.int64)
+    named = pl.Series("sample_id", np.atleast_1d(np.asarray(ids)).tolist()).cast(pl.String)
+    rows = graph.sample_ids.is_in(named.implode()).arg_true()
+    row_of = dict(zip(graph.sample_ids.gather(rows).to_list(), rows.to_list(), strict=True))
+    missing = [name for name in named if name not in row_of]
+    if missing:
+        raise IdError(f"{len(missing)} ids are not in the graph: {missing[0]!r}, ...")
+    return np.array([row_of[name] for name in named], np.int64)
+
+
+def pagerank(
+    graph: Graph, alpha: float, tol: float, personalization: ArrayLike | None
+) -> NDArray[np.float64]:
+    """Return every node's PageRank over the weights; see `centrality.pagerank`."""
+    nodes, adjacency = ordered_by_id(graph)
+    start = None if personalization is None else np.asarray(personalization)[nodes]
+    ranks = centrality.pagerank(
+        adjacency.indptr,
+        adjacency.indices,
+        adjacency.data,
+        alpha=alpha,
+        tol=tol,
+        personalization=start,
+        symmetric=True,
+    )
+    return _put_back(ranks, nodes)
+
+
+def personalized_pagerank(
+    graph: Graph, ids: ArrayLike, alpha: float, tol: float
+) -> NDArray[np.float64]:
+    """Return every node's PageRank for walks that start at the nodes `ids`."""
+    start = np.zeros(len(graph.indptr) - 1)
+    start[positions(graph, ids)] = 1.0
+    return pagerank(graph, alpha, tol, start)
+
+
+def eigenvector_centrality(graph: Graph, per_component: bool, tol: float) -> EigenvectorCentrality:
+    """Return the eigenvector centrality over the weights; see `eigenvector`."""
+    nodes, adjacency = ordered_by_id(graph)
+    result = eigenvector(
+        adjacency.indptr, adjacency.indices, adjacency.data, per_component=per_component, tol=tol
+    )
+    components = centrality.connected_components(graph.indptr, graph.indices)
+    # which of the components in order of id each component in order of rows is
+    first = np.unique(components, return_index=True)[1]
+    values = result.eigenvalues[_put_back(result.components, nodes)[first]]
+    scores = _put_back(result.scores, nodes)
+    return replace(result, scores=scores, components=components, eigenvalues=values)
+
+
+def label_propagation(graph: Graph, random_state: int) -> NDArray[np.int32]:
+    """Label communities by label propagation; see `label_propagation`."""
+    nodes, adjacency = ordered_by_id(graph)
+    labels = propagated_labels(
+        adjacency.indptr, adjacency.indices, adjacency.data, random_state=random_state
+    )
+    return in_order_of_first(_put_back(labels, nodes))
+
+
+def communities(graph: Graph, resolution: float, random_state: int) -> Communities:
+    """Label communities of high modularity; see `communities.communities`."""
+    nodes, adjacency = ordered_by_id(graph)
+    result = modular_communities(
+        adjacency.indptr,
+        adjacency.indices,
+        adjacency.data,
+        resolution=resolution,
+        random_state=random_state,
+    )
+    return replace(result, labels=in_order_of_first(_put_back(result.labels, nodes)))
+
+
+def neighborhood(
+    ordered: OrderedGraph, seeds: NDArray[np.int64], size: int, method: str
+) -> NDArray[np.int64]:
+    """Return the nodes at the positions `seeds`, then those that belong with them most."""
+    nodes, adjacency = ordered
+    place = np.empty_like(nodes)
+    place[nodes] = np.arange(len(nodes))
+    cluster = local_cluster(
+        adjacency.indptr, adjacency.indices, adjacency.data, place[seeds], size, method=method
+    )
+    return nodes[cluster]
+
+
+def _put_back(values: NDArray[_T], nodes: NDArray[np.int64]) -> NDArray[_T]:
+    """Return `values`, which belong to `nodes`, in order of the nodes."""
+    in_order = np.empty_like(values)
+    in_order[nodes] = values
+    return in_order

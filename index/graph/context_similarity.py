@@ -26,7 +26,7 @@ def context_neighbors(
 
     .. math:: s_{ij} = W_{ij} \, \frac{W_i \cdot W_j}{\lVert W_i \rVert \, \lVert W_j \rVert}
 
-    Where noise brings rows of different kinds near to each other, their other neighbours differ, so
+    Where noise brings rows of different kinds near to each other, their other neighbors differ, so
     that such pairs fall behind.
 
     Parameters
@@ -56,7 +56,7 @@ def context_neighbors(
 
     Examples
     --------
-    Row 0 is as similar to row 1 as to row 2, but shares a neighbour with row 1 only.
+    Row 0 is as similar to row 1 as to row 2, but shares a neighbor with row 1 only.
 
     >>> neighbors = np.array([[1, 2, 3], [0, 3, -1], [0, -1, -1], [0, 1, -1]], np.int32)
     >>> similarities = np.array([[.9, .9, .5], [.9, .5, 0], [.9, 0, 0], [.5, .5, 0]], np.float32)
@@ -79,7 +79,7 @@ def context_neighbors(
 
 
 def with_context(found: NearestNeighbors, k: int, threads: int | None) -> NearestNeighbors:
-    """Return the k neighbours of the greatest score, at a distance of 1 less the score."""
+    """Return the k neighbors of the greatest score, at a distance of 1 less the score."""
     similarities = similarities_of(found.distances, "cosine")
     usable = available_threads() if threads is None else threads
     neighbors, scores = context_neighbors(found.neighbors, similarities, k, usable)

@@ -43,18 +43,18 @@ def similarities_of(distances: NDArray[np.float32], metric: str) -> NDArray[np.f
 def directed_weights(
     neighbors: NDArray[np.int32], distances: NDArray[np.float32], metric: str, kind: str
 ) -> NDArray[np.float32]:
-    r"""Weigh every row's neighbours: float32[n, k], above 0.
+    r"""Weigh every row's neighbors: float32[n, k], above 0.
 
     'similarity'
         The similarity.
     'self_tuning'
-        :math:`\exp(-d_{ij}^2 / (s_i s_j))`, where s is the distance to a row's 7th neighbour (to
+        :math:`\exp(-d_{ij}^2 / (s_i s_j))`, where s is the distance to a row's 7th neighbor (to
         its last, if it has fewer), so that sparse regions hold together as well as dense ones. Where
         that is 0, among copies, it is the smallest distance above 0; a row that has copies only
         holds to these.
     'fuzzy'
         :math:`\exp(-\max(0, d_{ij} - \rho_i) / \sigma_i)`, where :math:`\rho_i` is the smallest
-        distance above 0 and :math:`\sigma_i` makes the weights of a row's k neighbours sum to
+        distance above 0 and :math:`\sigma_i` makes the weights of a row's k neighbors sum to
         :math:`\log_2 k`, or is a thousandth of the mean distance, if it would be less.
 
     References
@@ -84,7 +84,7 @@ def directed_weights(
 
 
 def _ends(neighbors: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Return how many neighbours each row has."""
+    """Return how many neighbors each row has."""
     return np.asarray((neighbors >= 0).sum(axis=1))
 
 

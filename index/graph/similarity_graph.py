@@ -1,7 +1,8 @@
-"""The similarity graph: nearest neighbours of every row, as sparse symmetric edges."""
+"""The similarity graph: nearest neighbors of every row, as sparse symmetric edges."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
@@ -10,28 +11,32 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from assay.index.graph.algorithms import GraphAlgorithms
+from assay.index.algorithms import centrality, clustering
+from assay.index.algorithms.communities import Communities
+from assay.index.algorithms.eigenvector import EigenvectorCentrality
+from assay.index.graph import algorithms, updates
 from assay.index.graph.context_similarity import CANDIDATES, with_context
 from assay.index.graph.edge_weights import check_weights, similarities_of
-from assay.index.graph.graph_files import read_graph, write_graph
-from assay.index.graph.symmetrise import Edges, check_symmetrise, symmetric_edges
-from assay.index.graph.updates import UpdatableGraph
+from assay.index.graph.symmetric_edges import Edges, check_symmetrise, symmetric_edges
 from assay.index.knn.nearest_neighbors import Distinct, NearestNeighbors, Search, nearest_neighbors
 from assay.index.vectors.checks import Vectors, as_ids, as_vectors, check_metric
 from assay.index.vectors.exact import Progress
-from assay.storage.errors import ConfigError
+from assay.storage.errors import ConfigError, CorruptArtifactError
 
 if TYPE_CHECKING:
     import networkx as nx
 
 ROBUST = (None, "context")
+_FORMAT = 1
+_ARRAYS = ("indptr", "indices", "weights", "neighbors", "distances")
+_OPTIONAL = ("centroids", "cells")
 
 
-class SimilarityGraph(GraphAlgorithms, UpdatableGraph):
-    r"""Undirected graph of nearest neighbours, built by `from_vectors`.
+class SimilarityGraph:
+    r"""Undirected graph of nearest neighbors, built by `from_vectors`.
 
     Row i is joined to row j with the weight s(i, j) where j is among the k most similar rows of i,
     or i among those of j ('union'), or both ('mutual').
@@ -57,6 +62,8 @@ class SimilarityGraph(GraphAlgorithms, UpdatableGraph):
         Their similarities, -inf where there are fewer.
     ids : ndarray of str, or None
         The id of every node; None where positions serve as ids.
+    sample_ids : polars Series of str, or None
+        The same.
     metric, k, symmetrise, weighting
         As given; `weighting` is what was given as `weights`.
     vectors : float32[n, d] or None
@@ -117,7 +124,7 @@ class SimilarityGraph(GraphAlgorithms, UpdatableGraph):
         self.cells_ = cells
         self.report_ = {} if report is None else report
         self._distances = distances
-        self._ids = as_ids(ids, len(neighbors))
+        self.sample_ids = as_ids(ids, len(neighbors))
         self.indptr, self.indices, self.weights = (
             symmetric_edges(neighbors, distances, metric, symmetrise, weights)
             if edges is None
@@ -147,7 +154,7 @@ class SimilarityGraph(GraphAlgorithms, UpdatableGraph):
         r"""Join every row of `X` to its nearest rows.
 
         Equal rows are searched once and then each gets its nearest rows, its copies among them.
-        Neighbours are ordered by distances in float64, equal ones by id, so that the graph is the
+        Neighbors are ordered by distances in float64, equal ones by id, so that the graph is the
         same for any number of threads and, where ids are given, any order of the rows.
 
         Parameters
@@ -157,7 +164,7 @@ class SimilarityGraph(GraphAlgorithms, UpdatableGraph):
         ids : sequence of str or int, length n, optional
             Unique ids (default: positions).
         k : int, default 15
-            Neighbours per row; 15 keeps nearly all of most pools in one component.
+            Neighbors per row; 15 keeps nearly all of most pools in one component.
         metric : {'cosine', 'l2', 'ip'}, default 'cosine'
         method : {'auto', 'exact', 'block_join', 'ivf', 'hnsw', 'nn_descent'}, default 'auto'
             'auto' is exact where n n d <= 2e10 for n distinct rows (a second or two) or where
@@ -171,8 +178,8 @@ class SimilarityGraph(GraphAlgorithms, UpdatableGraph):
         weights : {'similarity', 'self_tuning', 'fuzzy'}, default 'similarity'
             Weights of the edges; see `edge_weights.directed_weights`.
         robust : {None, 'context'}, default None
-            'context' takes as neighbours those of the 50 nearest rows that share most other
-            neighbours, and as similarity their cosine times their context; see
+            'context' takes as neighbors those of the 50 nearest rows that share most other
+            neighbors, and as similarity their cosine times their context; see
             `context_neighbors`. Of use where vectors are noisy; for the cosine only.
         random_state : int, default 0
             Chooses, with the ids, which rows train and which measure the recall.
@@ -181,7 +188,7 @@ class SimilarityGraph(GraphAlgorithms, UpdatableGraph):
         progress : callable, optional
             Called as progress(stage, done, total).
         memory_limit : int, optional
-            Bytes. Where twice the vectors and 40 bytes per neighbour take more, the block join
+            Bytes. Where twice the vectors and 40 bytes per neighbor take more, the block join
             keeps its copy of the vectors in a file, and only the lists in memory. Give the vectors
             as `numpy.memmap`, so that they too are read in parts.
         scratch : path, optional
@@ -198,7 +205,7 @@ class SimilarityGraph(GraphAlgorithms, UpdatableGraph):
         -----
         Exact: n n d multiply-adds of BLAS. Block join: see `block_join`; it grows nearly linearly
         with n. Memory: at most about twice the vectors given ('ivf' and 'hnsw': three times), 40
-        bytes per neighbour of each row, and 100 MB. Graphs are built one at a time in a process.
+        bytes per neighbor of each row, and 100 MB. Graphs are built one at a time in a process.
         """
         check_symmetrise(symmetrise)
         check_weights(weights, metric)
@@ -252,9 +259,23 @@ class SimilarityGraph(GraphAlgorithms, UpdatableGraph):
         graph.report_["edges"] = graph.number_of_edges()
         return graph
 
+    def _of_update(self, update: updates.Update) -> Self:
+        """Return the updated graph, made as this one was."""
+        return self._of(*update, self.metric, self.symmetrise, self.weighting)
+
+    def lists(self) -> NearestNeighbors:
+        """Return the neighbors as the search that made this graph returned them."""
+        return NearestNeighbors(
+            self.neighbors, self._distances, self.centroids_, self.report_, self.cells_
+        )
+
+    @cached_property
+    def _ordered_by_id(self) -> algorithms.OrderedGraph:
+        return algorithms.ordered_by_id(self)
+
     @cached_property
     def ids(self) -> NDArray[np.object_] | None:
-        return None if self._ids is None else self._ids.to_numpy()
+        return None if self.sample_ids is None else self.sample_ids.to_numpy()
 
     @cached_property
     def similarities(self) -> NDArray[np.float32]:
@@ -263,6 +284,183 @@ class SimilarityGraph(GraphAlgorithms, UpdatableGraph):
     def distances(self) -> NDArray[np.float32]:
         """Return float32[n, k]: how far each of `neighbors` is, inf where there are fewer."""
         return self._distances
+
+    def degree(self) -> NDArray[np.int64]:
+        """Return the number of edges of every node."""
+        return self.indptr[1:] - self.indptr[:-1]
+
+    def hubness(self) -> NDArray[np.int64]:
+        """Count how often each row appears in other rows' neighbor lists; see `centrality.hubness`."""
+        return centrality.hubness(self.neighbors)
+
+    def connected_components(self) -> NDArray[np.int32]:
+        """Label the components in order of their first node; see `centrality`."""
+        return centrality.connected_components(self.indptr, self.indices)
+
+    def core_number(self) -> NDArray[np.int32]:
+        """Return every node's core number; see `centrality.core_number`."""
+        return centrality.core_number(self.indptr, self.indices)
+
+    def triangles(self) -> NDArray[np.int64]:
+        """Count the triangles around every node; see `clustering.triangles`."""
+        return clustering.triangles(self.indptr, self.indices)
+
+    def clustering(self) -> NDArray[np.float64]:
+        """Return every node's clustering coefficient; see `clustering.clustering`."""
+        return clustering.clustering(self.indptr, self.indices)
+
+    def pagerank(
+        self, alpha: float = 0.85, tol: float = 1e-8, personalization: ArrayLike | None = None
+    ) -> NDArray[np.float64]:
+        """Return every node's PageRank over the weights; see `centrality.pagerank`.
+
+        Sums run in order of id, so that the order of the rows can't change a bit.
+        """
+        return algorithms.pagerank(self, alpha, tol, personalization)
+
+    def personalized_pagerank(
+        self, ids: ArrayLike, alpha: float = 0.85, tol: float = 1e-8
+    ) -> NDArray[np.float64]:
+        """Return every node's PageRank for walks that start at the nodes `ids`."""
+        return algorithms.personalized_pagerank(self, ids, alpha, tol)
+
+    def eigenvector_centrality(
+        self, per_component: bool = True, tol: float = 1e-8
+    ) -> EigenvectorCentrality:
+        """Return the eigenvector centrality over the weights; see `eigenvector`."""
+        return algorithms.eigenvector_centrality(self, per_component, tol)
+
+    def label_propagation(self, random_state: int = 0) -> NDArray[np.int32]:
+        """Label communities by label propagation; see `label_propagation`."""
+        return algorithms.label_propagation(self, random_state)
+
+    def communities(self, resolution: float = 1.0, random_state: int = 0) -> Communities:
+        """Label communities of high modularity; see `communities.communities`."""
+        return algorithms.communities(self, resolution, random_state)
+
+    def neighborhood(self, ids: ArrayLike, size: int, method: str = "flow") -> NDArray[np.int64]:
+        """Return the positions of the nodes `ids`, then of those that belong with them most.
+
+        `size` in all, best first; see `flow_diffusion.neighborhood`. Where ids are not in order,
+        the first call keeps a copy of the graph in order of id: 8 bytes per entry.
+        """
+        return algorithms.neighborhood(self._ordered_by_id, self.positions(ids), size, method)
+
+    def positions(self, ids: ArrayLike) -> NDArray[np.int64]:
+        """Return the positions of the nodes `ids`, or raise `IdError`; without ids, they are ids."""
+        return algorithms.positions(self, ids)
+
+    def insert(
+        self, X_new: Any, ids: Any = None, *, vectors: Any = None, threads: int | None = None
+    ) -> Self:
+        """Return the graph with new rows behind the present ones; this one stays as it is.
+
+        Parameters
+        ----------
+        X_new : array-like, shape (m, d)
+        ids : sequence of str or int, length m
+            Ids of the new rows, where the graph has ids.
+        vectors : array-like, shape (n, d), optional
+            The vectors of the present rows, for a graph that was loaded. Those of all rows, the new
+            ones behind, are not copied.
+        threads : int, optional
+            As in `from_vectors`.
+
+        Raises
+        ------
+        InputError
+            No vectors, or a graph made with `robust`, whose longer lists are not kept.
+        IdError
+            Ids that are there already; ids for a graph without ids, or none for one with ids.
+
+        Notes
+        -----
+        See `insert_rows`. The search follows the number of new rows; beyond it, the edges are
+        written again and their weights follow the new lists. Memory: the vectors once more.
+
+        Examples
+        --------
+        >>> from assay.index import SimilarityGraph
+        >>> graph = SimilarityGraph.from_vectors([[0.0], [1.0], [5.0]], k=1, metric="l2")
+        >>> graph.insert([[5.5]]).neighbors.ravel().tolist()
+        [1, 0, 3, 2]
+        """
+        return self._of_update(updates.insert(self, X_new, ids, vectors, threads))
+
+    def remove(self, ids: Any, *, vectors: Any = None, threads: int | None = None) -> Self:
+        """Return the graph without the rows `ids`; this one stays as it is.
+
+        Without ids in the graph they are positions, and later rows move up.
+
+        Parameters
+        ----------
+        ids : sequence of str or int
+        vectors : array-like, shape (n, d), optional
+            The vectors of the present rows, for a graph that was loaded.
+        threads : int, optional
+            As in `from_vectors`.
+
+        Raises
+        ------
+        InputError
+            No vectors, no row left, or a graph made with `robust`.
+        IdError
+            Unknown ids.
+
+        Notes
+        -----
+        See `remove_rows`; the search follows the number of rows that listed a removed one.
+
+        Examples
+        --------
+        >>> from assay.index import SimilarityGraph
+        >>> graph = SimilarityGraph.from_vectors([[0.0], [1.0], [5.0]], k=1, metric="l2")
+        >>> graph.remove([1]).neighbors.ravel().tolist()
+        [1, 0]
+        """
+        return self._of_update(updates.remove(self, ids, vectors, threads))
+
+    def updated(
+        self,
+        X: Any,
+        rows: NDArray[np.integer],
+        *,
+        before: Any,
+        ids: Any = None,
+        threads: int | None = None,
+    ) -> Self:
+        """Return the graph of the rows of X, some of which are rows of this graph.
+
+        Rows of this graph that X lacks are removed, then the new ones are inserted, and the rows
+        are put in the order of X. ``report_["built_recall"]`` is what `recall` was before the first
+        update, measured on the same rows as far as they are still there.
+
+        Parameters
+        ----------
+        X : array-like, shape (m, d)
+        rows : int[m]
+            Which of the graph's rows each row of X is; -1: a new one.
+        before : array-like, shape (n, d)
+            The vectors of the graph's rows.
+        ids : sequence of str or int, length m
+            Ids of the rows of X, where the graph has ids: those that it knows them by.
+        threads : int, optional
+            As in `from_vectors`.
+
+        Raises
+        ------
+        InputError, IdError
+            As `insert` and `remove`.
+
+        Examples
+        --------
+        >>> from assay.index import SimilarityGraph
+        >>> X = [[0.0], [1.0], [5.0]]
+        >>> graph = SimilarityGraph.from_vectors(X, k=1, metric="l2")
+        >>> graph.updated([[5.5], [5.0], [0.0]], [-1, 2, 0], before=X).neighbors.ravel().tolist()
+        [1, 0, 1]
+        """
+        return self._of_update(updates.update(self, X, rows, before, ids, threads))
 
     def to_scipy(self) -> sparse.csr_array:
         """Return the weighted adjacency matrix over the same memory: don't write to it."""
@@ -277,7 +475,7 @@ class SimilarityGraph(GraphAlgorithms, UpdatableGraph):
         import networkx
 
         graph = networkx.Graph()
-        names = range(len(self)) if self._ids is None else self._ids.to_list()
+        names = range(len(self)) if self.sample_ids is None else self.sample_ids.to_list()
         graph.add_nodes_from((i, {"sample_id": str(name)}) for i, name in enumerate(names))
         upper = sparse.triu(self.to_scipy(), format="coo")
         edges = zip(upper.row.tolist(), upper.col.tolist(), upper.data.tolist(), strict=True)
@@ -286,7 +484,8 @@ class SimilarityGraph(GraphAlgorithms, UpdatableGraph):
 
     def save(self, directory: str | Path) -> None:
         """Write the graph to the existing folder `directory`."""
-        arrays = {
+        folder = Path(directory)
+        arrays: dict[str, NDArray[Any] | None] = {
             "indptr": self.indptr,
             "indices": self.indices,
             "weights": self.weights,
@@ -295,29 +494,39 @@ class SimilarityGraph(GraphAlgorithms, UpdatableGraph):
             "centroids": self.centroids_,
             "cells": self.cells_,
         }
-        said = {
+        for name, array in arrays.items():
+            if array is not None:
+                np.save(folder / f"{name}.npy", array)
+        if self.sample_ids is not None:
+            self.sample_ids.to_frame("sample_id").write_parquet(folder / "ids.parquet")
+        header = {
+            "format": _FORMAT,
+            "shape": list(self.neighbors.shape),
+            "entries": len(self.indices),
+            "ids": self.sample_ids is not None,
+            **{name: arrays[name] is not None for name in _OPTIONAL},
             "metric": self.metric,
             "symmetrise": self.symmetrise,
             "weighting": self.weighting,
             "report": self.report_,
         }
-        write_graph(Path(directory), arrays, self._ids, said)
+        (folder / "graph.json").write_text(json.dumps(header, indent=1))
 
     @classmethod
     def load(cls, directory: str | Path) -> Self:
         """Read a graph that `save` wrote, checking that its parts fit together."""
-        found, ids, said = read_graph(Path(directory))
+        arrays, ids, header = _read(Path(directory))
         return cls(
-            neighbors=found["neighbors"],
-            distances=found["distances"],
-            metric=said["metric"],
-            symmetrise=said["symmetrise"],
-            weights=said.get("weighting", "similarity"),
+            neighbors=arrays["neighbors"],
+            distances=arrays["distances"],
+            metric=header["metric"],
+            symmetrise=header["symmetrise"],
+            weights=header.get("weighting", "similarity"),
             ids=ids,
-            centroids=found.get("centroids"),
-            cells=found.get("cells"),
-            report=said["report"],
-            edges=(found["indptr"], found["indices"], found["weights"]),
+            centroids=arrays.get("centroids"),
+            cells=arrays.get("cells"),
+            report=header["report"],
+            edges=(arrays["indptr"], arrays["indices"], arrays["weights"]),
         )
 
     def is_directed(self) -> bool:
@@ -346,3 +555,34 @@ class SimilarityGraph(GraphAlgorithms, UpdatableGraph):
             f"SimilarityGraph(n={len(self)}, edges={self.number_of_edges()}, k={self.k}, "
             f"metric={self.metric!r})"
         )
+
+
+def _read(
+    directory: Path,
+) -> tuple[dict[str, Any], pl.Series | None, dict[str, Any]]:
+    """Read arrays, ids and header of a saved graph, checking that they fit together."""
+    try:
+        header = json.loads((directory / "graph.json").read_text())
+        names = [*_ARRAYS, *(name for name in _OPTIONAL if header.get(name))]
+        arrays = {name: np.load(directory / f"{name}.npy", allow_pickle=False) for name in names}
+        ids = pl.read_parquet(directory / "ids.parquet")["sample_id"] if header["ids"] else None
+        indptr, indices, n = arrays["indptr"], arrays["indices"], header["shape"][0]
+        whole = (
+            header["format"] == _FORMAT
+            and list(arrays["neighbors"].shape) == header["shape"]
+            and arrays["distances"].shape == arrays["neighbors"].shape
+            and len(indptr) == n + 1
+            and len(indices) == len(arrays["weights"]) == header["entries"] == indptr[-1]
+            and bool((np.diff(indptr) >= 0).all())
+            and (not len(indices) or 0 <= indices.min() <= indices.max() < n)
+            and (ids is None or len(ids) == n)
+            and ("cells" not in arrays or len(arrays["cells"]) == n)
+        )
+        if not whole:
+            raise ValueError("its parts don't fit together")
+    except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
+        raise CorruptArtifactError(
+            f"The graph in {directory} can't be read ({type(error).__name__}: {error}); "
+            "build it again."
+        ) from error
+    return arrays, ids, header

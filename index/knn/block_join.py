@@ -1,4 +1,4 @@
-"""Approximate k-nearest-neighbour graph by a blocked join over k-means lists."""
+"""Approximate k-nearest-neighbor graph by a blocked join over k-means lists."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HOPELESS = 0.15
 
 @dataclass(frozen=True)
 class Join:
-    """Lists of neighbours and how they were found."""
+    """Lists of neighbors and how they were found."""
 
     keys: NDArray[np.float64]
     rows: NDArray[np.int32]
@@ -40,7 +40,7 @@ class Steps(Protocol):
         """Let every row meet its nearest cells, and measure the recall."""
 
     def expand(self) -> Recall:
-        """Try neighbours of neighbours, and measure the recall."""
+        """Try neighbors of neighbors, and measure the recall."""
 
 
 class _Whole:
@@ -142,14 +142,14 @@ def block_join(
     progress: Progress | None = None,
     scratch: str | Path | None = None,
 ) -> Join:
-    """Find about the k nearest neighbours of each of the rows X[take] among them.
+    """Find about the k nearest neighbors of each of the rows X[take] among them.
 
     1. k-means centroids of a sample, one per 500 rows (or per sqrt(n) or 10 k, if that is more).
     2. The rows are laid out by nearest centroid. In pass p every row meets the rows of its p-th
        nearest centroid: one matrix product per cell, fused with the insertion into the row's k
        best. The first pass makes the k-th keys so tight that the later ones nearly only compare.
        There are as many passes (probes) as make up about 4,000 rows.
-    3. Expansion: neighbours of neighbours, and of rows on whose lists a row stands, are tried.
+    3. Expansion: neighbors of neighbors, and of rows on whose lists a row stands, are tried.
     4. Recall is measured on 1,000 rows that are searched exactly. While the lower end of its
        interval is below `target_recall`, there is one more expansion (where that can be enough),
        then twice the probes, in the end all cells.
@@ -163,7 +163,7 @@ def block_join(
     take : int64[n]
         The rows to join, distinct, in an order that doesn't depend on the order of X.
     k : int
-        Neighbours per row, 1 <= k < n.
+        Neighbors per row, 1 <= k < n.
     metric : {'cosine', 'l2', 'ip'}
     noise : float64[n]
         One random number per row of `take`: the smallest train, the greatest measure the recall.

@@ -111,7 +111,7 @@ class Lists:
         self.met = met
 
     def expand(self, everyone: NDArray[np.int32] | None = None) -> None:
-        """Try the neighbours of neighbours, and of the rows on whose lists a row stands.
+        """Try the neighbors of neighbors, and of the rows on whose lists a row stands.
 
         `everyone` are the lists of all rows, where these are not all.
         """

@@ -1,4 +1,4 @@
-"""The directed nearest neighbours of every row of a set of vectors."""
+"""The directed nearest neighbors of every row of a set of vectors."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ EDGE_BYTES = 40
 
 @dataclass(frozen=True)
 class NearestNeighbors:
-    """Neighbours int32[n, k] (padding -1) and distances float32[n, k] (padding inf), best first.
+    """Neighbors int32[n, k] (padding -1) and distances float32[n, k] (padding inf), best first.
 
     The block join also gives its centroids and the nearest one of every row, `cells` int32[n] (-1
     for rows that are not searched).
@@ -73,7 +73,7 @@ class Distinct:
     squares, noise : float64[m]
         Their squared lengths, and numbers that depend on their ids.
     k : int
-        How many neighbours each can have.
+        How many neighbors each can have.
     method : str
         Which is not "auto".
     limited : bool
@@ -295,7 +295,7 @@ def _search_index(
             part = slice(begin, begin + 16_384)
             _, near = index.search_keys(searched.X[part], k + 1, probes)
             near[near == np.arange(begin, begin + len(near))[:, None]] = -1
-            # the index keeps normalised copies; keys are those of the vectors given
+            # the index keeps normalized copies; keys are those of the vectors given
             keys[part], rows[part] = rank_candidates(
                 searched.X[part], searched.X, near, k, metric=searched.metric, rank=searched.rank
             )

@@ -1,4 +1,4 @@
-"""Approximate nearest neighbours by NN-descent, through FAISS."""
+"""Approximate nearest neighbors by NN-descent, through FAISS."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def nn_descent(
 ) -> tuple[NDArray[np.float64], NDArray[np.int32], Recall, int]:
     """Return lists of the rows that are searched, their recall and the rounds it took.
 
-    Random lists are improved by comparing neighbours of neighbours. Lists are longer than k by 9
+    Random lists are improved by comparing neighbors of neighbors. Lists are longer than k by 9
     and, while the lower end of the interval of the recall is below `target_recall`, twice as long
     again, up to 256; a recall that is still below is reported as it is. What is found is put in
     order of exact keys.

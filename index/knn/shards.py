@@ -1,4 +1,4 @@
-"""The search for nearest neighbours by map and reduce: functions for whatever runs tasks.
+"""The search for nearest neighbors by map and reduce: functions for whatever runs tasks.
 
 Shards are slices of the rows that are searched, and their lists the only thing that is reduced. Each
 list holds the best of the rows that its row met, whatever the shard, so that the result is that of
@@ -202,7 +202,7 @@ def join_shard(
 def expand_shard(
     begun: Path, laid: Path, rows: slice, parts: Sequence[Part], place: int, *, threads: int = 1
 ) -> Part:
-    """Try neighbours of neighbours for some of the rows, those of `parts[place]`."""
+    """Try neighbors of neighbors for some of the rows, those of `parts[place]`."""
     everyone = np.concatenate([part.rows for part in parts])
     lists = _lists(begun, laid, rows, parts[place], threads)
     lists.expand(everyone)

@@ -1,4 +1,4 @@
-"""Lists of neighbours that are updated in place: entered again, expanded and given their copies."""
+"""Lists of neighbors that are updated in place: entered again, expanded and given their copies."""
 
 from __future__ import annotations
 
@@ -206,7 +206,7 @@ class NeighborLists:
         met: NDArray[np.int32],
         reverse: tuple[NDArray[np.int64], NDArray[np.int32]],
     ) -> None:
-        """Improve given lists of the rows `which` by neighbours of neighbours, but for met cells.
+        """Improve given lists of the rows `which` by neighbors of neighbors, but for met cells.
 
         `reverse` is that of the lists as they are.
         """

@@ -1,4 +1,4 @@
-"""New rows in lists of nearest neighbours, and rows taken out, at a cost that follows those rows."""
+"""New rows in lists of nearest neighbors, and rows taken out, at a cost that follows those rows."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def insert_rows(
 
     Where m new rows among n can be compared with all in n m d <= 2e10 steps (1e9 where the lists are
     not exact), they are, and lists that were exact stay so. Otherwise, as in `block_join`, each new row meets the rows of its
-    nearest cells, and both sides of a pair may list the other; then neighbours of neighbours are
+    nearest cells, and both sides of a pair may list the other; then neighbors of neighbors are
     tried for the new rows, for the rows that list them and for those that they list. Equal rows
     are compared once.
     """
@@ -77,7 +77,7 @@ def remove_rows(
     """Return the lists of the rows that are not `gone`, numbered anew.
 
     Rows that listed one of them are searched again: among all rows where that takes at most 2e10
-    steps (1e9 where the lists are not exact), and otherwise among the neighbours of their neighbours, those of removed ones included,
+    steps (1e9 where the lists are not exact), and otherwise among the neighbors of their neighbors, those of removed ones included,
     and then in their nearest cells.
     """
     threads = threads or available_threads()
@@ -241,7 +241,7 @@ def _expand(
     cells: NDArray[np.int32],
     met: NDArray[np.int32],
 ) -> None:
-    """Try neighbours of neighbours for the new rows and for old rows near them."""
+    """Try neighbors of neighbors for the new rows and for old rows near them."""
     listed = lists.rows[fresh]
     near = np.union1d(touched, listed[(listed >= 0) & (listed < n)])
     near_keys, near_rows = lists.rank(near, lists.rows[near])

@@ -41,7 +41,7 @@ class VectorIndex:
     Parameters
     ----------
     metric : {'cosine', 'l2', 'ip'}, default 'cosine'
-        The cosine keeps normalised copies; zero rows have the cosine 0 to all.
+        The cosine keeps normalized copies; zero rows have the cosine 0 to all.
     kind : {'auto', 'flat', 'ivf', 'hnsw'}, default 'auto'
         'flat' compares everything and is exact. 'ivf' compares the rows of the `probes` nearest of
         n / 500 (at most sqrt(n)) k-means lists. 'hnsw' walks a navigable graph: quick to search,

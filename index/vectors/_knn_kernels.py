@@ -1,8 +1,8 @@
-"""Numba kernels of the nearest-neighbour searches.
+"""Numba kernels of the nearest-neighbor searches.
 
-A *key* orders the neighbours of a row: lower is nearer. It is the squared distance (l2), the
+A *key* orders the neighbors of a row: lower is nearer. It is the squared distance (l2), the
 negated cosine (cosine) or the negated inner product (ip), summed in float64 over float32
-coordinates. Lists of neighbours are two arrays, `keys` float64[n, k] and `rows` int32[n, k], best
+coordinates. Lists of neighbors are two arrays, `keys` float64[n, k] and `rows` int32[n, k], best
 first, padded with inf and -1. Equal keys are put in order of `rank`.
 """
 
@@ -14,7 +14,7 @@ from numba import njit
 L2, COSINE, IP = 0, 1, 2
 METRICS = {"l2": L2, "cosine": COSINE, "ip": IP}
 
-# what a sum may do to be vectorised; NaN and infinity keep their meaning
+# what a sum may do to be vectorized; NaN and infinity keep their meaning
 _REASSOCIATE = {"reassoc", "contract", "nsz"}
 # unit roundoff of float32
 _ROUNDING = 2.0**-24
@@ -213,10 +213,10 @@ def expand(  # type: ignore[no-untyped-def]
     new_keys,
     new_rows,
 ):
-    """Improve the lists new_keys and new_rows of the rows `which` by neighbours of neighbours.
+    """Improve the lists new_keys and new_rows of the rows `which` by neighbors of neighbors.
 
-    For each row i = which[s], up to `breadth` of its neighbours rows[i] and of the rows on whose
-    lists it stands are followed, and `breadth` neighbours of each of those are tried, unless they
+    For each row i = which[s], up to `breadth` of its neighbors rows[i] and of the rows on whose
+    lists it stands are followed, and `breadth` neighbors of each of those are tried, unless they
     lie in one of the cells met[s], whose rows need not be tried. cells[j] is the cell of row j.
     """
     k = new_rows.shape[1]

@@ -1,4 +1,4 @@
-"""Exact k-nearest-neighbour search by BLAS blocks and a fused top-k, and recall against it."""
+"""Exact k-nearest-neighbor search by BLAS blocks and a fused top-k, and recall against it."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def unit_rows(X: Vectors) -> Vectors:
 
 
 def empty_lists(n: int, k: int) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """Return lists of neighbours without any neighbour: keys (inf) and rows (-1)."""
+    """Return lists of neighbors without any neighbor: keys (inf) and rows (-1)."""
     return np.full((n, k), np.inf), np.full((n, k), -1, np.int32)
 
 
@@ -103,7 +103,7 @@ def distances_of(keys: NDArray[np.float64], metric: str) -> NDArray[np.float32]:
 class BlockScan:
     """The rows that are searched, and the scan of blocks of them for blocks of queries.
 
-    A block of approximate keys is one matrix product in float32, on coordinates that are centred
+    A block of approximate keys is one matrix product in float32, on coordinates that are centered
     (l2), of unit length (cosine) or as they are (ip), and scaled by a power of two against overflow.
     With u = 2**-24 and S = |q| + max |x| (l2) or S**2 = |q| max |x| (cosine, ip) its error is below
     (2 d + 16) u S**2. Every pair that is within that bound of a query's k-th best key is computed
@@ -127,14 +127,14 @@ class BlockScan:
         self.mapped = mapping(X)
         d = X.shape[1]
         self._bound = (2 * d + 16) * _ROUNDING
-        self._centre = np.zeros(d, np.float32)
+        self._center = np.zeros(d, np.float32)
         self._scale = np.float32(1.0)
         if metric == "l2":
             step = max(1, len(X) // 65_536)
             some = take_rows(X, np.arange(0, len(X), step))
-            self._centre = some.mean(axis=0, dtype=np.float64).astype(np.float32)
+            self._center = some.mean(axis=0, dtype=np.float64).astype(np.float32)
         if metric != "cosine":
-            # wide enough for the centred rows too
+            # wide enough for the centered rows too
             largest = 2 * float(np.sqrt(self.squares.max(initial=0.0)))
             exponent = np.ceil(np.log2(largest)) if largest > 0 else 0.0
             self._scale = np.float32(2.0 ** -np.clip(exponent, -126, 126))
@@ -144,7 +144,7 @@ class BlockScan:
             lengths = np.sqrt(squares)
             inverse = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)
             return rows * inverse.astype(np.float32)[:, None]
-        return (rows - self._centre) * self._scale
+        return (rows - self._center) * self._scale
 
     def _columns(self, begin: int, end: int) -> tuple[Vectors, Vectors, float]:
         """Return the right-hand factor for the rows begin..end, their shifts and greatest length."""
@@ -268,7 +268,7 @@ def rank_candidates(
 
 @dataclass(frozen=True)
 class Recall:
-    """Share of true nearest neighbours found, with its 95% interval."""
+    """Share of true nearest neighbors found, with its 95% interval."""
 
     mean: float
     low: float
@@ -287,8 +287,8 @@ def recall_interval(shares: NDArray[np.float64], n: int) -> Recall:
         return Recall(mean, mean, mean)
     added = np.concatenate([shares, [0.0, 0.0, 1.0, 1.0]])
     half = 1.96 * float(added.std()) / len(added) ** 0.5
-    centre = float(added.mean())
-    return Recall(mean, max(0.0, min(mean, centre - half)), min(1.0, max(mean, centre) + half))
+    center = float(added.mean())
+    return Recall(mean, max(0.0, min(mean, center - half)), min(1.0, max(mean, center) + half))
 
 
 class RecallProbe:

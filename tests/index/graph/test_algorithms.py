@@ -13,10 +13,9 @@ from assay.index.algorithms import eigenvector
 from assay.index.algorithms.clustering import clustering, transitivity, triangles
 from assay.index.algorithms.communities import communities, modularity
 from assay.index.algorithms.eigenvector import eigenvector_centrality, participation_ratio
-from assay.index.algorithms.flow_diffusion import flow_diffusion
+from assay.index.algorithms.flow_diffusion import flow_diffusion, neighborhood
 from assay.index.algorithms.label_propagation import label_propagation
-from assay.index.algorithms.local_clusters import neighborhood
-from assay.index.algorithms.personalised_pagerank import pagerank_push, personalized_pagerank
+from assay.index.algorithms.personalized_pagerank import pagerank_push, personalized_pagerank
 from assay.index.graph.similarity_graph import SimilarityGraph
 from assay.storage.errors import AssayError, ConfigError, IdError, InputError
 

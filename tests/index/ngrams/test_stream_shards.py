@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from assay.index.ngrams import _stream_files
 from assay.index.ngrams.hasher import NGramHasher
 from assay.index.ngrams.stream import BucketStream
-from assay.index.ngrams.stream_shards import join_streams, write_stream
+from assay.index.ngrams.updates import join_streams, write_stream
 
 TEXTS = st.lists(st.one_of(st.none(), st.text("ab ", max_size=30)), min_size=1, max_size=40)
 

@@ -1,4 +1,4 @@
-"""Symmetric weighted edges from directed nearest neighbours."""
+"""Symmetric weighted edges from directed nearest neighbors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def symmetric_edges(
     Parameters
     ----------
     neighbors : int32[n, k]
-        Directed neighbours without the row itself, -1 where there are fewer.
+        Directed neighbors without the row itself, -1 where there are fewer.
     distances : float32[n, k]
         Their distances.
     metric : {'cosine', 'l2', 'ip'}
@@ -47,7 +47,7 @@ def symmetric_edges(
 
     Notes
     -----
-    Time and memory grow with n k; at its peak 32 bytes per neighbour.
+    Time and memory grow with n k; at its peak 32 bytes per neighbor.
     """
     n = len(neighbors)
     there = neighbors >= 0

@@ -67,11 +67,11 @@ def pagerank_push(
     alpha: float = 0.85,
     precision: float = 1e-5,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    r"""Approximate the personalised PageRank near the seeds, from below.
+    r"""Approximate the personalized PageRank near the seeds, from below.
 
     Every node keeps a residual :math:`r`, at first the seeds' shares. A node u with
     :math:`r_u > \varepsilon d_u` moves :math:`(1 - \alpha) r_u` to its score and
-    :math:`\alpha r_u w_{uv} / d_u` to the residual of each neighbour v, until there is none.
+    :math:`\alpha r_u w_{uv} / d_u` to the residual of each neighbor v, until there is none.
 
     Parameters
     ----------
