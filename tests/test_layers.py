@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import ast
-import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -12,33 +11,73 @@ from pathlib import Path
 
 import pytest
 
+from tests import house
+
 ROOT = Path(__file__).resolve().parents[1]
-LAYERS = ("storage", "index", "selection", "flows")
+LAYERS = house.LAYERS
 MODULES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]
 HEAVY = ("prefect", "pandas", "torch", "sklearn", "faiss", "numba", "scipy", "networkx")
 
 
-def imported(path: Path) -> set[str]:
-    """Return every dotted name that the file imports, wherever in it."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative imports hide the layer"
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
+RULES = {
+    "upward": house.upward,
+    "rightward": house.rightward,
+    "circles": house.circles,
+    "writers": house.writers,
+}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: f"{p.parent.name}/{p.name}")
-def test_imports_only_point_down(path: Path) -> None:
-    own = LAYERS.index(path.parent.name)
-    for name in imported(path):
-        parts = name.split(".")
-        if parts[0] == "assay" and parts[1] in LAYERS:
-            assert LAYERS.index(parts[1]) <= own, f"{path} imports upward: {name}"
-        if path.parent.name != "flows":
-            assert parts[0] != "prefect", f"only flows knows Prefect: {path}"
+@pytest.mark.parametrize("rule", RULES)
+def test_the_house_keeps_its_rules(rule: str) -> None:
+    assert list(RULES[rule](ROOT)) == []
+
+
+# rule -> (a file, what is added to it): each in a copy of the sources, each breaks that rule
+FAULTS = [
+    ("upward", "storage/reading/pools.py", "from assay.index.threads import thread_count"),
+    ("upward", "index/knn/shards.py", "def late():\n    import assay.selection.registry"),
+    ("upward", "selection/plan/plan.py", "def late():\n    from prefect import flow"),
+    ("rightward", "selection/algorithms/cells.py", "from assay.selection.plan import plan"),
+    (
+        "rightward",
+        "index/vectors/exact.py",
+        "def late():\n    import assay.index.graph.graph_files",
+    ),
+    ("rightward", "storage/sql/expressions.py", "from assay.storage.reading import pools"),
+    ("rightward", "selection/plan/plan.py", "def late():\n    from assay.selection import ECFS"),
+    ("rightward", "selection/steps/__init__.py", "from assay.selection.base import Selector"),
+    ("rightward", "flows/attic/old.py", ""),
+    (
+        "circles",
+        "selection/contract/budgets.py",
+        "def late():\n    import assay.selection.contract.outcomes",
+    ),
+    ("writers", "selection/scorers/graph.py", "def save(path):\n    return open(path, 'w')"),
+    ("writers", "index/search/files.py", "def save(path):\n    return path.open(mode='xb')"),
+    ("writers", "flows/commands/output.py", "def save(path):\n    return path.open('r+b')"),
+    ("writers", "storage/runs/attic.py", "def save(p):\n    return os.open(p, os.O_RDWR)"),
+    ("writers", "index/graph/graph_files.py", "def load():\n    import pickle"),
+]
+
+
+@pytest.mark.parametrize(("rule", "file", "fault"), FAULTS, ids=lambda text: text[:40])
+def test_a_fault_breaks_its_rule(rule: str, file: str, fault: str, tmp_path: Path) -> None:
+    for layer in LAYERS:
+        shutil.copytree(
+            ROOT / layer, tmp_path / layer, ignore=shutil.ignore_patterns("__pycache__", "*.pyc")
+        )
+    # closes the circle: the other file imports this one already
+    if rule == "circles":
+        other = tmp_path / "selection/contract/outcomes.py"
+        other.write_text(other.read_text() + "\nimport assay.selection.contract.budgets\n")
+    path = tmp_path / file
+    path.parent.mkdir(exist_ok=True)
+    path.write_text((path.read_text() if path.exists() else "") + f"\n\n{fault}\n")
+    broken = list(RULES[rule](tmp_path))
+    assert broken
+    assert all(
+        ".".join(Path(file).with_suffix("").parts).removesuffix(".__init__") in b for b in broken
+    )
 
 
 @pytest.mark.parametrize("layer", LAYERS)
@@ -63,27 +102,15 @@ def test_a_face_hands_on_what_exists_and_no_module_bears_such_a_name(layer: str)
 def test_every_package_and_module_is_in_the_wheel() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     for layer in (*LAYERS, "examples"):
-        for folder in {path.parent for path in (ROOT / layer).rrglob("*.py")}:
+        for folder in {path.parent for path in (ROOT / layer).rglob("*.py")}:
             package = "assay." + ".".join(folder.relative_to(ROOT).parts)
             assert package in settings["packages"], f"{package} would be left out of the wheel"
 
 
-def test_files_stay_short() -> None:
+def test_a_file_holds_one_idea() -> None:
     long = {
         str(path.relative_to(ROOT)): lines
         for path in MODULES
-        if (lines := len(path.read_text().splitlines())) > 350
+        if (lines := house.code_lines(path)) > 350
     }
     assert not long
-
-
-def test_only_the_atomic_writer_opens_files_for_writing() -> None:
-    # folders handed out by the artifact store and paths of `atomic_path` are private until renamed
-    allowed = {"storage/atomic.py", "storage/artifacts.py"}
-    pattern = re.compile(r"""open\([^)]*["'][wax]b?\+?["']|import pickle|np\.random\.seed""")
-    found = [
-        f"{path.parent.name}/{path.name}"
-        for path in MODULES
-        if pattern.search(path.read_text()) and f"{path.parent.name}/{path.name}" not in allowed
-    ]
-    assert found == ["storage/locks.py"]  # a lock file carries no content
