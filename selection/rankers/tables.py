@@ -12,7 +12,15 @@ import polars as pl
 from numpy.typing import NDArray
 
 from assay.selection.rankers.base import FeatureRanker
-from assay.selection.tables.matrix import ADDED, FeatureMatrix, encode, labels, to_matrix
+from assay.selection.tables.exact_floats import EXACT_WHOLE
+from assay.selection.tables.matrix import (
+    ADDED,
+    EXACT_WHOLE,
+    FeatureMatrix,
+    encode,
+    labels,
+    to_matrix,
+)
 from assay.selection.tables.streamed_relevance import streamed_relevance
 from assay.storage.errors import ColumnError, InputError
 from assay.storage.reading.tables import Table
@@ -215,11 +223,15 @@ class _Parts:
 
         n_bins = getattr(self.ranker, "n_bins", None)
         streamed = streamed_relevance(batches, len(names), self.codes, n_bins=n_bins)
+        # whole numbers that floats may not tell apart need all rows
+        exact = np.maximum(np.abs(streamed.low), np.abs(streamed.high)) <= EXACT_WHOLE
         known = [names[j] for j in streamed.complete]
         self.ranker._refuse_non_finite(streamed.low, streamed.high, known)
         figures = self.ranker._relevance_figures(streamed.relevance, self.codes)
         constant = streamed.low == streamed.high
         for j, name in enumerate(known):
+            if not exact[j]:
+                continue
             self.found[name] = ([name], figures[:, j : j + 1], constant[j : j + 1])
 
 

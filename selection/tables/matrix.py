@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from assay.selection.tables.exact_floats import as_floats
 from assay.selection.tables.relevance import normalized_mutual_information
 from assay.storage.errors import ColumnError, ConfigError, InputError, NonFiniteError
 from assay.storage.reading.frames import as_table
@@ -61,7 +62,9 @@ def to_matrix(
     """Turn a table into the matrix that feature rankers take; nothing is lost without a word.
 
     - Numbers and booleans stay as they are. Missing values (null or NaN) take the column's lower
-      median, which is one of its values, unless `missing` says otherwise.
+      median, which is one of its values, unless `missing` says otherwise. Of whole numbers that
+      64-bit floats don't hold, and decimals that they don't tell apart, the smallest is subtracted
+      first; where that is not enough, the report says how many different values are left.
     - Strings and categories become codes: 0 is the most frequent level, levels of equal frequency
       are in order of their names, and a missing value is a level of its own. Codes depend neither
       on the labels nor on the order of the rows, and as long as there are no more levels than
@@ -285,19 +288,22 @@ def _encode(column: pl.Series) -> tuple[pl.Series | None, str]:
         column = column.cast(pl.Int8)
     elif kind.is_float():
         column = column.fill_nan(None)
-    elif kind.is_decimal():
-        column = column.cast(pl.Float64)
-    elif not kind.is_integer():
+    elif not (kind.is_integer() or kind.is_decimal()):
         return None, f"left out: type {kind} is neither number, boolean nor string"
     missing = column.null_count()
-    if missing == 0:
-        return column, ""
     if missing == len(column):
         return None, "left out: it has no value"
-    median = column.quantile(0.5, "lower")
-    verb = "is missing and takes" if missing == 1 else "are missing and take"
-    note = f"{missing:,} of {len(column):,} values {verb} the median, {median:g}"
-    return column.fill_null(pl.Series([median]).cast(column.dtype)[0]), note
+    notes = []
+    if missing:
+        values = column.drop_nulls().sort()
+        median = values[(len(values) - 1) // 2]
+        column = column.fill_null(median)
+        verb = "is missing and takes" if missing == 1 else "are missing and take"
+        notes.append(f"{missing:,} of {len(column):,} values {verb} the median, {median:g}")
+    if not (kind.is_integer() or kind.is_decimal()):
+        return column, "; ".join(notes)
+    exact, note = as_floats(column)
+    return exact, "; ".join([*notes, *([note] if note else [])])
 
 
 def _level_codes(column: pl.Series) -> tuple[pl.Series, int]:

@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 
 _QUOTE, _BACKSLASH, _LF, _COMMA = 34, 92, 10, 44
+_ZERO, _NINE, _POINT, _LONG = 48, 57, 46, 16
 _OPEN, _CLOSE = (91, 123), (93, 125)
 _BASIS, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
 
@@ -30,13 +31,21 @@ def scan_keys(data, deepest, hashes, lines):  # type: ignore[no-untyped-def]
         How many were entered.
     line : int
         The first line, from 0, with deeper nesting, else -1; the scan stops there.
+    long : bool
+        Whether there is a number whose digits before any point are 16 or more.
     """
-    keys = line = depth = i = 0
-    key_next = False
+    keys = line = depth = i = digits = 0
+    key_next = long = False
     n = len(data)
     while i < n:
         c = data[i]
         i += 1
+        if _ZERO <= c <= _NINE:
+            # a fraction's digits count from far below
+            digits += 1
+            long |= digits >= _LONG
+            continue
+        digits = -n if c == _POINT else 0
         if c == _QUOTE:
             start = i
             escaped = False
@@ -67,10 +76,10 @@ def scan_keys(data, deepest, hashes, lines):  # type: ignore[no-untyped-def]
         elif c in _OPEN:
             depth += 1
             if depth > deepest:
-                return keys, line
+                return keys, line, long
             key_next = depth == 1
         elif c in _CLOSE:
             depth -= 1
         elif c == _COMMA:
             key_next = depth == 1
-    return keys, -1
+    return keys, -1, long

@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from assay.storage.errors import SourceError
 from assay.storage.reading._jsonscan import scan_keys
 from assay.storage.reading.csv import TextSource
 from assay.storage.reading.source import require_column_names
+from assay.storage.reading.values import EXACT_WHOLE
 
 DEEPEST = 50
 """How deep brackets may be nested: an Arrow schema holds 64 levels, two of which a list can take."""
@@ -30,6 +31,8 @@ _SURROGATE = re.compile(
     rb"|[c-fC-F]" + _HEX + rb"{2})"
 )
 _WIDE = pl.Int128()
+_LONG = pl.UInt64()
+"""Stands for integers of 64 bits some of which no float holds; they are read as Int64."""
 _SCALARS = {
     type(None): pl.Null(),
     bool: pl.Boolean(),
@@ -43,8 +46,8 @@ class JsonLinesSource(TextSource):
     """A file of one JSON object per line.
 
     The whole file is read once to know its columns: a type is that of all values, numbers of both
-    kinds are floats, values of different kinds are text, integers beyond 64 bits too. Strings stay
-    strings, whatever they look like. A key that a line lacks is null.
+    kinds are floats if those hold every one, values of different kinds are text, integers beyond 64
+    bits too. Strings stay strings, whatever they look like. A key that a line lacks is null.
     """
 
     def __init__(self, path: Path, name: str) -> None:
@@ -54,9 +57,9 @@ class JsonLinesSource(TextSource):
         with self.guard():
             for block, line in self._blocks(_whole_lines):
                 if not block.isspace():
-                    found = self._infer(block, line)
-                    self.n_rows += found.height
-                    for key, kind in found.schema.items():
+                    rows, found = self._infer(block, line)
+                    self.n_rows += rows
+                    for key, kind in found.items():
                         types[key] = _common(types[key], kind) if key in types else kind
         require_column_names(list(types), self.shown)
         self._types = {key: _storable(kind) for key, kind in types.items()}
@@ -72,14 +75,23 @@ class JsonLinesSource(TextSource):
             if not block.isspace():
                 yield from _arrow(pl.read_ndjson(block, schema=schema)).to_batches()
 
-    def _infer(self, block: bytes, line: int) -> pl.DataFrame:
+    def _infer(self, block: bytes, line: int) -> tuple[int, dict[str, Any]]:
+        """Return the number of rows and the type of each key."""
         self._refuse_lone_surrogates(block, line)
-        self._check_keys(block, line)
+        long = self._check_keys(block, line)
         try:
-            return pl.read_ndjson(block, infer_schema_length=None)
+            frame = pl.read_ndjson(block, infer_schema_length=None)
         except pl.exceptions.PolarsError:
             # raises if a line is broken; if not, a key has values of different kinds
-            return pl.read_ndjson(block, schema=self._types_of(block, line))
+            types = self._types_of(block, line)
+            return pl.read_ndjson(block, schema=_readable(types)).height, types
+        if not long:
+            return frame.height, dict(frame.schema)
+        columns = frame.get_columns()
+        if any(_is_long(leaf) for column in columns for leaf in _leaves(column, pl.Float64)):
+            # it may have been an integer that lost digits
+            return frame.height, self._types_of(block, line)
+        return frame.height, {column.name: _long_type(column) for column in columns}
 
     def _refuse_lone_surrogates(self, block: bytes, line: int) -> None:
         for found in _SURROGATE.finditer(block):
@@ -93,11 +105,14 @@ class JsonLinesSource(TextSource):
                     line, "half of a surrogate pair (\\ud800 to \\udfff) stands alone"
                 )
 
-    def _check_keys(self, block: bytes, line: int) -> None:
-        """Refuse what is nested too deep for Arrow, and objects that name a column twice."""
+    def _check_keys(self, block: bytes, line: int) -> bool:
+        """Refuse what is nested too deep for Arrow, and objects that name a column twice.
+
+        Returns whether there are numbers of many digits.
+        """
         room = 2 * (block.count(b'"') // 2 + 1)
         hashes, lines = np.empty(room, dtype=np.uint64), np.empty(room, dtype=np.int64)
-        found, deep = scan_keys(np.frombuffer(block, dtype=np.uint8), DEEPEST, hashes, lines)
+        found, deep, long = scan_keys(np.frombuffer(block, dtype=np.uint8), DEEPEST, hashes, lines)
         if deep >= 0:
             raise self._broken(line + deep, f"brackets are nested more than {DEEPEST} deep")
         order = np.argsort(hashes[:found], kind="stable")
@@ -107,6 +122,7 @@ class JsonLinesSource(TextSource):
             texts = block.split(b"\n")
             for suspect in suspects.tolist():
                 self._refuse_repeated_keys(texts[suspect], line + suspect)
+        return bool(long)
 
     def _refuse_repeated_keys(self, text: bytes, line: int) -> None:
         pairs: list[tuple[str, Any]] = []
@@ -128,15 +144,17 @@ class JsonLinesSource(TextSource):
         """Return the type of each key, value by value."""
         scalars: dict[str, set[Any]] = defaultdict(set)
         types: dict[str, Any] = {}
+        keys: dict[str, None] = {}
         for number, text in enumerate(block.split(b"\n"), start=line):
             for key, value in self._object(text, number).items() if text.strip() else ():
+                keys[key] = None
                 if isinstance(value, list | dict):
                     types[key] = _common(types.get(key, pl.Null()), _type_of(value))
                 else:
                     scalars[key].add(_type_of(value))
         for key, found in scalars.items():
             types[key] = reduce(_common, found, types.get(key, pl.Null()))
-        return types
+        return {key: types[key] for key in keys}
 
     def _object(self, text: bytes, line: int) -> dict[str, Any]:
         try:
@@ -182,8 +200,8 @@ def _type_of(value: Any) -> Any:
         return pl.List(reduce(_common, map(_type_of, value), pl.Null()))
     if isinstance(value, dict):
         return pl.Struct({key: _type_of(inner) for key, inner in value.items()})
-    if type(value) is int and not -(2**63) <= value < 2**63:
-        return _WIDE
+    if type(value) is int and abs(value) > EXACT_WHOLE:
+        return _LONG if -(2**63) <= value < 2**63 else _WIDE
     return _SCALARS[type(value)]
 
 
@@ -194,7 +212,9 @@ def _common(a: Any, b: Any) -> Any:
     if a == pl.Null:
         return b
     if a.is_numeric() and b.is_numeric():
-        return pl.Float64() if a.is_float() or b.is_float() else pl.Int128()
+        if a.is_float() or b.is_float():
+            return pl.String() if {a, b} & {_LONG, _WIDE} else pl.Float64()
+        return _WIDE if _WIDE in (a, b) else _LONG
     if isinstance(a, pl.List) and isinstance(b, pl.List):
         return pl.List(_common(a.inner, b.inner))
     if isinstance(a, pl.Struct) and isinstance(b, pl.Struct):
@@ -205,15 +225,42 @@ def _common(a: Any, b: Any) -> Any:
     return pl.String()
 
 
+def _mapped(kind: Any, types: Mapping[Any, Any]) -> Any:
+    """Return the type with others in place of some of those that it is built of."""
+    if isinstance(kind, pl.List):
+        return pl.List(_mapped(kind.inner, types))
+    if isinstance(kind, pl.Struct):
+        return pl.Struct({key: _mapped(inner, types) for key, inner in dict(kind).items()})
+    return types.get(kind, kind)
+
+
+def _readable(types: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _mapped(kind, {_LONG: pl.Int64()}) for key, kind in types.items()}
+
+
 def _storable(kind: Any) -> Any:
     """Return the type with 128-bit integers, which Arrow has not, as text."""
-    if kind == pl.Int128:
-        return pl.String()
-    if isinstance(kind, pl.List):
-        return pl.List(_storable(kind.inner))
-    if isinstance(kind, pl.Struct):
-        return pl.Struct({key: _storable(inner) for key, inner in dict(kind).items()})
-    return kind
+    return _mapped(kind, {_LONG: pl.Int64(), _WIDE: pl.String()})
+
+
+def _leaves(column: pl.Series, kind: Any) -> Iterator[pl.Series]:
+    """Yield the values of a type that a column is built of."""
+    if column.dtype == kind:
+        yield column
+    elif isinstance(column.dtype, pl.List):
+        yield from _leaves(column.explode(), kind)
+    elif isinstance(column.dtype, pl.Struct):
+        for field in column.struct.fields:
+            yield from _leaves(column.struct.field(field), kind)
+
+
+def _is_long(numbers: pl.Series) -> bool:
+    return bool(((numbers >= EXACT_WHOLE) | (numbers <= -EXACT_WHOLE)).any())
+
+
+def _long_type(column: pl.Series) -> Any:
+    long = any(_is_long(leaf) for leaf in _leaves(column, pl.Int64))
+    return _mapped(column.dtype, {pl.Int64(): _LONG}) if long else column.dtype
 
 
 def _refuse(constant: str) -> float:

@@ -21,6 +21,7 @@ from assay.storage.reading.values import (
     check_ids,
     content_ids,
     image_values,
+    number_type,
     text_values,
     vector_values,
 )
@@ -108,7 +109,7 @@ def _own(array: pa.Array) -> pa.Array:
 def _joined(parts: Sequence[tuple[Source, pl.DataFrame]]) -> pl.DataFrame:
     """Join the columns to keep, giving those of text formats the type that their values have."""
     textual = [frame for source, frame in parts if source.textual]
-    types: dict[Any, Any] = {column.name: value_type(column) for column in _columns(textual)}
+    types: dict[Any, Any] = {column.name: number_type(column) for column in _columns(textual)}
     frames = [frame.cast(types) if source.textual else frame for source, frame in parts]
     return join_frames(frames, "vertical_relaxed")
 
@@ -133,12 +134,3 @@ def join_frames(
         raise InputError(
             f"Files of the pool have columns of one name whose types don't go together: {error}."
         ) from None
-
-
-def value_type(column: pl.Series) -> Any:
-    """Return the type that text stands for: Int64 or Float64 if all its values do, else String."""
-    values = column.drop_nulls()
-    for kind in (pl.Int64, pl.Float64):
-        if len(values) and not values.cast(kind, strict=False).null_count():
-            return kind
-    return pl.String

@@ -15,8 +15,9 @@ import pyarrow as pa
 
 from assay.storage.errors import ColumnError, InputError
 from assay.storage.reading.formats import find_files, open_source
-from assay.storage.reading.samples import as_frame, join_frames, value_type
+from assay.storage.reading.samples import as_frame, join_frames
 from assay.storage.reading.source import Source
+from assay.storage.reading.values import measure_type
 
 
 class Table:
@@ -78,7 +79,7 @@ class Table:
     def read(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """Read all rows of some or all columns.
 
-        Columns of text formats become whole numbers or numbers where every value is one.
+        Columns of text formats become numbers as `measure_type` says.
 
         Raises
         ------
@@ -95,7 +96,7 @@ class Table:
         if table.is_empty():
             raise InputError(f"{self._where} has no rows; a ranking needs some of each class.")
         if any(source.textual for source in self._sources):
-            table = table.cast({column.name: value_type(column) for column in table})
+            table = table.cast({column.name: measure_type(column) for column in table})
         return table
 
     def batches(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:

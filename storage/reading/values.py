@@ -11,6 +11,15 @@ import pyarrow.compute as pc
 
 from assay.storage.errors import IdError
 
+EXACT_WHOLE = 2**53
+"""Up to here every whole number is one of 64-bit floats."""
+
+_WHOLE = r"^(0|-?[1-9][0-9]*)$"
+_DECIMAL = r"^-?[0-9]+(\.[0-9]+)?(e[+-][0-9]+)?$"
+_MEASURE = r"^(?i:-?(0|[1-9][0-9]*)(\.[0-9]*)?(e[+-]?[0-9]+)?|-?\.[0-9]+(e[+-]?[0-9]+)?|-?(nan|inf|infinity))$"
+_SURE_DIGITS = 15
+"""Texts of so many digits that differ are different floats."""
+
 Matrix = np.ndarray[Any, np.dtype[np.float32]]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
@@ -74,6 +83,57 @@ def _float_text(array: Any) -> Any:
     if len(large):
         text = text.scatter(large, [str(int(value)) for value in values[large]])
     return text.set(pl.Series(np.isnan(values)), None).to_arrow().cast(pa.large_string())
+
+
+def number_type(texts: pl.Series) -> Any:
+    """Return Int64 or Float64 if every text is what such a number is written as, else String.
+
+    So no code loses a zero, a sign or a digit: a column of ``01234``, ``+49151``, ``1.50`` or of
+    numbers that don't fit stays text.
+
+    Examples
+    --------
+    >>> [number_type(pl.Series(v)) for v in (["7", "-12"], ["1.5", "1e-05"], ["7", "07"], ["1", "1.5"])]
+    [Int64, Float64, String, String]
+    """
+    values = texts.drop_nulls()
+    if not len(values):
+        return pl.String
+    if values.str.contains(_WHOLE).all():
+        fits = not values.cast(pl.Int64, strict=False).null_count()
+        return pl.Int64 if fits else pl.String
+    if values.str.contains(_DECIMAL).all():
+        numbers = values.cast(pl.Float64, strict=False).to_numpy()
+        # NumPy writes the fewest digits that give a number back, as Python and DuckDB do
+        if np.isfinite(numbers).all() and (pl.Series(numbers.astype(str)) == values).all():
+            return pl.Float64
+    return pl.String
+
+
+def measure_type(texts: pl.Series) -> Any:
+    """Return Int64 or Float64 if every text is a number for computing with, else String.
+
+    Unlike `number_type` it takes ``1.50``, ``1E5`` and ``nan``. Codes stay text all the same: digits
+    after a leading zero, a plus sign, whole numbers that don't fit, and texts that differ only beyond
+    the digits that a float holds.
+
+    Examples
+    --------
+    >>> [measure_type(pl.Series(v)) for v in (["7", "1.50"], ["7", "07"], ["1.5", "9007199254740993"])]
+    [Float64, String, String]
+    """
+    exact = number_type(texts)
+    values = texts.drop_nulls()
+    if exact != pl.String or not len(values) or not values.str.contains(_MEASURE).all():
+        return exact
+    numbers = values.cast(pl.Float64, strict=False)
+    if numbers.null_count():
+        return pl.String
+    long = values.filter((values.str.len_bytes() > _SURE_DIGITS) & numbers.is_finite()).unique()
+    rounded = long.cast(pl.Float64)
+    beyond = long.str.contains(_WHOLE) & (rounded.abs() >= EXACT_WHOLE)
+    merged = rounded.n_unique() < long.n_unique()
+    return pl.String if beyond.any() or merged else pl.Float64
 
 
 def text_values(array: Any) -> tuple[Any, Mask]:

