@@ -13,14 +13,7 @@ from numpy.typing import NDArray
 
 from assay.selection.rankers.base import FeatureRanker
 from assay.selection.tables.exact_floats import EXACT_WHOLE
-from assay.selection.tables.matrix import (
-    ADDED,
-    EXACT_WHOLE,
-    FeatureMatrix,
-    encode,
-    labels,
-    to_matrix,
-)
+from assay.selection.tables.matrix import ADDED, FeatureMatrix, encode, labels, to_matrix
 from assay.selection.tables.streamed_relevance import streamed_relevance
 from assay.storage.errors import ColumnError, InputError
 from assay.storage.reading.tables import Table

@@ -26,7 +26,7 @@ def as_floats(column: pl.Series) -> tuple[pl.Series | None, str]:
     # integers of Python's don't overflow
     if decimal or int(high) - int(low) <= EXACT_WHOLE:
         shifted = (column - low).cast(pl.Float64)
-        if (left := shifted.n_unique()) == count:
+        if shifted.n_unique() == count:
             return shifted, f"its smallest value, {low}, is subtracted: floats hold the difference"
     if left == count:
         return floats, ""
