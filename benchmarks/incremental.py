@@ -26,7 +26,7 @@ from scipy.stats import spearmanr
 
 from assay.flows.config.curation import CurationConfig
 from assay.flows.running import runner
-from assay.flows.stages.plan import make_plan
+from assay.flows.stages.run import resolve_run
 from assay.index import SimilarityGraph
 from assay.index.knn.nearest_neighbors import NearestNeighbors
 from assay.index.knn.updates import measured_recall
@@ -68,7 +68,7 @@ def night(frame: pl.DataFrame, folder: Path, **more: Any) -> tuple[dict[str, flo
 
     began = cpu()
     given = {"pool": str(folder / "pool.parquet"), "id": "id", "text": "text", "budget": 0.1}
-    plan = make_plan(CurationConfig.build(given | {"store": str(folder / "store")} | more))
+    plan = resolve_run(CurationConfig.build(given | {"store": str(folder / "store")} | more))
     spent["plan"] = cpu() - began
     result = runner.run_plan(plan, call)
     spent["all"] = cpu() - began

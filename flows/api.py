@@ -8,8 +8,8 @@ from typing import Any
 from assay.flows.config.curation import CurationConfig
 from assay.flows.config.features import FeatureConfig
 from assay.flows.running import runner
-from assay.flows.running.pipeline import Call
 from assay.flows.running.results import RunResult
+from assay.flows.stages.calls import Call
 
 
 def curate(

@@ -237,9 +237,10 @@ def features(
         print_features(result)
 
 
-for _commands in (cli_queries.COMMANDS, cli_service.COMMANDS):
-    for _command in _commands:
-        app.command()(_command)
+for _command in cli_queries.COMMANDS:
+    app.command()(_command)
+for _name, _service in cli_service.COMMANDS.items():
+    app.command(_name)(_service)
 
 
 if __name__ == "__main__":

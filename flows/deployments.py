@@ -30,10 +30,10 @@ from assay.flows.engines import prefect_page as run_artifacts  # noqa: E402
 from assay.flows.engines.runners import located, one_server, task_runner  # noqa: E402
 from assay.flows.engines.submission import Submission  # noqa: E402
 from assay.flows.progress import logger  # noqa: E402
-from assay.flows.running import features as feature_pipeline  # noqa: E402
 from assay.flows.running import runner  # noqa: E402
 from assay.flows.running.results import RunResult, curation_summary  # noqa: E402
-from assay.flows.stages.plan import make_plan  # noqa: E402
+from assay.flows.stages import features  # noqa: E402
+from assay.flows.stages.run import resolve_run  # noqa: E402
 from assay.storage import ScoreStore  # noqa: E402
 from assay.storage.errors import AssayError, ConfigError  # noqa: E402
 
@@ -96,14 +96,14 @@ def run_curation(config: CurationConfig) -> RunResult:
 
     What is wrong with the configuration is said before Prefect starts, in one paragraph.
     """
-    make_plan(config)
+    resolve_run(config)
     with one_server(config):
         return _result(curate_flow(config))
 
 
 def run_ranking(config: FeatureConfig) -> RunResult:
     """Run `features_flow` and return what `assay.flows.rank_features` would."""
-    feature_pipeline.make_plan(config)
+    features.resolve_run(config)
     return _result(features_flow(config))
 
 

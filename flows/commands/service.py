@@ -79,7 +79,7 @@ def gc(
         print_cleaning(found)
 
 
-def plan(
+def estimate(
     config: Annotated[Path, typer.Argument(help="A TOML file, as for curate.")],
     pool: Annotated[str | None, typer.Option(help="File, folder or glob to choose from.")] = None,
     memory_limit: Annotated[
@@ -88,19 +88,19 @@ def plan(
     store: Annotated[str | None, typer.Option(help="The store's folder.")] = None,
     json: Json = False,
 ) -> None:
-    """Say what a run will take, by samples of the pool: memory, disk and time of every stage."""
+    """Estimate what a run will take, from samples of the pool: memory, disk and time of each stage."""
     from assay.flows.commands.output import print_json
     from assay.flows.config.curation import CurationConfig
-    from assay.flows.estimate.estimation import estimate
+    from assay.flows.estimate import estimation
 
     given = {"pool": pool, "memory_limit": memory_limit, "store": store}
-    found = estimate(CurationConfig.from_toml(config, **given))
-    refused = found.refused
+    expected = estimation.estimate(CurationConfig.from_toml(config, **given))
+    refused = expected.refused
     if json:
         error = {"type": type(refused).__name__, "message": str(refused)}
-        print_json(found.as_dict() | ({"error": error} if refused else {}))
+        print_json(expected.as_dict() | ({"error": error} if refused else {}))
     else:
-        print_estimate(found)
+        print_estimate(expected)
     if refused:
         sys.stderr.write(f"assay: {refused}\n")
         raise typer.Exit(1)
@@ -230,4 +230,4 @@ def _time_told(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7_200 else f"{seconds / 3_600:.1f} h"
 
 
-COMMANDS = (check, serve, gc, plan)
+COMMANDS = {"check": check, "serve": serve, "gc": gc, "plan": estimate}

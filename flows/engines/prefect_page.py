@@ -18,25 +18,9 @@ from prefect.exceptions import PrefectException
 
 from assay.flows.progress import logger
 from assay.flows.running.results import RunResult, curation_summary, feature_summary
+from assay.flows.stages.stage import FEATURE_PLAN, PLAN, Stage
 
 _SHOWN = 12
-# how far a run is when a stage is done, in percent
-_REACHED = {
-    "plan": 2,
-    "read": 10,
-    "compare": 12,
-    "fit": 25,
-    "embed": 35,
-    "measure": 38,
-    "graph": 50,
-    "index": 55,
-    "rank": 60,
-    "score": 70,
-    "select": 85,
-    "judge": 92,
-    "persist": 98,
-    "publish": 100,
-}
 
 
 def artifact_key(pool: str, what: str) -> str:
@@ -52,21 +36,20 @@ def artifact_key(pool: str, what: str) -> str:
 
 
 class Progress:
-    """A progress artifact, made when the plan is there and updated with the stages that are done."""
+    """A progress artifact, made when the run is there and updated with the stages that are done."""
 
     def __init__(self) -> None:
         self._key = ""
         self._id: Any = None
         self._percent = 0
 
-    def __call__(self, stage: str, given: Any) -> None:
-        """Show how far the run is with this stage, which gave `given`."""
-        if stage == "plan":
-            self._key = artifact_key(given.config.name, "progress")
-        percent = _REACHED.get(stage.partition(" ")[0], 0)
-        if self._key and percent > self._percent:
-            self._percent = percent
-            _kept_on(self._show, percent, f"{stage} is done")
+    def __call__(self, stage: Stage, result: Any) -> None:
+        """Show how far the run is with this stage, which returned `result`."""
+        if stage in (PLAN, FEATURE_PLAN):
+            self._key = artifact_key(result.config.name, "progress")
+        if self._key and stage.progress > self._percent:
+            self._percent = stage.progress
+            _kept_on(self._show, stage.progress, f"{stage.title} is done")
 
     def _show(self, percent: float, description: str) -> None:
         if self._id is None:

@@ -15,9 +15,7 @@ from prefect.utilities.callables import get_call_parameters
 
 from assay.flows.config.credentials import scrub_error
 from assay.flows.engines.retry import DELAYS, JITTER, retry
-
-# stages of the process that holds the lock, by the names of their tasks
-_HERE = frozenset({"plan", "read", "sweep", "persist", "publish"})
+from assay.flows.stages.stage import Stage
 
 
 class Submission:
@@ -29,7 +27,7 @@ class Submission:
     Parameters
     ----------
     done : callable
-        Called with the name of each stage that is done, and what it gave.
+        Called with each stage that is done, and its result.
     runner : task runner, optional
         What runs the stages, started; that of the flow by default.
     remote : bool, default False
@@ -39,46 +37,44 @@ class Submission:
 
     def __init__(
         self,
-        done: Callable[[str, Any], None] = lambda name, given: None,
+        done: Callable[[Stage, Any], None] = lambda stage, result: None,
         runner: TaskRunner[Any] | None = None,
         *,
         remote: bool = False,
     ) -> None:
         self._done = done
         self._runner = runner
-        self._here = _HERE if remote else frozenset()
-        self._futures: dict[PrefectFuture[Any], str] = {}
+        self._remote = remote
+        self._futures: dict[PrefectFuture[Any], Stage] = {}
 
-    def __call__(self, stage: Callable[..., Any], *args: Any) -> Any:
+    def __call__(self, stage: Stage, *args: Any) -> Any:
         """Submit a stage; futures of other stages are handed on as arguments."""
-        name = stage.__name__.replace("make_plan", "plan")
-        if name in ("score", "rank"):
-            name = f"{name} {args[1]}"
         # the artifacts are the cache: Prefect's own does not carry over between runs
-        made = task(
-            name=name,
+        submitted = task(
+            name=stage.title,
             cache_policy=NO_CACHE,
             persist_result=False,
             retries=len(DELAYS),
             retry_delay_seconds=list(DELAYS),
             retry_jitter_factor=JITTER,
             retry_condition_fn=retry,
-        )(_clean(stage))
-        if name in self._here:
+        )(_clean(stage.resolve()))
+        if self._remote and stage.holds_lock:
             self.finished(None)
-            given = made(*args)
-            self._done(name, given)
-            return given
+            result = submitted(*args)
+            self._done(stage, result)
+            return result
         future: PrefectFuture[Any]
         if self._runner is None:
-            future = made.submit(*args)
+            future = submitted.submit(*args)
         else:
-            future = self._runner.submit(made, get_call_parameters(made.fn, args, {}))
-        self._futures[future] = name
+            parameters = get_call_parameters(submitted.fn, args, {})
+            future = self._runner.submit(submitted, parameters)
+        self._futures[future] = stage
         return future
 
     def results(self, futures: Sequence[Any]) -> list[Any]:
-        """Wait for some stages, and return what they gave; others go on.
+        """Wait for some stages, and return their results; others go on.
 
         Raises
         ------
@@ -95,9 +91,9 @@ class Submission:
         return [f.result() if isinstance(f, PrefectFuture) else f for f in futures]
 
     def finished(self, last: Any) -> Any:
-        """Wait for every stage, so that none still writes; return what the last one gave.
+        """Wait for every stage, so that none still writes; return the result of the last one.
 
-        What is no future is returned as it is.
+        A `last` that is no future is returned as it is.
 
         Raises
         ------
@@ -134,13 +130,13 @@ def _to_the_end(futures: Iterable[PrefectFuture[Any]]) -> Iterator[None]:
         raise
 
 
-def _clean(stage: Callable[..., Any]) -> Callable[..., Any]:
-    """Let the stage's errors, which Prefect logs and stores, hold no secrets."""
+def _clean(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let the errors of a stage's function, which Prefect logs and stores, hold no secrets."""
 
-    @functools.wraps(stage)
+    @functools.wraps(function)
     def run(*args: Any) -> Any:
         try:
-            return stage(*args)
+            return function(*args)
         except Exception as error:
             scrub_error(error)
             raise

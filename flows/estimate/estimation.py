@@ -19,7 +19,7 @@ from assay.flows.config.curation import CurationConfig
 from assay.flows.config.memory_size import machine_memory
 from assay.flows.estimate.measuring import StageCost
 from assay.flows.stages.memory import refusal
-from assay.flows.stages.plan import Plan, make_plan
+from assay.flows.stages.run import Run, resolve_run
 from assay.storage import Pool
 from assay.storage.errors import ResourceError
 
@@ -140,17 +140,17 @@ def estimate(config: CurationConfig) -> Estimate:
     ResourceError
         A sample can't be run.
     """
-    plan = make_plan(config)
-    pool = plan.read_pool()
+    run = resolve_run(config)
+    pool = run.read_pool()
     rows = pool.n_rows if pool.n_rows is not None else pool.samples().height
     sizes = sample_sizes(rows)
-    with tempfile.TemporaryDirectory(prefix="assay-plan-") as folder:
-        larger = _measured(plan, pool, rows, sizes[-1], Path(folder, "as-it-is"), {})
+    with tempfile.TemporaryDirectory(prefix="assay-run-") as folder:
+        larger = _measured(run, pool, rows, sizes[-1], Path(folder, "as-it-is"), {})
         growth = [
-            _measured(plan, pool, rows, size, Path(folder, str(size)), _EVEN)
+            _measured(run, pool, rows, size, Path(folder, str(size)), _EVEN)
             for size in (sizes if sizes[-1] < rows else ())
         ]
-    costs = Costs(sizes, larger, growth, plan.config.embedding.fit_rows)
+    costs = Costs(sizes, larger, growth, run.config.embedding.fit_rows)
     room = config.memory_limit or machine_memory()
     at_once = None if room is None else costs.rows_within(room, rows)
     found = Estimate(rows, sizes, costs.of(rows), config.memory_limit, at_once)
@@ -244,13 +244,13 @@ class Costs:
 
 
 def _measured(
-    plan: Plan, pool: Pool, rows: int, size: int, folder: Path, environment: dict[str, str]
+    run: Run, pool: Pool, rows: int, size: int, folder: Path, environment: dict[str, str]
 ) -> list[StageCost]:
     """Run a sample in a process of its own and return what its stages took."""
     folder.mkdir()
     taken = (np.arange(size) * rows) // size
     pool.take(taken).write_parquet(folder / "pool.parquet")
-    values = sample_config(plan, rows, size)
+    values = sample_config(run, rows, size)
     values |= {"pool": str(folder / "pool.parquet"), "store": str(folder / "store")}
     (folder / "config.json").write_text(json.dumps(values), encoding="utf-8")
     done = subprocess.run(
@@ -272,21 +272,21 @@ def _measured(
     return [StageCost(**cost) for cost in json.loads(done.stdout.splitlines()[-1])]
 
 
-def sample_config(plan: Plan, rows: int, size: int) -> dict[str, Any]:
+def sample_config(run: Run, rows: int, size: int) -> dict[str, Any]:
     """Return the configuration of a sample in one process: same methods, counts in proportion.
 
     Parameters
     ----------
-    plan : Plan
+    run : Run
         Of the whole pool.
     rows, size : int
         Of the pool and of the sample.
     """
-    values = plan.config.model_dump(mode="json")
+    values = run.config.model_dump(mode="json")
     share = size / rows
     budget = values["budget"]
     if isinstance(budget, int):
-        counted = plan.config.plan.cost is not None
+        counted = run.config.plan.cost is not None
         values["budget"] = max(1, round(budget * share)) if counted else min(1.0, budget / rows)
     rules = values["plan"]
     # ids, which the sample may not hold
@@ -298,7 +298,7 @@ def sample_config(plan: Plan, rows: int, size: int) -> dict[str, Any]:
         }
     graph = values["graph"]
     dimensions = (
-        plan.read_pool().dimension if plan.kind == "vector" else plan.config.embedding.dimensions
+        run.read_pool().dimension if run.kind == "vector" else run.config.embedding.dimensions
     )
     exact = float(rows) ** 2 * dimensions <= _EXACT or graph["target_recall"] == 1
     if graph["method"] == "auto":

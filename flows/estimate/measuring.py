@@ -10,15 +10,15 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from assay.flows.stages.calls import Direct
+from assay.flows.stages.stage import Stage
+
 _RESET = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
-# names of stages, where that of the function says less
-_NAMES = {"make_plan": "plan", "measure": "drift"}
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class StageCost:
     disk: int
 
 
-class Meter:
+class Meter(Direct):
     """Runs stages and notes their costs; to be given as `call` to `assay.flows.curate`.
 
     Where the operating system can't forget a peak (other than Linux), a stage's memory is that of
@@ -60,23 +60,22 @@ class Meter:
         self._clock = time.monotonic(), time.process_time()
         self.costs = [StageCost("start", time.process_time(), 0.0, peak_memory(), 0)]
 
-    def __call__(self, stage: Callable[..., Any], *args: Any) -> Any:
-        """Run a stage."""
+    def __call__(self, stage: Stage, *args: Any) -> Any:
+        """Run a stage, and note its cost."""
         forget_peak()
         before = stored(self._store)
         cpu, began = time.process_time(), time.monotonic()
-        made = stage(*args)
-        name = _NAMES.get(stage.__name__, stage.__name__)
+        result = stage(*args)
         self.costs.append(
             StageCost(
-                stage=f"{name} {args[1]}" if name == "score" else name,
+                stage=stage.title,
                 cpu_seconds=time.process_time() - cpu,
                 seconds=time.monotonic() - began,
                 memory=peak_memory(),
                 disk=stored(self._store) - before,
             )
         )
-        return made
+        return result
 
 
 def forget_peak() -> None:

@@ -1,150 +1,131 @@
-"""The pipeline, composed once; who calls it decides how a stage is run."""
+"""The pipelines, composed once; who calls one decides how a stage is run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from assay.flows.progress import logger
-from assay.flows.stages import artifacts as stages
-from assay.flows.stages import (
-    changes,
-    contents,
-    drift,
-    embedding,
-    graphs,
-    persisting,
-    scoring,
-    selecting,
-)
-from assay.flows.stages import neighbor_shards as neighbors
-from assay.flows.stages import weight_shards as weighing
-from assay.flows.stages.plan import Plan, refitted
-from assay.flows.stages.sharding import Work, is_sharded, spread, sweep
-
-Call = Callable[..., Any]
+from assay.flows.stages import drift, neighbor_shards, stage, weight_shards
+from assay.flows.stages.calls import Call, directly
+from assay.flows.stages.features import FeatureRun
+from assay.flows.stages.refs import Outputs
+from assay.flows.stages.run import Run, refitted
+from assay.flows.stages.sharding import Work, is_sharded, spread
 
 
-def directly(stage: Callable[..., Any], *args: Any) -> Any:
-    """Run a stage in this thread."""
-    return stage(*args)
-
-
-def compose(plan: Plan, started_at: datetime, call: Call = directly) -> Plan | None:
-    """Run the stages of a plan, and wait for the last.
+def compose(run: Run, started_at: datetime, call: Call = directly) -> Run | None:
+    """Run the stages of a curation run, and wait for the last.
 
     read -> compare -> fit -> embed -> graph -> index -> hash -> score -> select -> judge -> persist
     -> publish. The index follows the graph because it takes over the graph's centroids.
 
     Parameters
     ----------
-    plan : Plan
+    run : Run
         What to do.
     started_at : datetime
         When the run began.
-    call : callable
-        `call(stage, *args)` runs a stage, or submits it and returns a future; futures are handed
-        on as arguments as they are.
+    call : Call
+        Runs a stage, or submits it and returns a future; futures are handed on as arguments.
 
     Returns
     -------
-    Plan or None
-        None when the run is finished. Where the pool has drifted too far from what its generation
-        was fitted on, nothing but vectors was made, and this is the plan to run in its place.
+    Run or None
+        None when the run is finished. If the pool has drifted too far from what its generation was
+        fitted on, only vectors were made, and this is the run to execute instead.
     """
-    samples = call(stages.read, plan, started_at)
-    compared = call(changes.compare, plan, samples)
-    model = call(embedding.fit, plan, samples)
-    encoding, hashing = _cut(plan, call, samples, compared)
-    encoded = spread(call, embedding.encode, plan, encoding, samples, model)
-    vectors = call(embedding.embed, plan, samples, compared, model, encoded)
-    drifted = call(drift.measure, plan, samples, vectors)
-    if plan.fits and plan.frozen:
-        distance = drift.load_drift(plan, finished(drifted, call))
-        if distance > plan.config.drift_limit:
+    samples = call(stage.READ, run, started_at)
+    changes = call(stage.COMPARE, run, samples)
+    model = call(stage.FIT, run, samples)
+    encoding, hashing = _split(run, call, samples, changes)
+    encoded = spread(call, stage.ENCODE, run, encoding, samples, model)
+    vectors = call(stage.EMBED, run, samples, changes, model, encoded)
+    drifted = call(stage.DRIFT, run, samples, vectors)
+    if run.fits and run.frozen:
+        distance = drift.load_drift(run, call.finished(drifted))
+        if distance > run.config.drift_limit:
             logger.warning(
                 "the pool has drifted by %.2f from what generation %s was fitted on, more than "
                 "%.2f: a new generation begins",
                 distance,
-                plan.generation,
-                plan.config.drift_limit,
+                run.generation,
+                run.config.drift_limit,
             )
-            return refitted(plan)
+            return refitted(run)
     hashed = {
-        method: spread(call, contents.hash_shard, plan, work, samples, method)
+        method: spread(call, stage.HASH_SHARD, run, work, samples, method)
         for method, work in hashing.items()
     }
-    graph = _graph(plan, call, samples, compared, vectors)
-    index = call(graphs.index, plan, samples, compared, vectors, graph)
-    streams = call(contents.hash_texts, plan, samples, compared, hashed)
-    weights = _weights(plan, call, samples, vectors, graph, streams)
+    graph = _graph(run, call, samples, changes, vectors)
+    index = call(stage.INDEX, run, samples, changes, vectors, graph)
+    streams = call(stage.HASH, run, samples, changes, hashed)
+    weights = _weights(run, call, samples, vectors, graph, streams)
     scores = {
         method: call(
-            scoring.score, plan, method, samples, vectors, graph, streams, weights.get(method, ())
+            stage.SCORE.labelled(method),
+            *(run, method, samples, vectors, graph, streams, weights.get(method, ())),
         )
-        for method in plan.scores
+        for method in run.scores
         # a selector that is its own scorer gives its scores with the selection
-        if method != plan.select
+        if method != run.select
     }
-    selection = call(selecting.select, plan, samples, vectors, graph, scores, streams)
-    ledger = call(selecting.judge, plan, samples, vectors, graph, selection)
-    made = (samples, vectors, graph, index, scores, streams, selection, ledger)
-    if is_sharded(plan):
-        call(sweep, plan, *made)
-    run = call(persisting.persist, plan, started_at, *made, compared, drifted)
-    finished(call(persisting.publish, plan, run), call)
+    selection = call(stage.SELECT, run, samples, vectors, graph, scores, streams)
+    ledger = call(stage.JUDGE, run, samples, vectors, graph, selection)
+    outputs = Outputs(
+        samples, vectors, graph, index, scores, streams, selection, ledger, changes, drifted
+    )
+    if is_sharded(run):
+        call(stage.SWEEP, run, outputs)
+    run_id = call(stage.PERSIST, run, started_at, outputs)
+    call.finished(call(stage.PUBLISH, run, run_id))
     return None
 
 
-def _cut(
-    plan: Plan, call: Call, samples: Any, compared: Any
-) -> tuple[Work | None, dict[str, Work]]:
+def compose_ranking(run: FeatureRun, started_at: datetime, call: Call = directly) -> None:
+    """Run the stages of a run that ranks columns, and wait for the last; see `compose`."""
+    refs = {
+        method: call(stage.FEATURES.labelled(method), run, method, started_at)
+        for method in run.config.methods
+    }
+    run_id = call(stage.FEATURE_PERSIST, run, started_at, refs)
+    call.finished(call(stage.FEATURE_PUBLISH, run, run_id))
+
+
+def _split(run: Run, call: Call, samples: Any, changes: Any) -> tuple[Work | None, dict[str, Work]]:
     """Return the shards of what must be encoded, and of what must be hashed, by method."""
-    if not is_sharded(plan):
+    if not is_sharded(run):
         return None, {}
-    works = [
-        call(embedding.split, plan, samples, compared),
-        call(contents.split_texts, plan, samples, compared),
-    ]
-    encoding, hashing = results(works, call)
+    encoding, hashing = call.results(
+        [
+            call(stage.SPLIT_CONTENTS, run, samples, changes),
+            call(stage.SPLIT_TEXTS, run, samples, changes),
+        ]
+    )
     return encoding, hashing
 
 
-def _graph(plan: Plan, call: Call, samples: Any, compared: Any, vectors: Any) -> Any:
-    """Make the graph, its neighbours searched in shards where there are several."""
-    if is_sharded(plan):
-        wait = partial(results, call=call)
-        given = wait([samples, compared, vectors])
-        (seeking,) = wait([call(neighbors.begin, plan, *given)])
-        if seeking is not None:
-            sought = neighbors.seek(call, wait, plan, seeking, given[-1])
-            return call(neighbors.graph, plan, *given, sought)
-    return call(graphs.graph, plan, samples, compared, vectors)
+def _graph(run: Run, call: Call, samples: Any, changes: Any, vectors: Any) -> Any:
+    """Make the graph; search its neighbors in shards where there are several."""
+    if is_sharded(run):
+        refs = call.results([samples, changes, vectors])
+        (search,) = call.results([call(stage.BEGIN_SEARCH, run, *refs)])
+        if search is not None:
+            result = neighbor_shards.run_search(call, run, search, refs[-1])
+            return call(stage.COLLECT, run, *refs, result)
+    return call(stage.GRAPH, run, samples, changes, vectors)
 
 
 def _weights(
-    plan: Plan, call: Call, samples: Any, vectors: Any, graph: Any, streams: Any
+    run: Run, call: Call, samples: Any, vectors: Any, graph: Any, streams: Any
 ) -> dict[str, tuple[Any, ...]]:
     """Weigh the texts in shards where there are several, for the scores that do so."""
-    names = weighing.weighed(plan) if is_sharded(plan) else []
+    names = weight_shards.weighed(run) if is_sharded(run) else []
     if not names:
         return {}
-    given = results([samples, vectors, graph, streams], call)
-    fitted = [call(weighing.fit_ratio, plan, name, *given) for name in names]
-    works = zip(names, results(fitted, call), strict=True)
+    refs = call.results([samples, vectors, graph, streams])
+    fitted = [call(stage.FIT_RATIO, run, name, *refs) for name in names]
+    works = zip(names, call.results(fitted), strict=True)
     return {
-        name: spread(call, weighing.weigh, plan, work, name, given[0], given[-1])
-        for name, work in works
+        name: spread(call, stage.WEIGH, run, work, name, refs[0], refs[-1]) for name, work in works
     }
-
-
-def finished(last: Any, call: Call = directly) -> Any:
-    """Wait for the last stage where `call` submits stages, and return what it gave."""
-    return call.finished(last) if hasattr(call, "finished") else last
-
-
-def results(submitted: Sequence[Any], call: Call = directly) -> list[Any]:
-    """Wait for some stages where `call` submits stages, and return what they gave."""
-    return call.results(submitted) if hasattr(call, "results") else list(submitted)

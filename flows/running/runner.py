@@ -11,13 +11,13 @@ from assay.flows.config.credentials import scrub
 from assay.flows.config.curation import CurationConfig
 from assay.flows.config.features import FeatureConfig
 from assay.flows.config.rules import check_budget
-from assay.flows.running import features as feature_pipeline
 from assay.flows.running import pipeline
 from assay.flows.running.frames import stored_path
-from assay.flows.running.pipeline import Call
 from assay.flows.running.results import RunResult
+from assay.flows.stages import features, stage
 from assay.flows.stages.artifacts import check_target
-from assay.flows.stages.plan import Plan, make_plan, run_info
+from assay.flows.stages.calls import Call, directly
+from assay.flows.stages.run import Run, run_info
 from assay.storage import ScoreStore, read_pool
 from assay.storage.disk.refusals import refusals_explained
 from assay.storage.runs.run_file import RunInfo
@@ -42,14 +42,14 @@ def curate(
     *,
     pool: Any = None,
     target: Any = None,
-    call: Call = pipeline.directly,
+    call: Call = directly,
     **settings: Any,
 ) -> RunResult:
     """Curate one pool, each stage run by `call`; see `assay.flows.api.curate`."""
     values = config.model_dump(exclude_unset=True) if config else {}
     config = CurationConfig.build(values | settings)
     with with_frames(config, pool=pool, target=target) as complete:
-        return run_plan(pipeline.finished(call(make_plan, complete), call), call)
+        return execute(call.finished(call(stage.PLAN, complete)), call)
 
 
 @contextmanager
@@ -74,28 +74,28 @@ def with_frames(config: CurationConfig, *, pool: Any, target: Any) -> Iterator[C
         yield CurationConfig.build(config.model_dump(exclude_unset=True) | paths)
 
 
-def run_plan(plan: Plan, call: Call = pipeline.directly) -> RunResult:
-    """Run a plan, unless its run is there already."""
-    store = plan.store
+def execute(run: Run, call: Call = directly) -> RunResult:
+    """Execute a run, unless it is finished already."""
+    store = run.store
     with store.writing("curate") as lock:
-        if store.is_finished(plan.run_id):
+        if store.is_finished(run.run_id):
             store.publish()
-            return RunResult(plan.run_id, store, False, plan.defaults)
+            return RunResult(run.run_id, store, False, run.defaults)
         started_at = datetime.now(UTC)
-        lock.say("curate", plan.run_id)
-        with noted(store, run_info(plan, started_at)):
-            again = pipeline.compose(plan, started_at, call)
+        lock.say("curate", run.run_id)
+        with noted(store, run_info(run, started_at)):
+            again = pipeline.compose(run, started_at, call)
         if again is not None:
-            store.forget(plan.run_id)
-            return run_plan(again, call)
-    return RunResult(plan.run_id, store, True, plan.defaults)
+            store.forget(run.run_id)
+            return execute(again, call)
+    return RunResult(run.run_id, store, True, run.defaults)
 
 
 def rank_features(
     config: FeatureConfig | None = None,
     *,
     table: Any = None,
-    call: Call = pipeline.directly,
+    call: Call = directly,
     **settings: Any,
 ) -> RunResult:
     """Rank the columns of a table, each stage run by `call`; see `assay.flows.api.rank_features`."""
@@ -103,15 +103,15 @@ def rank_features(
     config = FeatureConfig.build(values | settings)
     store = ScoreStore(config.store, create=True)
     with with_table(config, table) as complete, store.writing("features") as lock:
-        plan = pipeline.finished(call(feature_pipeline.make_plan, complete), call)
-        if store.is_finished(plan.run_id):
+        run = call.finished(call(stage.FEATURE_PLAN, complete))
+        if store.is_finished(run.run_id):
             store.publish()
-            return RunResult(plan.run_id, store, False)
+            return RunResult(run.run_id, store, False)
         started_at = datetime.now(UTC)
-        lock.say("features", plan.run_id)
-        with noted(store, feature_pipeline.run_info(plan, started_at)):
-            pipeline.finished(feature_pipeline.compose(plan, started_at, call), call)
-    return RunResult(plan.run_id, store, True)
+        lock.say("features", run.run_id)
+        with noted(store, features.run_info(run, started_at)):
+            pipeline.compose_ranking(run, started_at, call)
+    return RunResult(run.run_id, store, True)
 
 
 @contextmanager

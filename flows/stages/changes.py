@@ -9,10 +9,10 @@ import numpy as np
 import polars as pl
 
 from assay.flows.progress import logger
-from assay.flows.stages.artifacts import folder, load_samples, make_stage, samples_of, usable
-from assay.flows.stages.plan import Plan
+from assay.flows.stages.artifacts import folder, load_rows, load_samples, make_stage, usable
 from assay.flows.stages.refs import Ref
-from assay.flows.stages.revisions import REVISIONS
+from assay.flows.stages.run import Run
+from assay.flows.stages.stage import COMPARE
 from assay.storage.errors import StoreError
 from assay.storage.hashing.fingerprints import fingerprint
 
@@ -38,28 +38,27 @@ class Changes(NamedTuple):
     before: int
 
 
-def compare_ref(plan: Plan, samples: Ref) -> Ref | None:
+def compare_ref(run: Run, samples: Ref) -> Ref | None:
     """Return where the comparison is or will be; None where there is nothing to compare with."""
-    if plan.parent is None:
+    if run.parent is None:
         return None
-    made_of = (samples, plan.parent.samples, plan.parent.vectors)
-    return Ref("changes", fingerprint(REVISIONS["compare"], *made_of))
+    made_of = (samples, run.parent.samples, run.parent.vectors)
+    return Ref("changes", fingerprint(COMPARE.revision, *made_of))
 
 
-def compare(plan: Plan, samples: Ref) -> Ref | None:
+def compare(run: Run, samples: Ref) -> Ref | None:
     """Find every row's like among those of the parent; None where that can't be told any more."""
-    ref = compare_ref(plan, samples)
-    if ref is None or plan.parent is None:
+    ref = compare_ref(run, samples)
+    if ref is None or run.parent is None:
         return None
     try:
-        before = usable(samples_of(plan, plan.parent.samples, plan.parent.vectors))
+        before = usable(load_rows(run, run.parent.samples, run.parent.vectors))
     except StoreError as error:
         logger.warning("the run before can't be built upon: %s", error)
         return None
 
     def make(out: Path) -> None:
-        # as far as it is known before the content is embedded
-        frame = load_samples(plan, samples)
+        frame = load_samples(run, samples)
         now = usable(frame)
         rows, contents = _likes(now, before)
         for name, found in (("rows", rows), ("contents", contents)):
@@ -68,7 +67,7 @@ def compare(plan: Plan, samples: Ref) -> Ref | None:
             np.save(out / f"{name}.npy", spread)
         np.save(out / "before.npy", before["key"].to_numpy())
 
-    return make_stage(plan, "compare", ref, make)
+    return make_stage(run, COMPARE, ref, make)
 
 
 def _likes(now: pl.DataFrame, before: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -92,11 +91,11 @@ def _likes(now: pl.DataFrame, before: pl.DataFrame) -> tuple[np.ndarray, np.ndar
     return rows, contents
 
 
-def load_changes(plan: Plan, changes: Ref | None) -> Changes | None:
+def load_changes(run: Run, changes: Ref | None) -> Changes | None:
     """Return the comparison, None where there is none."""
     if changes is None:
         return None
-    at = folder(plan, changes)
+    at = folder(run, changes)
     rows, contents, before = (np.load(at / f"{n}.npy") for n in ("rows", "contents", "before"))
     keys = np.where(contents >= 0, before[contents], -1).astype(np.int32)
     return Changes(rows, contents, keys, len(before))

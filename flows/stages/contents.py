@@ -17,9 +17,8 @@ from assay.flows.stages.artifacts import contents_of, folder, load_samples, make
 from assay.flows.stages.changes import Changes, load_changes
 from assay.flows.stages.embedding import load_embedder
 from assay.flows.stages.generations import usable_parent
-from assay.flows.stages.plan import Plan
 from assay.flows.stages.refs import Ref
-from assay.flows.stages.revisions import REVISIONS
+from assay.flows.stages.run import Run
 from assay.flows.stages.sharding import (
     Work,
     content_hashes,
@@ -29,6 +28,7 @@ from assay.flows.stages.sharding import (
     keys_of,
     own_threads,
 )
+from assay.flows.stages.stage import HASH
 from assay.selection import registry
 from assay.storage import Pool
 from assay.storage.errors import InputError
@@ -36,89 +36,89 @@ from assay.storage.hashing.fingerprints import fingerprint
 
 
 def hash_texts(
-    plan: Plan,
+    run: Run,
     samples: Ref,
     changes: Ref | None,
     parts: Mapping[str, Sequence[Ref]] = MappingProxyType({}),
 ) -> dict[str, Ref]:
-    """Hash the n-grams of the pool's texts, as the plan's methods want them.
+    """Hash the n-grams of the pool's texts, as the run's methods want them.
 
     Returns the streams, for whatever target and budget comes, by the names of the methods. `parts`
     are the shards that were hashed, by method, where there are any.
     """
     return {
-        name: _stream(plan, method.hasher(), method.threads, samples, changes, parts.get(name, ()))
-        for name, method in _hashing(plan).items()
+        name: _stream(run, method.hasher(), method.threads, samples, changes, parts.get(name, ()))
+        for name, method in _hashing(run).items()
     }
 
 
-def split_texts(plan: Plan, samples: Ref, changes: Ref | None) -> dict[str, Work]:
+def split_texts(run: Run, samples: Ref, changes: Ref | None) -> dict[str, Work]:
     """Cut what is to be hashed into shards, by method; what is no more than one is left out."""
     works: dict[str, Work] = {}
     targets = set()
-    for name, method in _hashing(plan).items():
-        _, ref = _stream_ref(plan.pool_fingerprint, plan.content, method.hasher())
-        if ref in targets or plan.store.artifacts.intact(*ref):
+    for name, method in _hashing(run).items():
+        _, ref = _stream_ref(run.pool_fingerprint, run.content, method.hasher())
+        if ref in targets or run.store.artifacts.intact(*ref):
             continue
         targets.add(ref)
-        found, _ = _changes(plan, method.hasher(), changes)
-        rows = len(load_samples(plan, samples))
+        found, _ = _changes(run, method.hasher(), changes)
+        rows = len(load_samples(run, samples))
         keys = np.arange(rows) if found is None else np.flatnonzero(found.keys < 0)
-        work = cut(plan, "hash", ref, keys)
+        work = cut(run, HASH, ref, keys)
         if work is not None:
             works[name] = work
     return works
 
 
-def hash_shard(plan: Plan, work: Work, place: int, samples: Ref, method: str) -> Ref:
+def hash_shard(run: Run, work: Work, place: int, samples: Ref, method: str) -> Ref:
     """Hash the texts of a shard; they are known by their hashes."""
-    if is_made(plan, work.target):
+    if is_made(run, work.target):
         return work.target
     from assay.index.ngrams.stream import BucketStream
     from assay.index.threads import thread_count
 
-    hasher = _hashing(plan)[method].hasher()
-    keys = keys_of(plan, work, place)
-    hashes = content_hashes(plan, samples, keys).to_list()
-    content = fingerprint(REVISIONS["hash"], hashes)
+    hasher = _hashing(run)[method].hasher()
+    keys = keys_of(run, work, place)
+    hashes = content_hashes(run, samples, keys).to_list()
+    content = fingerprint(HASH.revision, hashes)
     ref = Ref("bucket_stream_part", BucketStream.fingerprint_of(content, hasher))
 
     def make(out: Path) -> None:
-        count = thread_count(own_threads(plan))
+        count = thread_count(own_threads(run))
         with step(f"hash {place + 1}/{work.shards}", len(keys)) as progress:
-            texts = contents_of_shard(plan, keys, progress)
+            texts = contents_of_shard(run, keys, progress)
             BucketStream.write(out, texts, hasher, threads=count, content=content)
 
-    return make_stage(plan, "hash", ref, make, f"{place + 1}/{work.shards}")
+    return make_stage(run, HASH, ref, make, f"{place + 1}/{work.shards}")
 
 
-def _hashing(plan: Plan) -> dict[str, Any]:
-    if plan.kind != "text":
+def _hashing(run: Run) -> dict[str, Any]:
+    if run.kind != "text":
         return {}
-    return {name: method for name, method in _methods(plan).items() if _hashes(method)}
+    return {name: method for name, method in _methods(run).items() if _hashes(method)}
 
 
-def _changes(plan: Plan, hasher: Any, changes: Ref | None) -> tuple[Changes | None, Ref | None]:
+def _changes(run: Run, hasher: Any, changes: Ref | None) -> tuple[Changes | None, Ref | None]:
     """Return what has changed since the parent, and its stream, if that can be built upon."""
-    found = load_changes(plan, changes)
-    if plan.parent and found:
-        _, earlier = _stream_ref(plan.parent.pool_fingerprint, plan.content, hasher)
-        if usable_parent(plan.store, "hash", earlier):
+    found = load_changes(run, changes)
+    if run.parent and found:
+        _, earlier = _stream_ref(run.parent.pool_fingerprint, run.content, hasher)
+        if usable_parent(run.store, HASH, earlier):
             return found, earlier
     return None, None
 
 
-def _methods(plan: Plan) -> dict[str, Any]:
-    """Return the methods of the plan that take texts."""
-    scorers = [name for name in plan.scores if name not in plan.config.expressions]
+def _methods(run: Run) -> dict[str, Any]:
+    """Return the methods of the run that take texts."""
+    scorers = [name for name in run.scores if name not in run.config.expressions]
     found: dict[str, Any] = {}
     for name in scorers:
         entry = registry.entry(name, "scorer")
         if "texts" in {*entry.needs, *entry.uses} and "log" not in entry.needs:
             found[name] = registry.get(name, "scorer")()
-    if "texts" in registry.entry(plan.select, "selector").needs:
-        make = registry.get(plan.select, "selector")
-        found[plan.select] = make(budget=1, **plan.config.options)
+    if "texts" in registry.entry(run.select, "selector").needs:
+        make = registry.get(run.select, "selector")
+        found[run.select] = make(budget=1, **run.config.options)
     return found
 
 
@@ -129,12 +129,12 @@ def _hashes(method: Any) -> bool:
 def _stream_ref(pool: str, content: str, hasher: Any) -> tuple[str, Ref]:
     from assay.index.ngrams.stream import BucketStream
 
-    address = fingerprint(REVISIONS["hash"], pool, content)
+    address = fingerprint(HASH.revision, pool, content)
     return address, Ref("bucket_stream", BucketStream.fingerprint_of(address, hasher))
 
 
 def _stream(
-    plan: Plan,
+    run: Run,
     hasher: Any,
     threads: int | None,
     samples: Ref,
@@ -142,7 +142,7 @@ def _stream(
     parts: Sequence[Ref],
 ) -> Ref:
     """Hash every row's text; what was hashed for the parent is copied."""
-    content, ref = _stream_ref(plan.pool_fingerprint, plan.content, hasher)
+    content, ref = _stream_ref(run.pool_fingerprint, run.content, hasher)
 
     def make(out: Path) -> None:
         from assay.index.ngrams.stream import BucketStream
@@ -150,51 +150,51 @@ def _stream(
         from assay.index.threads import thread_count
 
         count = thread_count(threads)
-        found, earlier = _changes(plan, hasher, changes)
+        found, earlier = _changes(run, hasher, changes)
         texts: Any = None
-        hashed = [BucketStream.load(folder(plan, part)) for part in parts if part != ref]
+        hashed = [BucketStream.load(folder(run, part)) for part in parts if part != ref]
         if hashed:
             texts = join_streams(hashed)
-            new = found.keys < 0 if found else np.ones(len(load_samples(plan, samples)), bool)
+            new = found.keys < 0 if found else np.ones(len(load_samples(run, samples)), bool)
             if len(texts) != int(new.sum()):
                 texts = None  # the parent's stream has gone or come since the work was cut
         with step("hash", None):
             if found and earlier:
-                before = BucketStream.load(folder(plan, earlier))
+                before = BucketStream.load(folder(run, earlier))
                 if texts is None:
-                    texts = contents_of(plan, np.flatnonzero(found.keys < 0))
+                    texts = contents_of(run, np.flatnonzero(found.keys < 0))
                 write_updated(out, before, found.keys, texts, threads=count, content=content)
             elif texts is not None:
                 write_stream(out, texts, content=content)
             else:
-                texts = plan.read_pool().batches()
+                texts = run.read_pool().batches()
                 BucketStream.write(out, texts, hasher, threads=count, content=content)
 
-    return make_stage(plan, "hash", ref, make)
+    return make_stage(run, HASH, ref, make)
 
 
-def texts_of(plan: Plan, keep: np.ndarray, stream: Ref | None) -> Any:
+def texts_of(run: Run, keep: np.ndarray, stream: Ref | None) -> Any:
     """Return the texts of the rows to keep, as their stored n-grams where there are any."""
     if stream is None:
-        return plan.read_pool().contents().filter(pa.array(keep))
+        return run.read_pool().contents().filter(pa.array(keep))
     from assay.index.ngrams.stream import BucketStream
 
-    return BucketStream.load(folder(plan, stream)).select(np.flatnonzero(keep))
+    return BucketStream.load(folder(run, stream)).select(np.flatnonzero(keep))
 
 
-def target_of(plan: Plan, vectors: Ref, needs: Collection[str]) -> Any:
+def target_of(run: Run, vectors: Ref, needs: Collection[str]) -> Any:
     """Return the target's texts where those are needed and there, else its vectors."""
-    if plan.kind == "text" and "texts" in needs:
-        return plan.read_target().contents()
-    return target_vectors(plan, vectors)
+    if run.kind == "text" and "texts" in needs:
+        return run.read_target().contents()
+    return target_vectors(run, vectors)
 
 
-def target_vectors(plan: Plan, vectors: Ref) -> np.ndarray:
+def target_vectors(run: Run, vectors: Ref) -> np.ndarray:
     """Return the vectors of the target's usable rows, made as the pool's were."""
-    return vectors_of(plan, vectors, plan.read_target())
+    return vectors_of(run, vectors, run.read_target())
 
 
-def vectors_of(plan: Plan, vectors: Ref, other: Pool) -> np.ndarray:
+def vectors_of(run: Run, vectors: Ref, other: Pool) -> np.ndarray:
     """Return the vectors of another set's usable rows, made as the pool's were.
 
     Raises
@@ -203,23 +203,23 @@ def vectors_of(plan: Plan, vectors: Ref, other: Pool) -> np.ndarray:
         The set holds images, none of which can be decoded.
     """
     keep = other.samples()["problem"].is_null().to_numpy()
-    if plan.kind == "vector":
+    if run.kind == "vector":
         return np.asarray(other.vectors()[keep])
-    embedder = load_embedder(plan)
+    embedder = load_embedder(run)
     found: np.ndarray = embedder.encode(other.contents().filter(pa.array(keep)))
-    if plan.kind == "image":
+    if run.kind == "image":
         found = np.delete(found, embedder.undecodable_, axis=0)
         if not len(found):
             raise InputError(f"None of the images of the {other.name} can be decoded.")
     return found
 
 
-def columns_of(plan: Plan, frame: pl.DataFrame, named: Sequence[str]) -> pl.DataFrame:
+def columns_of(run: Run, frame: pl.DataFrame, named: Sequence[str]) -> pl.DataFrame:
     """Return, of the usable rows, what samples hold and the pool's columns that are named."""
-    there = [*OF_SAMPLES, *plan.config.keep]
+    there = [*OF_SAMPLES, *run.config.keep]
     table = usable(frame).select(there)
     more = [name for name in named if name not in there]
     if not more:
         return table
     rows = np.flatnonzero(frame["problem"].is_null().to_numpy())
-    return table.hstack(plan.read_pool().take(rows, more))
+    return table.hstack(run.read_pool().take(rows, more))

@@ -9,16 +9,16 @@ import numpy as np
 
 from assay.flows.stages.artifacts import (
     folder,
-    load_samples,
+    load_rows,
     load_vectors,
     make_stage,
     sampled,
     usable,
 )
 from assay.flows.stages.generations import embedder_ref
-from assay.flows.stages.plan import Plan
 from assay.flows.stages.refs import Ref
-from assay.flows.stages.revisions import REVISIONS
+from assay.flows.stages.run import Run
+from assay.flows.stages.stage import DRIFT
 from assay.storage.hashing.fingerprints import fingerprint
 
 # parts of the space in which rows are counted
@@ -50,29 +50,29 @@ def _shares(vectors: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     return found
 
 
-def measure(plan: Plan, samples: Ref, vectors: Ref) -> Ref | None:
+def measure(run: Run, samples: Ref, vectors: Ref) -> Ref | None:
     """Measure the drift; None where nothing is fitted, or it was fitted on this very pool.
 
     Half the sum of the differences between the shares of rows in 64 cells of the space, then and
     now (the total variation distance): 0 where rows lie as they did, 1 where all lie elsewhere.
     """
-    if not (plan.fits and plan.frozen):
+    if not (run.fits and run.frozen):
         return None
-    ref = Ref("drift", fingerprint(REVISIONS["drift"], samples, vectors))
+    ref = Ref("drift", fingerprint(DRIFT.revision, samples, vectors))
 
     def make(out: Path) -> None:
-        at = folder(plan, embedder_ref(plan.generation))
-        ids = usable(load_samples(plan, samples))["sample_id"]
-        picked = np.sort(sampled(plan, ids, _SAMPLE))
-        now = _shares(load_vectors(plan, vectors)[picked], np.load(at / "cells.npy"))
+        at = folder(run, embedder_ref(run.generation))
+        ids = usable(load_rows(run, samples, vectors))["sample_id"]
+        picked = np.sort(sampled(run, ids, _SAMPLE))
+        now = _shares(load_vectors(run, vectors)[picked], np.load(at / "cells.npy"))
         distance = float(np.abs(now - np.load(at / "shares.npy")).sum() / 2)
         (out / "drift.json").write_text(json.dumps(distance))
 
-    return make_stage(plan, "drift", ref, make)
+    return make_stage(run, DRIFT, ref, make)
 
 
-def load_drift(plan: Plan, drift: Ref | None) -> float:
+def load_drift(run: Run, drift: Ref | None) -> float:
     """Return the drift, 0 where nothing can have drifted."""
     if drift is None:
         return 0.0
-    return float(json.loads((folder(plan, drift) / "drift.json").read_text()))
+    return float(json.loads((folder(run, drift) / "drift.json").read_text()))

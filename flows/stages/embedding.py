@@ -24,9 +24,8 @@ from assay.flows.stages.artifacts import (
 from assay.flows.stages.changes import Changes, load_changes
 from assay.flows.stages.drift import write_reference
 from assay.flows.stages.generations import embedder_ref, usable_parent
-from assay.flows.stages.plan import Plan, make_model
 from assay.flows.stages.refs import Ref
-from assay.flows.stages.revisions import REVISIONS
+from assay.flows.stages.run import Run, make_model
 from assay.flows.stages.sharding import (
     Work,
     content_hashes,
@@ -37,6 +36,7 @@ from assay.flows.stages.sharding import (
     load_parts,
     save_all,
 )
+from assay.flows.stages.stage import EMBED, FIT
 from assay.storage.disk.refusals import reserve
 from assay.storage.errors import CorruptArtifactError, InputError
 from assay.storage.hashing.fingerprints import fingerprint
@@ -46,46 +46,46 @@ _MODEL = "model.json"
 _BLOCK = 65_536
 
 
-def fit(plan: Plan, samples: Ref) -> Ref | None:
+def fit(run: Run, samples: Ref) -> Ref | None:
     """Fit the embedder that begins a generation; None where there is nothing to fit."""
-    if not plan.fits:
+    if not run.fits:
         return None
 
     def make(out: Path) -> None:
         from assay.index.embedding.embedders import embedder_class
 
-        if plan.frozen:
+        if run.frozen:
             # what it was fitted on is gone
             raise CorruptArtifactError(
-                f"The embedder of generation {plan.generation} was damaged while the run was under "
+                f"The embedder of generation {run.generation} was damaged while the run was under "
                 "way. Run the same command again: it begins a new generation."
             )
-        settings = plan.config.embedding.deciding(plan.kind)
-        rows = usable(load_samples(plan, samples))
+        settings = run.config.embedding.deciding(run.kind)
+        rows = usable(load_samples(run, samples))
         with step("fit", None):
             # the rows that the embedder would pick itself, so that only they are held in memory
-            order = sampled(plan, rows["sample_id"], settings["fit_rows"])
+            order = sampled(run, rows["sample_id"], settings["fit_rows"])
             picked = np.sort(order)
-            content = taken(plan, rows["key"].to_numpy()[picked])
-            embedder = embedder_class(plan.kind)(random_state=plan.config.seed, **settings)
+            content = taken(run, rows["key"].to_numpy()[picked])
+            embedder = embedder_class(run.kind)(random_state=run.config.seed, **settings)
             embedder.fit(content, ids=rows["sample_id"][picked])
             embedder.save(out)
             place = np.searchsorted(picked, order)
             vectors = embedder.encode(content)
-            if plan.kind == "image":
+            if run.kind == "image":
                 place = place[~np.isin(place, embedder.undecodable_)]
             write_reference(out, vectors[place])
 
-    return make_stage(plan, "fit", embedder_ref(plan.generation), make)
+    return make_stage(run, FIT, embedder_ref(run.generation), make)
 
 
-def load_embedder(plan: Plan) -> Any:
-    """Return the embedder of the plan: that of its generation, or what calls its model."""
+def load_embedder(run: Run) -> Any:
+    """Return the embedder of the run: that of its generation, or what calls its model."""
     from assay.index.embedding.embedders import embedder_class
 
-    if not plan.fits:
-        return make_model(plan.config, plan.kind)
-    return embedder_class(plan.kind).load(folder(plan, embedder_ref(plan.generation)))
+    if not run.fits:
+        return make_model(run.config, run.kind)
+    return embedder_class(run.kind).load(folder(run, embedder_ref(run.generation)))
 
 
 class _Room(NamedTuple):
@@ -121,54 +121,54 @@ class _Room(NamedTuple):
         return np.asarray(self.keys[left[self.first[self.slots]]])
 
 
-def _find(plan: Plan, frame: pl.DataFrame, keep: np.ndarray, changes: Changes | None) -> _Room:
+def _find(run: Run, frame: pl.DataFrame, keep: np.ndarray, changes: Changes | None) -> _Room:
     from assay.index.embedding.cache import new_rows
 
     keys = np.flatnonzero(keep)
     before = np.full(len(keys), -1, np.int32)
-    if plan.parent and changes and usable_parent(plan.store, "embed", plan.parent.vectors):
+    if run.parent and changes and usable_parent(run.store, EMBED, run.parent.vectors):
         before = changes.contents[keys]
     hashes = frame["content_hash"].gather(keys[before < 0])
     first = new_rows(hashes)
-    return _Room(keys, before, hashes, first, *_known(plan, hashes[first]))
+    return _Room(keys, before, hashes, first, *_known(run, hashes[first]))
 
 
-def split(plan: Plan, samples: Ref, changes: Ref | None) -> Work | None:
+def split(run: Run, samples: Ref, changes: Ref | None) -> Work | None:
     """Cut what is to be encoded into shards; None where there is no more than one."""
-    ref = embed_ref(plan)
-    if plan.kind == "vector" or plan.store.artifacts.intact(*ref):
+    ref = embed_ref(run)
+    if run.kind == "vector" or run.store.artifacts.intact(*ref):
         return None
-    frame = load_samples(plan, samples)
+    frame = load_samples(run, samples)
     keep = frame["problem"].is_null().to_numpy()
-    wanted = _find(plan, frame, keep, load_changes(plan, changes)).wanted
-    return cut(plan, "embed", ref, wanted)
+    wanted = _find(run, frame, keep, load_changes(run, changes)).wanted
+    return cut(run, EMBED, ref, wanted)
 
 
-def encode(plan: Plan, work: Work, place: int, samples: Ref, model: Ref | None) -> Ref:
+def encode(run: Run, work: Work, place: int, samples: Ref, model: Ref | None) -> Ref:
     """Encode the contents of a shard; they are known by their hashes."""
-    if is_made(plan, work.target):
+    if is_made(run, work.target):
         return work.target
-    keys = keys_of(plan, work, place)
-    made_by = plan.embedder_fingerprint or model
-    hashes = content_hashes(plan, samples, keys).to_list()
-    ref = Ref("encoded", fingerprint(REVISIONS["embed"], plan.kind, made_by, hashes))
+    keys = keys_of(run, work, place)
+    made_by = run.embedder_fingerprint or model
+    hashes = content_hashes(run, samples, keys).to_list()
+    ref = Ref("encoded", fingerprint(EMBED.revision, run.kind, made_by, hashes))
 
     def make(out: Path) -> None:
-        embedder = load_embedder(plan)
+        embedder = load_embedder(run)
         found, broken, done = [], [np.empty(0, np.int64)], 0
         with step(f"embed {place + 1}/{work.shards}", len(keys)) as progress:
-            for chosen in contents_of_shard(plan, keys, progress):
+            for chosen in contents_of_shard(run, keys, progress):
                 found.append(embedder.encode(chosen))
-                if plan.kind == "image":
+                if run.kind == "image":
                     broken.append(done + embedder.undecodable_)
                 done += len(chosen)
         save_all(out, vectors=np.concatenate(found), broken=np.concatenate(broken))
 
-    return make_stage(plan, "embed", ref, make, f"{place + 1}/{work.shards}")
+    return make_stage(run, EMBED, ref, make, f"{place + 1}/{work.shards}")
 
 
 def embed(
-    plan: Plan,
+    run: Run,
     samples: Ref,
     changes: Ref | None,
     model: Ref | None,
@@ -178,28 +178,28 @@ def embed(
 
     `parts` are the shards that were encoded, where there are any.
     """
-    ref = embed_ref(plan)
+    ref = embed_ref(run)
 
     def make(out: Path) -> None:
-        frame = load_samples(plan, samples)
+        frame = load_samples(run, samples)
         keep = frame["problem"].is_null().to_numpy()
         with step("embed", int(keep.sum())) as progress:
-            if plan.kind == "vector":
-                vectors = plan.read_pool().vectors()[keep]
+            if run.kind == "vector":
+                vectors = run.read_pool().vectors()[keep]
                 np.save(out / "vectors.npy", vectors)
                 progress.advance(len(vectors))
                 return
-            room = _find(plan, frame, keep, load_changes(plan, changes))
-            _encode(plan, room, [part for part in parts if part != ref], out, progress)
-        if plan.embedder_fingerprint is not None:
+            room = _find(run, frame, keep, load_changes(run, changes))
+            _encode(run, room, [part for part in parts if part != ref], out, progress)
+        if run.embedder_fingerprint is not None:
             hashes = frame["content_hash"].filter(pl.Series(keep))
             hashes.alias("hash").to_frame().write_parquet(out / "content.parquet")
-            (out / _MODEL).write_text(json.dumps(plan.embedder_fingerprint))
+            (out / _MODEL).write_text(json.dumps(run.embedder_fingerprint))
 
-    return make_stage(plan, "embed", ref, make)
+    return make_stage(run, EMBED, ref, make)
 
 
-def _encode(plan: Plan, room: _Room, parts: Sequence[Ref], out: Path, progress: Any) -> None:
+def _encode(run: Run, room: _Room, parts: Sequence[Ref], out: Path, progress: Any) -> None:
     """Encode every new content once, and write a vector per usable row.
 
     Rows that can't be decoded are written into `undecodable.npy` by their key, without a vector.
@@ -208,13 +208,13 @@ def _encode(plan: Plan, room: _Room, parts: Sequence[Ref], out: Path, progress: 
 
     keys, before, slots = room.keys, room.before, room.slots
     parent = None
-    if plan.parent and (before >= 0).any():
-        parent = np.load(folder(plan, plan.parent.vectors) / "vectors.npy", mmap_mode="r")
+    if run.parent and (before >= 0).any():
+        parent = np.load(folder(run, run.parent.vectors) / "vectors.npy", mmap_mode="r")
     _say(len(keys), len(slots))
-    encoded, broken = _fill(plan, room, parts, out, progress)
+    encoded, broken = _fill(run, room, parts, out, progress)
     place = np.full(len(keys), -1)
     place[before < 0] = find_rows(room.hashes, room.hashes[room.first])
-    if plan.kind == "image":
+    if run.kind == "image":
         lost = np.isin(place, slots[broken])
         np.save(out / "undecodable.npy", keys[lost].astype(np.int32))
         before, place = before[~lost], place[~lost]
@@ -244,7 +244,7 @@ def _say(rows: int, new: int) -> None:
 
 
 def _fill(
-    plan: Plan, room: _Room, parts: Sequence[Ref], out: Path, progress: Any
+    run: Run, room: _Room, parts: Sequence[Ref], out: Path, progress: Any
 ) -> tuple[np.memmap[Any, Any] | None, np.ndarray]:
     """Return the vectors of the contents, known and new, and which of the new ones are broken."""
     encoded: np.memmap[Any, Any] | None = None
@@ -255,7 +255,7 @@ def _fill(
         encoded[slots] = vectors[rows]
     broken: list[np.ndarray] = [np.empty(0, np.int64)]
     done = 0
-    for vectors, lost in _new(plan, room.wanted, parts, progress):
+    for vectors, lost in _new(run, room.wanted, parts, progress):
         if encoded is None:
             encoded = _room(out / "encoded.npy", len(room.first), vectors.shape[1])
         encoded[room.slots[done : done + len(vectors)]] = vectors
@@ -265,20 +265,20 @@ def _fill(
 
 
 def _new(
-    plan: Plan, wanted: np.ndarray, parts: Sequence[Ref], progress: Any
+    run: Run, wanted: np.ndarray, parts: Sequence[Ref], progress: Any
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield the vectors of the rows `wanted`, and which can't be decoded, a batch at a time."""
-    shards = (load_parts(plan, parts, "vectors"), load_parts(plan, parts, "broken"))
+    shards = (load_parts(run, parts, "vectors"), load_parts(run, parts, "broken"))
     # what was known when the work was cut may be gone, or the other way round
     if parts and sum(map(len, shards[0])) == len(wanted):
         yield from zip(*shards, strict=True)
         return
     if not len(wanted):
         return
-    embedder = load_embedder(plan)
-    for chosen in contents_of(plan, wanted, progress):
+    embedder = load_embedder(run)
+    for chosen in contents_of(run, wanted, progress):
         vectors = embedder.encode(chosen)
-        yield vectors, embedder.undecodable_ if plan.kind == "image" else np.empty(0, np.int64)
+        yield vectors, embedder.undecodable_ if run.kind == "image" else np.empty(0, np.int64)
 
 
 def _room(path: Path, rows: int, dimensions: int) -> np.memmap[Any, Any]:
@@ -289,7 +289,7 @@ def _room(path: Path, rows: int, dimensions: int) -> np.memmap[Any, Any]:
 
 
 def _known(
-    plan: Plan, hashes: pl.Series
+    run: Run, hashes: pl.Series
 ) -> tuple[list[tuple[Path, np.ndarray, np.ndarray]], np.ndarray]:
     """Return where the vectors of `hashes` are among those of earlier runs, and which are nowhere.
 
@@ -299,7 +299,7 @@ def _known(
 
     left = np.arange(len(hashes))
     known: list[tuple[Path, np.ndarray, np.ndarray]] = []
-    for there in _earlier(plan) if len(left) else ():
+    for there in _earlier(run) if len(left) else ():
         at = find_rows(hashes[left], pl.read_parquet(there / "content.parquet")["hash"])
         found = at >= 0
         if not found.any():
@@ -311,15 +311,15 @@ def _known(
     return known, left
 
 
-def _earlier(plan: Plan) -> Iterator[Path]:
+def _earlier(run: Run) -> Iterator[Path]:
     """Yield the folders of vectors that the same model made, verified, the newest first."""
-    if plan.embedder_fingerprint is None:
+    if run.embedder_fingerprint is None:
         return
-    artifacts = plan.store.artifacts
+    artifacts = run.store.artifacts
     folders = [p for p in (artifacts.root / "vectors").glob("*") if (p / _MODEL).is_file()]
     for there in sorted(folders, key=lambda p: (-p.stat().st_mtime_ns, p.name)):
         try:
-            if json.loads((there / _MODEL).read_text()) == plan.embedder_fingerprint:
+            if json.loads((there / _MODEL).read_text()) == run.embedder_fingerprint:
                 yield artifacts.open("vectors", there.name)
         except (CorruptArtifactError, OSError, ValueError):
             continue

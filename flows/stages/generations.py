@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from assay.flows.progress import logger
 from assay.flows.stages.refs import Ref
-from assay.flows.stages.revisions import REVISIONS
+from assay.flows.stages.stage import EMBED, FIT, Stage
 from assay.storage import ScoreStore
 from assay.storage.errors import StoreError
 from assay.storage.hashing.fingerprints import fingerprint
@@ -32,7 +32,7 @@ class Parent(BaseModel):
 
 def embedder_ref(generation: str) -> Ref:
     """Return where the embedder of a generation is, where it has one."""
-    return Ref("embedder", fingerprint(REVISIONS["fit"], generation))
+    return Ref("embedder", fingerprint(FIT.revision, generation))
 
 
 def settle(
@@ -59,7 +59,7 @@ def settle(
         Whether the generation is that of earlier runs.
     parent : Parent or None
     """
-    decided = fingerprint("settings", REVISIONS["fit"], REVISIONS["embed"], settings)[:_SETTINGS]
+    decided = fingerprint("settings", FIT.revision, EMBED.revision, settings)[:_SETTINGS]
     own = decided + fingerprint("generation", pool)[:_SETTINGS]
     newest = None if refit else store.newest_run(name)
     if newest is None or newest["generation"][:_SETTINGS] != decided:
@@ -75,25 +75,25 @@ def settle(
 
 
 def _parent(run: dict[str, Any]) -> Parent | None:
-    made = {stage: Ref(*ref) for stage, ref in run["artifacts"].items()}
-    if "read" not in made or "embed" not in made:
+    refs = {stage: Ref(*ref) for stage, ref in run["artifacts"].items()}
+    if "read" not in refs or "embed" not in refs:
         return None
     return Parent(
         run_id=run["run_id"],
         pool_fingerprint=run["pool_fingerprint"],
-        samples=made["read"],
-        vectors=made["embed"],
-        graph=made.get("graph"),
-        index=made.get("index"),
+        samples=refs["read"],
+        vectors=refs["embed"],
+        graph=refs.get("graph"),
+        index=refs.get("index"),
     )
 
 
-def usable_parent(store: ScoreStore, stage: str, ref: Ref | None) -> bool:
+def usable_parent(store: ScoreStore, stage: Stage, ref: Ref | None) -> bool:
     """Say whether what the parent made in a stage is whole, and of that stage's present revision."""
     if ref is None:
         return False
     try:
-        if store.artifacts.made_by(*ref).get("revision") != REVISIONS[stage]:
+        if store.artifacts.made_by(*ref).get("revision") != stage.revision:
             return False
     except StoreError:
         return False

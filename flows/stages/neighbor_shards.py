@@ -1,4 +1,4 @@
-"""The search for neighbours, spread: shards of the rows are searched, and their lists put together."""
+"""The search for neighbors, in shards of the rows whose lists are put together."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from assay.flows.progress import step
-from assay.flows.stages import graphs
+from assay.flows.stages import graphs, stage
 from assay.flows.stages.artifacts import folder, load_vectors, make_stage
-from assay.flows.stages.plan import Plan
+from assay.flows.stages.calls import Call
 from assay.flows.stages.refs import Ref
+from assay.flows.stages.run import Run
 from assay.flows.stages.sharding import is_made, own_threads, save_all, shard, shard_count
 from assay.storage.hashing.fingerprints import fingerprint
 
 
-class Seeking(NamedTuple):
+class Search(NamedTuple):
     """A search that is cut into shards.
 
     Attributes
@@ -40,10 +41,10 @@ class Seeking(NamedTuple):
     probes: int
 
 
-class Sought(NamedTuple):
-    """What was found: the layout, its shards' lists, and how good they are (mean, low, high)."""
+class SearchResult(NamedTuple):
+    """The layout, its shards' lists, and their recall (mean, low, high)."""
 
-    seeking: Seeking
+    search: Search
     laid: Ref
     parts: tuple[Ref, ...]
     recall: tuple[float, float, float]
@@ -51,59 +52,58 @@ class Sought(NamedTuple):
     probes: int
 
 
-def begin(plan: Plan, samples: Ref, changes: Ref | None, vectors: Ref) -> Seeking | None:
+def begin(run: Run, samples: Ref, changes: Ref | None, vectors: Ref) -> Search | None:
     """Begin a search; None where the graph need not be built, or one shard holds all rows."""
-    target = graphs.graph_to_build(plan, samples, changes, vectors)
-    X = load_vectors(plan, vectors)
-    if target is None or shard_count(plan, len(X)) < 2:
+    target = graphs.graph_to_build(run, samples, changes, vectors)
+    X = load_vectors(run, vectors)
+    if target is None or shard_count(run, len(X)) < 2:
         return None
     from assay.index.knn import shards as knn_shards
 
     ref = _part(target, "begin")
 
     def make(out: Path) -> None:
-        ids = graphs.ids_of(plan, samples)
+        ids = graphs.ids_of(run, samples, vectors)
         with step("graph: begin", None):
-            knn_shards.begin(out, X, ids, threads=_threads(plan), **_settings(plan))
+            knn_shards.begin(out, X, ids, threads=_threads(run), **_settings(run))
 
-    make_stage(plan, "graph", ref, make, "begin")
-    facts = json.loads((folder(plan, ref) / "facts.json").read_text())
-    if facts["method"] not in knn_shards.METHODS or shard_count(plan, facts["rows"]) < 2:
+    make_stage(run, stage.GRAPH, ref, make, "begin")
+    facts = json.loads((folder(run, ref) / "facts.json").read_text())
+    if facts["method"] not in knn_shards.METHODS or shard_count(run, facts["rows"]) < 2:
         return None
-    told = (facts[name] for name in ("method", "rows", "lists", "probes"))
-    return Seeking(target, ref, *told)
+    return Search(target, ref, *(facts[name] for name in ("method", "rows", "lists", "probes")))
 
 
-def assign_cells(plan: Plan, seeking: Seeking, place: int, vectors: Ref) -> Ref:
+def assign_cells(run: Run, search: Search, place: int, vectors: Ref) -> Ref:
     """Find the nearest cells of the rows of a shard."""
     from assay.index.knn import shards as knn_shards
 
     def make(out: Path) -> None:
-        rows = shard(plan, place, seeking.rows)
-        begun = folder(plan, seeking.begun)
-        X = load_vectors(plan, vectors)
-        met = knn_shards.cells_of_shard(X, begun, rows, threads=_threads(plan))
+        rows = shard(run, place, search.rows)
+        begun = folder(run, search.begun)
+        X = load_vectors(run, vectors)
+        met = knn_shards.cells_of_shard(X, begun, rows, threads=_threads(run))
         np.save(out / "met.npy", met)
 
-    return _make(plan, seeking, "cells", place, make)
+    return _make(run, search, "cells", place, make)
 
 
-def lay_out(plan: Plan, seeking: Seeking, vectors: Ref, cells: Sequence[Ref]) -> Ref:
+def lay_out(run: Run, search: Search, vectors: Ref, cells: Sequence[Ref]) -> Ref:
     """Lay the vectors out by their cells, so that a shard's rows lie together."""
     from assay.index.knn import shards as knn_shards
 
     def make(out: Path) -> None:
-        met = [np.load(folder(plan, ref) / "met.npy") for ref in cells]
-        X, begun = load_vectors(plan, vectors), folder(plan, seeking.begun)
+        met = [np.load(folder(run, ref) / "met.npy") for ref in cells]
+        X, begun = load_vectors(run, vectors), folder(run, search.begun)
         with step("graph: lay out", None):
-            knn_shards.lay_out(out, X, begun, met, threads=_threads(plan))
+            knn_shards.lay_out(out, X, begun, met, threads=_threads(run))
 
-    return _make(plan, seeking, "layout", 0, make)
+    return _make(run, search, "layout", 0, make)
 
 
 def join(
-    plan: Plan,
-    seeking: Seeking,
+    run: Run,
+    search: Search,
     place: int,
     laid: Ref,
     name: str,
@@ -115,51 +115,47 @@ def join(
 
     def make(out: Path) -> None:
         found = knn_shards.join_shard(
-            folder(plan, seeking.begun),
-            folder(plan, laid),
-            shard(plan, place, seeking.rows),
+            folder(run, search.begun),
+            folder(run, laid),
+            shard(run, place, search.rows),
             probes=probes,
-            before=None if before is None else _load(plan, before),
-            threads=_threads(plan),
+            before=None if before is None else _load(run, before),
+            threads=_threads(run),
         )
         save_all(out, **found._asdict())
 
-    return _make(plan, seeking, name, place, make)
+    return _make(run, search, name, place, make)
 
 
-def expand(
-    plan: Plan, seeking: Seeking, place: int, laid: Ref, name: str, parts: Sequence[Ref]
-) -> Ref:
-    """Let the rows of a shard meet the neighbours of their neighbours."""
+def expand(run: Run, search: Search, place: int, laid: Ref, name: str, parts: Sequence[Ref]) -> Ref:
+    """Let the rows of a shard meet the neighbors of their neighbors."""
     from assay.index.knn import shards as knn_shards
 
     def make(out: Path) -> None:
         found = knn_shards.expand_shard(
-            folder(plan, seeking.begun),
-            folder(plan, laid),
-            shard(plan, place, seeking.rows),
-            [_load(plan, part) for part in parts],
+            folder(run, search.begun),
+            folder(run, laid),
+            shard(run, place, search.rows),
+            [_load(run, part) for part in parts],
             place,
-            threads=_threads(plan),
+            threads=_threads(run),
         )
         save_all(out, **found._asdict())
 
-    return _make(plan, seeking, name, place, make)
+    return _make(run, search, name, place, make)
 
 
-def recall(
-    plan: Plan, seeking: Seeking, laid: Ref, parts: Sequence[Ref]
-) -> tuple[float, float, float]:
+def recall(run: Run, search: Search, laid: Ref, parts: Sequence[Ref]) -> tuple[float, float, float]:
     """Measure the recall of all lists on the sampled rows: mean, low and high."""
     from assay.index.knn import shards as knn_shards
 
-    if is_made(plan, seeking.target):
+    if is_made(run, search.target):
         return (1.0, 1.0, 1.0)
-    found = knn_shards.measure(folder(plan, laid), [_load(plan, part) for part in parts])
+    found = knn_shards.measure(folder(run, laid), [_load(run, part) for part in parts])
     return found.mean, found.low, found.high
 
 
-def graph(plan: Plan, samples: Ref, changes: Ref | None, vectors: Ref, sought: Sought) -> Ref:
+def graph(run: Run, samples: Ref, changes: Ref | None, vectors: Ref, result: SearchResult) -> Ref:
     """Make the similarity graph of what the shards found."""
 
     def collect() -> Any:
@@ -167,58 +163,55 @@ def graph(plan: Plan, samples: Ref, changes: Ref | None, vectors: Ref, sought: S
         from assay.index.vectors.exact import Recall
 
         return knn_shards.collect(
-            load_vectors(plan, vectors),
-            graphs.ids_of(plan, samples),
-            folder(plan, sought.seeking.begun),
-            folder(plan, sought.laid),
-            [_load(plan, part) for part in sought.parts],
-            recall=Recall(*sought.recall),
-            rounds=sought.rounds,
-            probes=sought.probes,
-            **_settings(plan),
+            load_vectors(run, vectors),
+            graphs.ids_of(run, samples, vectors),
+            folder(run, result.search.begun),
+            folder(run, result.laid),
+            [_load(run, part) for part in result.parts],
+            recall=Recall(*result.recall),
+            rounds=result.rounds,
+            probes=result.probes,
+            **_settings(run),
         )
 
-    return graphs.graph(plan, samples, changes, vectors, collect)
+    return graphs.graph(run, samples, changes, vectors, collect)
 
 
-def seek(call: Any, wait: Any, plan: Plan, seeking: Seeking, vectors: Ref) -> Sought:
-    """Submit the search, shard by shard, and wait for it.
+def run_search(call: Call, run: Run, search: Search, vectors: Ref) -> SearchResult:
+    """Submit the search, shard by shard, and wait for it."""
+    places = range(shard_count(run, search.rows))
+    if search.method == "exact":
+        laid = call(stage.LAY_OUT, run, search, vectors, ())
+        parts = [call(stage.JOIN, run, search, place, laid, "join") for place in places]
+        (laid,) = call.results([laid])
+        return SearchResult(search, laid, tuple(call.results(parts)), (1.0, 1.0, 1.0), 0, 0)
+    from assay.index.knn.block_join import seek
 
-    `wait(futures)` returns what stages gave that `call` submitted.
-    """
-    places = range(shard_count(plan, seeking.rows))
-    if seeking.method == "exact":
-        laid = call(lay_out, plan, seeking, vectors, ())
-        parts = [call(join, plan, seeking, place, laid, "join") for place in places]
-        (laid,) = wait([laid])
-        return Sought(seeking, laid, tuple(wait(parts)), (1.0, 1.0, 1.0), 0, 0)
-    from assay.index.knn.block_join import seek as seek_with
-
-    cells = [call(assign_cells, plan, seeking, place, vectors) for place in places]
-    (laid,) = wait([call(lay_out, plan, seeking, vectors, cells)])
-    steps = _Steps(call, wait, plan, seeking, laid)
-    target = plan.config.graph.target_recall
-    found, rounds, probes = seek_with(steps, seeking.probes, seeking.lists, target)
-    measured = (found.mean, found.low, found.high)
-    return Sought(seeking, laid, tuple(wait(steps.parts)), measured, rounds, probes)
+    cells = [call(stage.ASSIGN_CELLS, run, search, place, vectors) for place in places]
+    (laid,) = call.results([call(stage.LAY_OUT, run, search, vectors, cells)])
+    steps = _Steps(call, run, search, laid)
+    target = run.config.graph.target_recall
+    reached, rounds, probes = seek(steps, search.probes, search.lists, target)
+    recall = (reached.mean, reached.low, reached.high)
+    return SearchResult(search, laid, tuple(call.results(steps.parts)), recall, rounds, probes)
 
 
 class _Steps:
     """The steps of a block join, each a task per shard."""
 
-    def __init__(self, call: Any, wait: Any, plan: Plan, seeking: Seeking, laid: Ref) -> None:
-        self._call, self._wait = call, wait
-        self._args = (plan, seeking)
+    def __init__(self, call: Call, run: Run, search: Search, laid: Ref) -> None:
+        self._call = call
+        self._args = (run, search)
         self._laid = laid
         self._done = 0
-        self._places = range(shard_count(plan, seeking.rows))
+        self._places = range(shard_count(run, search.rows))
         self.parts: list[Any] = []
 
     def join(self, probes: int) -> Any:
         name = self._name(f"join {probes}")
         before = self.parts or [None] * len(self._places)
         self.parts = [
-            self._call(join, *self._args, place, self._laid, name, probes, before[place])
+            self._call(stage.JOIN, *self._args, place, self._laid, name, probes, before[place])
             for place in self._places
         ]
         return self._measure()
@@ -226,7 +219,7 @@ class _Steps:
     def expand(self) -> Any:
         name = self._name("expand")
         self.parts = [
-            self._call(expand, *self._args, place, self._laid, name, self.parts)
+            self._call(stage.EXPAND, *self._args, place, self._laid, name, self.parts)
             for place in self._places
         ]
         return self._measure()
@@ -238,49 +231,51 @@ class _Steps:
     def _measure(self) -> Any:
         from assay.index.vectors.exact import Recall
 
-        (found,) = self._wait([self._call(recall, *self._args, self._laid, self.parts)])
-        self.parts = self._wait(self.parts)
-        return Recall(*found)
+        (measured,) = self._call.results(
+            [self._call(stage.RECALL, *self._args, self._laid, self.parts)]
+        )
+        self.parts = self._call.results(self.parts)
+        return Recall(*measured)
 
 
-def _settings(plan: Plan) -> dict[str, Any]:
+def _settings(run: Run) -> dict[str, Any]:
     from assay.index.graph.context_similarity import CANDIDATES
 
-    config = plan.config.graph
+    config = run.config.graph
     return {
         "k": max(config.k, CANDIDATES) if config.robust else config.k,
         "metric": config.metric,
         "method": config.method,
         "target_recall": config.target_recall,
-        "random_state": plan.config.seed,
+        "random_state": run.config.seed,
         "memory_limit": config.memory_limit,
     }
 
 
-def _threads(plan: Plan) -> int:
+def _threads(run: Run) -> int:
     from assay.index.vectors.exact import available_threads
 
-    return own_threads(plan) or available_threads()
+    return own_threads(run) or available_threads()
 
 
 def _part(target: Ref, name: str, *parts: Any) -> Ref:
     return Ref("search_part", fingerprint(target, name, *parts))
 
 
-def _make(plan: Plan, seeking: Seeking, name: str, place: int, make: Any) -> Ref:
-    ref = _part(seeking.target, name, place, plan.config.shard_rows)
-    if is_made(plan, seeking.target):
+def _make(run: Run, search: Search, name: str, place: int, make: Any) -> Ref:
+    ref = _part(search.target, name, place, run.config.shard_rows)
+    if is_made(run, search.target):
         return ref
 
     def made(out: Path) -> None:
         with step(f"graph: {name} {place + 1}", None):
             make(out)
 
-    return make_stage(plan, "graph", ref, made, f"{name} {place + 1}")
+    return make_stage(run, stage.GRAPH, ref, made, f"{name} {place + 1}")
 
 
-def _load(plan: Plan, ref: Ref) -> Any:
+def _load(run: Run, ref: Ref) -> Any:
     from assay.index.knn.shards import Part
 
-    there = folder(plan, ref)
+    there = folder(run, ref)
     return Part(*(np.load(there / f"{name}.npy") for name in Part._fields))

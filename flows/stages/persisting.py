@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -10,12 +11,12 @@ import numpy as np
 import polars as pl
 
 from assay.flows.progress import step
-from assay.flows.stages.artifacts import load_graph, load_samples, usable
+from assay.flows.stages.artifacts import load_graph, load_rows, usable
 from assay.flows.stages.changes import load_changes
 from assay.flows.stages.drift import load_drift
 from assay.flows.stages.generations import embedder_ref
-from assay.flows.stages.plan import Plan, run_info
-from assay.flows.stages.refs import Ref
+from assay.flows.stages.refs import Outputs, Ref
+from assay.flows.stages.run import Run, run_info
 from assay.flows.stages.scoring import load_scores
 from assay.flows.stages.selecting import load_ledger, load_selection
 from assay.storage.runs.run_file import RunTablesData
@@ -23,93 +24,82 @@ from assay.storage.runs.run_file import RunTablesData
 _ARTIFACTS = {"stage": pl.String, "kind": pl.String, "fingerprint": pl.String}
 
 
-def persist(
-    plan: Plan,
-    started_at: datetime,
-    samples: Ref,
-    vectors: Ref,
-    graph: Ref,
-    index: Ref,
-    scores: dict[str, Ref],
-    streams: dict[str, Ref],
-    selection: Ref,
-    ledger: Ref,
-    compared: Ref | None,
-    drifted: Ref | None,
-) -> str:
+def persist(run: Run, started_at: datetime, outputs: Outputs) -> str:
     """Write the run's tables into its one file; the run is finished when it is there."""
     with step("persist"):
-        frame = load_samples(plan, samples)
+        frame = load_rows(run, outputs.samples, outputs.vectors)
         keys = usable(frame)["key"]
-        made = load_selection(plan, selection)
-        judged = load_ledger(plan, ledger)
-        tables: dict[str, pl.DataFrame] = {}
-        for method in plan.scores:
-            values = load_scores(plan, scores[method]) if method in scores else made.scores
-            tables[method] = pl.DataFrame({"key": keys, "score": values}).filter(
+        selection = load_selection(run, outputs.selection)
+        ledger = load_ledger(run, outputs.ledger)
+        scores: dict[str, pl.DataFrame] = {}
+        for method in run.scores:
+            ref = outputs.scores.get(method)
+            values = selection.scores if ref is None else load_scores(run, ref)
+            scores[method] = pl.DataFrame({"key": keys, "score": values}).filter(
                 pl.col("score").is_not_nan()
             )
-        more = {"fit": embedder_ref(plan.generation)} if plan.fits else {}
+        metrics = _metrics(
+            frame,
+            len(selection.chosen),
+            load_graph(run, outputs.graph).report_,
+            selection.report,
+            _history(run, keys.to_numpy(), outputs),
+        )
         data = RunTablesData(
             samples=frame.drop("key", "problem"),
-            scores=tables,
-            selections=made.chosen,
-            decisions=made.decisions,
-            metrics=pl.concat(
-                [
-                    _metrics(
-                        frame,
-                        len(made.chosen),
-                        load_graph(plan, graph).report_,
-                        made.report,
-                        _history(plan, keys.to_numpy(), compared, drifted),
-                    ),
-                    judged.select("name", "value", "baseline"),
-                ]
-            ).unique("name", keep="first", maintain_order=True),
-            ledger=judged,
-            duplicates=made.duplicates,
-            leaks=made.leaks,
-            artifacts=artifact_rows(
-                read=samples,
-                embed=vectors,
-                graph=graph,
-                index=index,
-                select=selection,
-                judge=ledger,
-                **more,
-                **{f"score {method}": ref for method, ref in scores.items()},
-                **{f"hash {method}": ref for method, ref in streams.items()},
+            scores=scores,
+            selections=selection.chosen,
+            decisions=selection.decisions,
+            metrics=pl.concat([metrics, ledger.select("name", "value", "baseline")]).unique(
+                "name", keep="first", maintain_order=True
             ),
+            ledger=ledger,
+            duplicates=selection.duplicates,
+            leaks=selection.leaks,
+            artifacts=artifact_rows(_by_stage(run, outputs)),
         )
-        plan.store.finish(run_info(plan, started_at, frame.height), data)
-    return plan.run_id
+        run.store.finish(run_info(run, started_at, frame.height), data)
+    return run.run_id
 
 
-def artifact_rows(**refs: Ref) -> pl.DataFrame:
+def _by_stage(run: Run, outputs: Outputs) -> dict[str, Ref]:
+    """Return the artifacts that the run refers to, by the stage that made each."""
+    refs = {
+        "read": outputs.samples,
+        "embed": outputs.vectors,
+        "graph": outputs.graph,
+        "index": outputs.index,
+        "select": outputs.selection,
+        "judge": outputs.ledger,
+    }
+    if run.fits:
+        refs["fit"] = embedder_ref(run.generation)
+    refs |= {f"score {method}": ref for method, ref in outputs.scores.items()}
+    return refs | {f"hash {method}": ref for method, ref in outputs.streams.items()}
+
+
+def artifact_rows(refs: Mapping[str, Ref]) -> pl.DataFrame:
     """Return the artifacts that a run refers to, by stage."""
     rows = [(stage, *ref) for stage, ref in refs.items()]
     return pl.DataFrame(rows, schema=_ARTIFACTS, orient="row")
 
 
-def publish(plan: Plan, run_id: str) -> str:
+def publish(run: Run, run_id: str) -> str:
     """Publish the newest run of every pool as one file; older runs go to the archive."""
     with step("publish"):
-        published = plan.store.publish()
-        plan.store.archive(str(plan.config.name), keep=plan.config.keep_runs)
+        published = run.store.publish()
+        run.store.archive(str(run.config.name), keep=run.config.keep_runs)
     return str(published)
 
 
-def _history(
-    plan: Plan, keys: np.ndarray, compared: Ref | None, drifted: Ref | None
-) -> dict[str, float]:
+def _history(run: Run, keys: np.ndarray, outputs: Outputs) -> dict[str, float]:
     """Return how far the pool has moved since its generation began, and since the run before."""
-    told = {"drift": load_drift(plan, drifted)}
-    found = load_changes(plan, compared)
-    if found is not None:
-        kept = int((found.rows[keys] >= 0).sum())
-        told |= {"rows.new": float(len(keys) - kept), "rows.gone": float(found.before - kept)}
-    return told
+    history = {"drift": load_drift(run, outputs.drift)}
+    changes = load_changes(run, outputs.changes)
+    if changes is not None:
+        kept = int((changes.rows[keys] >= 0).sum())
+        history |= {"rows.new": float(len(keys) - kept), "rows.gone": float(changes.before - kept)}
+    return history
 
 
 def _numbers(report: dict[str, Any], prefix: str = "") -> dict[str, float]:

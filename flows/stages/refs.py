@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 
@@ -10,3 +11,30 @@ class Ref(NamedTuple):
 
     kind: str
     fingerprint: str
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """References to everything that the stages of a curation run left.
+
+    While stages are submitted, a field may hold the future of its reference.
+
+    Attributes
+    ----------
+    samples, vectors, graph, index, selection, ledger : Ref
+    scores, streams : dict of str to Ref
+        Scores, and hashed texts, by the method they are for.
+    changes, drift : Ref or None
+        None if there was nothing to compare the pool with.
+    """
+
+    samples: Ref
+    vectors: Ref
+    graph: Ref
+    index: Ref
+    scores: dict[str, Ref]
+    streams: dict[str, Ref]
+    selection: Ref
+    ledger: Ref
+    changes: Ref | None
+    drift: Ref | None

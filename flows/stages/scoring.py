@@ -13,15 +13,15 @@ from assay.flows.progress import step
 from assay.flows.stages.artifacts import (
     folder,
     load_graph,
-    load_samples,
+    load_rows,
     load_vectors,
     make_stage,
     usable,
 )
 from assay.flows.stages.contents import columns_of, target_of, texts_of
-from assay.flows.stages.plan import Plan
 from assay.flows.stages.refs import Ref
-from assay.flows.stages.revisions import REVISIONS
+from assay.flows.stages.run import Run
+from assay.flows.stages.stage import SCORE
 from assay.selection import registry
 from assay.storage.hashing.fingerprints import fingerprint
 from assay.storage.reading.tables import read_table
@@ -29,7 +29,7 @@ from assay.storage.sql.expressions import numbers
 
 
 def inputs(
-    plan: Plan,
+    run: Run,
     entry: registry.Entry,
     samples: Ref,
     vectors: Ref,
@@ -37,27 +37,27 @@ def inputs(
     stream: Ref | None,
 ) -> dict[str, Any]:
     """Return the arguments of `fit` for a method of the registry, over the usable rows."""
-    frame = load_samples(plan, samples)
+    frame = load_rows(run, samples, vectors)
     rows = usable(frame)
     needs = {*entry.needs, *entry.uses}
     given: dict[str, Any] = {"ids": rows["sample_id"]}
-    if plan.config.label:
+    if run.config.label:
         given["y"] = rows["label"].to_numpy()
-    if plan.config.group:
+    if run.config.group:
         given["groups"] = rows["group_id"].to_numpy()
-    if "texts" in needs and plan.kind == "text":
-        given["X"] = texts_of(plan, frame["problem"].is_null().to_numpy(), stream)
+    if "texts" in needs and run.kind == "text":
+        given["X"] = texts_of(run, frame["problem"].is_null().to_numpy(), stream)
     elif needs & {"texts", "vectors"}:
-        given["X"] = load_vectors(plan, vectors)
+        given["X"] = load_vectors(run, vectors)
     if "target" in needs:
-        given["target"] = target_of(plan, vectors, needs)
+        given["target"] = target_of(run, vectors, needs)
     if "graph" in needs:
-        given["graph"] = load_graph(plan, graph)
+        given["graph"] = load_graph(run, graph)
     return given
 
 
 def score(
-    plan: Plan,
+    run: Run,
     method: str,
     samples: Ref,
     vectors: Ref,
@@ -66,84 +66,84 @@ def score(
     parts: Sequence[Ref] = (),
 ) -> Ref:
     """Compute one score for every usable row; `parts` are the shards that were weighed, if any."""
-    if method in plan.config.expressions:
-        return _expression(plan, method, samples, vectors)
+    if method in run.config.expressions:
+        return _expression(run, method, samples, vectors)
     entry = registry.entry(method, "scorer")
-    ref = score_ref(plan, method, vectors, graph)
+    ref = score_ref(run, method, vectors, graph)
 
     def make(out: Path) -> None:
         with step(f"score {method}", None):
-            scorer = scorer_of(plan, method)
+            scorer = scorer_of(run, method)
             if parts:
-                found = scorer.combined(_weights(plan, parts))
+                found = scorer.combined(_weights(run, parts))
             else:
                 stream = streams.get(method)
-                scorer.fit(**inputs(plan, entry, samples, vectors, graph, stream))
+                scorer.fit(**inputs(run, entry, samples, vectors, graph, stream))
                 found = scorer.scores_
             np.save(out / "scores.npy", np.asarray(found, dtype=np.float64))
 
-    return make_stage(plan, "score", ref, make, method)
+    return make_stage(run, SCORE, ref, make, method)
 
 
-def score_ref(plan: Plan, method: str, vectors: Ref, graph: Ref) -> Ref:
+def score_ref(run: Run, method: str, vectors: Ref, graph: Ref) -> Ref:
     """Return where a score of the registry is or will be."""
     entry = registry.entry(method, "scorer")
     made_of = {
-        "labels": plan.config.label,
-        "target": plan.target_fingerprint,
+        "labels": run.config.label,
+        "target": run.target_fingerprint,
         "graph": graph,
-        "log": plan.log_fingerprint,
+        "log": run.log_fingerprint,
     }
     of = [made_of.get(need) for need in (*entry.needs, *entry.uses)]
-    return Ref("scores", fingerprint(REVISIONS["score"], method, vectors, of, plan.config.seed))
+    return Ref("scores", fingerprint(SCORE.revision, method, vectors, of, run.config.seed))
 
 
-def scorer_of(plan: Plan, method: str) -> Any:
+def scorer_of(run: Run, method: str) -> Any:
     """Return a scorer of the registry, with the log that it reads."""
     if "log" in registry.entry(method, "scorer").needs:
-        return registry.get(method, "scorer")(log=read_table(str(plan.config.training_log)))
+        return registry.get(method, "scorer")(log=read_table(str(run.config.training_log)))
     return registry.get(method, "scorer")()
 
 
-def _weights(plan: Plan, parts: Sequence[Ref]) -> list[Any]:
+def _weights(run: Run, parts: Sequence[Ref]) -> list[Any]:
     """Return what every shard was weighed as."""
     from assay.selection.algorithms.density_ratio import Components
 
     found = []
     for part in parts:
-        at = folder(plan, part)
+        at = folder(run, part)
         presence = at / "presence.npy"
         there = np.load(presence) if presence.is_file() else None
         found.append(Components(np.load(at / "backoff.npy"), there))
     return found
 
 
-def _expression(plan: Plan, name: str, samples: Ref, vectors: Ref) -> Ref:
+def _expression(run: Run, name: str, samples: Ref, vectors: Ref) -> Ref:
     """Compute a score of the user's own, an SQL expression over the columns."""
-    expression = plan.config.expressions[name]
-    made_of = (plan.pool_fingerprint, samples, vectors, expression)
-    ref = Ref("scores", fingerprint(REVISIONS["score"], "expression", *made_of))
+    expression = run.config.expressions[name]
+    made_of = (run.pool_fingerprint, samples, vectors, expression)
+    ref = Ref("scores", fingerprint(SCORE.revision, "expression", *made_of))
 
     def make(out: Path) -> None:
         with step(f"score {name}", None):
-            frame = load_samples(plan, samples)
-            named = columns_of_expressions(plan.config, plan.read_pool().columns)
+            frame = load_rows(run, samples, vectors)
+            named = columns_of_expressions(run.config, run.read_pool().columns)
             np.save(
                 out / "scores.npy",
-                numbers(columns_of(plan, frame, named), expression, what=f"score {name}"),
+                numbers(columns_of(run, frame, named), expression, what=f"score {name}"),
             )
 
-    return make_stage(plan, "score", ref, make, name)
+    return make_stage(run, SCORE, ref, make, name)
 
 
-def points_easier(plan: Plan, method: str) -> bool:
+def points_easier(run: Run, method: str) -> bool:
     """Return whether a high score means an easy row; the user's own mean what they are used as."""
-    if method in plan.config.expressions:
+    if method in run.config.expressions:
         return False
     return bool(registry.get(method, "scorer").points == "easier")
 
 
-def load_scores(plan: Plan, ref: Ref) -> np.ndarray:
+def load_scores(run: Run, ref: Ref) -> np.ndarray:
     """Return one score of every usable row."""
-    found: np.ndarray = np.load(folder(plan, ref) / "scores.npy")
+    found: np.ndarray = np.load(folder(run, ref) / "scores.npy")
     return found

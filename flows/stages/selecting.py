@@ -1,4 +1,4 @@
-"""The stages that select and that judge: a plan, one decision for every row, and a ledger."""
+"""The stages that select and that judge: a run, one decision for every row, and a ledger."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from assay.flows.progress import logger, step
 from assay.flows.stages.artifacts import (
     folder,
     load_graph,
-    load_samples,
+    load_rows,
     load_vectors,
     make_stage,
     usable,
     write_report,
 )
 from assay.flows.stages.contents import columns_of, target_of, target_vectors, texts_of, vectors_of
-from assay.flows.stages.plan import Plan, evaluation_sets
 from assay.flows.stages.refs import Ref
-from assay.flows.stages.revisions import REVISIONS
+from assay.flows.stages.run import Run, evaluation_sets
 from assay.flows.stages.scoring import load_scores, points_easier
+from assay.flows.stages.stage import JUDGE, SELECT
 from assay.selection import registry
 from assay.selection.algorithms.difficulty import cutoff_share
 from assay.selection.contract.budgets import ShortfallWarning, resolve_budget
@@ -35,7 +35,7 @@ from assay.storage.hashing.fingerprints import fingerprint
 
 
 def select(
-    plan: Plan,
+    run: Run,
     samples: Ref,
     vectors: Ref,
     graph: Ref,
@@ -43,14 +43,14 @@ def select(
     streams: dict[str, Ref],
 ) -> Ref:
     """Choose the rows, in order of preference, and decide for every row of the pool."""
-    config = plan.config
+    config = run.config
     rules = config.plan.model_dump(exclude_defaults=True)
-    previous = previous_selection(plan)
+    previous = previous_selection(run)
     ref = Ref(
         "selection",
         fingerprint(
-            REVISIONS["select"],
-            plan.select,
+            SELECT.revision,
+            run.select,
             config.options,
             config.budget,
             samples,
@@ -58,26 +58,26 @@ def select(
             graph,
             # the rules may name any score and any column of the pool
             scores if rules else scores.get(str(config.difficulty)),
-            plan.pool_fingerprint if rules else None,
-            plan.evaluation,
+            run.pool_fingerprint if rules else None,
+            run.evaluation,
             rules,
             config.difficulty,
-            plan.target_fingerprint,
+            run.target_fingerprint,
             config.seed,
             *([] if previous is None else [previous]),
         ),
     )
 
     def make(out: Path) -> None:
-        frame = load_samples(plan, samples)
+        frame = load_rows(run, samples, vectors)
         rows = usable(frame)
-        made, wanted = _plan(plan, frame.height, rows.height)
+        made, wanted = _plan(run, frame.height, rows.height)
         if previous is not None:
             made.set_params(previous=previous)
-        with step(f"select {plan.select}", None), warnings.catch_warnings():
+        with step(f"select {run.select}", None), warnings.catch_warnings():
             # said over the whole pool
             warnings.simplefilter("ignore", ShortfallWarning)
-            made.fit(**_given(plan, frame, vectors, graph, scores, streams.get(plan.select)))
+            made.fit(**_given(run, frame, vectors, graph, scores, streams.get(run.select)))
         if wanted is not None:
             made.report_["budget"] = wanted
             made.report_["shortfall"] = wanted - made.report_["selected"]
@@ -89,30 +89,30 @@ def select(
                     f"{made.report_['selected']:,}",
                     f"{frame.height:,}",
                 )
-        _write(out, frame, rows, made, _leaks(plan, vectors, rows, made.leaks_))
+        _write(out, frame, rows, made, _leaks(run, vectors, rows, made.leaks_))
 
-    return make_stage(plan, "select", ref, make)
+    return make_stage(run, SELECT, ref, make)
 
 
-def previous_selection(plan: Plan) -> list[str] | None:
+def previous_selection(run: Run) -> list[str] | None:
     """Return the ids that the pool's last run chose, None where nothing bounds their replacement."""
-    if plan.config.plan.churn is None:
+    if run.config.plan.churn is None:
         return None
-    store = plan.store
-    run = store.newest_run(plan.config.name or "pool", before=plan.run_id)
-    if run is None:
+    store = run.store
+    previous = store.newest_run(run.config.name or "pool", before=run.run_id)
+    if previous is None:
         return []
     chosen = store.run_table(
-        run["run_id"], "SELECT sample_id FROM selections JOIN samples USING (key) ORDER BY 1"
+        previous["run_id"], "SELECT sample_id FROM selections JOIN samples USING (key) ORDER BY 1"
     )
     return chosen["sample_id"].to_list()
 
 
-def _plan(plan: Plan, n: int, n_usable: int) -> tuple[Any, int | None]:
-    """Return the selection plan, and the rows asked for (None where the budget is a cost)."""
+def _plan(run: Run, n: int, n_usable: int) -> tuple[Any, int | None]:
+    """Return the selection run, and the rows asked for (None where the budget is a cost)."""
     from assay.selection import SelectionPlan
 
-    config = plan.config
+    config = run.config
     rules = config.plan.model_dump(exclude={"deduplicate", "leakage", "leakage_neighbors"})
     wanted = None if config.plan.cost else resolve_budget(config.budget, n)
     options = dict(config.options)
@@ -122,27 +122,27 @@ def _plan(plan: Plan, n: int, n_usable: int) -> tuple[Any, int | None]:
         auto = cutoff_share("auto", share, str(config.difficulty))
         if rules["cutoff"] == "auto":
             rules["cutoff"] = auto
-        elif rules["cutoff"] is None and _cuts(plan):
+        elif rules["cutoff"] is None and _cuts(run):
             options.setdefault("cutoff", auto)
     return SelectionPlan(
         **rules,
         budget=config.budget if wanted is None else min(wanted, n_usable),
-        selector=plan.select,
+        selector=run.select,
         options=options,
         deduplicate=config.plan.steps(),
-        leakage=_evaluation(plan),
+        leakage=_evaluation(run),
         difficulty="difficulty" if config.difficulty else None,
         random_state=config.seed,
     ), wanted
 
 
-def _cuts(plan: Plan) -> bool:
-    return "cutoff" in signature(registry.get(plan.select, "selector")).parameters
+def _cuts(run: Run) -> bool:
+    return "cutoff" in signature(registry.get(run.select, "selector")).parameters
 
 
-def _evaluation(plan: Plan) -> dict[str, pl.DataFrame]:
+def _evaluation(run: Run) -> dict[str, pl.DataFrame]:
     """Return the items of the evaluation sets, named by the hash of their content."""
-    sets = evaluation_sets(plan.config, plan.kind)
+    sets = evaluation_sets(run.config, run.kind)
     return {
         name: pl.DataFrame(
             {"item": items.samples()["sample_id"], "text": pl.Series(items.contents())}
@@ -152,62 +152,62 @@ def _evaluation(plan: Plan) -> dict[str, pl.DataFrame]:
 
 
 def _given(
-    plan: Plan,
+    run: Run,
     frame: pl.DataFrame,
     vectors: Ref,
     graph: Ref,
     scores: dict[str, Ref],
     stream: Ref | None,
 ) -> dict[str, Any]:
-    """Return what the plan is fitted on: the usable rows in every form that it may need."""
-    config = plan.config
+    """Return what the run is fitted on: the usable rows in every form that it may need."""
+    config = run.config
     rows = usable(frame)
-    entry = registry.entry(plan.select, "selector")
-    values = {name: load_scores(plan, ref) for name, ref in scores.items()}
+    entry = registry.entry(run.select, "selector")
+    values = {name: load_scores(run, ref) for name, ref in scores.items()}
     if config.difficulty in values:
         own = values[config.difficulty]
-        values["difficulty"] = -own if points_easier(plan, config.difficulty) else own
+        values["difficulty"] = -own if points_easier(run, config.difficulty) else own
     given: dict[str, Any] = {
-        "X": load_vectors(plan, vectors),
+        "X": load_vectors(run, vectors),
         "ids": rows["sample_id"],
-        "graph": load_graph(plan, graph),
+        "graph": load_graph(run, graph),
         "scores": values,
-        "table": columns_of(plan, frame, [name for name in _named(plan) if name not in values]),
+        "table": columns_of(run, frame, [name for name in _named(run) if name not in values]),
     }
     if config.label:
         given["y"] = rows["label"].to_numpy()
     if config.group:
         given["groups"] = rows["group_id"].to_numpy()
     keep = frame["problem"].is_null().to_numpy()
-    if plan.kind == "text" and "texts" in entry.needs:
-        given["stream"] = texts_of(plan, keep, stream)
-    if plan.kind == "text" and (plan.evaluation or text_steps(config.plan)):
-        given["texts"] = plan.read_pool().contents().filter(pa.array(keep))
+    if run.kind == "text" and "texts" in entry.needs:
+        given["stream"] = texts_of(run, keep, stream)
+    if run.kind == "text" and (run.evaluation or text_steps(config.plan)):
+        given["texts"] = run.read_pool().contents().filter(pa.array(keep))
     if "target" in entry.needs or (config.target and "target" in entry.uses):
-        given["target"] = target_of(plan, vectors, entry.needs)
+        given["target"] = target_of(run, vectors, entry.needs)
     return given
 
 
-def _named(plan: Plan) -> list[str]:
-    pool = plan.read_pool().columns
-    return columns_of_rules(plan.config.plan, known_columns(plan.config, pool))
+def _named(run: Run) -> list[str]:
+    pool = run.read_pool().columns
+    return columns_of_rules(run.config.plan, known_columns(run.config, pool))
 
 
-def _leaks(plan: Plan, vectors: Ref, rows: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
+def _leaks(run: Run, vectors: Ref, rows: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
     """Return the rows that hold items of evaluation sets, and those that lie next to one."""
     from assay.selection.steps.leakage import leak_neighbors
 
     frames = [found]
-    threshold = plan.config.plan.leakage_neighbors
+    threshold = run.config.plan.leakage_neighbors
     if threshold is None:
         return found
-    for name, items in evaluation_sets(plan.config, plan.kind).items():
+    for name, items in evaluation_sets(run.config, run.kind).items():
         names = items.samples().filter(pl.col("problem").is_null())["sample_id"]
         if names.is_empty():
             continue
         near = leak_neighbors(
-            load_vectors(plan, vectors),
-            vectors_of(plan, vectors, items),
+            load_vectors(run, vectors),
+            vectors_of(run, vectors, items),
             threshold=threshold,
             ids=rows["sample_id"],
         )
@@ -255,26 +255,26 @@ def _write(
     write_report(out / "report.json", made.report_)
 
 
-def judge(plan: Plan, samples: Ref, vectors: Ref, graph: Ref, selection: Ref) -> Ref:
+def judge(run: Run, samples: Ref, vectors: Ref, graph: Ref, selection: Ref) -> Ref:
     """Measure the selection beside random subsets of equal size."""
-    ref = Ref("ledger", fingerprint(REVISIONS["judge"], selection, samples, vectors, graph))
+    ref = Ref("ledger", fingerprint(JUDGE.revision, selection, samples, vectors, graph))
 
     def make(out: Path) -> None:
         from assay.selection.evaluation.ledger import evaluate_selection
 
-        config = plan.config
-        frame = load_samples(plan, samples)
+        config = run.config
+        frame = load_rows(run, samples, vectors)
         rows = usable(frame)
-        at = folder(plan, selection)
+        at = folder(run, selection)
         chosen = pl.read_parquet(at / "selections.parquet")
         place = np.searchsorted(rows["key"].to_numpy(), chosen["key"].to_numpy())
         kept = np.load(at / "kept.npy")
-        target = target_vectors(plan, vectors) if config.target else None
+        target = target_vectors(run, vectors) if config.target else None
         with step("judge", None):
             evaluate_selection(
                 place,
-                X=load_vectors(plan, vectors),
-                graph=load_graph(plan, graph),
+                X=load_vectors(run, vectors),
+                graph=load_graph(run, graph),
                 y=rows["label"].to_numpy() if config.label else None,
                 groups=rows["group_id"].to_numpy() if config.group else None,
                 cutoff_kept=None if kept.all() else kept,
@@ -285,12 +285,12 @@ def judge(plan: Plan, samples: Ref, vectors: Ref, graph: Ref, selection: Ref) ->
                 random_state=config.seed,
             ).write_parquet(out / "ledger.parquet")
 
-    return make_stage(plan, "judge", ref, make)
+    return make_stage(run, JUDGE, ref, make)
 
 
-def load_ledger(plan: Plan, ref: Ref) -> pl.DataFrame:
+def load_ledger(run: Run, ref: Ref) -> pl.DataFrame:
     """Return what was measured of the selection."""
-    return pl.read_parquet(folder(plan, ref) / "ledger.parquet")
+    return pl.read_parquet(folder(run, ref) / "ledger.parquet")
 
 
 class Selection(NamedTuple):
@@ -304,9 +304,9 @@ class Selection(NamedTuple):
     report: dict[str, Any]
 
 
-def load_selection(plan: Plan, ref: Ref) -> Selection:
+def load_selection(run: Run, ref: Ref) -> Selection:
     """Return what the stage that selects left."""
-    at = folder(plan, ref)
+    at = folder(run, ref)
     return Selection(
         pl.read_parquet(at / "selections.parquet"),
         pl.read_parquet(at / "decisions.parquet"),

@@ -7,7 +7,6 @@ made in one piece, to the byte; the shards' own go when it is there.
 from __future__ import annotations
 
 import hashlib
-import itertools
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -18,8 +17,10 @@ import polars as pl
 
 from assay.flows.config.curation import CLUSTERS
 from assay.flows.stages.artifacts import contents_of, folder, make_stage, taken
-from assay.flows.stages.plan import Plan
-from assay.flows.stages.refs import Ref
+from assay.flows.stages.calls import Call
+from assay.flows.stages.refs import Outputs, Ref
+from assay.flows.stages.run import Run
+from assay.flows.stages.stage import Stage
 from assay.storage.disk.atomic import remove
 from assay.storage.errors import CorruptArtifactError, StoreError
 from assay.storage.hashing.fingerprints import fingerprint
@@ -49,59 +50,59 @@ class Work(NamedTuple):
     shards: int
 
 
-def is_sharded(plan: Plan) -> bool:
-    """Say whether the plan's stages are to be cut into shards."""
-    return plan.config.engine != "process"
+def is_sharded(run: Run) -> bool:
+    """Say whether the run's stages are to be cut into shards."""
+    return run.config.engine != "process"
 
 
-def own_threads(plan: Plan) -> int | None:
+def own_threads(run: Run) -> int | None:
     """Return how many threads a shard may use (None: all cores); on a cluster others run beside."""
-    return 1 if plan.config.engine in CLUSTERS else None
+    return 1 if run.config.engine in CLUSTERS else None
 
 
-def shard_count(plan: Plan, rows: int) -> int:
+def shard_count(run: Run, rows: int) -> int:
     """Return how many shards so many rows make."""
-    return -(-rows // plan.config.shard_rows)
+    return -(-rows // run.config.shard_rows)
 
 
-def shard(plan: Plan, place: int, rows: int) -> slice:
+def shard(run: Run, place: int, rows: int) -> slice:
     """Return which of so many rows are in a shard."""
-    size = plan.config.shard_rows
+    size = run.config.shard_rows
     return slice(place * size, min(rows, (place + 1) * size))
 
 
-def cut(plan: Plan, stage: str, target: Ref, keys: np.ndarray) -> Work | None:
+def cut(run: Run, stage: Stage, target: Ref, keys: np.ndarray) -> Work | None:
     """Note the rows that a stage must work through; None where one shard holds them all."""
-    count = shard_count(plan, len(keys))
+    count = shard_count(run, len(keys))
     if count < 2:
         return None
     digest = hashlib.blake2b(keys.astype(np.int64).tobytes(), digest_size=16).hexdigest()
     ref = Ref("shards", fingerprint(target, digest))
-    make_stage(plan, stage, ref, lambda out: np.save(out / "keys.npy", keys))
+    make_stage(run, stage, ref, lambda out: np.save(out / "keys.npy", keys))
     return Work(target, ref, count)
 
 
-def is_made(plan: Plan, target: Ref) -> bool:
+def is_made(run: Run, target: Ref) -> bool:
     """Say whether what shards are for is there, so that they are not needed any more."""
-    return plan.store.artifacts.exists(*target)
+    return run.store.artifacts.exists(*target)
 
 
-def keys_of(plan: Plan, work: Work, place: int) -> np.ndarray:
+def keys_of(run: Run, work: Work, place: int) -> np.ndarray:
     """Return the keys of the rows of a shard."""
-    keys = np.load(folder(plan, work.keys) / "keys.npy", mmap_mode="r")
-    return np.array(keys[shard(plan, place, len(keys))])
+    keys = np.load(folder(run, work.keys) / "keys.npy", mmap_mode="r")
+    return np.array(keys[shard(run, place, len(keys))])
 
 
-def content_hashes(plan: Plan, samples: Ref, keys: np.ndarray) -> pl.Series:
+def content_hashes(run: Run, samples: Ref, keys: np.ndarray) -> pl.Series:
     """Return the hashes of the content of some rows."""
-    path = folder(plan, samples) / "samples.parquet"
+    path = folder(run, samples) / "samples.parquet"
     return pl.read_parquet(path, columns=["content_hash"])["content_hash"].gather(keys)
 
 
-def contents_of_shard(plan: Plan, keys: np.ndarray, progress: Any) -> Iterator[Any]:
+def contents_of_shard(run: Run, keys: np.ndarray, progress: Any) -> Iterator[Any]:
     """Yield the content of the rows of a shard, in batches; what lies far from them is not read."""
-    if plan.read_pool().n_rows is None:
-        batches = contents_of(plan, keys, progress)
+    if run.read_pool().n_rows is None:
+        batches = contents_of(run, keys, progress)
         left = len(keys)
         for batch in batches:
             yield batch
@@ -111,28 +112,28 @@ def contents_of_shard(plan: Plan, keys: np.ndarray, progress: Any) -> Iterator[A
         return
     for start in range(0, len(keys), _TAKEN):
         part = keys[start : start + _TAKEN]
-        yield taken(plan, part)
+        yield taken(run, part)
         progress.advance(len(part))
 
 
-def load_parts(plan: Plan, refs: Iterable[Ref], name: str) -> list[np.ndarray]:
+def load_parts(run: Run, refs: Iterable[Ref], name: str) -> list[np.ndarray]:
     """Return an array of every shard, memory-mapped."""
-    return [np.load(folder(plan, ref) / f"{name}.npy", mmap_mode="r") for ref in refs]
+    return [np.load(folder(run, ref) / f"{name}.npy", mmap_mode="r") for ref in refs]
 
 
-def sweep(plan: Plan, *after: Any) -> None:
-    """Remove what the run made for or of shards, when all that was made of that is there.
+def sweep(run: Run, outputs: Outputs) -> None:
+    """Remove the run's shard artifacts once everything built from them (`outputs`) exists.
 
-    What workers that died left half-written goes too; the caller holds the store's lock.
+    Remove what dead workers left half-written too; the caller holds the store's lock.
     """
-    for path in leftovers(plan.store.path):
+    for path in leftovers(run.store.path):
         with suppress(OSError):
             remove(path)
-    artifacts = plan.store.artifacts
+    artifacts = run.store.artifacts
     for kind in PARTS:
         for path in sorted((artifacts.root / kind).glob("[0-9a-f]*")):
             with suppress(StoreError, CorruptArtifactError):
-                if artifacts.made_by(kind, path.name).get("run") == plan.run_id:
+                if artifacts.made_by(kind, path.name).get("run") == run.run_id:
                     artifacts.discard(kind, path.name)
 
 
@@ -142,10 +143,7 @@ def save_all(out: Path, **arrays: np.ndarray) -> None:
         np.save(out / f"{name}.npy", array)
 
 
-def spread(call: Any, stage: Any, plan: Plan, work: Work | None, *args: Any) -> tuple[Any, ...]:
-    """Call or submit `stage(plan, work, place, *args)` for every shard."""
-    if work is None:
-        return ()
-    return tuple(
-        itertools.starmap(call, [(stage, plan, work, i, *args) for i in range(work.shards)])
-    )
+def spread(call: Call, stage: Stage, run: Run, work: Work | None, *args: Any) -> tuple[Any, ...]:
+    """Call or submit `stage(run, work, place, *args)` for every shard."""
+    shards = 0 if work is None else work.shards
+    return tuple(call(stage, run, work, place, *args) for place in range(shards))

@@ -9,39 +9,40 @@ from typing import Any
 import numpy as np
 
 from assay.flows.progress import step
-from assay.flows.stages.artifacts import folder, load_samples, make_stage
-from assay.flows.stages.plan import Plan
+from assay.flows.stages.artifacts import folder, load_rows, load_samples, make_stage
 from assay.flows.stages.refs import Ref
+from assay.flows.stages.run import Run
 from assay.flows.stages.scoring import inputs, score_ref, scorer_of
 from assay.flows.stages.sharding import Work, is_made, save_all, shard, shard_count
+from assay.flows.stages.stage import SCORE
 from assay.selection import registry
 from assay.storage.hashing.fingerprints import fingerprint
 
 
-def weighed(plan: Plan) -> list[str]:
+def weighed(run: Run) -> list[str]:
     """Return the scores that weigh texts by their n-grams."""
-    own = [name for name in plan.scores if name not in plan.config.expressions]
-    made = {name: registry.get(name, "scorer") for name in own if name != plan.select}
+    own = [name for name in run.scores if name not in run.config.expressions]
+    made = {name: registry.get(name, "scorer") for name in own if name != run.select}
     return [name for name, scorer in made.items() if hasattr(scorer, "ratio")]
 
 
 def fit_ratio(
-    plan: Plan, method: str, samples: Ref, vectors: Ref, graph: Ref, streams: dict[str, Ref]
+    run: Run, method: str, samples: Ref, vectors: Ref, graph: Ref, streams: dict[str, Ref]
 ) -> Work | None:
     """Fit what texts are weighed by; None where one shard holds them all, or the scores are there."""
-    target = score_ref(plan, method, vectors, graph)
-    rows = int(load_samples(plan, samples)["problem"].is_null().sum())
-    if method not in streams or shard_count(plan, rows) < 2:
+    target = score_ref(run, method, vectors, graph)
+    rows = int(load_rows(run, samples, vectors)["problem"].is_null().sum())
+    if method not in streams or shard_count(run, rows) < 2:
         return None
-    if plan.store.artifacts.intact(*target):
+    if run.store.artifacts.intact(*target):
         return None
     ref = Ref("score_part", fingerprint(target, "ratio"))
 
     def make(out: Path) -> None:
         with step(f"score {method}: fit", None):
             entry = registry.entry(method, "scorer")
-            given = inputs(plan, entry, samples, vectors, graph, streams[method])
-            ratio = scorer_of(plan, method).ratio(given["X"], given["target"], given["ids"])
+            given = inputs(run, entry, samples, vectors, graph, streams[method])
+            ratio = scorer_of(run, method).ratio(given["X"], given["target"], given["ids"])
             arrays = {"log_ratio": ratio.log_ratio, "means": ratio.means}
             if ratio.presence is not None:
                 arrays["presence"] = ratio.presence
@@ -49,21 +50,21 @@ def fit_ratio(
             facts = {"shrinkage": ratio.shrinkage, "summed": ratio.summed}
             (out / "facts.json").write_text(json.dumps(facts))
 
-    make_stage(plan, "score", ref, make, method)
-    return Work(target, ref, shard_count(plan, rows))
+    make_stage(run, SCORE, ref, make, method)
+    return Work(target, ref, shard_count(run, rows))
 
 
-def weigh(plan: Plan, work: Work, place: int, method: str, samples: Ref, stream: Any) -> Ref:
+def weigh(run: Run, work: Work, place: int, method: str, samples: Ref, stream: Any) -> Ref:
     """Weigh the texts of a shard."""
     from assay.index.ngrams.stream import BucketStream
     from assay.selection.algorithms.density_ratio import DensityRatio, weigh_rows
 
-    ref = Ref("score_part", fingerprint(work.target, place, plan.config.shard_rows))
-    if is_made(plan, work.target):
+    ref = Ref("score_part", fingerprint(work.target, place, run.config.shard_rows))
+    if is_made(run, work.target):
         return ref
 
     def make(out: Path) -> None:
-        there = folder(plan, work.keys)
+        there = folder(run, work.keys)
         facts = json.loads((there / "facts.json").read_text())
         presence = there / "presence.npy"
         ratio = DensityRatio(
@@ -73,11 +74,11 @@ def weigh(plan: Plan, work: Work, place: int, method: str, samples: Ref, stream:
             facts["summed"],
             np.load(presence) if presence.is_file() else None,
         )
-        usable = load_samples(plan, samples)["problem"].is_null().to_numpy()
+        usable = load_samples(run, samples)["problem"].is_null().to_numpy()
         rows = np.flatnonzero(usable)
         with step(f"score {method} {place + 1}/{work.shards}", None):
-            whole = BucketStream.load(folder(plan, stream[method]))
-            found = weigh_rows(whole, rows[shard(plan, place, len(rows))], ratio)
+            whole = BucketStream.load(folder(run, stream[method]))
+            found = weigh_rows(whole, rows[shard(run, place, len(rows))], ratio)
             save_all(out, **{k: v for k, v in found._asdict().items() if v is not None})
 
-    return make_stage(plan, "score", ref, make, f"{method} {place + 1}/{work.shards}")
+    return make_stage(run, SCORE, ref, make, f"{method} {place + 1}/{work.shards}")

@@ -255,7 +255,7 @@ def check_configuration(content: bytes, folder: Path) -> str:
     """Read a configuration and plan it: it means the same when read again, or an error says why."""
     from assay.flows.config.curation import CurationConfig
     from assay.flows.config.features import FeatureConfig
-    from assay.flows.stages.plan import make_plan, stored_config
+    from assay.flows.stages.run import resolve_run, stored_config
 
     path = folder / "config.toml"
     path.write_bytes(content)
@@ -269,7 +269,7 @@ def check_configuration(content: bytes, folder: Path) -> str:
         assert (
             CurationConfig.build(config.model_dump()).model_dump_json() == config.model_dump_json()
         )
-        plan = make_plan(config)
+        plan = resolve_run(config)
     except AssayError:
         return "refused"
     json.dumps(stored_config(plan))

@@ -130,7 +130,7 @@ def test_without_a_server_it_says_how_to_start_one_and_telemetry_is_off(tmp_path
     (tmp_path / "c.toml").write_text('pool = "p.csv"\ntext = "text"\n')
     silent = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "DO_NOT"))}
     script = (
-        "import sys, os; from assay.flows import cli, serving;"
+        "import sys, os; from assay.flows import cli; from assay.flows.commands import serve as serving;"
         "print(os.environ['DO_NOT_TRACK'],"
         " serving.get_current_settings().server.analytics_enabled);"
         "sys.argv = ['assay', 'serve', 'c.toml', '--cron', '0 3 * * *']; cli.main()"

@@ -19,6 +19,8 @@ from assay.flows.config.credentials import (
 )
 from assay.flows.config.curation import CurationConfig
 from assay.flows.config.features import FeatureConfig
+from assay.flows.stages.calls import Direct
+from assay.flows.stages.stage import EMBED, Stage
 from assay.storage import ScoreStore
 from assay.storage.errors import ConfigError
 
@@ -104,13 +106,14 @@ def test_a_failed_run_is_noted_without_secrets(
 ) -> None:
     monkeypatch.setenv("SOME_API_KEY", SECRET)
 
-    def call(stage: Any, *args: Any) -> Any:
-        if stage.__name__ == "embed":
-            raise TimeoutError(f"no answer to {SECRET}")
-        return stage(*args)
+    class Failing(Direct):
+        def __call__(self, stage: Stage, *args: Any) -> Any:
+            if stage == EMBED:
+                raise TimeoutError(f"no answer to {SECRET}")
+            return stage(*args)
 
     with pytest.raises(TimeoutError):
-        curate(**settings, store=str(tmp_path), call=call)
+        curate(**settings, store=str(tmp_path), call=Failing())
     (note,) = (tmp_path / "runs").glob("*.json")
     assert json.loads(note.read_text())["message"] == "TimeoutError: no answer to ***"
     assert ScoreStore(tmp_path).sql("SELECT status FROM runs").item() == "failed"

@@ -10,7 +10,7 @@ import pytest
 
 from assay.flows.config.curation import CurationConfig
 from assay.flows.config.features import FeatureConfig
-from assay.flows.stages.plan import make_plan
+from assay.flows.stages.run import resolve_run
 from assay.storage.errors import AssayError, BudgetError, ConfigError
 
 
@@ -85,7 +85,7 @@ def test_an_embedder_by_name_checks_its_options(tmp_path: Path) -> None:
     for options, said in (({"modle": "m"}, "Did you mean 'model'"), ({}, "lacks model")):
         embedding = {"name": "openai", "options": options}
         with pytest.raises(AssayError, match=said):
-            make_plan(CurationConfig.build({**keys, "text": "text", "embedding": embedding}))
+            resolve_run(CurationConfig.build({**keys, "text": "text", "embedding": embedding}))
     named = {"name": "openai", "options": {"model": "m"}}
     with pytest.raises(ConfigError, match="takes texts"):
-        make_plan(CurationConfig.build({**keys, "vector": "v", "embedding": named}))
+        resolve_run(CurationConfig.build({**keys, "vector": "v", "embedding": named}))

@@ -21,8 +21,10 @@ from assay.flows.config.curation import CLUSTERS, CurationConfig
 from assay.flows.engines import runners as engines
 from assay.flows.running.results import RunResult
 from assay.flows.running.runner import curate
-from assay.flows.stages.plan import make_plan
+from assay.flows.stages.calls import Direct
+from assay.flows.stages.run import resolve_run
 from assay.flows.stages.sharding import PARTS
+from assay.flows.stages.stage import Stage
 from assay.storage.errors import ConfigError, DependencyError
 from tests.flows import cluster_runs
 from tests.system.comparing import contents, differences
@@ -30,16 +32,16 @@ from tests.system.comparing import contents, differences
 SHARDED = {"engine": "threads", "shard_rows": 150}
 
 
-class Recorded:
+class Recorded(Direct):
     """Runs stages here and notes which; `fails` is called with each name before."""
 
     def __init__(self, fails: Any = lambda name: None) -> None:
         self.stages: Counter[str] = Counter()
         self._fails = fails
 
-    def __call__(self, stage: Any, *args: Any) -> Any:
-        self.stages[stage.__name__] += 1
-        self._fails(stage.__name__)
+    def __call__(self, stage: Stage, *args: Any) -> Any:
+        self.stages[stage.name] += 1
+        self._fails(stage.name)
         return stage(*args)
 
 
@@ -170,9 +172,9 @@ class Elsewhere(Recorded):
         super().__init__()
         self._pool = pool
 
-    def __call__(self, stage: Any, *args: Any) -> Any:
-        self.stages[stage.__name__] += 1
-        if stage.__name__ in ("make_plan", "read", "sweep", "persist", "publish"):
+    def __call__(self, stage: Stage, *args: Any) -> Any:
+        self.stages[stage.name] += 1
+        if stage.holds_lock:
             return stage(*args)
         work = cloudpickle.dumps((stage, args))
         assert len(work) < 50_000, "references travel, not frames"
@@ -199,7 +201,7 @@ def test_stages_and_shards_run_in_another_process(
 def test_a_plan_that_is_sent_knows_nothing_of_what_was_verified(
     curated: RunResult, settings: dict[str, Any]
 ) -> None:
-    plan = make_plan(CurationConfig(**settings, store=str(curated.store.path)))
+    plan = resolve_run(CurationConfig(**settings, store=str(curated.store.path)))
     ref = next((curated.store.path / "artifacts").glob("samples/*"))
     plan.store.artifacts.open("samples", ref.name)
     sent = cloudpickle.loads(cloudpickle.dumps(plan))
@@ -212,9 +214,9 @@ def test_a_plan_that_is_sent_knows_nothing_of_what_was_verified(
 
 def test_the_engine_does_not_change_the_run(settings: dict[str, Any], tmp_path: Path) -> None:
     fixed = settings | {"store": str(tmp_path / "s")}
-    one = make_plan(CurationConfig(**fixed))
+    one = resolve_run(CurationConfig(**fixed))
     more = {"workers": 3, "shard_rows": 7, "engine_options": {"address": "tcp://there:1"}}
-    other = make_plan(CurationConfig(**fixed, engine="dask", **more))
+    other = resolve_run(CurationConfig(**fixed, engine="dask", **more))
     assert one.run_id == other.run_id
 
 

@@ -20,7 +20,7 @@ from assay.flows.config.memory_size import memory_told, parse_memory
 from assay.flows.estimate.estimation import Costs, Estimate, estimate, sample_config, sample_sizes
 from assay.flows.estimate.measuring import Meter, StageCost, as_share, forget_peak, peak_memory
 from assay.flows.stages.memory import known_memory
-from assay.flows.stages.plan import make_plan
+from assay.flows.stages.run import resolve_run
 from assay.selection.plan import choice as plan_choice
 from assay.storage.errors import ColumnError, ConfigError, ResourceError
 
@@ -105,7 +105,7 @@ def test_what_is_told_of_a_number_reads_as_about_that_number(size: int) -> None:
 
 def test_the_limit_is_not_part_of_the_run(settings: dict[str, Any], tmp_path: Path) -> None:
     runs = {
-        make_plan(
+        resolve_run(
             CurationConfig.build({**settings, "store": str(tmp_path), "memory_limit": limit})
         ).run_id
         for limit in (None, "64GiB", 10**12)
@@ -214,7 +214,7 @@ def test_a_sample_has_the_same_methods_and_counts_in_proportion(
         "filters": ["length(text) > 10"],
     }
     given_ = {**settings, "store": str(tmp_path), "budget": 60, "plan": rules}
-    plan = make_plan(CurationConfig.build({**given_, "memory_limit": "8GiB", "refit": True}))
+    plan = resolve_run(CurationConfig.build({**given_, "memory_limit": "8GiB", "refit": True}))
     values = sample_config(plan, 600, 150)
     config = CurationConfig.build(values)
     assert config.budget == pytest.approx(0.1)

@@ -157,9 +157,9 @@ def test_a_table_over_the_limit_of_memory_gives_the_same(
 ) -> None:
     settings = {"table": path, "label": "label", "methods": "ecfs,outrank,mrmr", "k": 4}
     whole = rank_features(**settings, store=str(tmp_path / "a"))
-    from assay.flows.running import features as feature_pipeline
+    from assay.flows.stages import features
 
-    monkeypatch.setattr(feature_pipeline, "MEGABYTE", 1)
+    monkeypatch.setattr(features, "MEGABYTE", 1)
     parts = rank_features(**settings, memory_mb=1, store=str(tmp_path / "b"))
     query = "SELECT method, feature, score, rank, selected FROM feature_scores ORDER BY ALL"
     a, b = whole.sql(query), parts.sql(query)

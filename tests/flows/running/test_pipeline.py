@@ -16,7 +16,7 @@ from assay.flows.running.results import RunResult
 from assay.flows.running.runner import curate, rank_features
 from assay.flows.stages import artifacts as stages
 from assay.flows.stages import graphs
-from assay.flows.stages.plan import make_plan
+from assay.flows.stages.run import resolve_run
 from assay.storage import ScoreStore
 from assay.storage.errors import AssayError
 from tests.data import shared
@@ -261,7 +261,7 @@ def test_kept_columns_do_not_cost_the_vectors_again(
     curated: RunResult, settings: dict[str, Any]
 ) -> None:
     config = CurationConfig.build(settings | {"store": str(curated.store.path), "keep": ()})
-    plan = make_plan(config)
+    plan = resolve_run(config)
     assert plan.run_id != curated.run_id
     assert curated.store.artifacts.exists(*stages.embed_ref(plan))
 

@@ -10,7 +10,7 @@ import pytest
 
 from assay.flows import CurationConfig, curate
 from assay.flows.cli import main
-from assay.flows.stages.plan import make_plan
+from assay.flows.stages.run import resolve_run
 from assay.flows.stages.selecting import previous_selection
 from assay.storage.errors import ConfigError
 
@@ -95,7 +95,7 @@ def test_a_night_replaces_no_more_than_the_bound(nights, tmp_path) -> None:
     again, _ = night(folder, later, churn=0.1)
     assert (again.computed, again.run_id) == (False, bounded.run_id)
     # killed before it was finished, and run again: the same night before it, the same rows
-    assert previous_selection(make_plan(config)) == sorted(before)
+    assert previous_selection(resolve_run(config)) == sorted(before)
     rows = bounded.store.run_table(bounded.run_id, "FROM selections")
     (bounded.store.path / "runs" / f"{bounded.run_id}.duckdb").unlink()
     anew, _ = night(folder, later, churn=0.1)
@@ -117,10 +117,10 @@ def test_must_keep_rows_stay(tmp_path) -> None:
 
 def test_the_first_run_and_no_bound_are_as_ever(tmp_path) -> None:
     _, config = night(tmp_path, POOL)
-    assert previous_selection(make_plan(config)) is None
+    assert previous_selection(resolve_run(config)) is None
     _, config = night(tmp_path, POOL, churn="20%", name="another")
     assert config.plan.churn == 0.2
-    assert previous_selection(make_plan(config)) == []
+    assert previous_selection(resolve_run(config)) == []
 
 
 @pytest.mark.parametrize("churn", [-1, 2.5, "much"])

@@ -15,8 +15,8 @@ from assay.flows.config.curation import CurationConfig
 from assay.flows.running.runner import curate
 from assay.flows.stages import artifacts as stages
 from assay.flows.stages import selecting
-from assay.flows.stages.plan import make_plan
-from assay.flows.stages.revisions import REVISIONS
+from assay.flows.stages.run import resolve_run
+from assay.flows.stages.stage import REVISIONS
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -38,7 +38,7 @@ def make_outputs(folder: Path) -> dict[str, dict[str, Any]]:
         store=str(folder / "store"),
     )
     curate(config)
-    plan = make_plan(config)
+    plan = resolve_run(config)
     found: dict[str, stages.Ref] = {}
     for kind in ("samples", "vectors", "graph", "selection"):
         (path,) = (plan.store.path / "artifacts" / kind).iterdir()

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from assay.flows import CurationConfig, curate
-from assay.flows.stages.plan import make_plan
+from assay.flows.stages.run import resolve_run
 from assay.storage.errors import ColumnError, ConfigError, InputError
 
 WORDS = [
@@ -130,7 +130,7 @@ def test_again_with_the_same_rules_nothing_is_computed(run) -> None:
     assert not again.computed
     assert again.run_id == result.run_id
     other = config.model_copy(update={"plan": config.plan.model_copy(update={"cutoff": 0.2})})
-    assert make_plan(other).run_id != result.run_id
+    assert resolve_run(other).run_id != result.run_id
 
 
 @pytest.mark.parametrize(

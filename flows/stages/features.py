@@ -1,4 +1,4 @@
-"""The pipeline of a feature-ranking run: read -> rank (by each method) -> persist -> publish."""
+"""The stages of a run that ranks columns: rank (by each method) -> persist -> publish."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ from pydantic import BaseModel, ConfigDict
 
 from assay.flows.config.features import FeatureConfig
 from assay.flows.progress import logger, step
-from assay.flows.running.pipeline import Call, directly
 from assay.flows.stages.artifacts import get_or_make
 from assay.flows.stages.persisting import artifact_rows
-from assay.flows.stages.plan import versions
 from assay.flows.stages.refs import Ref
-from assay.flows.stages.revisions import REVISIONS
+from assay.flows.stages.run import versions
+from assay.flows.stages.stage import FEATURES
 from assay.selection import registry
 from assay.storage import ScoreStore
 from assay.storage.errors import ColumnError, ConfigError
@@ -33,8 +32,8 @@ MEGABYTE = 1 << 20
 METRICS = {"name": pl.String, "value": pl.Float64, "baseline": pl.Float64}
 
 
-class FeaturePlan(BaseModel):
-    """A configuration whose defaults are decided, with the fingerprint of its table."""
+class FeatureRun(BaseModel):
+    """A resolved run: a configuration with every default decided, and its table's fingerprint."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -48,8 +47,8 @@ class FeaturePlan(BaseModel):
         return ScoreStore(self.config.store, create=True)
 
 
-def make_plan(config: FeatureConfig) -> FeaturePlan:
-    """Decide what the configuration leaves open, and check it; nothing is written."""
+def resolve_run(config: FeatureConfig) -> FeatureRun:
+    """Decide what the configuration leaves open, and check it; write nothing."""
     if config.table is None:
         raise ConfigError("No table was given. Name its file, or hand a frame to `rank_features`.")
     columns = table_columns(config.table)
@@ -64,37 +63,37 @@ def make_plan(config: FeatureConfig) -> FeaturePlan:
     resolved = config.model_copy(update={"name": config.name or table_name(config.table)})
     made_of = table_fingerprint(config.table)
     settings = resolved.model_dump(mode="json", exclude={"store", "table", "keep_runs"})
-    run_id = fingerprint("features", REVISIONS["features"], made_of, settings)[:16]
-    return FeaturePlan(config=resolved, table_fingerprint=made_of, run_id=run_id)
+    run_id = fingerprint("features", FEATURES.revision, made_of, settings)[:16]
+    return FeatureRun(config=resolved, table_fingerprint=made_of, run_id=run_id)
 
 
-def run_info(plan: FeaturePlan, started_at: datetime, n_samples: int = 0) -> RunInfo:
-    """Say who and what the plan's run is."""
-    config = plan.config.model_dump(mode="json")
+def run_info(run: FeatureRun, started_at: datetime, n_samples: int = 0) -> RunInfo:
+    """Describe the run for the store."""
+    config = run.config.model_dump(mode="json")
     for key in ("table", "store"):
         config[key] = absolute(config[key])
     return RunInfo(
-        run_id=plan.run_id,
+        run_id=run.run_id,
         kind="features",
-        pool=plan.config.name or "table",
+        pool=run.config.name or "table",
         started_at=started_at,
         n_samples=n_samples,
-        seed=plan.config.seed,
+        seed=run.config.seed,
         generation="",
         config=config,
         versions=versions(),
-        pool_fingerprint=plan.table_fingerprint,
+        pool_fingerprint=run.table_fingerprint,
     )
 
 
-def rank(plan: FeaturePlan, method: str, started_at: datetime) -> Ref:
+def rank(run: FeatureRun, method: str, started_at: datetime) -> Ref:
     """Rank the table's columns by one method."""
-    config = plan.config
+    config = run.config
     ref = Ref(
         "features",
         fingerprint(
-            REVISIONS["features"],
-            plan.table_fingerprint,
+            FEATURES.revision,
+            run.table_fingerprint,
             config.label,
             method,
             config.k,
@@ -105,11 +104,11 @@ def rank(plan: FeaturePlan, method: str, started_at: datetime) -> Ref:
             config.memory_mb,
         ),
     )
-    store = plan.store
+    store = run.store
 
     def began(samples: int) -> None:
         # what can be wrong with the table is found before anything is written
-        store.begin(run_info(plan, started_at, samples))
+        store.begin(run_info(run, started_at, samples))
 
     found = []
     if not store.artifacts.exists(*ref):
@@ -123,7 +122,7 @@ def rank(plan: FeaturePlan, method: str, started_at: datetime) -> Ref:
         result.metrics.write_parquet(out / "metrics.parquet")
         (out / "report.json").write_text(json.dumps(result.report))
 
-    return get_or_make(store, "features", ref, make, run=plan.run_id, label=method)
+    return get_or_make(store, FEATURES, ref, make, run_id=run.run_id, label=method)
 
 
 @dataclass
@@ -216,19 +215,19 @@ def _stability(
     ]
 
 
-def persist(plan: FeaturePlan, started_at: datetime, refs: dict[str, Ref]) -> str:
+def persist(run: FeatureRun, started_at: datetime, refs: dict[str, Ref]) -> str:
     """Write the rankings into the run's one file; the run is finished when it is there."""
     frames, metrics = [], []
     samples = 0
     for method, ref in refs.items():
-        folder = plan.store.artifacts.open(*ref)
+        folder = run.store.artifacts.open(*ref)
         frame = pl.read_parquet(folder / "features.parquet")
         frames.append(frame.with_columns(pl.lit(method).alias("method")))
         metrics.append(pl.read_parquet(folder / "metrics.parquet"))
         missing = pl.read_parquet(folder / "missing.parquet")
         samples = json.loads((folder / "report.json").read_text())["samples"]
-    if plan.config.consensus:
-        frames.append(_consensus(frames, plan.config.consensus))
+    if run.config.consensus:
+        frames.append(_consensus(frames, run.config.consensus))
     ranked = pl.concat(frames)
     told = [
         ("samples", float(samples), None),
@@ -238,10 +237,10 @@ def persist(plan: FeaturePlan, started_at: datetime, refs: dict[str, Ref]) -> st
     data = RunTablesData(
         feature_scores=ranked,
         metrics=pl.concat([pl.DataFrame(told, schema=METRICS, orient="row"), *metrics]),
-        artifacts=artifact_rows(**{f"rank {method}": ref for method, ref in refs.items()}),
+        artifacts=artifact_rows({f"rank {method}": ref for method, ref in refs.items()}),
     )
-    plan.store.finish(run_info(plan, started_at, samples), data)
-    return plan.run_id
+    run.store.finish(run_info(run, started_at, samples), data)
+    return run.run_id
 
 
 def _consensus(frames: list[pl.DataFrame], how: str) -> pl.DataFrame:
@@ -263,15 +262,8 @@ def _consensus(frames: list[pl.DataFrame], how: str) -> pl.DataFrame:
     ).sort("rank")
 
 
-def publish(plan: FeaturePlan, run_id: str) -> str:
+def publish(run: FeatureRun, run_id: str) -> str:
     """Publish the newest run of every pool as one file; older runs go to the archive."""
-    published = plan.store.publish()
-    plan.store.archive(str(plan.config.name), "features", keep=plan.config.keep_runs)
+    published = run.store.publish()
+    run.store.archive(str(run.config.name), "features", keep=run.config.keep_runs)
     return str(published)
-
-
-def compose(plan: FeaturePlan, started_at: datetime, call: Call = directly) -> Any:
-    """Run the stages; see `assay.flows.running.pipeline.compose`."""
-    refs = {method: call(rank, plan, method, started_at) for method in plan.config.methods}
-    run = call(persist, plan, started_at, refs)
-    return call(publish, plan, run)

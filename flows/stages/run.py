@@ -1,4 +1,4 @@
-"""From a configuration to a plan: every default decided, every fingerprint known, nothing written."""
+"""From a configuration to a resolved run: every default decided, every fingerprint known."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from assay.flows.config.curation import CurationConfig
 from assay.flows.config.rules import check_rules
 from assay.flows.stages.generations import Parent, settle
-from assay.flows.stages.revisions import REVISIONS
+from assay.flows.stages.stage import REVISIONS
 from assay.index.embedding.embedders import embedder_class
 from assay.selection import registry
 from assay.storage import Pool, ScoreStore, read_pool
@@ -42,8 +42,8 @@ _ENGINE = {
 _VERSIONS = ("assay", "duckdb", "faiss-cpu", "numba", "numpy", "polars", "scikit-learn", "scipy")
 
 
-class Plan(BaseModel):
-    """A configuration whose defaults are decided, with the fingerprints of what it reads."""
+class Run(BaseModel):
+    """A resolved run: a configuration with every default decided, and its inputs' fingerprints."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -68,7 +68,7 @@ class Plan(BaseModel):
         return ScoreStore(self.config.store, create=True)
 
     def __getstate__(self) -> dict[Any, Any]:
-        # what was verified here need not be intact where the plan is sent to
+        # what was verified here need not be intact where the run is sent to
         state = super().__getstate__()
         held = {name: value for name, value in state["__dict__"].items() if name != "store"}
         return state | {"__dict__": held}
@@ -84,7 +84,7 @@ class Plan(BaseModel):
 
     @property
     def select(self) -> str:
-        """The selector's name, which a plan always has."""
+        """The selector's name, which a run always has."""
         return str(self.config.select)
 
     @property
@@ -118,7 +118,7 @@ def read_target(config: CurationConfig, kind: str) -> Pool:
 
 
 def evaluation_sets(config: CurationConfig, kind: str) -> dict[str, Pool]:
-    """Open the evaluation sets that the plan must not leak; their text column is the pool's.
+    """Open the evaluation sets that the run must not leak; their text column is the pool's.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def evaluation_sets(config: CurationConfig, kind: str) -> dict[str, Pool]:
     return {name: read_pool(path, name=name, text=config.text) for name, path in given.items()}
 
 
-def make_plan(config: CurationConfig) -> Plan:
+def resolve_run(config: CurationConfig) -> Run:
     """Decide what the configuration leaves open, and check what can be checked without computing.
 
     Raises
@@ -168,7 +168,7 @@ def make_plan(config: CurationConfig) -> Plan:
     log_fingerprint = table_fingerprint(config.training_log) if config.training_log else None
     made_of = (pool.fingerprint, target_fingerprint, evaluation, log_fingerprint, settings)
     run_id = fingerprint("curate", REVISIONS, *made_of, generation)[:16]
-    return Plan(
+    return Run(
         config=resolved,
         kind=pool.kind,
         pool_fingerprint=pool.fingerprint,
@@ -184,10 +184,10 @@ def make_plan(config: CurationConfig) -> Plan:
     )
 
 
-def refitted(plan: Plan) -> Plan:
-    """Return the plan that begins a new generation over the same pool."""
-    return make_plan(plan.config.model_copy(update={"refit": True})).model_copy(
-        update={"defaults": plan.defaults}
+def refitted(run: Run) -> Run:
+    """Return the run that begins a new generation over the same pool."""
+    return resolve_run(run.config.model_copy(update={"refit": True})).model_copy(
+        update={"defaults": run.defaults}
     )
 
 
@@ -304,9 +304,9 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: version(name) for name in _VERSIONS}
 
 
-def stored_config(plan: Plan) -> dict[str, Any]:
+def stored_config(run: Run) -> dict[str, Any]:
     """Return the configuration as it is stored with the run: paths absolute, so it can be rerun."""
-    config = plan.config.model_dump(mode="json")
+    config = run.config.model_dump(mode="json")
     for key in ("pool", "target", "training_log", "store"):
         if config[key] is not None:
             config[key] = absolute(config[key])
@@ -314,22 +314,22 @@ def stored_config(plan: Plan) -> dict[str, Any]:
     return config
 
 
-def run_info(plan: Plan, started_at: datetime, n_samples: int = 0) -> RunInfo:
-    """Say who and what the plan's run is."""
+def run_info(run: Run, started_at: datetime, n_samples: int = 0) -> RunInfo:
+    """Describe the run for the store."""
     return RunInfo(
-        run_id=plan.run_id,
+        run_id=run.run_id,
         kind="curate",
-        pool=plan.config.name or "pool",
+        pool=run.config.name or "pool",
         started_at=started_at,
         n_samples=n_samples,
-        seed=plan.config.seed,
-        generation=plan.generation,
-        config=stored_config(plan),
+        seed=run.config.seed,
+        generation=run.generation,
+        config=stored_config(run),
         versions=versions(),
-        ranked_by=_ranked_by(plan),
-        pool_fingerprint=plan.pool_fingerprint,
+        ranked_by=_ranked_by(run),
+        pool_fingerprint=run.pool_fingerprint,
     )
 
 
-def _ranked_by(plan: Plan) -> str | None:
-    return plan.select if plan.select in plan.scores else plan.config.difficulty
+def _ranked_by(run: Run) -> str | None:
+    return run.select if run.select in run.scores else run.config.difficulty
