@@ -14,7 +14,7 @@ import os
 import resource
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,9 @@ from scipy.stats import spearmanr
 
 from assay.flows.config.curation import CurationConfig
 from assay.flows.running import runner
+from assay.flows.stages.calls import Direct
 from assay.flows.stages.run import resolve_run
+from assay.flows.stages.stage import Stage
 from assay.index import SimilarityGraph
 from assay.index.knn.nearest_neighbors import NearestNeighbors
 from assay.index.knn.updates import measured_recall
@@ -59,18 +61,18 @@ def night(frame: pl.DataFrame, folder: Path, **more: Any) -> tuple[dict[str, flo
     frame.write_parquet(folder / "pool.parquet")
     spent: dict[str, float] = {}
 
-    def call(stage: Callable[..., Any], *args: Any) -> Any:
-        began = cpu()
-        made = stage(*args)
-        name = {"measure": "drift", "hash_texts": "hash"}.get(stage.__name__, stage.__name__)
-        spent[name] = spent.get(name, 0.0) + cpu() - began
-        return made
+    class Meter(Direct):
+        def __call__(self, stage: Stage, *args: Any) -> Any:
+            began = cpu()
+            result = stage(*args)
+            spent[stage.name] = spent.get(stage.name, 0.0) + cpu() - began
+            return result
 
     began = cpu()
     given = {"pool": str(folder / "pool.parquet"), "id": "id", "text": "text", "budget": 0.1}
-    plan = resolve_run(CurationConfig.build(given | {"store": str(folder / "store")} | more))
+    run = resolve_run(CurationConfig.build(given | {"store": str(folder / "store")} | more))
     spent["plan"] = cpu() - began
-    result = runner.run_plan(plan, call)
+    result = runner.execute(run, Meter())
     spent["all"] = cpu() - began
     return spent, result
 

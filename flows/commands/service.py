@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -230,4 +230,9 @@ def _time_told(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7_200 else f"{seconds / 3_600:.1f} h"
 
 
-COMMANDS = {"check": check, "serve": serve, "gc": gc, "plan": estimate}
+COMMANDS: dict[str, Callable[..., None]] = {
+    "check": check,
+    "serve": serve,
+    "gc": gc,
+    "plan": estimate,
+}
