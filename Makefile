@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev demo test test-all lint format types bench soak fuzz notebooks clean
+.PHONY: help install dev demo test test-all lint format types bench soak fuzz notebooks constraints clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -52,6 +52,15 @@ soak: dev ## Try for long what the service promises: kills, readers, nights, sch
 
 notebooks: dev ## Execute the notebooks
 	$(BIN)/python notebooks/execute.py
+
+constraints: ## Resolve the newest versions, test them, and write them to constraints.txt
+	rm -rf $(VENV)-newest && $(PYTHON) -m venv $(VENV)-newest
+	$(VENV)-newest/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pip setuptools
+	$(VENV)-newest/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(VENV)-newest/bin/python -m pytest -m "not slow" -n 2 --dist loadfile
+	{ echo "# The whole set that was tested together, on Python 3.11."; $(VENV)-newest/bin/python -m pip freeze --all --exclude-editable --exclude pip; } > constraints.new
+	mv constraints.new constraints.txt
+	rm -rf $(VENV)-newest && $(MAKE) --no-print-directory dev
 
 clean: ## Remove what was made here
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -59,7 +59,7 @@ def _version(asked: bool) -> None:
     if asked:
         from importlib.metadata import version
 
-        typer.echo(f"assay {version('assay')}")
+        typer.echo(f"assay {version('assay-curation')}")
         raise typer.Exit
 
 

@@ -59,7 +59,7 @@ def task_runner(config: CurationConfig) -> Iterator[Any]:
     except ImportError as error:
         raise DependencyError(
             f"The engine {config.engine!r} needs the extra of that name, and {error.name} is not "
-            f"installed: pip install 'assay[{config.engine}]'."
+            f"installed: pip install 'assay-curation[{config.engine}]'."
         ) from error
     try:
         runner = make(**_options(config))

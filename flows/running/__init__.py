@@ -1,0 +1,1 @@
+"""The stages composed to a pipeline, run directly, and what a run returns."""

@@ -39,7 +39,7 @@ _ENGINE = {
     "shard_rows",
     "engine_options",
 }
-_VERSIONS = ("assay", "duckdb", "faiss-cpu", "numba", "numpy", "polars", "scikit-learn", "scipy")
+_LIBRARIES = ("duckdb", "faiss-cpu", "numba", "numpy", "polars", "scikit-learn", "scipy")
 
 
 class Run(BaseModel):
@@ -301,7 +301,8 @@ def _defaults_taken(given: CurationConfig, resolved: CurationConfig) -> tuple[st
 
 def versions() -> dict[str, str]:
     """Return the versions of what computes a run."""
-    return {"python": platform.python_version()} | {name: version(name) for name in _VERSIONS}
+    own = {"python": platform.python_version(), "assay": version("assay-curation")}
+    return own | {name: version(name) for name in _LIBRARIES}
 
 
 def stored_config(run: Run) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Algorithms on graphs as plain functions of CSR arrays."""

@@ -1,0 +1,1 @@
+"""Content to vectors: one file for each embedder."""

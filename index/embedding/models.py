@@ -25,7 +25,7 @@ def optional_module(name: str, extra: str) -> Any:
     except ModuleNotFoundError as error:
         raise DependencyError(
             f"The package {error.name!r} is needed here and not installed; run "
-            f"`pip install 'assay[{extra}]'`."
+            f"`pip install 'assay-curation[{extra}]'`."
         ) from error
 
 

@@ -1,0 +1,1 @@
+"""The similarity graph: building, updating, weighting and storing it."""

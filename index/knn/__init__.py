@@ -1,0 +1,1 @@
+"""The nearest neighbors of every row: built, updated, sharded."""

@@ -1,0 +1,1 @@
+"""Texts as hashed n-grams, and streams of them on disk."""

@@ -1,0 +1,1 @@
+"""The ground of every search: checked vectors, exact distances, centroids."""

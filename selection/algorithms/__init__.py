@@ -1,0 +1,1 @@
+"""Algorithms that several methods share, as plain functions of arrays."""

@@ -1,0 +1,1 @@
+"""Measures of a selection or a pool, and the ledger."""

@@ -1,0 +1,1 @@
+"""The selection plan: filters, deduplication, cutoff, blend, constraints around any selector."""

@@ -1,0 +1,1 @@
+"""Feature rankers: one file for each."""

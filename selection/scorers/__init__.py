@@ -1,0 +1,1 @@
+"""Scorers of samples: one file for each."""

@@ -1,0 +1,1 @@
+"""Selectors of samples: one file for each."""

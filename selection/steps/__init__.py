@@ -1,0 +1,1 @@
+"""Steps of a plan that leave rows out: duplicates, leaks, a cutoff."""

@@ -1,0 +1,1 @@
+"""A table as a matrix, and what its columns say about classes."""

@@ -1,0 +1,1 @@
+"""Safe files and folders: atomic writes, checksums, artifacts, locks."""

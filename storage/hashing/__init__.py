@@ -1,0 +1,1 @@
+"""What a thing is known by: fingerprints and hashes of rows."""

@@ -1,0 +1,1 @@
+"""Data sets in: formats, column roles, samples."""

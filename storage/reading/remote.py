@@ -40,7 +40,7 @@ from assay.storage.reading.locations import scheme_of
 KEPT_DAYS = 30
 _DOWNLOADS = 8
 _S3, _GCS, _AZURE = (
-    ("s3fs", "pip install 'assay[s3]'"),
+    ("s3fs", "pip install 'assay-curation[s3]'"),
     ("gcsfs", "pip install gcsfs"),
     ("adlfs", "pip install adlfs"),
 )

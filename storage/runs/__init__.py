@@ -1,0 +1,1 @@
+"""Finished and unfinished runs, their views, and the published file."""

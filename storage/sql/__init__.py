@@ -1,0 +1,1 @@
+"""DuckDB closed to everything but the query at hand."""

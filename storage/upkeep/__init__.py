@@ -1,0 +1,1 @@
+"""Work on a whole store: integrity and cleaning up."""

@@ -254,7 +254,7 @@ def test_paths_are_absolute_where_workers_are_elsewhere(
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", CLUSTERS)
 def test_a_cluster_loses_a_worker(engine: str, tmp_path: Path) -> None:
-    pytest.importorskip(f"prefect_{engine}", reason=f"assay[{engine}] is not installed")
+    pytest.importorskip(f"prefect_{engine}", reason=f"assay-curation[{engine}] is not installed")
     config = {
         "pool": str(example_path("pool.parquet")),
         "target": str(example_path("target.parquet")),
