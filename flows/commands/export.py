@@ -13,6 +13,7 @@ from assay.flows.commands.output import write_frame
 from assay.flows.config.curation import CurationConfig
 from assay.storage import ScoreStore, read_pool
 from assay.storage.errors import ColumnError, ConfigError, StoreError
+from assay.storage.names import fold
 
 _FORMATS = {".parquet": "parquet", ".jsonl": "jsonl", ".csv": "csv"}
 
@@ -88,8 +89,8 @@ def export(
         )
     picked = store.run_table(
         chosen["run_id"],
-        "SELECT key, sample_id, position, weight FROM selections JOIN samples USING (key) "
-        "ORDER BY position",
+        "SELECT key, samples.sample_id, selections.position, selections.weight "
+        "FROM selections JOIN samples USING (key) ORDER BY selections.position",
     )
     frame = pool.take(picked["key"].to_numpy(), list(columns) if columns else None)
     scores = store.run_table(
@@ -105,13 +106,20 @@ def export(
     extra = extra.drop("key")
     if config.id is not None:
         extra = extra.drop("sample_id")
-    # a pool's own column of that name stays as it is
-    taken = set(frame.columns) | set(extra.columns)
-    for name in [c for c in extra.columns if c in frame.columns]:
-        own = f"assay_{name}"
-        while own in taken:
-            own = f"assay_{own}"
-        taken.add(own)
-        extra = extra.rename({name: own})
+    extra = extra.rename(_own_names(extra.columns, frame.columns))
     write_frame(frame.hstack(extra), out, format, raw=raw)
     return picked.height
+
+
+def _own_names(added: Sequence[str], of_pool: Sequence[str]) -> dict[str, str]:
+    """Return new names for added columns that the pool has, in any case; the pool's stay."""
+    pool = {fold(name) for name in of_pool}
+    taken = pool | {fold(name) for name in added}
+    names: dict[str, str] = {}
+    for name in (n for n in added if fold(n) in pool):
+        own = f"assay_{name}"
+        while fold(own) in taken:
+            own = f"assay_{own}"
+        taken.add(fold(own))
+        names[name] = own
+    return names

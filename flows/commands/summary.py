@@ -69,7 +69,7 @@ def _print_shares(frame: pl.DataFrame, column: str) -> None:
 
     print_table(
         frame.head(SHOWN_GROUPS).select(
-            column,
+            pl.nth(0),
             "pool",
             "chosen",
             percent("share", "share"),

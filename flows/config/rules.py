@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from assay.flows.config.curation import CurationConfig, PlanConfig
 from assay.selection import registry
 from assay.selection.contract.budgets import resolve_budget
 from assay.selection.steps.deduplication import deduplicator
-from assay.storage.errors import ColumnError, ConfigError
-from assay.storage.sql.expressions import columns_named
+from assay.storage.errors import ColumnError
+from assay.storage.names import SAMPLE_NAMES, check_kept, check_score_names, find_or_raise
+from assay.storage.sql.expressions import Named, names_in
 
-OF_SAMPLES = ("sample_id", "source", "row", "label", "group_id", "content_hash")
+# raised by one when the same SQL of a rule or expression comes to mean something else
+RULES_REVISION = 1
 
 
-def columns_of_rules(plan: PlanConfig, known: Sequence[str]) -> list[str]:
+class Known(NamedTuple):
+    """Every column that a rule may name: the pool's own, which come first, and ours."""
+
+    own: list[str]
+    ours: list[str]
+
+
+def columns_of_rules(plan: PlanConfig, known: Known) -> Named:
     """Return the columns that filters, keeper, cost and groups name.
 
     Raises
@@ -23,45 +33,53 @@ def columns_of_rules(plan: PlanConfig, known: Sequence[str]) -> list[str]:
     ConfigError, ColumnError
         A rule is no SQL, or names a column that is not there.
     """
-    named: dict[str, None] = {}
-    for rule in plan.filters:
-        named |= dict.fromkeys(columns_named(rule, known, what="filter"))
+    named = [names_in(rule, *known, what="filter") for rule in plan.filters]
     if plan.keeper:
-        named |= dict.fromkeys(columns_named(plan.keeper, known, what="keeper order", order=True))
+        named.append(names_in(plan.keeper, *known, what="keeper order", order=True))
     for column, what in ((plan.cost, "cost column"), (plan.by, "column of groups")):
         if column is not None:
-            if column not in known:
-                raise ColumnError.missing(column, known, what=what)
-            named[column] = None
-    return list(named)
+            reference = find_or_raise(column, *known, what=what)
+            one = [reference.name]
+            named.append(Named([], one) if reference.ours else Named(one, []))
+    return _joined(named)
 
 
-def columns_of_expressions(config: CurationConfig, pool: Collection[str]) -> list[str]:
+def columns_of_expressions(config: CurationConfig, pool: Sequence[str]) -> Named:
     """Return the columns that the scores of one's own name.
 
     Raises
     ------
     ConfigError
-        An expression is no SQL, names a column that is not there, or has the name of a scorer.
+        An expression is no SQL, or names a column that is not there.
     """
-    known = list(dict.fromkeys([*OF_SAMPLES, *config.keep, *pool]))
-    taken = {entry.name for entry in registry.entries("scorer")}
-    named: dict[str, None] = {}
-    for name, expression in config.expressions.items():
-        if name in taken or name == "difficulty":
-            raise ConfigError(f"The expression {name!r} has the name of a scorer; choose another.")
-        named |= dict.fromkeys(columns_named(expression, known, what=f"score {name}"))
-    return list(named)
+    known = Known(list(pool), list(SAMPLE_NAMES))
+    expressions = config.expressions.items()
+    return _joined([names_in(text, *known, what=f"score {name}") for name, text in expressions])
 
 
-def known_columns(config: CurationConfig, pool: Collection[str]) -> list[str]:
-    """Return every column that a rule may name: of the samples, of the scores, of the pool."""
+def _joined(named: Sequence[Named]) -> Named:
+    return Named(
+        list(dict.fromkeys(name for each in named for name in each.own)),
+        list(dict.fromkeys(name for each in named for name in each.ours)),
+    )
+
+
+def known_columns(config: CurationConfig, pool: Sequence[str]) -> Known:
+    """Return every column that a rule may name: of the pool, of the samples, of the scores."""
     scores = [*(config.scores or ()), *(["difficulty"] if config.difficulty else [])]
-    return list(dict.fromkeys([*OF_SAMPLES, *config.keep, *scores, *pool]))
+    return Known(list(pool), list(dict.fromkeys([*SAMPLE_NAMES, *scores])))
 
 
-def check_rules(config: CurationConfig, pool: Collection[str]) -> None:
+def check_names(config: CurationConfig) -> None:
+    """Raise what is wrong with the names of kept columns and of the scores of one's own."""
+    methods = [e.name for kind in ("scorer", "selector") for e in registry.entries(kind)]
+    check_score_names(config.expressions, methods)
+    check_kept(config.keep, config.scores or ())
+
+
+def check_rules(config: CurationConfig, pool: Sequence[str]) -> None:
     """Raise what is wrong with the rules, before anything is computed."""
+    check_names(config)
     columns_of_expressions(config, pool)
     columns_of_rules(config.plan, known_columns(config, pool))
     for name, options in config.plan.steps():

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from assay.storage import ScoreStore
+from assay.storage.names import stored_name
 from assay.storage.runs.schema import identifier
 
 
@@ -34,23 +35,26 @@ class RunResult:
     defaults: tuple[str, ...] = ()
 
     def sql(self, query: str) -> Any:
-        """Query the store; see `ScoreStore.sql`."""
-        return self.store.sql(query)
+        """Query this run, as if the store held no other; see `ScoreStore.sql`."""
+        return self.store.sql(query, runs=[self.run_id])
 
 
 def shares(store: ScoreStore, run_id: str, column: str) -> pl.DataFrame:
     """Return, by value of a kept column, how many rows were chosen and the shares of both sets.
 
-    `random_share` is the share that a random subset is expected to have: the pool's own.
+    The value comes first, under the column's name; where that is one of the others (`pool`,
+    `chosen`, `share`, `random_share`), it is called `value`. `random_share` is the share that a
+    random subset is expected to have: the pool's own.
     """
-    name = identifier(column)
-    return store.run_table(
+    counts = store.run_table(
         run_id,
-        f"""SELECT {name}, count(*) AS pool, count(key) FILTER (selected) AS chosen,
+        f"""SELECT samples.{identifier(stored_name(column))} AS value, count(*) AS pool,
+        count(*) FILTER (decisions.selected) AS chosen,
         chosen / sum(chosen) OVER () AS share, pool / sum(pool) OVER () AS random_share
-        FROM samples JOIN decisions USING (key) GROUP BY {name}
-        ORDER BY chosen DESC, pool DESC, {name}""",
+        FROM samples JOIN decisions USING (key) GROUP BY 1
+        ORDER BY chosen DESC, pool DESC, value""",
     )
+    return counts if column in counts.columns else counts.rename({"value": column})
 
 
 def curation_summary(result: RunResult) -> dict[str, Any]:

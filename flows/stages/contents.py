@@ -11,7 +11,6 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from assay.flows.config.rules import OF_SAMPLES
 from assay.flows.progress import step
 from assay.flows.stages.artifacts import contents_of, folder, load_samples, make_stage, usable
 from assay.flows.stages.changes import Changes, load_changes
@@ -33,6 +32,7 @@ from assay.selection import registry
 from assay.storage import Pool
 from assay.storage.errors import InputError
 from assay.storage.hashing.fingerprints import fingerprint
+from assay.storage.names import SAMPLE_NAMES, stored_name
 
 
 def hash_texts(
@@ -215,11 +215,19 @@ def vectors_of(run: Run, vectors: Ref, other: Pool) -> np.ndarray:
 
 
 def columns_of(run: Run, frame: pl.DataFrame, named: Sequence[str]) -> pl.DataFrame:
-    """Return, of the usable rows, what samples hold and the pool's columns that are named."""
-    there = [*OF_SAMPLES, *run.config.keep]
-    table = usable(frame).select(there)
-    more = [name for name in named if name not in there]
-    if not more:
-        return table
-    rows = np.flatnonzero(frame["problem"].is_null().to_numpy())
-    return table.hstack(run.read_pool().take(rows, more))
+    """Return the pool's own columns that are named, of the usable rows.
+
+    Columns that are kept have the type that they are kept with.
+    """
+    rows = usable(frame)
+    columns = {n: rows.get_column(stored_name(n)) for n in named if n in run.config.keep}
+    more = [name for name in named if name not in columns]
+    if more:
+        taken = run.read_pool().take(rows["key"].to_numpy(), more)
+        columns |= {name: taken.get_column(name) for name in more}
+    return pl.DataFrame({name: columns[name] for name in named})
+
+
+def facts_of(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return what a run knows of the usable rows besides their content and kept columns."""
+    return usable(frame).select(SAMPLE_NAMES)

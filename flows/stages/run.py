@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from assay.flows.config.curation import CurationConfig
-from assay.flows.config.rules import check_rules
+from assay.flows.config.rules import RULES_REVISION, check_rules
 from assay.flows.stages.generations import Parent, settle
 from assay.flows.stages.stage import REVISIONS
 from assay.index.embedding.embedders import embedder_class
@@ -167,7 +167,7 @@ def resolve_run(config: CurationConfig) -> Run:
     evaluation = {name: p.fingerprint for name, p in evaluation_sets(resolved, pool.kind).items()}
     log_fingerprint = table_fingerprint(config.training_log) if config.training_log else None
     made_of = (pool.fingerprint, target_fingerprint, evaluation, log_fingerprint, settings)
-    run_id = fingerprint("curate", REVISIONS, *made_of, generation)[:16]
+    run_id = fingerprint("curate", REVISIONS, RULES_REVISION, *made_of, generation)[:16]
     return Run(
         config=resolved,
         kind=pool.kind,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from assay.flows.config.rules import columns_of_expressions
+from assay.flows.config.rules import RULES_REVISION, columns_of_expressions
 from assay.flows.progress import step
 from assay.flows.stages.artifacts import (
     folder,
@@ -18,7 +18,7 @@ from assay.flows.stages.artifacts import (
     make_stage,
     usable,
 )
-from assay.flows.stages.contents import columns_of, target_of, texts_of
+from assay.flows.stages.contents import columns_of, facts_of, target_of, texts_of
 from assay.flows.stages.refs import Ref
 from assay.flows.stages.run import Run
 from assay.flows.stages.stage import SCORE
@@ -122,16 +122,16 @@ def _expression(run: Run, name: str, samples: Ref, vectors: Ref) -> Ref:
     """Compute a score of the user's own, an SQL expression over the columns."""
     expression = run.config.expressions[name]
     made_of = (run.pool_fingerprint, samples, vectors, expression)
-    ref = Ref("scores", fingerprint(SCORE.revision, "expression", *made_of))
+    ref = Ref("scores", fingerprint(SCORE.revision, RULES_REVISION, "expression", *made_of))
 
     def make(out: Path) -> None:
         with step(f"score {name}", None):
             frame = load_rows(run, samples, vectors)
-            named = columns_of_expressions(run.config, run.read_pool().columns)
-            np.save(
-                out / "scores.npy",
-                numbers(columns_of(run, frame, named), expression, what=f"score {name}"),
-            )
+            named = columns_of_expressions(run.config, run.read_pool().columns).own
+            facts = facts_of(frame)
+            own = columns_of(run, frame, named)
+            values = numbers(own, expression, ours=facts, what=f"score {name}")
+            np.save(out / "scores.npy", values)
 
     return make_stage(run, SCORE, ref, make, name)
 

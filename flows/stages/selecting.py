@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from assay.flows.config.rules import columns_of_rules, known_columns, text_steps
+from assay.flows.config.rules import RULES_REVISION, columns_of_rules, known_columns, text_steps
 from assay.flows.progress import logger, step
 from assay.flows.stages.artifacts import (
     folder,
@@ -23,7 +23,14 @@ from assay.flows.stages.artifacts import (
     usable,
     write_report,
 )
-from assay.flows.stages.contents import columns_of, target_of, target_vectors, texts_of, vectors_of
+from assay.flows.stages.contents import (
+    columns_of,
+    facts_of,
+    target_of,
+    target_vectors,
+    texts_of,
+    vectors_of,
+)
 from assay.flows.stages.refs import Ref
 from assay.flows.stages.run import Run, evaluation_sets
 from assay.flows.stages.scoring import load_scores, points_easier
@@ -60,7 +67,7 @@ def select(
             scores if rules else scores.get(str(config.difficulty)),
             run.pool_fingerprint if rules else None,
             run.evaluation,
-            rules,
+            (RULES_REVISION, rules) if rules else rules,
             config.difficulty,
             run.target_fingerprint,
             config.seed,
@@ -172,7 +179,8 @@ def _given(
         "ids": rows["sample_id"],
         "graph": load_graph(run, graph),
         "scores": values,
-        "table": columns_of(run, frame, [name for name in _named(run) if name not in values]),
+        "table": columns_of(run, frame, _named(run)),
+        "samples": facts_of(frame),
     }
     if config.label:
         given["y"] = rows["label"].to_numpy()
@@ -190,7 +198,7 @@ def _given(
 
 def _named(run: Run) -> list[str]:
     pool = run.read_pool().columns
-    return columns_of_rules(run.config.plan, known_columns(run.config, pool))
+    return columns_of_rules(run.config.plan, known_columns(run.config, pool)).own
 
 
 def _leaks(run: Run, vectors: Ref, rows: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:

@@ -157,7 +157,8 @@ def _constraints(
     if cost is not None:
         given["cost"] = cost[rows]
     if plan.quotas or plan.minima:
-        name = plan.by or next((c for c in ("group_id", "label") if c in pool.table.columns), None)
+        named = next((c for c in ("group_id", "label") if c in pool.ours.columns), None)
+        name = plan.by or (f"assay.{named}" if named else None)
         if name is None:
             raise MissingInputError("Quotas and minima need groups: pass groups, or name `by`.")
         codes, names = coded(pool.column(name, "column of groups"))

@@ -246,7 +246,10 @@ def _bound(value: Any, budget: float, name: str, whole: bool, what: str) -> floa
 
 def coded(values: Any) -> tuple[NDArray[np.int64], list[str]]:
     """Return groups as codes into their sorted names, -1 for none."""
-    series = pl.Series("group", values).cast(pl.String)
+    series = pl.Series("group", values)
+    if series.dtype.is_float():
+        series = series.fill_nan(None)
+    series = series.cast(pl.String)
     names = series.drop_nulls().unique().sort()
     codes = series.replace_strict(
         names, np.arange(len(names)), default=-1, return_dtype=pl.Int64

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from assay.selection.contract.inputs import Floats, Inputs, Rows
 from assay.selection.contract.subsets import induced, rows_of
 from assay.storage.errors import ColumnError, ConfigError, IdError, InputError
-from assay.storage.sql.expressions import numbers
+from assay.storage.names import find_or_raise, fold
+from assay.storage.sql.expressions import holds, numbers, places
 
 
 class PlanInputs:
@@ -30,14 +31,17 @@ class PlanInputs:
     scores : mapping of name to float[n], or float[n], optional
         One array is known as "scores".
     table : frame of n rows, optional
-        Further columns for rules, costs and orders.
+        The pool's own columns, for rules, costs, groups and orders.
+    samples : frame of n rows, optional
+        What else is known of the rows: `source`, `row`, `content_hash`.
 
     Attributes
     ----------
     n : int
     ids : pl.Series of String
-    table : pl.DataFrame
-        sample_id, label and group_id (where given), the columns of `table`, the scores.
+    own, ours : pl.DataFrame
+        The columns of `table`; and sample_id, label and group_id (where given), those of `samples`,
+        the scores. A rule's names mean `own` first; ``assay.NAME`` means `ours`.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class PlanInputs:
         ids: Any = None,
         groups: Any = None,
         table: Any = None,
+        samples: Any = None,
     ) -> None:
         frame = pl.DataFrame() if table is None else pl.DataFrame(table)
         named = _named(scores)
@@ -72,21 +77,30 @@ class PlanInputs:
         columns = [_column(name, v, self.n) for name, v in given.items() if v is not None]
         if frame.width and frame.height != self.n:
             raise InputError(f"table has {frame.height} rows for {self.n} of the pool.")
-        own = {"sample_id", *(c.name for c in columns)}
-        kept = [c for c in frame.get_columns() if c.name not in own]
-        self.table = pl.DataFrame([self.ids, *columns, *kept])
+        known = {"sample_id", *(c.name for c in columns)}
+        facts = pl.DataFrame() if samples is None else pl.DataFrame(samples)
+        more = [c for c in facts.get_columns() if c.name not in known]
+        self.own = frame
+        self.ours = pl.DataFrame([self.ids, *columns, *more])
 
     def column(self, name: str, what: str) -> pl.Series:
-        """Return a column of the table.
+        """Return the column that a name means.
 
         Raises
         ------
-        ColumnError
-            There is none of that name.
+        ColumnError, ConfigError
+            There is none of that name, or several that differ in case only.
         """
-        if name not in self.table.columns:
-            raise ColumnError.missing(name, self.table.columns, what=what)
-        return self.table[name]
+        column = find_or_raise(name, self.own.columns, self.ours.columns, what=what)
+        return (self.ours if column.ours else self.own).get_column(column.name)
+
+    def holds(self, condition: str) -> NDArray[np.bool_]:
+        """Return where an SQL condition holds."""
+        return holds(self.own, condition, ours=self.ours, what="filter")
+
+    def places(self, order: str) -> NDArray[np.int64]:
+        """Return the place of every row under an SQL order, ties by id."""
+        return places(self.own, order, ours=self.ours, what="keeper order")
 
     def score(self, name: str) -> Floats:
         """Return a score by name.
@@ -109,18 +123,24 @@ class PlanInputs:
             An expression can't be evaluated, or its name is taken.
         """
         for name, expression in expressions.items():
-            if name in self.table.columns:
-                raise ConfigError(f"The score {name!r} has the name of a column; choose another.")
+            taken = {fold(c) for c in (*self.own.columns, *self.ours.columns)}
+            if fold(name) in taken:
+                raise ConfigError(
+                    f"The score {name!r} has the name of a column (case does not count); choose "
+                    "another."
+                )
             if isinstance(expression, pl.Expr):
-                values = self.table.select(expression.cast(pl.Float64)).to_series().to_numpy()
+                more = [c for c in self.ours.get_columns() if c.name not in self.own.columns]
+                table = pl.DataFrame([*self.own.get_columns(), *more])
+                values = table.select(expression.cast(pl.Float64)).to_series().to_numpy()
             else:
-                values = numbers(self.table, expression, what=f"score {name}")
+                values = numbers(self.own, expression, ours=self.ours, what=f"score {name}")
             if len(values) != self.n:
                 raise ConfigError(
                     f"The score {name!r} gives {len(values)} values for {self.n} rows."
                 )
             self.scores[name] = values
-            self.table = self.table.with_columns(pl.Series(name, values))
+            self.ours = pl.DataFrame([*self.ours.get_columns(), pl.Series(name, values)])
 
     def given(
         self, needs: Collection[str], rows: Rows, *, selector: bool = False

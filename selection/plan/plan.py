@@ -34,9 +34,12 @@ class SelectionPlan(BaseEstimator):  # type: ignore[misc]
     options : mapping, optional
         Parameters of the selector.
     filters : sequence of str, default ()
-        SQL conditions over the table that a row must meet: ``"length(text) > 20"``.
+        SQL conditions that a row must meet: ``"length(text) > 20"``. In all rules a name means a
+        column of `table`, exactly or without regard to case; ``assay.NAME``, and a name that the
+        table does not have, means one of ours (`sample_id`, `label`, `group_id`, a score). NaN acts
+        as null does: it meets no condition and comes last in an order.
     expressions : mapping of name to str or polars.Expr, optional
-        Further scores: SQL or Polars expressions over the table.
+        Further scores: SQL or Polars expressions over the same columns.
     leakage : mapping of name to texts, optional
         Evaluation sets whose items must not be chosen; see `Leakage`, and for its parameters
         `leakage_options`.
@@ -189,11 +192,12 @@ class SelectionPlan(BaseEstimator):  # type: ignore[misc]
         ids: Any = None,
         groups: Any = None,
         table: Any = None,
+        samples: Any = None,
     ) -> Self:
         """Choose rows; the inputs are those of `PlanInputs`."""
         pool = PlanInputs(
             X=X, texts=texts, stream=stream, y=y, graph=graph, scores=scores, target=target, ids=ids,
-            groups=groups, table=table,
+            groups=groups, table=table, samples=samples,
         )  # fmt: skip
         pool.add_scores(self.expressions or {})
         must = pool.marked(self.must_include, "must_include")

@@ -19,7 +19,7 @@ from assay.selection.steps.hard_cutoff import HardCutoff
 from assay.selection.steps.leakage import SCHEMA as LEAKS
 from assay.selection.steps.leakage import Leakage
 from assay.storage.errors import MissingInputError
-from assay.storage.sql.expressions import holds, places
+from assay.storage.names import find
 
 Mask = NDArray[np.bool_]
 # a rule of this form can be told with the row's value and the threshold
@@ -30,12 +30,12 @@ def filtered(pool: PlanInputs, rules: Sequence[str], must: Mask, alive: Mask) ->
     """Leave out the rows that do not meet a rule; the first rule that fails is the reason."""
     outcomes = []
     for rule in rules:
-        rows = np.flatnonzero(~holds(pool.table, rule, what="filter") & ~must & alive)
+        rows = np.flatnonzero(~pool.holds(rule) & ~must & alive)
         alive[rows] = False
         detail: dict[str, NDArray[Any]] = {"rule": np.full(len(rows), rule)}
         compared = _COMPARISON.fullmatch(rule)
-        if compared and compared[1] in pool.table.columns:
-            detail["value"] = pool.table[compared[1]].gather(rows).to_numpy()
+        if compared and find(compared[1], pool.own.columns, pool.ours.columns):
+            detail["value"] = pool.column(compared[1], "filter").gather(rows).to_numpy()
             detail["threshold"] = np.full(len(rows), float(compared[2]))
         outcomes.append(Outcome(rows, "filter", "filter", detail))
     return outcomes
@@ -69,7 +69,7 @@ def deduplicated(
     """Leave one row of each group of duplicates; must-include rows stay. Also the groups."""
     if not steps:
         return [], pl.DataFrame(schema=SCHEMA)
-    order = places(pool.table, keeper or "sample_id")
+    order = pool.places(keeper or "assay.sample_id")
     priority = np.where(must, order - pool.n, order)
     outcomes, groups = [], []
     for name, options in ((s, {}) if isinstance(s, str) else s for s in steps):

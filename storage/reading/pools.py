@@ -179,7 +179,8 @@ class Pool:
             from 0), label, group_id, content_hash (128-bit BLAKE2b in hex of UTF-8, float32
             or image bytes), problem (``empty``: null, without length, or only white space;
             ``not_finite``: a vector with NaN or an infinite value; else null), then the columns
-            to keep. Computed once, and then held.
+            to keep (one that is called ``problem`` or ``key`` itself as ``kept.problem``,
+            ``kept.key``). Computed once, and then held.
 
         Raises
         ------

@@ -9,11 +9,11 @@ from typing import Literal
 import pyarrow as pa
 
 from assay.storage.errors import ColumnError, ConfigError, InputError
+from assay.storage.names import PROBLEM, SAMPLE_NAMES, check_kept
 
 Kind = Literal["text", "vector", "image"]
 
-FIXED_NAMES = ("sample_id", "source", "row", "label", "group_id", "content_hash", "problem")
-_RESERVED = {*FIXED_NAMES, "pool", "run_id"}
+FIXED_NAMES = (*SAMPLE_NAMES, PROBLEM)
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def resolve_roles(given: Roles, schemas: Mapping[str, pa.Schema]) -> Roles:
     InputError
         A column whose type is not what its role needs.
     """
-    _check_keep(given.keep)
+    check_kept(given.keep)
     contents = [name for name in (given.text, given.vector, given.image) if name is not None]
     if len(contents) > 1:
         raise ConfigError(f"Give one of text, vector and image, not {' and '.join(contents)}.")
@@ -91,19 +91,6 @@ def resolve_roles(given: Roles, schemas: Mapping[str, pa.Schema]) -> Roles:
 def _listed(names: Sequence[str], most: int = 30) -> str:
     more = f", ... ({len(names)} in all)" if len(names) > most else ""
     return ", ".join(names[:most]) + more
-
-
-def _check_keep(keep: Sequence[str]) -> None:
-    seen: set[str] = set()
-    for name in keep:
-        if name.lower() in _RESERVED:
-            raise ConfigError(
-                f"Column {name!r} can't be kept under its name, which assay uses itself "
-                f"({', '.join(sorted(_RESERVED))}); rename it in the data."
-            )
-        if name.lower() in seen:
-            raise ConfigError(f"keep names the column {name!r} twice (case does not count in SQL).")
-        seen.add(name.lower())
 
 
 def _with_default_content(given: Roles, types: Mapping[str, pa.DataType]) -> Roles:

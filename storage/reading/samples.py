@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from assay.storage.errors import InputError
 from assay.storage.hashing.rows import hash_rows, hex_digests
+from assay.storage.names import stored_name
 from assay.storage.reading.roles import FIXED_NAMES, Roles
 from assay.storage.reading.source import Source
 from assay.storage.reading.values import (
@@ -43,7 +44,7 @@ def sample_frame(sources: Iterable[Source], roles: Roles, dimension: int | None)
         frame = frame.with_columns(content_ids(frame["content_hash"]))
     else:
         check_ids(frame, roles.id)
-    return frame.select(FIXED_NAMES).hstack(_joined(kept))
+    return frame.select(FIXED_NAMES).hstack(_stored(_joined(kept)))
 
 
 def checked_vectors(
@@ -112,6 +113,11 @@ def _joined(parts: Sequence[tuple[Source, pl.DataFrame]]) -> pl.DataFrame:
     types: dict[Any, Any] = {column.name: number_type(column) for column in _columns(textual)}
     frames = [frame.cast(types) if source.textual else frame for source, frame in parts]
     return join_frames(frames, "vertical_relaxed")
+
+
+def _stored(kept: pl.DataFrame) -> pl.DataFrame:
+    """Return the columns to keep under names that are not those of our own beside them."""
+    return pl.DataFrame({stored_name(c.name): c for c in kept.get_columns()})
 
 
 def _columns(frames: Sequence[pl.DataFrame]) -> list[pl.Series]:

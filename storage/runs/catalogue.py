@@ -20,7 +20,7 @@ import duckdb
 
 from assay.storage.disk.atomic import write_json
 from assay.storage.errors import StoreError
-from assay.storage.runs.run_file import RESERVED_COLUMNS
+from assay.storage.runs.run_file import kept_columns
 from assay.storage.runs.schema import RunTables, latest, literal
 
 RUN_ID = re.compile(r"[0-9a-f]{16}")
@@ -200,7 +200,8 @@ def describe(
     if row is None:
         raise StoreError(f"The run file {path} is empty.")
     methods, columns, tables = row[len(_RUN) :]
-    kept = [(name, type) for name, type in columns or () if name not in RESERVED_COLUMNS]
+    types = dict(columns or ())
+    kept = [(name, types[name]) for name in kept_columns(types)]
     return _run_file(path, dict(zip(_RUN, row, strict=False)), methods, kept, tables)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -15,11 +15,10 @@ import polars as pl
 from assay.storage.disk.atomic import atomic_path
 from assay.storage.disk.boundaries import boundary
 from assay.storage.errors import StoreError
+from assay.storage.names import KEY, SAMPLE_NAMES, VIEW_NAMES, fold
 from assay.storage.runs.schema import RUN_COLUMNS, RUN_INTERNALS, TABLES, identifier
 
-RESERVED_COLUMNS = frozenset(
-    {"key", "run_id", "pool", "sample_id", "source", "row", "label", "group_id", "content_hash"}
-)
+_FIXED = frozenset(map(fold, (KEY, *VIEW_NAMES, *SAMPLE_NAMES)))
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class RunTablesData:
     ----------
     samples : DataFrame
         One row per sample in the order of the pool: sample_id, source, row, label, group_id,
-        content_hash, then the kept columns. Its row number is the key of the other frames.
+        content_hash, then the kept columns under their `stored_name`. Its row number is the key of the other frames.
     scores : dict of str to DataFrame
         Method -> columns key, score (rows without a score are left out).
     selections, decisions, feature_scores, metrics, ledger, leaks, duplicates, artifacts : DataFrame
@@ -85,6 +84,11 @@ def write_run(path: Path, info: RunInfo, finished_at: datetime, data: RunTablesD
         except duckdb.Error as error:
             told = " ".join(str(error).split())
             raise StoreError(f"The run {info.run_id} could not be written: {told}") from error
+
+
+def kept_columns(stored: Iterable[str]) -> list[str]:
+    """Return, of the columns of a table of samples, those that were kept, as they are stored."""
+    return [name for name in stored if fold(name) not in _FIXED]
 
 
 def _check(info: RunInfo, data: RunTablesData) -> None:
@@ -132,8 +136,8 @@ def _fill(
     for table, columns in TABLES.items():
         con.execute(f"CREATE TABLE {table} ({columns})")
     if data.samples is not None:
-        kept = [c for c in data.samples.columns if c not in RESERVED_COLUMNS]
-        frame = data.samples.with_row_index("key")
+        kept = kept_columns(data.samples.columns)
+        frame = data.samples.with_row_index(KEY)
         con.register("_samples", frame)
         extra = "".join(f", {identifier(c)}" for c in kept)
         con.execute(

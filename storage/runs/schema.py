@@ -6,8 +6,11 @@ that name inside one self-contained file. So the same statements serve both.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+
+from assay.storage.names import fold, own_name
+from assay.storage.runs.kept_types import common_type
 
 RUN_COLUMNS = (
     "run_id VARCHAR, kind VARCHAR, pool VARCHAR, status VARCHAR, started_at TIMESTAMPTZ, "
@@ -45,6 +48,7 @@ class RunTables:
     pool: str
     finished_at: int  # microseconds since 1970
     methods: tuple[str, ...] = ()
+    # the kept columns as they are stored (`assay.storage.names.stored_name`), and their types
     kept: tuple[tuple[str, str], ...] = field(default=())
     # run files written by earlier versions lack the newer tables
     tables: frozenset[str] = frozenset(TABLES)
@@ -89,8 +93,22 @@ def _of_run(run: RunTables, table: str) -> str:
     return f"SELECT {literal(run.run_id)} AS run_id, {columns} FROM {run.alias}.{table}"
 
 
-def _samples(run: RunTables) -> str:
-    columns = _names(SAMPLE_COLUMNS) + [identifier(name) for name, _ in run.kept]
+def _samples(runs: Sequence[RunTables]) -> list[str]:
+    """Return a query over the samples of each run; a kept column has one type in all of them."""
+    types: dict[str, list[str]] = {}
+    for run in runs:
+        for stored, type in run.kept:
+            types.setdefault(fold(own_name(stored)), []).append(type)
+    common = {name: common_type(of_runs) for name, of_runs in types.items()}
+    return [_samples_of(run, common) for run in runs]
+
+
+def _samples_of(run: RunTables, common: Mapping[str, str]) -> str:
+    columns = _names(SAMPLE_COLUMNS)
+    for stored, type in run.kept:
+        name, wanted = own_name(stored), common[fold(own_name(stored))]
+        value = identifier(stored) if type == wanted else f"{identifier(stored)}::{wanted}"
+        columns.append(f"{value} AS {identifier(name)}")
     return (
         f"SELECT {literal(run.run_id)} AS run_id, {literal(run.pool)} AS pool, "
         f"{', '.join(columns)} FROM {run.alias}.samples"
@@ -143,9 +161,9 @@ def statements(runs: Sequence[RunTables], *, history: bool = True) -> list[str]:
         return TABLES[table].removeprefix("key INTEGER, ")
 
     views = {
-        "samples": _union([_samples(r) for r in curated], f"{run_id}, {pool}, {SAMPLE_COLUMNS}"),
+        "samples": _union(_samples(curated), f"{run_id}, {pool}, {SAMPLE_COLUMNS}"),
         "latest_samples": "SELECT pool, * EXCLUDE (pool) FROM ("
-        + _union([_samples(r) for r in newest], f"{run_id}, {pool}, {SAMPLE_COLUMNS}")
+        + _union(_samples(newest), f"{run_id}, {pool}, {SAMPLE_COLUMNS}")
         + ")",
         "latest_scores": _union([_wide_scores(r) for r in newest], f"{pool}, {run_id}, {sample}"),
         "latest_selection": _union(

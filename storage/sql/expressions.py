@@ -1,11 +1,14 @@
-"""SQL expressions over the rows of a frame, evaluated where nothing else can be reached."""
+"""SQL expressions over the rows of a frame, evaluated where nothing else can be reached.
+
+A name means a column of the frame; ``assay.NAME``, and a name that the frame does not have, one of
+`ours`. NaN acts as null does: it meets no condition, comes last in an order, and is no number.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import NamedTuple
 
 import duckdb
 import numpy as np
@@ -13,49 +16,91 @@ import polars as pl
 from numpy.typing import NDArray
 
 from assay.storage.errors import ConfigError
+from assay.storage.names import Reference, fold, listed
+from assay.storage.sql.references import (
+    NAN_IS_NULL,
+    TABLE,
+    Expression,
+    as_sql,
+    parse_expression,
+    parse_order,
+)
 from assay.storage.sql.sandbox import close_off
 
 
+class Named(NamedTuple):
+    """The columns that an expression names: the pool's own, and ours."""
+
+    own: list[str]
+    ours: list[str]
+
+
 @contextmanager
-def _opened(frame: pl.DataFrame) -> Iterator[duckdb.DuckDBPyConnection]:
+def _opened() -> Iterator[duckdb.DuckDBPyConnection]:
     con = duckdb.connect(":memory:", config={"threads": 1})
     try:
-        con.register("pool", frame.to_arrow())
-        close_off(con, bounded=False)
+        con.execute(NAN_IS_NULL)
         yield con
     finally:
         con.close()
 
 
-def _column(frame: pl.DataFrame, expression: str, query: str, what: str) -> pl.Series:
-    told = f"The {what} {expression!r}"
-    with _opened(frame) as con:
-        try:
-            if len(con.extract_statements(query)) != 1:
-                raise ConfigError(f"{told} is more than one expression; pass one, without ';'.")
-            found: pl.DataFrame = con.sql(query).pl()
-        except duckdb.Error as error:
-            raise ConfigError(
-                f"{told} can't be evaluated: {str(error).splitlines()[0]}. "
-                f"Columns are: {', '.join(frame.columns)}."
-            ) from error
-    if found.height != frame.height:
+def _register(
+    con: duckdb.DuckDBPyConnection,
+    columns: dict[Reference, str],
+    frame: pl.DataFrame,
+    ours: pl.DataFrame,
+) -> str:
+    """Make a table of the named columns, NaN as null, and return the name of its row number."""
+    named = {}
+    for reference, name in columns.items():
+        column = (ours if reference.ours else frame).get_column(reference.name)
+        named[name] = column.fill_nan(None) if column.dtype.is_float() else column
+    row = "__row"
+    while fold(row) in {fold(name) for name in named}:
+        row = f"_{row}"
+    named[row] = pl.int_range(_height(frame, ours), eager=True)
+    con.register(TABLE, pl.DataFrame(named).to_arrow())
+    close_off(con, bounded=False)
+    return row
+
+
+def _height(frame: pl.DataFrame, ours: pl.DataFrame) -> int:
+    return frame.height if frame.width else ours.height
+
+
+def _fetch(
+    con: duckdb.DuckDBPyConnection, query: str, text: str, what: str, known: list[str]
+) -> pl.Series:
+    try:
+        rows: pl.DataFrame = con.sql(query).pl()
+    except duckdb.Error as error:
+        reason = str(error).splitlines()[0]
+        if "GROUP BY" in reason:
+            reason = f"{reason.rstrip('.')}; an aggregate over all rows needs `over ()`"
         raise ConfigError(
-            f"{told} gives {found.height} values for {frame.height} rows; an aggregate over all "
-            "rows needs `over ()`."
-        )
-    return found.to_series()
+            f"The {what} {text!r} can't be evaluated: {reason}. Columns are: {', '.join(known)}."
+        ) from error
+    return rows.to_series()
 
 
-def evaluate(frame: pl.DataFrame, expression: str, *, what: str = "expression") -> pl.Series:
+def evaluate(
+    frame: pl.DataFrame,
+    expression: str,
+    *,
+    ours: pl.DataFrame | None = None,
+    what: str = "expression",
+) -> pl.Series:
     """Return the value of one SQL expression in every row, in the frame's order.
 
     Parameters
     ----------
     frame : pl.DataFrame
-        Its columns are what the expression may name.
+        Its columns are what the expression may name, exactly or without regard to case.
     expression : str
         DuckDB SQL. No other table, file or extension can be reached.
+    ours : pl.DataFrame, optional
+        Further columns: as ``assay.NAME``, and as NAME where the frame has none of that name.
     what : str
         What an error calls it.
 
@@ -70,10 +115,46 @@ def evaluate(frame: pl.DataFrame, expression: str, *, what: str = "expression") 
     >>> evaluate(frame, "length(text) + n").to_list()
     [3, 4]
     """
-    return _column(frame, expression, f"SELECT ({expression}\n) AS value FROM pool", what)
+    ours = pl.DataFrame() if ours is None else ours
+    with _opened() as con:
+        parsed = parse_expression(con, expression, frame.columns, ours.columns, what=what)
+        row = _register(con, parsed.columns, frame, ours)
+        query = f"SELECT x AS value FROM {TABLE}"
+        if parsed.windowed:
+            # a window hands rows on in its own order
+            query = f"SELECT value FROM (SELECT x AS value, {row} FROM {TABLE}) ORDER BY {row}"
+        values = _fetch(
+            con,
+            _written(con, query, parsed, expression, what),
+            expression,
+            what,
+            listed(frame.columns, ours.columns),
+        )
+    n = _height(frame, ours)
+    if len(values) != n:
+        raise ConfigError(
+            f"The {what} {expression!r} gives {len(values)} values for {n} rows; an "
+            "aggregate over all rows needs `over ()`."
+        )
+    return values.fill_nan(None) if values.dtype.is_float() else values
 
 
-def holds(frame: pl.DataFrame, condition: str, *, what: str = "condition") -> NDArray[np.bool_]:
+def _written(
+    con: duckdb.DuckDBPyConnection, query: str, parsed: Expression, text: str, what: str
+) -> str:
+    try:
+        return as_sql(con, query, {"expression": parsed.nodes[0]})
+    except duckdb.Error as error:
+        raise ConfigError(f"The {what} {text!r} can't be evaluated: {error}.") from error
+
+
+def holds(
+    frame: pl.DataFrame,
+    condition: str,
+    *,
+    ours: pl.DataFrame | None = None,
+    what: str = "condition",
+) -> NDArray[np.bool_]:
     """Return where a condition holds; it does not where it is null.
 
     Raises
@@ -81,16 +162,18 @@ def holds(frame: pl.DataFrame, condition: str, *, what: str = "condition") -> ND
     ConfigError
         As `evaluate`, or the expression is no condition.
     """
-    found = evaluate(frame, condition, what=what)
-    if found.dtype != pl.Boolean:
+    values = evaluate(frame, condition, ours=ours, what=what)
+    if values.dtype != pl.Boolean:
         raise ConfigError(
-            f"The {what} {condition!r} is of type {found.dtype}; pass something that is true or "
+            f"The {what} {condition!r} is of type {values.dtype}; pass something that is true or "
             "false, such as `length(text) > 20`."
         )
-    return found.fill_null(False).to_numpy()
+    return values.fill_null(False).to_numpy()
 
 
-def numbers(frame: pl.DataFrame, expression: str, *, what: str = "score") -> NDArray[np.float64]:
+def numbers(
+    frame: pl.DataFrame, expression: str, *, ours: pl.DataFrame | None = None, what: str = "score"
+) -> NDArray[np.float64]:
     """Return a numeric expression's value in every row, NaN where it is null.
 
     Raises
@@ -98,19 +181,28 @@ def numbers(frame: pl.DataFrame, expression: str, *, what: str = "score") -> NDA
     ConfigError
         As `evaluate`, or the expression gives no number.
     """
-    found = evaluate(frame, expression, what=what)
-    if not (found.dtype.is_numeric() or found.dtype == pl.Boolean):
-        raise ConfigError(f"The {what} {expression!r} is of type {found.dtype}; pass a number.")
-    return found.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    values = evaluate(frame, expression, ours=ours, what=what)
+    if not (values.dtype.is_numeric() or values.dtype == pl.Boolean):
+        raise ConfigError(f"The {what} {expression!r} is of type {values.dtype}; pass a number.")
+    return values.cast(pl.Float64).fill_null(float("nan")).to_numpy()
 
 
-def places(frame: pl.DataFrame, order: str, *, ties: str = "sample_id") -> NDArray[np.int64]:
+def places(
+    frame: pl.DataFrame,
+    order: str,
+    *,
+    ours: pl.DataFrame | None = None,
+    ties: str = "sample_id",
+    what: str = "order",
+) -> NDArray[np.int64]:
     """Return the place of every row (0 = first) under an SQL order, ties by the column `ties`.
 
     Parameters
     ----------
     order : str
         What stands behind ORDER BY: ``"length(text) desc, source"``.
+    ties : str
+        A column of `ours`, else of the frame.
 
     Raises
     ------
@@ -123,13 +215,50 @@ def places(frame: pl.DataFrame, order: str, *, ties: str = "sample_id") -> NDArr
     >>> places(frame, "n desc").tolist()
     [2, 0, 1]
     """
-    # the window hands rows on in its own order
-    query = (
-        f'SELECT place FROM (SELECT row_number() OVER (ORDER BY {order}\n, "{ties}") - 1 AS place, '
-        "__row FROM pool) ORDER BY __row"
+    ours = pl.DataFrame() if ours is None else ours
+    with _opened() as con:
+        parsed, orders = parse_order(con, order, frame.columns, ours.columns, what=what)
+        tie = Reference(ties, ties in ours.columns)
+        columns = parsed.columns
+        if tie not in columns:
+            name = tie.name
+            while fold(name) in {fold(other) for other in columns.values()}:
+                name = f"_{name}"
+            columns = {**columns, tie: name}
+        row = _register(con, columns, frame, ours)
+        quoted = '"' + columns[tie].replace('"', '""') + '"'
+        query = (
+            f"SELECT place FROM (SELECT row_number() OVER (ORDER BY {quoted}) - 1 AS place, {row} "
+            f"FROM {TABLE}) ORDER BY {row}"
+        )
+        known = listed(frame.columns, ours.columns)
+        values = _fetch(con, as_sql(con, query, {"orders": orders}), order, what, known)
+    return values.cast(pl.Int64).to_numpy()
+
+
+def names_in(
+    expression: str,
+    own: Collection[str],
+    ours: Collection[str] = (),
+    *,
+    what: str = "expression",
+    order: bool = False,
+) -> Named:
+    """Return the columns that an expression (or an SQL order) names, in the order of the columns.
+
+    Raises
+    ------
+    ConfigError
+        It is not valid SQL, or names another column.
+    """
+    with _opened() as con:
+        parse = parse_order if order else parse_expression
+        parsed = parse(con, expression, own, ours, what=what)
+    columns = (parsed[0] if isinstance(parsed, tuple) else parsed).columns
+    return Named(
+        [name for name in own if Reference(name, False) in columns],
+        [name for name in ours if Reference(name, True) in columns],
     )
-    found = _column(frame.with_row_index("__row"), order, query, "order")
-    return found.cast(pl.Int64).to_numpy()
 
 
 def columns_named(
@@ -147,27 +276,4 @@ def columns_named(
     >>> columns_named("length(text) > 2 * n", ["id", "text", "n"])
     ['text', 'n']
     """
-    query = f"SELECT 1 ORDER BY {expression}\n" if order else f"SELECT ({expression}\n)"
-    with duckdb.connect(":memory:", config={"threads": 1}) as con:
-        told = con.execute("SELECT json_serialize_sql(?::VARCHAR)", [query]).fetchall()[0][0]
-    tree = json.loads(told)
-    if tree["error"]:
-        raise ConfigError(f"The {what} {expression!r} is not valid SQL: {tree['error_message']}.")
-    named = {name.lower() for name in _references(tree)}
-    unknown = sorted(named - {name.lower() for name in known})
-    if unknown:
-        raise ConfigError(
-            f"The {what} {expression!r} names {unknown[0]!r}, which is not there. "
-            f"Columns are: {', '.join(known)}."
-        )
-    return [name for name in known if name.lower() in named]
-
-
-def _references(node: Any) -> Iterator[str]:
-    if isinstance(node, dict):
-        if node.get("class") == "COLUMN_REF":
-            yield node["column_names"][-1]
-        node = list(node.values())
-    if isinstance(node, list):
-        for part in node:
-            yield from _references(part)
+    return names_in(expression, known, what=what, order=order).own
