@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev demo test test-all lint format types bench soak fuzz notebooks constraints clean
+.PHONY: help install dev demo test test-all lint format types bounds bench soak fuzz notebooks constraints clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -29,6 +29,13 @@ test: dev ## Run the tests but for the slow ones
 
 test-all: dev ## Run every test
 	$(BIN)/python -m pytest
+
+# compiled anew with checks, in a cache of their own: Numba's cache does not tell the two apart
+bounds: dev ## Run the tests of the compiled kernels with checks of array bounds
+	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(CURDIR)/.numba_bounds $(BIN)/python -m pytest -q -m "not slow" \
+		tests/index/algorithms tests/index/graph tests/index/knn tests/index/ngrams tests/index/nx \
+		tests/index/vectors tests/selection/algorithms tests/selection/importance \
+		tests/selection/rankers tests/selection/selectors tests/selection/steps tests/storage/hashing
 
 lint: dev ## Check format and lint
 	$(BIN)/ruff format --check .
@@ -63,4 +70,4 @@ constraints: ## Resolve the newest versions, test them, and write them to constr
 	rm -rf $(VENV)-newest && $(MAKE) --no-print-directory dev
 
 clean: ## Remove what was made here
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .numba_bounds *.egg-info

@@ -203,7 +203,7 @@ def core_number(indptr: IndexArray, indices: IndexArray) -> NDArray[np.int32]:
     Parameters
     ----------
     indptr, indices : arrays
-        An undirected graph without edges from a node to itself.
+        An undirected graph without edges from a node to itself; parallel edges each count.
 
     Returns
     -------
@@ -235,13 +235,15 @@ def core_number(indptr: IndexArray, indices: IndexArray) -> NDArray[np.int32]:
 def _core_number(indptr, indices):  # type: ignore[no-untyped-def]
     n = len(indptr) - 1
     degree = np.empty(n, np.int32)
+    highest = 0
     for i in range(n):
         degree[i] = indptr[i + 1] - indptr[i]
-    # starts[k]: where nodes of degree k begin in `order`
-    starts = np.zeros(n + 1, np.int64)
+        highest = max(highest, degree[i])
+    # starts[k]: where nodes of degree k begin in `order`; parallel edges can make k exceed n
+    starts = np.zeros(highest + 2, np.int64)
     for i in range(n):
         starts[degree[i] + 1] += 1
-    for k in range(n):
+    for k in range(highest + 1):
         starts[k + 1] += starts[k]
     order = np.empty(n, np.int64)
     place = np.empty(n, np.int64)

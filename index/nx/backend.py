@@ -1,9 +1,10 @@
 """The networkx backend "assay": functions of networkx take a similarity graph as it is.
 
-The functions in `networkx_info.FUNCTIONS` run on the graph's arrays. Every other function gets the
+The functions in `nx.info.FUNCTIONS` run on the graph's arrays. Every other function gets the
 graph converted to one of networkx, each time anew; where several are called, convert it once with
-``graph.to_networkx()``. Functions that change their graph are refused, since they would change the
-copy. None of this needs any configuration.
+``graph.to_networkx()``. Calls that change their graph are refused, since they would change the
+copy; functions that change it only with certain arguments (``barycenter`` with ``attr``) work with
+the others. None of this needs any configuration.
 
 Examples
 --------
@@ -73,7 +74,7 @@ class Dispatcher:
         given += [g for listed in given if isinstance(listed, list | tuple) for g in listed]
         if any(isinstance(graph, SimilarityGraph) for graph in given):
             algorithm = _registered(name)
-            if algorithm is not None and algorithm.mutates_input:
+            if algorithm is not None and _changes_its_graph(algorithm, args, kwargs):
                 return "it changes the graph; convert it first with graph.to_networkx()"
             return True
         if name not in FUNCTIONS:
@@ -83,6 +84,8 @@ class Dispatcher:
     def should_run(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool | str:
         """Say whether converting a graph of networkx pays."""
         graph = args[0] if args else kwargs["G"]
+        if FUNCTIONS[name].linear:
+            return "conversion costs more than it saves"
         return len(graph) >= _WORTHWHILE or "conversion costs more than it saves"
 
 
@@ -93,28 +96,53 @@ def _registered(name: str) -> Any:
     return nx.utils.backends._registered_algorithms.get(name)
 
 
+def _changes_its_graph(algorithm: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Tell whether networkx's function changes its graph when it is called with these arguments."""
+    mutates = algorithm.mutates_input
+    if isinstance(mutates, bool):
+        return mutates
+    for name, place in mutates.items():
+        # "not copy": changes it where `copy` is false; any other name: where it isn't None
+        turned = name.startswith("not ")
+        parameter = name.removeprefix("not ")
+        value = (
+            args[place] if len(args) > place else kwargs.get(parameter, True if turned else None)
+        )
+        if (not value) if turned else value is not None:
+            return True
+    return False
+
+
 def _obstacle(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
     """Say what about the arguments the native function leaves to networkx."""
+    signature = inspect.signature(getattr(networkx_algorithms, name))
     try:
         # networkx may pass any argument by position
-        bound = inspect.signature(getattr(networkx_algorithms, name)).bind(*args, **kwargs)
+        bound = signature.bind(*args, **kwargs)
     except TypeError as error:
         return str(error)
     bound.apply_defaults()
-    given = bound.arguments
-    graph = given["G"]
+    native, graph = FUNCTIONS[name], bound.arguments["G"]
     if graph.is_multigraph():
         return "multigraphs are not supported"
-    if name in ("clustering", "average_clustering") and given["weight"] is not None:
-        return "weighted clustering is not supported"
-    undirected = ("clustering", "average_clustering", "transitivity", "eigenvector_centrality")
-    if name in undirected and graph.is_directed():
+    if not native.directed and graph.is_directed():
         return "directed graphs are not supported"
-    if name == "eigenvector_centrality" and given["nstart"] is not None:
-        return "nstart is not supported"
-    if name == "pagerank" and (given["dangling"] is not None or not 0 <= given["alpha"] < 1):
-        return "dangling weights and an alpha of 1 are not supported"
+    for parameter in native.defaults:
+        if bound.arguments[parameter] != signature.parameters[parameter].default:
+            return f"{parameter} is not supported"
+    if name == "pagerank" and not 0 <= bound.arguments["alpha"] < 1:
+        return "an alpha of 1 is not supported"
+    if not native.loops and _has_loops(graph):
+        return "edges from a node to itself are not supported"
     return None
+
+
+def _has_loops(graph: Any) -> bool:
+    if isinstance(graph, SimilarityGraph):
+        return False
+    if isinstance(graph, CSRGraph):
+        return bool(graph.loops.any())
+    return any(node in neighbors for node, neighbors in graph.adjacency())
 
 
 def _run(name: str, *args: Any, **kwargs: Any) -> Any:

@@ -32,6 +32,8 @@ class CSRGraph:
         Values of the edge attribute `attribute` (default: edges have no attribute).
     attribute : str, optional
     directed : bool, default False
+    sample_ids : sequence of str, optional
+        Ids of the samples that the nodes are, kept as the node attribute `sample_id`.
 
     Examples
     --------
@@ -50,6 +52,7 @@ class CSRGraph:
         weights: NDArray[np.floating] | None = None,
         attribute: Hashable = None,
         directed: bool = False,
+        sample_ids: Sequence[str] | None = None,
     ) -> None:
         self.nodes = nodes
         self.indptr = indptr
@@ -57,6 +60,7 @@ class CSRGraph:
         self.weights = weights
         self.attribute = attribute
         self.directed = directed
+        self.sample_ids = sample_ids
 
     @classmethod
     def of(cls, graph: CSRGraph | SimilarityGraph) -> CSRGraph:
@@ -105,6 +109,9 @@ class CSRGraph:
         """Return the same graph as networkx holds it."""
         graph = nx.DiGraph() if self.directed else nx.Graph()
         graph.add_nodes_from(self.nodes)
+        if self.sample_ids is not None:
+            ids = dict(zip(self.nodes, self.sample_ids, strict=True))
+            nx.set_node_attributes(graph, ids, "sample_id")
         row = np.repeat(np.arange(len(self)), np.diff(self.indptr))
         nodes = self.nodes
         ends = zip(row.tolist(), self.indices.tolist(), strict=True)
@@ -148,6 +155,30 @@ class CSRGraph:
             return np.asarray(self.indptr, np.int64), self.indices
         starts = np.concatenate([[0], np.cumsum(~self.loops)])
         return starts[self.indptr], self.indices[~self.loops]
+
+    def backward(self) -> tuple[IndexArray, IndexArray]:
+        """Return indptr and indices of the edges turned round."""
+        if not self.directed:
+            return self.indptr, self.indices
+        matrix = self.to_scipy().T.tocsr()
+        return matrix.indptr, matrix.indices
+
+    def subgraph(self, nodes: NDArray[np.bool_], entries: NDArray[np.bool_]) -> CSRGraph:
+        """Return the marked nodes and those of the marked entries that join two of them."""
+        row = np.repeat(np.arange(len(self)), np.diff(self.indptr))
+        kept = entries & nodes[row] & nodes[self.indices]
+        place = np.cumsum(nodes) - 1
+        sizes = np.bincount(row[kept], minlength=len(self))[nodes]
+        rows = np.flatnonzero(nodes).tolist()
+        return CSRGraph(
+            [self.nodes[i] for i in rows],
+            np.concatenate([[0], np.cumsum(sizes)]),
+            place[self.indices[kept]].astype(np.int32),
+            None if self.weights is None else self.weights[kept],
+            self.attribute,
+            self.directed,
+            None if self.sample_ids is None else [self.sample_ids[i] for i in rows],
+        )
 
     def to_scipy(self, attribute: Hashable = None) -> sparse.csr_array:
         """Return the adjacency matrix with the weights of `attribute`."""
