@@ -22,6 +22,7 @@ from assay.flows.stages.memory import refusal
 from assay.flows.stages.run import Run, resolve_run
 from assay.storage import Pool
 from assay.storage.errors import ResourceError
+from assay.storage.reading.types import storable
 
 # up to here the whole pool is the sample
 _SMALL = 10_000
@@ -249,7 +250,7 @@ def _measured(
     """Run a sample in a process of its own and return what its stages took."""
     folder.mkdir()
     taken = (np.arange(size) * rows) // size
-    pool.take(taken).write_parquet(folder / "pool.parquet")
+    storable(pool.take(taken), as_tables=False).write_parquet(folder / "pool.parquet")
     values = sample_config(run, rows, size)
     values |= {"pool": str(folder / "pool.parquet"), "store": str(folder / "store")}
     (folder / "config.json").write_text(json.dumps(values), encoding="utf-8")

@@ -13,6 +13,7 @@ import polars as pl
 from assay.storage import ScoreStore
 from assay.storage.errors import ConfigError
 from assay.storage.reading.frames import as_table
+from assay.storage.reading.types import storable
 
 
 def stored_path(store: ScoreStore, name: str, given: Any) -> str:
@@ -23,7 +24,7 @@ def stored_path(store: ScoreStore, name: str, given: Any) -> str:
     if frame.width == 0:
         raise ConfigError(f"The {name} is a frame without columns.")
     buffer = io.BytesIO()
-    frame.write_parquet(buffer)
+    storable(frame, as_tables=False).write_parquet(buffer)
     content = buffer.getvalue()
     digest = hashlib.blake2b(content, digest_size=16).hexdigest()
 

@@ -16,10 +16,9 @@ from assay.storage.reading.source import (
     BATCH_ROWS,
     FileSource,
     Rows,
-    plain,
-    plain_schema,
     taken,
 )
+from assay.storage.reading.types import carried, carried_schema
 
 
 class ParquetSource(FileSource):
@@ -29,7 +28,7 @@ class ParquetSource(FileSource):
         super().__init__(path, name)
         with self.guard(), self._open() as file:
             metadata = file.metadata
-            self.schema = plain_schema(file.schema_arrow)
+            self.schema = carried_schema(file.schema_arrow)
         groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
         self._group_ends = np.cumsum([group.num_rows for group in groups], dtype=np.int64)
         self._row_bytes = sum(group.total_byte_size for group in groups) // (metadata.num_rows or 1)
@@ -65,7 +64,7 @@ class IpcSource(FileSource):
     def __init__(self, path: Path, name: str) -> None:
         super().__init__(path, name)
         with self.guard(), pa.OSFile(os.fspath(path)) as file:
-            self.schema = plain_schema(_ipc_reader(file).schema)
+            self.schema = carried_schema(_ipc_reader(file).schema)
 
     def _read(self, columns: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
         fields = sorted(self.schema.get_field_index(column) for column in columns)
@@ -82,7 +81,7 @@ class IpcSource(FileSource):
 def _sound(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Return a batch that can be worked on: its offsets lie within it, and its text is UTF-8."""
     batch.validate(full=True)
-    return plain(batch)
+    return carried(batch)
 
 
 def _ipc_reader(file: pa.NativeFile, **options: Any) -> Any:

@@ -14,7 +14,8 @@ import polars as pl
 import pyarrow as pa
 
 from assay.storage.errors import InputError
-from assay.storage.reading.source import BATCH_ROWS, Source, plain, regroup, require_column_names
+from assay.storage.reading.source import BATCH_ROWS, Source, regroup, require_column_names
+from assay.storage.reading.types import carried
 
 
 class MemorySource(Source):
@@ -80,8 +81,7 @@ def as_table(frame: Any) -> pa.Table:
         raise InputError(f"A {_kind(frame)} can't be read as a table: {reason}.") from None
     require_column_names(table.column_names, "The frame")
     names = [name for name in table.column_names if not name.startswith("__index_level_")]
-    table = plain(table)
-    return pa.table([table[name] for name in names], names=names)
+    return carried(table.select(names))
 
 
 def _table(frame: Any) -> pa.Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +14,9 @@ from assay.storage.hashing.rows import hash_rows, hex_digests
 from assay.storage.names import stored_name
 from assay.storage.reading.roles import FIXED_NAMES, Roles
 from assay.storage.reading.source import Source
+from assay.storage.reading.types import storable
 from assay.storage.reading.values import (
+    EXACT_WHOLE,
     Mask,
     Matrix,
     WrongLengthError,
@@ -97,9 +99,7 @@ def _text(batch: pa.RecordBatch, role: str, column: str | None) -> pl.Series:
 
 
 def _kept(batch: pa.RecordBatch, keep: Sequence[str]) -> pl.DataFrame:
-    frame = pl.DataFrame({name: pl.Series(_own(batch.column(name))) for name in keep})
-    categories = pl.selectors.categorical() | pl.selectors.enum()
-    return frame.with_columns(categories.cast(pl.String))
+    return storable(pl.DataFrame({name: pl.Series(_own(batch.column(name))) for name in keep}))
 
 
 def _own(array: pa.Array) -> pa.Array:
@@ -133,10 +133,51 @@ def as_frame(table: pa.Table) -> pl.DataFrame:
 def join_frames(
     frames: Sequence[pl.DataFrame], how: Literal["vertical_relaxed", "diagonal_relaxed"]
 ) -> pl.DataFrame:
-    """Stack frames of several files, a column's type being that which holds all its values."""
+    """Stack frames of several files, a column's type being that which holds all its values.
+
+    That is text in the last resort.
+
+    Raises
+    ------
+    InputError
+        A column's types don't go together, and not all of them can be text.
+    """
+    types: dict[str, dict[Any, None]] = {}
+    for frame in frames:
+        for name, kind in frame.schema.items():
+            types.setdefault(name, {})[kind] = None
+    texts = {name for name, kinds in types.items() if len(kinds) > 1 and _clash(name, frames)}
+    if texts:
+        frames = [_with_texts(frame, texts) for frame in frames]
+    return pl.concat(frames, how=how, rechunk=True)
+
+
+def _clash(name: str, frames: Sequence[pl.DataFrame]) -> bool:
+    """Return whether no type but text holds a column's values in all frames."""
+    columns = [frame.get_column(name) for frame in frames if name in frame.columns]
+    kinds = {column.dtype for column in columns}
+    if any(kind.is_float() for kind in kinds):
+        whole = [column for column in columns if column.dtype.is_integer()]
+        if any(column.is_between(-EXACT_WHOLE, EXACT_WHOLE).not_().any() for column in whole):
+            return True
     try:
-        return pl.concat(frames, how=how, rechunk=True)
-    except pl.exceptions.PolarsError as error:
-        raise InputError(
-            f"Files of the pool have columns of one name whose types don't go together: {error}."
-        ) from None
+        # of no rows, because the types decide
+        pl.concat([column.clear().to_frame() for column in columns], how="vertical_relaxed")
+    except pl.exceptions.PolarsError:
+        return True
+    return False
+
+
+def _with_texts(frame: pl.DataFrame, names: Collection[str]) -> pl.DataFrame:
+    columns = []
+    for column in frame.get_columns():
+        if column.name in names:
+            try:
+                column = pl.Series(column.name, as_text(column.to_arrow()))
+            except TypeError as error:
+                raise InputError(
+                    f"Column {column.name!r} has other types in other files of the pool, and {error}. "
+                    "Give it one type, or leave it out."
+                ) from None
+        columns.append(column)
+    return pl.DataFrame(columns)

@@ -174,42 +174,6 @@ def regroup(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.RecordB
         yield held[0] if len(held) == 1 else pa.concat_batches(held)
 
 
-def plain(batch: Any) -> Any:
-    """Return a record batch or table with extension types as their storage, and views as values.
-
-    Neither Arrow nor Polars can take rows from all of those.
-    """
-    if all(map(_is_plain, batch.schema)):
-        return batch
-    return type(batch).from_arrays(
-        [_plain_column(column) for column in batch.columns], names=batch.schema.names
-    )
-
-
-def plain_schema(schema: pa.Schema) -> pa.Schema:
-    """Return the schema of `plain` batches."""
-    return pa.schema(
-        [
-            field
-            if _is_plain(field)
-            else (field.name, _plain_column(pa.chunked_array([], field.type)).type)
-            for field in schema
-        ]
-    )
-
-
-def _is_plain(field: pa.Field) -> bool:
-    return not isinstance(field.type, pa.BaseExtensionType) and "_view" not in str(field.type)
-
-
-def _plain_column(column: Any) -> Any:
-    if isinstance(column.type, pa.BaseExtensionType):
-        column = column.cast(column.type.storage_type)
-    if "_view" in str(column.type):
-        column = pl.Series(column).to_arrow(compat_level=pl.CompatLevel.oldest())
-    return column
-
-
 def require_column_names(names: Sequence[str], where: str) -> None:
     """Raise `InputError` if two columns have one name, a name can't be one, or they are too many."""
     if len(names) > MOST_COLUMNS:

@@ -61,6 +61,7 @@ def as_text(array: Any) -> Any:
         pa.types.is_null,
         pa.types.is_string,
         pa.types.is_large_string,
+        pa.types.is_string_view,
         pa.types.is_integer,
         pa.types.is_boolean,
         pa.types.is_date,
