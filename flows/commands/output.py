@@ -11,8 +11,10 @@ from typing import Any
 import polars as pl
 
 from assay.flows.commands.csv_cells import guarded
+from assay.flows.commands.text_values import flat, json_lines, refuse_bytes
 from assay.storage.disk.atomic import atomic_path
 from assay.storage.errors import ConfigError
+from assay.storage.reading.types import storable
 
 FORMATS = ("table", "json", "csv", "parquet")
 SHOWN_ROWS = 100
@@ -96,16 +98,8 @@ def emit(frame: pl.DataFrame, format: str, out: Path | None = None, *, raw: bool
 
 def _flat(frame: pl.DataFrame, raw: bool) -> pl.DataFrame:
     """Return a frame that CSV can hold: lists and structs as JSON, and no formulas unless `raw`."""
-    binary = [name for name, dtype in frame.schema.items() if dtype == pl.Binary]
-    if binary:
-        raise ConfigError(
-            f"CSV can't hold bytes ({', '.join(map(repr, binary))}); write Parquet, or leave them out."
-        )
-    nested = [name for name, dtype in frame.schema.items() if dtype.is_nested()]
-    frame = frame.with_columns(
-        pl.Series(name, [json.dumps(v, default=str) for v in frame[name].to_list()])
-        for name in nested
-    )
+    refuse_bytes(frame, "CSV")
+    frame = flat(frame)
     return frame if raw else guarded(frame)
 
 
@@ -119,12 +113,16 @@ def write_frame(frame: pl.DataFrame, out: Path, format: str, *, raw: bool = Fals
         raise ConfigError(f"There is no folder {out.parent} to write {out.name} into.")
     if format == "csv":
         frame = _flat(frame, raw)
+    elif format == "jsonl":
+        refuse_bytes(frame, "JSON")
+    elif format == "parquet":
+        frame = storable(frame, as_tables=False)
     with atomic_path(out) as temporary:
         if format == "csv":
             frame.write_csv(temporary)
         elif format == "parquet":
             frame.write_parquet(temporary)
         elif format == "jsonl":
-            frame.write_ndjson(temporary)
+            temporary.write_bytes(json_lines(frame))
         else:
             temporary.write_text(json.dumps(rows_json(frame), default=str) + "\n")

@@ -176,8 +176,8 @@ def _with_texts(frame: pl.DataFrame, names: Collection[str]) -> pl.DataFrame:
                 column = pl.Series(column.name, as_text(column.to_arrow()))
             except TypeError as error:
                 raise InputError(
-                    f"Column {column.name!r} has other types in other files of the pool, and {error}. "
-                    "Give it one type, or leave it out."
+                    f"Column {column.name!r} has types that don't go together in the files of the pool: "
+                    f"{error}. Give it one type, or leave it out."
                 ) from None
         columns.append(column)
     return pl.DataFrame(columns)

@@ -96,11 +96,9 @@ def _decimal_type(kind: pa.DataType) -> pa.DataType:
     digits = kind.precision + max(0, -kind.scale)
     if digits > _MOST_DIGITS:
         return pa.large_string()
-    return (
-        kind
-        if kind.scale >= 0 and kind.bit_width <= 128
-        else pa.decimal128(digits, max(0, kind.scale))
-    )
+    if kind.scale >= 0 and kind.bit_width == 128:
+        return kind
+    return pa.decimal128(digits, max(0, kind.scale))
 
 
 @cache
@@ -179,7 +177,8 @@ def _convert(array: Any, kind: pa.DataType) -> Any:
     if pa.types.is_struct(source):
         return _struct(array, kind)
     if pa.types.is_map(source) and source != kind:
-        return _convert(array.cast(pa.large_list(pa.struct(list(kind.value_type)))), kind)
+        pairs = pa.struct([("key", source.key_type), ("value", source.item_type)])
+        return _list(array.cast(pa.large_list(pairs)), kind)
     if _is_list(source):
         return _list(array, kind)
     return array
@@ -271,14 +270,16 @@ def _stored(column: pl.Series, as_tables: bool) -> pl.Series:
             return kind
         if isinstance(kind, pl.Categorical | pl.Enum):
             return pl.String()
+        if kind == pl.Null and column.dtype.is_nested():
+            return pl.String()  # DuckDB takes no lists of nulls alone
         if isinstance(kind, pl.Duration):
             return pl.Duration("us")
         return pl.Float32() if kind == pl.Float16 else kind
 
     if as_tables:
         _check_fields(column.dtype)
-    kind = _rebuilt(column.dtype, changed)
-    return column if kind == column.dtype else _cast(column, kind)
+    kind = map_type(column.dtype, changed)
+    return column if kind == column.dtype else cast_nested(column, kind)
 
 
 def _check_fields(kind: Any) -> None:
@@ -298,27 +299,29 @@ def _inner(kind: Any) -> list[Any]:
     return [kind.inner] if isinstance(kind, pl.List | pl.Array) else []
 
 
-def _rebuilt(kind: Any, changed: Callable[[Any], Any]) -> Any:
+def map_type(kind: Any, changed: Callable[[Any], Any]) -> Any:
     """Return the type with its innermost types changed."""
     if isinstance(kind, pl.Struct) and kind.fields:
-        return pl.Struct({f.name: _rebuilt(f.dtype, changed) for f in kind.fields})
+        return pl.Struct({f.name: map_type(f.dtype, changed) for f in kind.fields})
     if isinstance(kind, pl.List):
-        return pl.List(_rebuilt(kind.inner, changed))
+        return pl.List(map_type(kind.inner, changed))
     if isinstance(kind, pl.Array):
-        return pl.Array(_rebuilt(kind.inner, changed), kind.size)
+        return pl.Array(map_type(kind.inner, changed), kind.size)
     return changed(kind)
 
 
-def _cast(column: pl.Series, kind: Any) -> pl.Series:
-    """Cast a column; unlike Polars' cast, objects without fields can become text."""
+def cast_nested(column: pl.Series, kind: Any) -> pl.Series:
+    """Cast a column; unlike in Polars, durations and objects without fields can become text."""
     source = column.dtype
     if source == kind:
         return column
     if source == pl.Struct({}):
         empty = pl.repeat("{}", len(column), eager=True)
         return empty.set(column.is_null(), None).rename(column.name)
+    if source.is_temporal() and kind == pl.String:
+        return column.dt.to_string("iso")
     if isinstance(source, pl.Struct):
-        fields = [_cast(column.struct.field(f.name), f.dtype) for f in kind.fields]
+        fields = [cast_nested(column.struct.field(f.name), f.dtype) for f in kind.fields]
         whole = pl.DataFrame(fields).to_struct(column.name)
         return whole.set(column.is_null(), None) if column.null_count() else whole
     if isinstance(source, pl.List | pl.Array):
@@ -331,7 +334,7 @@ def _cast(column: pl.Series, kind: Any) -> pl.Series:
 
 def _cast_items(column: pl.Series, kind: Any) -> pl.Series:
     table = column.to_arrow(compat_level=pl.CompatLevel.oldest())
-    items = _cast(pl.Series(table.flatten()), kind.inner)
+    items = cast_nested(pl.Series(table.flatten()), kind.inner)
     lengths = pc.fill_null(pc.list_value_length(table), 0).to_numpy(zero_copy_only=False)
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
     values = items.to_arrow(compat_level=pl.CompatLevel.oldest())
