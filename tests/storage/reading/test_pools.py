@@ -505,9 +505,9 @@ def test_types_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
     pl.DataFrame({"text": ["a"], "k": [[1]]}).write_parquet(tmp_path / "a.parquet")
     pl.DataFrame({"text": ["b"], "k": [1]}).write_parquet(tmp_path / "b.parquet")
     pool = read_pool(tmp_path, text="text", keep=["k"])
-    with pytest.raises(InputError, match="types don't go together"):
+    with pytest.raises(InputError, match="types that don't go together"):
         pool.samples()
-    with pytest.raises(InputError, match="types don't go together"):
+    with pytest.raises(InputError, match="types that don't go together"):
         pool.take([0])
 
 
