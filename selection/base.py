@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from assay.selection.contract.budgets import ShortfallWarning, resolve_budget
 from assay.selection.contract.inputs import Floats, Inputs, Rows, check_seed
 from assay.selection.contract.outcomes import Choice, Outcome, explained
+from assay.selection.registry import Method
 from assay.storage.errors import BudgetError, MissingInputError
 
 # input that a method needs -> (argument of fit, what to pass)
@@ -30,10 +31,8 @@ _NEEDS = {
 _GROUPS_TOLD = 100
 
 
-class _Estimator(BaseEstimator):  # type: ignore[misc]
+class _Estimator(Method, BaseEstimator):  # type: ignore[misc]
     """What selectors and scorers have in common."""
-
-    needs: ClassVar[tuple[str, ...]] = ()
 
     def _inputs(self, **given: Any) -> Inputs:
         """Check what was given against `needs` and put rows in canonical order."""
@@ -75,8 +74,6 @@ class Selector(_Estimator):
         `rows`, `budget`, `selected`, `shortfall`, `groups` (where groups are given: the share of
         the 100 largest in the pool and in the selection), and what the method adds.
     """
-
-    nested: ClassVar[bool] = False
 
     def __init__(
         self, *, budget: int | float | str, random_state: int = 0, strict: bool = False
@@ -229,8 +226,6 @@ class Scorer(_Estimator):
         Class attribute: what a high score says of a row, so that a plan can turn the score into
         a difficulty (higher = harder).
     """
-
-    points: ClassVar[Literal["easier", "harder"]]
 
     @abstractmethod
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:

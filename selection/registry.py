@@ -1,35 +1,36 @@
 """Every method by name: where its class is, what it needs, and one line of help.
 
-The table holds import strings, so that looking through it imports nothing.
+One table declares the methods of this package; others add theirs by entry points of the group
+`assay.methods`, and declare them on the class (see `Method`). The table holds import strings, so that looking
+through it imports nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+import inspect
+import re
+import warnings
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields, replace
+from functools import cache
 from importlib import import_module
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from assay.storage.errors import ColumnError, ConfigError
-
-__all__ = ["KINDS", "Entry", "Kind", "entries", "entry", "get", "help_text", "markdown_table"]
+from assay.storage.lazy import Plugin, PluginWarning, load_plugins
 
 Kind = Literal["selector", "scorer", "ranker", "step"]
 KINDS: tuple[Kind, ...] = ("selector", "scorer", "ranker", "step")
+INPUTS = ("texts", "vectors", "graph", "labels", "target", "scores", "log")
+GROUP = "assay.methods"
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One method.
+@dataclass(frozen=True, kw_only=True)
+class Declaration:
+    """What a method can do.
 
     Attributes
     ----------
-    name, kind : str
-        Unique together.
-    path : str
-        ``"module:Class"``.
-    help : str
-        One line, for the command line and the documentation.
     needs : tuple of str
         Inputs it can't do without: "texts", "vectors", "graph", "labels", "target", "scores";
         "log": a training log as its parameter.
@@ -37,8 +38,19 @@ class Entry:
         Inputs it uses where they are given.
     vectors_for_texts : bool
         Whether vectors will do where there are no texts (the target's too then).
+    points : {"easier", "harder"}, optional
+        Scorers: what a high score says about a row, so that a plan can turn the score into a
+        difficulty (higher = harder).
     nested : bool
-        Whether every budget is a prefix of one ranking.
+        Selectors: whether every budget is a prefix of one ranking.
+    has_difficulty : bool
+        Whether it takes `scores` as a difficulty (higher = harder).
+    has_cutoff, has_metric : bool
+        Whether it has a parameter `cutoff` (the share to drop as too hard), or `metric`.
+    has_hasher : bool
+        Whether its `hasher()` makes the streams of n-grams that it takes in place of texts.
+    by_shards : bool
+        Scorers: whether `ratio` and `combined` score a pool shard by shard.
     exempt_from_order : bool
         Whether the result depends on the order of the rows, with default parameters.
     exempt_modes : tuple of str
@@ -48,34 +60,126 @@ class Entry:
         column, or a column's place in the table decides its random start).
     """
 
+    needs: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()
+    vectors_for_texts: bool = False
+    points: Literal["easier", "harder"] | None = None
+    nested: bool = False
+    has_difficulty: bool = False
+    has_cutoff: bool = False
+    has_metric: bool = False
+    has_hasher: bool = False
+    by_shards: bool = False
+    exempt_from_order: bool = False
+    exempt_modes: tuple[str, ...] = ()
+    copies_tie: bool = True
+
+
+class Method:
+    """Base of every method: the fields of `Declaration` as class attributes.
+
+    The methods of this package are declared in the table, and get their attributes from there.
+    Others set what differs from the defaults on the class, and `kind`.
+    """
+
+    kind: ClassVar[Kind]
+    needs: ClassVar[tuple[str, ...]] = ()
+    uses: ClassVar[tuple[str, ...]] = ()
+    vectors_for_texts: ClassVar[bool] = False
+    points: ClassVar[Literal["easier", "harder"] | None] = None
+    nested: ClassVar[bool] = False
+    has_difficulty: ClassVar[bool] = False
+    has_cutoff: ClassVar[bool] = False
+    has_metric: ClassVar[bool] = False
+    has_hasher: ClassVar[bool] = False
+    by_shards: ClassVar[bool] = False
+    exempt_from_order: ClassVar[bool] = False
+    exempt_modes: ClassVar[tuple[str, ...]] = ()
+    copies_tie: ClassVar[bool] = True
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        entry = _BY_PATH.get(f"{cls.__module__}:{cls.__qualname__}")
+        if entry is not None:
+            cls.kind = entry.kind
+            for field in fields(Declaration):
+                setattr(cls, field.name, getattr(entry, field.name))
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of a method: its name, its default (none where it has to be given), its meaning."""
+
+    name: str
+    default: str | None
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Entry(Declaration):
+    """One method, with what it declares.
+
+    Attributes
+    ----------
+    name, kind : str
+        Unique together.
+    path : str
+        ``"module:Class"``.
+    help : str
+        One line, for the command line and the documentation.
+    package : str
+        Of somebody else's method the package and its version, ``"name 1.0"``; else empty.
+    """
+
     name: str
     kind: Kind
     path: str
     help: str
-    needs: tuple[str, ...] = ()
-    uses: tuple[str, ...] = ()
-    nested: bool = False
-    exempt_from_order: bool = False
-    exempt_modes: tuple[str, ...] = ()
-    copies_tie: bool = True
-    vectors_for_texts: bool = False
+    package: str = ""
 
-    def lacks(self, there: Collection[str]) -> tuple[str, ...]:
-        """Return what it needs that is not among the inputs `there`.
+    def lacks(self, given: Collection[str]) -> tuple[str, ...]:
+        """Return what it needs that is not among the inputs `given`.
 
         Examples
         --------
         >>> entry("importance", "selector").lacks({"vectors"})
         ('target',)
         """
-        if self.vectors_for_texts and "vectors" in there:
-            there = {*there, "texts"}
-        return tuple(need for need in self.needs if need not in there)
+        if self.vectors_for_texts and "vectors" in given:
+            given = {*given, "texts"}
+        return tuple(need for need in self.needs if need not in given)
 
-    def needs_told(self) -> list[str]:
+    def describe_needs(self) -> list[str]:
         """Return what it needs, in words."""
         words = {"texts": "texts or vectors"} if self.vectors_for_texts else {}
         return [words.get(need, need) for need in self.needs]
+
+    def load(self) -> Any:
+        """Import and return its class."""
+        module, _, attribute = self.path.partition(":")
+        return getattr(import_module(module), attribute)
+
+    def check_options(self, options: Collection[str], given: Collection[str] = ()) -> None:
+        """Refuse options that are no parameters of it, or are `given` otherwise.
+
+        Raises
+        ------
+        ColumnError
+            An option is unknown; the message names the likely one.
+        """
+        known = sorted(set(parameter_defaults(self.load())) - set(given))
+        for name in options:
+            if name not in known:
+                raise ColumnError.missing(name, known, what=f"option of {self.name}")
+
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Return its parameters, with their meaning from the docstring."""
+        method = self.load()
+        meanings = _parameter_docs(method)
+        return tuple(
+            Parameter(name, None if default is REQUIRED else repr(default), meanings.get(name, ""))
+            for name, default in parameter_defaults(method).items()
+        )
 
 
 # one line for each method, in the order of the documentation; paths are relative to this package
@@ -83,50 +187,50 @@ class Entry:
 _RELATIVE = (
     # selectors
     Entry("random", "selector", "selectors.random:RandomSelector", "a uniform random subset: the baseline", nested=True),
-    Entry("importance", "selector", "importance.resampler:ImportanceResampler", "rows drawn by how much likelier they are under the target than in the pool", needs=("texts", "target"), exempt_modes=("dsir",), vectors_for_texts=True),
-    Entry("ccs", "selector", "selectors.coverage_centric:CoverageCentricSelector", "the hardest rows cut off, the rest covered evenly over all difficulties", uses=("scores", "graph", "labels")),
+    Entry("importance", "selector", "importance.resampler:ImportanceResampler", "rows drawn by how much likelier they are under the target than in the pool", needs=("texts", "target"), exempt_modes=("dsir",), vectors_for_texts=True, has_hasher=True),
+    Entry("ccs", "selector", "selectors.coverage_centric:CoverageCentricSelector", "the hardest rows cut off, the rest covered evenly over all difficulties", uses=("scores", "graph", "labels"), has_difficulty=True, has_cutoff=True),
     Entry("facility_location", "selector", "selectors.facility_location:FacilityLocationSelector", "the rows that represent all others best", needs=("graph",), nested=True),
     Entry("saturated_coverage", "selector", "selectors.saturated_coverage:SaturatedCoverageSelector", "rows that cover all others, each up to a share of its similarity", needs=("graph",), nested=True),
     Entry("graph_cut", "selector", "selectors.graph_cut:GraphCutSelector", "rows similar to the pool and unlike each other", needs=("graph",), nested=True),
     Entry("two_stage", "selector", "selectors.two_stage:TwoStageSelector", "a greedy selector on shards of the pool, then among what the shards propose", needs=("graph",)),
-    Entry("d2", "selector", "selectors.d2:D2Selector", "difficult rows that are not next to each other, by messages on the graph", needs=("graph", "scores")),
-    Entry("k_center", "selector", "selectors.k_center:KCenterSelector", "rows as far apart as can be, so that none is far from a chosen one", needs=("vectors",)),
-    Entry("moderate", "selector", "selectors.moderate:ModerateSelector", "rows at the median distance from the centre of their class", needs=("vectors",), uses=("labels",)),
+    Entry("d2", "selector", "selectors.d2:D2Selector", "difficult rows that are not next to each other, by messages on the graph", needs=("graph", "scores"), has_difficulty=True, has_cutoff=True),
+    Entry("k_center", "selector", "selectors.k_center:KCenterSelector", "rows as far apart as can be, so that none is far from a chosen one", needs=("vectors",), has_metric=True),
+    Entry("moderate", "selector", "selectors.moderate:ModerateSelector", "rows at the median distance from the centre of their class", needs=("vectors",), uses=("labels",), has_metric=True),
     Entry("herding", "selector", "selectors.herding:HerdingSelector", "rows whose mean stays next to the mean of the pool", needs=("vectors",), uses=("labels",)),
-    Entry("hierarchical", "selector", "selectors.hierarchical:HierarchicalBalancedSelector", "the budget shared out evenly down a hierarchy of clusters", needs=("vectors",)),
+    Entry("hierarchical", "selector", "selectors.hierarchical:HierarchicalBalancedSelector", "the budget shared out evenly down a hierarchy of clusters", needs=("vectors",), has_metric=True),
     Entry("transport", "selector", "selectors.transport:TransportSelector", "the nearest rows of every target row, whitened, the last ones cut by optimal transport", needs=("vectors", "target")),
-    Entry("bandit", "selector", "selectors.bandit:BanditSelector", "rows of the clusters whose sampled rows earn the highest reward", needs=("vectors",), uses=("target", "scores")),
+    Entry("bandit", "selector", "selectors.bandit:BanditSelector", "rows of the clusters whose sampled rows earn the highest reward", needs=("vectors",), uses=("target", "scores"), has_metric=True),
     Entry("top", "selector", "selectors.top:TopSelector", "the rows with the highest scores", needs=("scores",), nested=True),
     # steps
-    Entry("hard_cutoff", "step", "steps.hard_cutoff:HardCutoff", "the hardest rows dropped, which are mostly mislabelled or noise", uses=("scores", "graph", "labels")),
+    Entry("hard_cutoff", "step", "steps.hard_cutoff:HardCutoff", "the hardest rows dropped, which are mostly mislabelled or noise", uses=("scores", "graph", "labels"), has_difficulty=True, has_cutoff=True),
     Entry("exact_duplicates", "step", "steps.exact_duplicates:ExactDuplicates", "all but one of the rows with the same content", needs=("texts",), vectors_for_texts=True),
     Entry("leakage", "step", "steps.leakage:Leakage", "texts that hold items of an evaluation set", needs=("texts",)),
     Entry("near_duplicates", "step", "steps.near_duplicates:NearDuplicates", "texts that share most of their runs of words with one that stays", needs=("texts",)),
     Entry("semantic_duplicates", "step", "steps.semantic_duplicates:SemanticDuplicates", "rows whose vectors lie very close to one that stays", needs=("graph",)),
     Entry("pivot_duplicates", "step", "steps.pivot_duplicates:PivotDeduplicator", "rows very similar to one of a few pivots", needs=("vectors",)),
     # scorers
-    Entry("importance", "scorer", "importance.scorer:ImportanceScorer", "how much likelier a row is under the target than in the pool (log weight)", needs=("texts", "target"), vectors_for_texts=True),
-    Entry("pagerank", "scorer", "scorers.graph:PageRank", "share of a random walk's time on the similarity graph", needs=("graph",)),
-    Entry("core_number", "scorer", "scorers.graph:CoreNumber", "how deep inside the similarity graph a row is (k-core)", needs=("graph",)),
-    Entry("hubness", "scorer", "scorers.graph:Hubness", "how many rows have this row among their nearest", needs=("graph",)),
-    Entry("knn_density", "scorer", "scorers.graph:KNNDensity", "similarity to the k-th nearest neighbour", needs=("graph",)),
-    Entry("degree", "scorer", "scorers.graph:Degree", "how many rows a row is joined to", needs=("graph",)),
-    Entry("clustering", "scorer", "scorers.graph:ClusteringCoefficient", "share of the pairs of a row's neighbours that are joined", needs=("graph",)),
-    Entry("eigenvector", "scorer", "scorers.graph:Eigenvector", "eigenvector centrality in the similarity graph, by component", needs=("graph",)),
-    Entry("outlierness", "scorer", "scorers.outlierness:Outlierness", "distance to the k-th nearest row, copies counted once", needs=("vectors",), uses=("graph",)),
-    Entry("isolation", "scorer", "scorers.isolation:Isolation", "how few random cuts set a row apart (isolation forest)", needs=("vectors",)),
-    Entry("mahalanobis", "scorer", "scorers.mahalanobis:Mahalanobis", "distance from the mean under a shrunk covariance, copies counted once", needs=("vectors",)),
-    Entry("lof", "scorer", "scorers.local_outlier_factor:LocalOutlierFactor", "how much sparser a row's surroundings are than its neighbours', copies counted once", needs=("vectors",), uses=("graph",)),
-    Entry("prototypicality", "scorer", "scorers.prototypicality:Prototypicality", "closeness to the centre of the row's cluster", needs=("vectors",)),
-    Entry("weighting", "scorer", "scorers.weighting:Weighting", "weight of the row in its surroundings: large at the boundary", needs=("vectors",), uses=("graph",)),
-    Entry("label_agreement", "scorer", "scorers.label_agreement:LabelAgreement", "weighted share of neighbours with the same label", needs=("graph", "labels")),
-    Entry("self_confidence", "scorer", "scorers.self_confidence:SelfConfidence", "out-of-fold probability of the row's own label", needs=("texts", "labels"), uses=("graph",), vectors_for_texts=True),
-    Entry("margin", "scorer", "scorers.self_confidence:Margin", "out-of-fold probability of the row's label less that of the likeliest other one", needs=("texts", "labels"), uses=("graph",), vectors_for_texts=True),
-    Entry("pvi", "scorer", "scorers.self_confidence:PVI", "bits that the row tells of its label (pointwise V-information)", needs=("texts", "labels"), uses=("graph",), vectors_for_texts=True),
-    Entry("aum", "scorer", "scorers.training_dynamics:AUM", "area under the margin of the label over the epochs of a training log", needs=("log",), uses=("labels",)),
-    Entry("el2n", "scorer", "scorers.training_dynamics:EL2N", "distance of the predictions from the label over the first epochs of a training log", needs=("log",), uses=("labels",)),
-    Entry("forgetting", "scorer", "scorers.training_dynamics:Forgetting", "how often a row was right and then wrong in a training log; never right = hardest", needs=("log",), uses=("labels",)),
-    Entry("entropy", "scorer", "scorers.training_dynamics:Entropy", "entropy of the last prediction of a training log", needs=("log",)),
+    Entry("importance", "scorer", "importance.scorer:ImportanceScorer", "how much likelier a row is under the target than in the pool (log weight)", needs=("texts", "target"), vectors_for_texts=True, points="easier", has_hasher=True, by_shards=True),
+    Entry("pagerank", "scorer", "scorers.graph:PageRank", "share of a random walk's time on the similarity graph", needs=("graph",), points="easier"),
+    Entry("core_number", "scorer", "scorers.graph:CoreNumber", "how deep inside the similarity graph a row is (k-core)", needs=("graph",), points="easier"),
+    Entry("hubness", "scorer", "scorers.graph:Hubness", "how many rows have this row among their nearest", needs=("graph",), points="easier"),
+    Entry("knn_density", "scorer", "scorers.graph:KNNDensity", "similarity to the k-th nearest neighbour", needs=("graph",), points="easier"),
+    Entry("degree", "scorer", "scorers.graph:Degree", "how many rows a row is joined to", needs=("graph",), points="easier"),
+    Entry("clustering", "scorer", "scorers.graph:ClusteringCoefficient", "share of the pairs of a row's neighbours that are joined", needs=("graph",), points="easier"),
+    Entry("eigenvector", "scorer", "scorers.graph:Eigenvector", "eigenvector centrality in the similarity graph, by component", needs=("graph",), points="easier"),
+    Entry("outlierness", "scorer", "scorers.outlierness:Outlierness", "distance to the k-th nearest row, copies counted once", needs=("vectors",), uses=("graph",), points="harder"),
+    Entry("isolation", "scorer", "scorers.isolation:Isolation", "how few random cuts set a row apart (isolation forest)", needs=("vectors",), points="harder"),
+    Entry("mahalanobis", "scorer", "scorers.mahalanobis:Mahalanobis", "distance from the mean under a shrunk covariance, copies counted once", needs=("vectors",), points="harder"),
+    Entry("lof", "scorer", "scorers.local_outlier_factor:LocalOutlierFactor", "how much sparser a row's surroundings are than its neighbours', copies counted once", needs=("vectors",), uses=("graph",), points="harder"),
+    Entry("prototypicality", "scorer", "scorers.prototypicality:Prototypicality", "closeness to the centre of the row's cluster", needs=("vectors",), points="easier"),
+    Entry("weighting", "scorer", "scorers.weighting:Weighting", "weight of the row in its surroundings: large at the boundary", needs=("vectors",), uses=("graph",), points="harder"),
+    Entry("label_agreement", "scorer", "scorers.label_agreement:LabelAgreement", "weighted share of neighbours with the same label", needs=("graph", "labels"), points="easier"),
+    Entry("self_confidence", "scorer", "scorers.self_confidence:SelfConfidence", "out-of-fold probability of the row's own label", needs=("texts", "labels"), uses=("graph",), vectors_for_texts=True, points="easier"),
+    Entry("margin", "scorer", "scorers.self_confidence:Margin", "out-of-fold probability of the row's label less that of the likeliest other one", needs=("texts", "labels"), uses=("graph",), vectors_for_texts=True, points="easier"),
+    Entry("pvi", "scorer", "scorers.self_confidence:PVI", "bits that the row tells of its label (pointwise V-information)", needs=("texts", "labels"), uses=("graph",), vectors_for_texts=True, points="easier"),
+    Entry("aum", "scorer", "scorers.training_dynamics:AUM", "area under the margin of the label over the epochs of a training log", needs=("log",), uses=("labels",), points="easier"),
+    Entry("el2n", "scorer", "scorers.training_dynamics:EL2N", "distance of the predictions from the label over the first epochs of a training log", needs=("log",), uses=("labels",), points="harder"),
+    Entry("forgetting", "scorer", "scorers.training_dynamics:Forgetting", "how often a row was right and then wrong in a training log; never right = hardest", needs=("log",), uses=("labels",), points="harder"),
+    Entry("entropy", "scorer", "scorers.training_dynamics:Entropy", "entropy of the last prediction of a training log", needs=("log",), points="harder"),
     # rankers
     Entry("ecfs", "ranker", "rankers.ecfs:ECFS", "columns by eigenvector centrality in a graph of relevance and spread", needs=("vectors", "labels")),
     Entry("inf_fs", "ranker", "rankers.inf_fs:InfFS", "columns by the energy of all paths through a graph of spread and unlikeness", needs=("vectors",), uses=("labels",)),
@@ -136,7 +240,7 @@ _RELATIVE = (
     Entry("quick_selection", "ranker", "rankers.quick_selection:QuickSelection", "columns by their links in a sparse denoising auto-encoder, without labels", needs=("vectors",), copies_tie=False),
     Entry("mrmr", "ranker", "rankers.mrmr:MRMR", "columns one by one, relevant to the classes and not redundant to those before", needs=("vectors", "labels"), copies_tie=False),
     Entry("relieff", "ranker", "rankers.relieff:ReliefF", "columns by their differences to near rows of other classes, less those of one class", needs=("vectors", "labels")),
-    Entry("laplacian", "ranker", "rankers.laplacian:LaplacianScore", "columns by how smooth they are on the similarity graph of the rows, without labels", needs=("vectors",)),
+    Entry("laplacian", "ranker", "rankers.laplacian:LaplacianScore", "columns by how smooth they are on the similarity graph of the rows, without labels", needs=("vectors",), has_metric=True),
     Entry("fisher", "ranker", "rankers.fisher:FisherScore", "columns by variance between the classes over variance within them", needs=("vectors", "labels")),
     Entry("f_classif", "ranker", "rankers.univariate:FTest", "columns by the F statistic of their class means (scikit-learn)", needs=("vectors", "labels")),
     Entry("mutual_info_classif", "ranker", "rankers.univariate:NeighborInformation", "columns by mutual information estimated from neighbours (scikit-learn)", needs=("vectors", "labels")),
@@ -144,10 +248,20 @@ _RELATIVE = (
 )
 # fmt: on
 _TABLE = tuple(replace(entry, path=f"{__package__}.{entry.path}") for entry in _RELATIVE)
+_BY_PATH: Mapping[str, Entry] = {entry.path: entry for entry in _TABLE}
+REQUIRED = inspect.Parameter.empty
+
+
+def classes() -> dict[str, str]:
+    """Return the module of every class of the table, relative to the package: its face."""
+    parts = (entry.path.removeprefix(str(__package__)).partition(":") for entry in _TABLE)
+    return {name: module for module, _, name in parts}
 
 
 def entries(kind: str | None = None) -> tuple[Entry, ...]:
     """Return all entries, or those of one kind, in the order of the documentation.
+
+    Those of other packages come last, by name.
 
     Raises
     ------
@@ -161,7 +275,12 @@ def entries(kind: str | None = None) -> tuple[Entry, ...]:
     """
     if kind is not None and kind not in KINDS:
         raise ConfigError(f"There is no kind {kind!r}; kinds are: {', '.join(KINDS)}.")
-    return tuple(entry for entry in _TABLE if kind in (None, entry.kind))
+    return tuple(entry for entry in (*_TABLE, *_added()[0]) if kind in (None, entry.kind))
+
+
+def left_out() -> tuple[Plugin, ...]:
+    """Return the methods of other packages that can't be used, each with its problem."""
+    return _added()[1]
 
 
 def entry(name: str, kind: str) -> Entry:
@@ -172,10 +291,10 @@ def entry(name: str, kind: str) -> Entry:
     ColumnError
         No method of that kind has this name; the message names the likely one.
     """
-    found = {entry.name: entry for entry in entries(kind)}
-    if name not in found:
-        raise ColumnError.missing(name, found, what=kind)
-    return found[name]
+    known = {entry.name: entry for entry in entries(kind)}
+    if name not in known:
+        raise ColumnError.missing(name, known, what=kind)
+    return known[name]
 
 
 def get(name: str, kind: str) -> Any:
@@ -191,8 +310,89 @@ def get(name: str, kind: str) -> Any:
     >>> get("random", "selector").__name__
     'RandomSelector'
     """
-    module, _, attribute = entry(name, kind).path.partition(":")
-    return getattr(import_module(module), attribute)
+    return entry(name, kind).load()
+
+
+def parameter_defaults(method: Any) -> dict[str, Any]:
+    """Return the defaults of a class's parameters by name; `REQUIRED` where there is none."""
+    parameters = inspect.signature(method).parameters.values()
+    return {parameter.name: parameter.default for parameter in parameters}
+
+
+def declared_by(method: Any, name: str, package: str = "") -> Entry:
+    """Return the entry of a class that declares itself.
+
+    Raises
+    ------
+    ConfigError
+        It is no method, or its declaration is wrong; the message says how.
+    """
+    if not (isinstance(method, type) and issubclass(method, Method)):
+        raise ConfigError(
+            f"{method!r} is no method; subclass Selector, Scorer or FeatureRanker of assay.selection."
+        )
+    declared = {field.name: getattr(method, field.name) for field in fields(Declaration)}
+    kind = getattr(method, "kind", None)
+    if kind not in KINDS:
+        raise ConfigError(f"kind is {kind!r}; set it on the class to one of {', '.join(KINDS)}.")
+    for attribute in ("needs", "uses"):
+        value = declared[attribute]
+        if not isinstance(value, tuple) or not set(value) <= set(INPUTS):
+            raise ConfigError(
+                f"{attribute} is {value!r}; set it to a tuple of inputs, which are: "
+                f"{', '.join(INPUTS)}."
+            )
+    if kind == "scorer" and declared["points"] not in ("easier", "harder"):
+        raise ConfigError(f'points is {declared["points"]!r}; set it to "easier" or "harder".')
+    help = inspect.cleandoc(method.__doc__ or "")
+    if not help:
+        raise ConfigError("The class has no docstring; its first line is the method's help.")
+    path = f"{method.__module__}:{method.__qualname__}"
+    return Entry(name, kind, path, help.splitlines()[0].rstrip("."), package, **declared)
+
+
+@cache
+def _added() -> tuple[tuple[Entry, ...], tuple[Plugin, ...]]:
+    """Return the methods of other packages, and those that can't be used; warn about these once."""
+    added: dict[tuple[str, str], Entry] = {(own.kind, own.name): own for own in _TABLE}
+    broken = []
+    for plugin in load_plugins(GROUP):
+        problem = plugin.problem
+        if not problem:
+            try:
+                made = declared_by(plugin.target, plugin.name, plugin.package)
+                made = replace(made, path=plugin.path)
+                if (made.kind, made.name) in added:
+                    problem = f"there is a {made.kind} of that name already"
+                else:
+                    added[made.kind, made.name] = made
+            except Exception as error:
+                problem = str(error)
+        if problem:
+            broken.append(replace(plugin, problem=problem))
+            warnings.warn(PluginWarning.about(broken[-1], "method"), stacklevel=3)
+    return tuple(added.values())[len(_TABLE) :], tuple(broken)
+
+
+def _parameter_docs(method: Any) -> dict[str, str]:
+    """Return the meaning of each parameter, from the numpydoc section of the docstring."""
+    doc = inspect.getdoc(method) or ""
+    section = re.search(
+        r"^Parameters\n-+\n(.*?)(?=^\S[^\n]*\n-{3,}\n|\Z)", doc, re.DOTALL | re.MULTILINE
+    )
+    if section is None:
+        return {}
+    meanings: dict[str, str] = {}
+    names: list[str] = []
+    for line in section[1].splitlines():
+        if line and not line.startswith(" "):
+            listed, _, kind = line.partition(" : ")
+            names = [name.strip() for name in listed.split(",")]
+            kind = re.sub(r", default .*", "", kind).strip()
+            meanings |= dict.fromkeys(names, f"{kind}:" if kind else "")
+        elif line.strip():
+            meanings |= {name: f"{meanings[name]} {line.strip()}".strip() for name in names}
+    return {name: meaning.rstrip(":") for name, meaning in meanings.items()}
 
 
 def help_text(kind: str) -> str:
@@ -203,17 +403,17 @@ def help_text(kind: str) -> str:
     >>> print(help_text("ranker").splitlines()[0])
     ecfs                  columns by eigenvector centrality in a graph of relevance and spread (needs vectors, labels)
     """
-    found = entries(kind)
-    width = max((len(entry.name) for entry in found), default=0)
+    listed = entries(kind)
+    width = max((len(entry.name) for entry in listed), default=0)
     return "\n".join(
         f"{entry.name:<{width}}  {entry.help}"
-        + (f" (needs {', '.join(entry.needs_told())})" if entry.needs else "")
-        for entry in found
+        + (f" (needs {', '.join(entry.describe_needs())})" if entry.needs else "")
+        for entry in listed
     )
 
 
 def markdown_table(kind: str | None = None) -> str:
-    """Return the documentation's table of methods.
+    """Return the documentation's table of this package's methods.
 
     Examples
     --------
@@ -221,9 +421,11 @@ def markdown_table(kind: str | None = None) -> str:
     | name | kind | what it does | needs | nested | class |
     """
     lines = ["| name | kind | what it does | needs | nested | class |", "|" + " --- |" * 6]
-    for entry in entries(kind):
+    for entry in _TABLE:
+        if kind not in (None, entry.kind):
+            continue
         module, _, attribute = entry.path.partition(":")
-        needs = ", ".join([*entry.needs_told(), *(f"[{name}]" for name in entry.uses)])
+        needs = ", ".join([*entry.describe_needs(), *(f"[{name}]" for name in entry.uses)])
         nested = "yes" if entry.nested else ""
         lines.append(
             f"| `{entry.name}` | {entry.kind} | {entry.help} | {needs} | {nested} "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -175,8 +175,6 @@ class ImportanceResampler(Selector):
     >>> sorted({pool[i] for i in selector.indices_})
     ['a dog ran', 'shares rose']
     """
-
-    needs: ClassVar[tuple[str, ...]] = ("texts", "target")
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -76,9 +76,6 @@ class ImportanceScorer(Scorer):
     >>> pool[scorer.scores_.argmax()]
     'shares rose'
     """
-
-    needs: ClassVar[tuple[str, ...]] = ("texts", "target")
-    points: ClassVar[Literal["easier", "harder"]] = "easier"
 
     def __init__(
         self,

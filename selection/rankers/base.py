@@ -15,6 +15,7 @@ from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from assay.selection.registry import Method
 from assay.selection.tables.blocks import ColumnBlock, bounds, by_columns, column_mask
 from assay.selection.tables.inner_validation import COUNTS, choose_count, split_count
 from assay.selection.tables.matrix import encode_names
@@ -32,7 +33,7 @@ Floats = NDArray[np.float64]
 LIMIT = 1e150  # squares of larger values overflow
 
 
-class FeatureRanker(SelectorMixin, BaseEstimator):  # type: ignore[misc]
+class FeatureRanker(Method, SelectorMixin, BaseEstimator):  # type: ignore[misc]
     """Base of every feature ranker: a scikit-learn selector made from one score per column.
 
     A subclass stores its parameters in `__init__`, `n_features_to_select` among them, and writes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import numpy as np
 
@@ -56,9 +56,6 @@ class PageRank(Scorer):
     1.0
     """
 
-    needs: ClassVar[tuple[str, ...]] = ("graph",)
-    points: ClassVar[Literal["easier", "harder"]] = "easier"
-
     def __init__(self, *, alpha: float = 0.85, tol: float = 1e-10) -> None:
         self.alpha = alpha
         self.tol = tol
@@ -108,9 +105,6 @@ class CoreNumber(Scorer):
     [1.0, 1.0, 1.0]
     """
 
-    needs: ClassVar[tuple[str, ...]] = ("graph",)
-    points: ClassVar[Literal["easier", "harder"]] = "easier"
-
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
         assert inputs.graph is not None
         cores = centrality.core_number(inputs.graph.indptr, inputs.graph.indices)
@@ -148,9 +142,6 @@ class Hubness(Scorer):
     >>> Hubness().fit(graph=graph).scores_.tolist()
     [1.0, 2.0, 0.0]
     """
-
-    needs: ClassVar[tuple[str, ...]] = ("graph",)
-    points: ClassVar[Literal["easier", "harder"]] = "easier"
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
         assert inputs.graph is not None
@@ -200,9 +191,6 @@ class KNNDensity(Scorer):
     3
     """
 
-    needs: ClassVar[tuple[str, ...]] = ("graph",)
-    points: ClassVar[Literal["easier", "harder"]] = "easier"
-
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
         assert inputs.graph is not None
         scores = knn_density(inputs.graph)
@@ -242,9 +230,6 @@ class Degree(Scorer):
     [1.0, 2.0, 1.0]
     """
 
-    needs: ClassVar[tuple[str, ...]] = ("graph",)
-    points: ClassVar[Literal["easier", "harder"]] = "easier"
-
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
         assert inputs.graph is not None
         degrees = np.diff(inputs.graph.indptr).astype(np.float64)
@@ -283,9 +268,6 @@ class ClusteringCoefficient(Scorer):
     >>> ClusteringCoefficient().fit(graph=graph).scores_.round(2).tolist()
     [1.0, 0.67, 0.67, 1.0]
     """
-
-    needs: ClassVar[tuple[str, ...]] = ("graph",)
-    points: ClassVar[Literal["easier", "harder"]] = "easier"
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
         from assay.index.algorithms.clustering import clustering
@@ -337,9 +319,6 @@ class Eigenvector(Scorer):
     >>> int(Eigenvector().fit(graph=graph).scores_.argmin())
     3
     """
-
-    needs: ClassVar[tuple[str, ...]] = ("graph",)
-    points: ClassVar[Literal["easier", "harder"]] = "easier"
 
     def __init__(self, *, tol: float = 1e-8) -> None:
         self.tol = tol

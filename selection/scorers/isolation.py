@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 from assay.selection.base import Scorer
 from assay.selection.contract.inputs import Floats, Inputs, check_seed, check_whole, derived_seed
@@ -51,9 +51,6 @@ class Isolation(Scorer):
     >>> int(Isolation().fit(X).scores_.argmax())
     4
     """
-
-    needs: ClassVar[tuple[str, ...]] = ("vectors",)
-    points: ClassVar[Literal["easier", "harder"]] = "harder"
 
     def __init__(self, *, n_trees: int = 300, random_state: int = 0) -> None:
         self.n_trees = n_trees

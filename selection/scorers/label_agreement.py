@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 from assay.selection.algorithms.difficulty import label_agreement
 from assay.selection.base import Scorer
@@ -47,9 +47,6 @@ class LabelAgreement(Scorer):
     >>> int(scorer.scores_.argmin())
     3
     """
-
-    needs: ClassVar[tuple[str, ...]] = ("graph", "labels")
-    points: ClassVar[Literal["easier", "harder"]] = "easier"
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
         assert inputs.graph is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import numpy as np
 
@@ -60,9 +60,6 @@ class LocalOutlierFactor(Scorer):
     >>> int(LocalOutlierFactor(k=2).fit(X, graph=graph).scores_.argmax())
     4
     """
-
-    needs: ClassVar[tuple[str, ...]] = ("vectors",)
-    points: ClassVar[Literal["easier", "harder"]] = "harder"
 
     def __init__(self, *, k: int = 10) -> None:
         self.k = k

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -50,9 +50,6 @@ class Mahalanobis(Scorer):
     >>> int(Mahalanobis().fit(X).scores_.argmax())
     4
     """
-
-    needs: ClassVar[tuple[str, ...]] = ("vectors",)
-    points: ClassVar[Literal["easier", "harder"]] = "harder"
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
         X = inputs.vectors()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import numpy as np
 
@@ -57,9 +57,6 @@ class Outlierness(Scorer):
     >>> Outlierness(k=2).fit(X, graph=graph).scores_.round(2).tolist()
     [0.2, 0.1, 0.2, 4.9, 4.9, 4.9]
     """
-
-    needs: ClassVar[tuple[str, ...]] = ("vectors",)
-    points: ClassVar[Literal["easier", "harder"]] = "harder"
 
     def __init__(self, *, k: int = 10) -> None:
         self.k = k

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import numpy as np
 
@@ -62,9 +62,6 @@ class Prototypicality(Scorer):
     >>> int(Prototypicality(clusters=1).fit(X).scores_.argmin())
     3
     """
-
-    needs: ClassVar[tuple[str, ...]] = ("vectors",)
-    points: ClassVar[Literal["easier", "harder"]] = "easier"
 
     def __init__(self, *, clusters: int | None = None, random_state: int = 0) -> None:
         self.clusters = clusters

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import numpy as np
 
@@ -18,9 +18,6 @@ class CrossFitted(Scorer):
 
     A subclass implements `_values`: float64[n, classes], what a row would score with each label.
     """
-
-    needs: ClassVar[tuple[str, ...]] = ("texts", "labels")
-    points: ClassVar[Literal["easier", "harder"]] = "easier"
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import numpy as np
 
@@ -15,9 +15,6 @@ from assay.storage.errors import MissingInputError
 
 class FromTrainingLog(Scorer):
     """Base of the scores that are read from a training log; a subclass implements `_of`."""
-
-    needs: ClassVar[tuple[str, ...]] = ("log",)
-    points: ClassVar[Literal["easier", "harder"]] = "harder"
 
     def __init__(self, *, log: Any = None) -> None:
         self.log = log
@@ -91,8 +88,6 @@ class AUM(FromTrainingLog):
     >>> AUM(log=log).fit().scores_.round(6).tolist()
     [0.8, 0.2]
     """
-
-    points: ClassVar[Literal["easier", "harder"]] = "easier"
 
     def _of(self, log: TrainingLog, labels: Labels | None) -> tuple[Floats, dict[str, Any]]:
         if log.kind == "margin":

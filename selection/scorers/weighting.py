@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import numpy as np
 
@@ -65,9 +65,6 @@ class Weighting(Scorer):
     >>> Weighting(k=4, t=1.0).fit(X, graph=graph).scores_.round(3).tolist()
     [0.731, 0.462, 0.462, 0.462, 0.731]
     """
-
-    needs: ClassVar[tuple[str, ...]] = ("vectors",)
-    points: ClassVar[Literal["easier", "harder"]] = "harder"
 
     def __init__(self, *, k: int = 10, t: float | None = None) -> None:
         self.k = k

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from numbers import Real
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,8 +105,6 @@ class BanditSelector(Selector):
     >>> int(wanted[selector.indices_].sum()), selector.report_["arms"]
     (20, 3)
     """
-
-    needs: ClassVar[tuple[str, ...]] = ("vectors",)
 
     def __init__(
         self,

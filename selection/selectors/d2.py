@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numba import njit
@@ -88,8 +88,6 @@ class D2Selector(Selector):
     >>> selector.indices_.tolist()
     [1, 3]
     """
-
-    needs: ClassVar[tuple[str, ...]] = ("graph", "scores")
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -70,9 +70,6 @@ class LazyGreedySelector(Selector):
 
     The order is computed up to the budget, and goes on when `ranking_` is asked for.
     """
-
-    needs: ClassVar[tuple[str, ...]] = ("graph",)
-    nested: ClassVar[bool] = True
 
     @abstractmethod
     def _function(self, graph: Graph) -> SetFunction:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numba import njit
@@ -77,8 +77,6 @@ class HerdingSelector(Selector):
     >>> HerdingSelector(budget=2).fit(X).indices_.tolist()
     [2, 1]
     """
-
-    needs: ClassVar[tuple[str, ...]] = ("vectors",)
 
     def __init__(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from numbers import Integral
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,8 +89,6 @@ class HierarchicalBalancedSelector(Selector):
     >>> np.bincount(selector.indices_ >= 95).tolist()
     [5, 5]
     """
-
-    needs: ClassVar[tuple[str, ...]] = ("vectors",)
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numba import njit
@@ -89,8 +89,6 @@ class KCenterSelector(Selector):
     >>> KCenterSelector(budget=3, metric="l2").fit(X).indices_.tolist()
     [2, 3, 0]
     """
-
-    needs: ClassVar[tuple[str, ...]] = ("vectors",)
 
     def __init__(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -70,8 +70,6 @@ class ModerateSelector(Selector):
     >>> ModerateSelector(budget=1).fit(X, y=["a"] * 5).indices_.tolist()
     [0]
     """
-
-    needs: ClassVar[tuple[str, ...]] = ("vectors",)
 
     def __init__(
         self,

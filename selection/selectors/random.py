@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 
 from assay.selection.base import Selector
@@ -49,8 +47,6 @@ class RandomSelector(Selector):
     >>> len(selector.indices_), bool((selector.ranking_[:2] == selector.indices_).all())
     (2, True)
     """
-
-    nested: ClassVar[bool] = True
 
     def _select(self, inputs: Inputs, budget: int) -> Choice:
         noise = inputs.noise(self.random_state, "random")

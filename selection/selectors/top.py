@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 
 from assay.selection.base import Selector
@@ -51,9 +49,6 @@ class TopSelector(Selector):
     >>> TopSelector(budget=2).fit(scores=[0.1, 3.0, 2.0]).indices_.tolist()
     [1, 2]
     """
-
-    needs: ClassVar[tuple[str, ...]] = ("scores",)
-    nested: ClassVar[bool] = True
 
     def _select(self, inputs: Inputs, budget: int) -> Choice:
         assert inputs.scores is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -105,8 +105,6 @@ class TransportSelector(Selector):
     >>> sorted(chosen.tolist()) == list(range(50))
     True
     """
-
-    needs: ClassVar[tuple[str, ...]] = ("vectors", "target")
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -155,8 +155,6 @@ class TwoStageSelector(Selector):
     >>> chosen.report_["objective_ratio"] > 0.95
     True
     """
-
-    needs: ClassVar[tuple[str, ...]] = ("graph",)
 
     def __init__(
         self,

@@ -40,7 +40,7 @@ class Deduplicator(_Estimator):
         `rows`, `duplicates` (rows left out), `groups` (of two and more), and what the step adds.
     """
 
-    kind: ClassVar[str]
+    duplicate_kind: ClassVar[str]
 
     @abstractmethod
     def _keepers(self, inputs: Inputs, order: Rows) -> tuple[Rows, Floats, dict[str, Any]]:
@@ -109,7 +109,7 @@ class Deduplicator(_Estimator):
                 "sample_id": self._ids.gather(rows),
                 "keeper": self.keep_[rows],
                 "similarity": self.similarity_[rows],
-                "kind": [self.kind] * len(rows),
+                "kind": [self.duplicate_kind] * len(rows),
             },
             schema=SCHEMA,
         ).sort("group_id", ~pl.col("keeper"), "sample_id")

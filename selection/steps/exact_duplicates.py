@@ -36,8 +36,7 @@ class ExactDuplicates(Deduplicator):
     [True, False, True]
     """
 
-    needs: ClassVar[tuple[str, ...]] = ("texts",)
-    kind: ClassVar[str] = "exact"
+    duplicate_kind: ClassVar[str] = "exact"
 
     def __init__(self, *, normalise: bool = True) -> None:
         self.normalise = normalise

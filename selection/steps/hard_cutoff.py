@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from assay.selection.algorithms.difficulty import (
@@ -16,13 +15,14 @@ from assay.selection.algorithms.difficulty import (
     cutoff_share,
     difficulty_of,
 )
+from assay.selection.base import _Estimator
 from assay.selection.contract.budgets import resolve_budget
 from assay.selection.contract.inputs import Inputs
 from assay.selection.contract.outcomes import Outcome, explained, rank_of
 from assay.storage.errors import ConfigError
 
 
-class HardCutoff(BaseEstimator):  # type: ignore[misc]
+class HardCutoff(_Estimator):
     """Drop the hardest ``floor(cutoff * n)`` rows, which are mostly mislabelled or noise.
 
     A step of its own, to be followed by any selector on the rows kept. Much of what
@@ -73,8 +73,6 @@ class HardCutoff(BaseEstimator):  # type: ignore[misc]
     >>> step.keep_.tolist(), step.threshold_
     ([True, False, True, False], 0.8)
     """
-
-    needs: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, *, cutoff: float | Literal["auto"] = "auto") -> None:
         self.cutoff = cutoff

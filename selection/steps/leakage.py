@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
@@ -91,8 +91,6 @@ class Leakage(_Estimator):
     >>> found.keep_.tolist(), found.span_.tolist()
     ([False, True], [13, 0])
     """
-
-    needs: ClassVar[tuple[str, ...]] = ("texts",)
 
     def __init__(
         self,

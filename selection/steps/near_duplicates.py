@@ -73,8 +73,7 @@ class NearDuplicates(Deduplicator):
     [True, False, True]
     """
 
-    needs: ClassVar[tuple[str, ...]] = ("texts",)
-    kind: ClassVar[str] = "near"
+    duplicate_kind: ClassVar[str] = "near"
 
     def __init__(
         self,

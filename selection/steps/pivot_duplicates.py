@@ -58,8 +58,7 @@ class PivotDeduplicator(Deduplicator):
     2
     """
 
-    needs: ClassVar[tuple[str, ...]] = ("vectors",)
-    kind: ClassVar[str] = "pivot"
+    duplicate_kind: ClassVar[str] = "pivot"
 
     def __init__(
         self, *, n_pivots: int = 100, threshold: float = 0.9, random_state: int = 0

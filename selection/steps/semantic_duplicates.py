@@ -67,8 +67,7 @@ class SemanticDuplicates(Deduplicator):
     [0, 0, 2, 3]
     """
 
-    needs: ClassVar[tuple[str, ...]] = ("graph",)
-    kind: ClassVar[str] = "semantic"
+    duplicate_kind: ClassVar[str] = "semantic"
 
     def __init__(self, *, threshold: float | Literal["auto"] = "auto") -> None:
         self.threshold = threshold
