@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -83,10 +82,8 @@ def check_rules(config: CurationConfig, pool: Sequence[str]) -> None:
     columns_of_expressions(config, pool)
     columns_of_rules(config.plan, known_columns(config, pool))
     for name, options in config.plan.steps():
-        known = list(inspect.signature(deduplicator(name)).parameters)
-        for option in options:
-            if option not in known:
-                raise ColumnError.missing(option, known, what=f"option of {name}")
+        deduplicator(name)  # refuses other steps
+        registry.entry(name, "step").check_options(options)
 
 
 def check_budget(config: CurationConfig, n: int) -> None:

@@ -123,7 +123,7 @@ def _methods(run: Run) -> dict[str, Any]:
 
 
 def _hashes(method: Any) -> bool:
-    return hasattr(method, "hasher") and not method.embedding
+    return bool(method.has_hasher) and not method.embedding
 
 
 def _stream_ref(pool: str, content: str, hasher: Any) -> tuple[str, Ref]:

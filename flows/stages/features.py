@@ -63,8 +63,16 @@ def resolve_run(config: FeatureConfig) -> FeatureRun:
     resolved = config.model_copy(update={"name": config.name or table_name(config.table)})
     made_of = table_fingerprint(config.table)
     settings = resolved.model_dump(mode="json", exclude={"store", "table", "keep_runs"})
-    run_id = fingerprint("features", FEATURES.revision, made_of, settings)[:16]
+    plugins = _plugins(config)
+    added = (plugins,) if plugins else ()
+    run_id = fingerprint("features", FEATURES.revision, made_of, settings, *added)[:16]
     return FeatureRun(config=resolved, table_fingerprint=made_of, run_id=run_id)
+
+
+def _plugins(config: FeatureConfig) -> dict[str, str]:
+    """Return the package and version of every ranker of the run that another package adds."""
+    listed = (registry.entry(method, "ranker") for method in config.methods)
+    return {entry.name: entry.package for entry in listed if entry.package}
 
 
 def run_info(run: FeatureRun, started_at: datetime, n_samples: int = 0) -> RunInfo:
@@ -81,7 +89,7 @@ def run_info(run: FeatureRun, started_at: datetime, n_samples: int = 0) -> RunIn
         seed=run.config.seed,
         generation="",
         config=config,
-        versions=versions(),
+        versions=versions(_plugins(run.config).values()),
         pool_fingerprint=run.table_fingerprint,
     )
 
@@ -89,6 +97,8 @@ def run_info(run: FeatureRun, started_at: datetime, n_samples: int = 0) -> RunIn
 def rank(run: FeatureRun, method: str, started_at: datetime) -> Ref:
     """Rank the table's columns by one method."""
     config = run.config
+    package = registry.entry(method, "ranker").package
+    made_by = [package] if package else []
     ref = Ref(
         "features",
         fingerprint(
@@ -102,6 +112,7 @@ def rank(run: FeatureRun, method: str, started_at: datetime) -> Ref:
             config.missing,
             config.stability,
             config.memory_mb,
+            *made_by,
         ),
     )
     store = run.store
@@ -137,12 +148,9 @@ class _Found:
 
 def _ranker(config: FeatureConfig, method: str) -> Any:
     ranker = registry.get(method, "ranker")(n_features_to_select=config.k)
-    known = ranker.get_params()
     options = config.options.get(method, {})
-    for name in options:
-        if name not in known:
-            raise ColumnError.missing(name, known, what=f"parameter of {method}")
-    if "random_state" in known:
+    registry.entry(method, "ranker").check_options(options)
+    if "random_state" in ranker.get_params():
         ranker.set_params(random_state=config.seed)
     return ranker.set_params(**options)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import platform
+from collections.abc import Collection
 from datetime import datetime
 from functools import cache, cached_property
 from importlib.metadata import version
@@ -15,7 +15,7 @@ from assay.flows.config.curation import CurationConfig
 from assay.flows.config.rules import RULES_REVISION, check_rules
 from assay.flows.stages.generations import Parent, settle
 from assay.flows.stages.stage import REVISIONS
-from assay.index.embedding.embedders import embedder_class
+from assay.index.embedding.embedders import embedder_class, embedder_package
 from assay.selection import registry
 from assay.storage import Pool, ScoreStore, read_pool
 from assay.storage.errors import ColumnError, ConfigError, InputError
@@ -52,6 +52,7 @@ class Run(BaseModel):
     pool_fingerprint: str
     target_fingerprint: str | None
     embedder_fingerprint: str | None = None
+    plugins: dict[str, str] = {}
     evaluation: dict[str, str] = {}
     log_fingerprint: str | None = None
     generation: str
@@ -153,7 +154,12 @@ def resolve_run(config: CurationConfig) -> Run:
     target_fingerprint = read_target(resolved, pool.kind).fingerprint if config.target else None
     defaults = _defaults_taken(config, resolved)
     embedder = make_model(resolved, pool.kind)
-    decides = embedder.fingerprint if embedder else resolved.embedding.deciding(pool.kind)
+    plugins = _plugins(resolved)
+    decides: Any = resolved.embedding.deciding(pool.kind)
+    if embedder is not None:
+        package = plugins.get(f"embedder {resolved.embedding.name}")
+        made_by = embedder.fingerprint
+        decides = fingerprint(made_by, package) if package else made_by
     generation, frozen, parent = settle(
         ScoreStore(config.store, create=True),
         str(resolved.name),
@@ -167,13 +173,15 @@ def resolve_run(config: CurationConfig) -> Run:
     evaluation = {name: p.fingerprint for name, p in evaluation_sets(resolved, pool.kind).items()}
     log_fingerprint = table_fingerprint(config.training_log) if config.training_log else None
     made_of = (pool.fingerprint, target_fingerprint, evaluation, log_fingerprint, settings)
-    run_id = fingerprint("curate", REVISIONS, RULES_REVISION, *made_of, generation)[:16]
+    added = (plugins,) if plugins else ()
+    run_id = fingerprint("curate", REVISIONS, RULES_REVISION, *made_of, generation, *added)[:16]
     return Run(
         config=resolved,
         kind=pool.kind,
         pool_fingerprint=pool.fingerprint,
         target_fingerprint=target_fingerprint,
-        embedder_fingerprint=embedder.fingerprint if embedder else None,
+        embedder_fingerprint=decides if embedder else None,
+        plugins=plugins,
         evaluation=evaluation,
         log_fingerprint=log_fingerprint,
         generation=generation,
@@ -208,11 +216,15 @@ def make_model(config: CurationConfig, kind: str) -> Any:
             "`name` out of [embedding]."
         )
     make = embedder_class(settings.name)
-    known = inspect.signature(make).parameters
+    known = registry.parameter_defaults(make)
     for name in settings.options:
         if name not in known:
             raise ColumnError.missing(name, known, what=f"option of {settings.name}")
-    missing = [n for n, p in known.items() if p.default is p.empty and n not in settings.options]
+    missing = [
+        name
+        for name, default in known.items()
+        if default is registry.REQUIRED and name not in settings.options
+    ]
     if missing:
         raise ConfigError(f"[embedding.options] of {settings.name!r} lacks {', '.join(missing)}.")
     return make(**settings.options)
@@ -260,7 +272,7 @@ def _methods(config: CurationConfig, there: set[str]) -> dict[str, Any]:
     # a difficulty that was decided above counts as there
     scored = {"scores"} if difficulty or config.plan.blend else set()
     _check_needs(registry.entry(select, "selector"), there | scored)
-    _check_options(select, config.options)
+    registry.entry(select, "selector").check_options(config.options, {"budget", "random_state"})
     return {"scores": tuple(dict.fromkeys(scores)), "select": select, "difficulty": difficulty}
 
 
@@ -277,14 +289,6 @@ def _check_needs(entry: registry.Entry, there: set[str]) -> None:
         raise InputError(f"{entry.kind} {entry.name!r} needs {' and '.join(missing)}.")
 
 
-def _check_options(select: str, options: dict[str, Any]) -> None:
-    make = registry.get(select, "selector")
-    known = sorted(set(inspect.signature(make).parameters) - {"budget", "random_state"})
-    for name in options:
-        if name not in known:
-            raise ColumnError.missing(name, known, what=f"option of {select}")
-
-
 def _defaults_taken(given: CurationConfig, resolved: CurationConfig) -> tuple[str, ...]:
     taken = []
     for key in ("store", "name", "text", "vector", "image", "budget", "select", "scores"):
@@ -299,10 +303,25 @@ def _defaults_taken(given: CurationConfig, resolved: CurationConfig) -> tuple[st
     return tuple(taken)
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of what computes a run."""
+def _plugins(config: CurationConfig) -> dict[str, str]:
+    """Return the package and version of every method of the run that another package adds."""
+    own = config.expressions
+    steps = [name for name, _ in config.run.steps()]
+    methods = [
+        registry.entry(str(config.select), "selector"),
+        *(registry.entry(name, "scorer") for name in config.scores or () if name not in own),
+        *(registry.entry(name, "step") for name in steps),
+    ]
+    packages = {f"{entry.kind} {entry.name}": entry.package for entry in methods}
+    packages[f"embedder {config.embedding.name}"] = embedder_package(config.embedding.name)
+    return {name: package for name, package in packages.items() if package}
+
+
+def versions(plugins: Collection[str] = ()) -> dict[str, str]:
+    """Return the versions of what computes a run; `plugins` are names with versions."""
+    of_plugins = dict(plugin.rsplit(" ", 1) for plugin in plugins)
     own = {"python": platform.python_version(), "assay": version("assay-curation")}
-    return own | {name: version(name) for name in _LIBRARIES}
+    return own | {name: version(name) for name in _LIBRARIES} | of_plugins
 
 
 def stored_config(run: Run) -> dict[str, Any]:
@@ -326,7 +345,7 @@ def run_info(run: Run, started_at: datetime, n_samples: int = 0) -> RunInfo:
         seed=run.config.seed,
         generation=run.generation,
         config=stored_config(run),
-        versions=versions(),
+        versions=versions(run.plugins.values()),
         ranked_by=_ranked_by(run),
         pool_fingerprint=run.pool_fingerprint,
     )

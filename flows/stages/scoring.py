@@ -95,7 +95,9 @@ def score_ref(run: Run, method: str, vectors: Ref, graph: Ref) -> Ref:
         "log": run.log_fingerprint,
     }
     of = [made_of.get(need) for need in (*entry.needs, *entry.uses)]
-    return Ref("scores", fingerprint(SCORE.revision, method, vectors, of, run.config.seed))
+    made_by = [entry.package] if entry.package else []
+    address = fingerprint(SCORE.revision, method, vectors, of, run.config.seed, *made_by)
+    return Ref("scores", address)
 
 
 def scorer_of(run: Run, method: str) -> Any:
@@ -140,7 +142,7 @@ def points_easier(run: Run, method: str) -> bool:
     """Return whether a high score means an easy row; the user's own mean what they are used as."""
     if method in run.config.expressions:
         return False
-    return bool(registry.get(method, "scorer").points == "easier")
+    return registry.entry(method, "scorer").points == "easier"
 
 
 def load_scores(run: Run, ref: Ref) -> np.ndarray:

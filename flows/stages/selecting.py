@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import warnings
-from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -72,6 +71,7 @@ def select(
             run.target_fingerprint,
             config.seed,
             *([] if previous is None else [previous]),
+            *([run.plugins] if run.plugins else []),
         ),
     )
 
@@ -129,7 +129,7 @@ def _plan(run: Run, n: int, n_usable: int) -> tuple[Any, int | None]:
         auto = cutoff_share("auto", share, str(config.difficulty))
         if rules["cutoff"] == "auto":
             rules["cutoff"] = auto
-        elif rules["cutoff"] is None and _cuts(run):
+        elif rules["cutoff"] is None and registry.entry(run.select, "selector").has_cutoff:
             options.setdefault("cutoff", auto)
     return SelectionPlan(
         **rules,
@@ -141,10 +141,6 @@ def _plan(run: Run, n: int, n_usable: int) -> tuple[Any, int | None]:
         difficulty="difficulty" if config.difficulty else None,
         random_state=config.seed,
     ), wanted
-
-
-def _cuts(run: Run) -> bool:
-    return "cutoff" in signature(registry.get(run.select, "selector")).parameters
 
 
 def _evaluation(run: Run) -> dict[str, pl.DataFrame]:

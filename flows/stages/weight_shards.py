@@ -22,8 +22,9 @@ from assay.storage.hashing.fingerprints import fingerprint
 def weighed(run: Run) -> list[str]:
     """Return the scores that weigh texts by their n-grams."""
     own = [name for name in run.scores if name not in run.config.expressions]
-    made = {name: registry.get(name, "scorer") for name in own if name != run.select}
-    return [name for name, scorer in made.items() if hasattr(scorer, "ratio")]
+    return [
+        name for name in own if name != run.select and registry.entry(name, "scorer").by_shards
+    ]
 
 
 def fit_ratio(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
 from importlib import import_module
 from typing import Any, Protocol, runtime_checkable
 
@@ -11,7 +14,9 @@ import polars as pl
 import pyarrow as pa
 
 from assay.storage.errors import ColumnError, InputError, NonFiniteError
+from assay.storage.lazy import Plugin, PluginWarning, load_plugins
 
+GROUP = "assay.embedders"
 # name -> where its class is, so that naming one imports nothing
 EMBEDDERS: Mapping[str, str] = {
     "text": "assay.index.embedding.text:HashedTextEmbedder",
@@ -54,11 +59,49 @@ def embedder_class(name: str) -> type[Any]:
     >>> embedder_class("table").__name__
     'TableEmbedder'
     """
+    added = {plugin.name: plugin for plugin in _added()[0]}
+    if name in added:
+        return added[name].target  # type: ignore[no-any-return]
     if name not in EMBEDDERS:
-        raise ColumnError.missing(name, EMBEDDERS, what="embedder")
+        raise ColumnError.missing(name, [*EMBEDDERS, *added], what="embedder")
     module, _, attribute = EMBEDDERS[name].partition(":")
-    found: type[Any] = getattr(import_module(module), attribute)
-    return found
+    own: type[Any] = getattr(import_module(module), attribute)
+    return own
+
+
+def embedder_paths() -> dict[str, str]:
+    """Return the import path of every embedder by name, those of other packages last."""
+    return {**EMBEDDERS, **{plugin.name: plugin.path for plugin in _added()[0]}}
+
+
+def embedder_package(name: str) -> str:
+    """Return the package, with its version, that adds an embedder; empty for one of our own."""
+    return next((plugin.package for plugin in _added()[0] if plugin.name == name), "")
+
+
+def left_out() -> tuple[Plugin, ...]:
+    """Return the embedders of other packages that can't be used, each with its problem."""
+    return _added()[1]
+
+
+@cache
+def _added() -> tuple[tuple[Plugin, ...], tuple[Plugin, ...]]:
+    """Return the embedders of other packages, and those that can't be used; warn about these."""
+    usable: dict[str, Plugin] = {}
+    broken = []
+    for plugin in load_plugins(GROUP):
+        problem = plugin.problem
+        if not problem and plugin.name in (*EMBEDDERS, "default", *usable):
+            problem = "there is an embedder of that name already"
+        members = () if problem else dir(plugin.target)
+        if not problem and not {"encode", "fingerprint"} <= set(members):
+            problem = "it has no encode and fingerprint (see assay.index.Embedder)"
+        if problem:
+            broken.append(replace(plugin, problem=problem))
+            warnings.warn(PluginWarning.about(broken[-1], "embedder"), stacklevel=3)
+        else:
+            usable[plugin.name] = plugin
+    return tuple(usable.values()), tuple(broken)
 
 
 def embed(X: Any, *, ids: Any = None, dimensions: int = 128, random_state: int = 0) -> np.ndarray:

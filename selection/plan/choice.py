@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import warnings
 from collections.abc import Mapping
@@ -24,7 +23,7 @@ from assay.selection.plan.fitted import Fitted
 from assay.selection.plan.inputs import PlanInputs
 from assay.selection.plan.outcomes import told
 from assay.selection.plan.stages import difficulty_of
-from assay.storage.errors import BudgetError, ConfigError, MissingInputError
+from assay.storage.errors import BudgetError, MissingInputError
 
 _NONE = np.empty(0, dtype=np.int64)
 # rows * chosen * dimensions that are still searched exactly for the nearest chosen row
@@ -196,15 +195,11 @@ def _fitted(
     start: Fitted | None = None,
 ) -> Fitted:
     """Fit for as many rows as the constraints need, at least for those of `start`."""
-    make = registry.get(plan.selector, "selector")
+    entry = registry.entry(plan.selector, "selector")
     options = dict(plan.options or {})
-    known = inspect.signature(make).parameters
-    unknown = sorted(set(options) - set(known))
-    if unknown:
-        raise ConfigError(
-            f"{plan.selector} has no parameter {unknown[0]!r}; it has: {', '.join(known)}."
-        )
-    if plan.cutoff is not None and "cutoff" in known:
+    entry.check_options(options)
+    make = entry.load()
+    if plan.cutoff is not None and entry.has_cutoff:
         options.setdefault("cutoff", 0.0)
     must = np.flatnonzero(constraints.must)
     must = must[given["ids"].gather(must).arg_sort().to_numpy()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from assay.selection.base import Selector
 from assay.selection.contract.inputs import Floats, Inputs, Rows, check_whole
 from assay.selection.contract.outcomes import Choice, Outcome
 from assay.selection.selectors.greedy import LazyGreedySelector, LazyRanking
-from assay.storage.errors import ColumnError, ConfigError
+from assay.storage.errors import ConfigError
 
 # how a function is run over shards: builtins.map, or that of an executor
 Map = Callable[[Callable[["Shard"], "Proposal"], Iterable["Shard"]], Iterable["Proposal"]]
@@ -227,15 +226,12 @@ class TwoStageSelector(Selector):
         ]
         if self.selector not in names:
             raise ConfigError(f"selector is {self.selector!r}; it may be {', '.join(names)}.")
-        make = registry.get(self.selector, "selector")
+        entry = registry.entry(self.selector, "selector")
         if not isinstance(self.options, Mapping | None):
             raise ConfigError(f"options is {self.options!r}; pass a mapping of parameters.")
         options = dict(self.options or {})
-        known = sorted(set(inspect.signature(make).parameters) - {"budget", "random_state"})
-        for name in options:
-            if name not in known:
-                raise ColumnError.missing(name, known, what=f"option of {self.selector}")
-        greedy: LazyGreedySelector = make(budget=1, **options)
+        entry.check_options(options, {"budget", "random_state"})
+        greedy: LazyGreedySelector = entry.load()(budget=1, **options)
         return greedy
 
     def _sharded(self, inputs: Inputs) -> Rows:
