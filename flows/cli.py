@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from assay.flows.commands import methods as cli_methods
 from assay.flows.commands import queries as cli_queries
 from assay.flows.commands import service as cli_service
 from assay.flows.commands.options import Json, Store
@@ -237,7 +238,7 @@ def features(
         print_features(result)
 
 
-for _command in cli_queries.COMMANDS:
+for _command in (*cli_queries.COMMANDS, *cli_methods.COMMANDS):
     app.command()(_command)
 for _name, _service in cli_service.COMMANDS.items():
     app.command(_name)(_service)

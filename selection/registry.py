@@ -172,15 +172,6 @@ class Entry(Declaration):
             if name not in known:
                 raise ColumnError.missing(name, known, what=f"option of {self.name}")
 
-    def parameters(self) -> tuple[Parameter, ...]:
-        """Return its parameters, with their meaning from the docstring."""
-        method = self.load()
-        meanings = _parameter_docs(method)
-        return tuple(
-            Parameter(name, None if default is REQUIRED else repr(default), meanings.get(name, ""))
-            for name, default in parameter_defaults(method).items()
-        )
-
 
 # one line for each method, in the order of the documentation; paths are relative to this package
 # fmt: off
@@ -319,6 +310,15 @@ def parameter_defaults(method: Any) -> dict[str, Any]:
     return {parameter.name: parameter.default for parameter in parameters}
 
 
+def parameters(method: Any) -> tuple[Parameter, ...]:
+    """Return a class's parameters, with their meaning from its docstring."""
+    meanings = _parameter_docs(method)
+    return tuple(
+        Parameter(name, None if default is REQUIRED else repr(default), meanings.get(name, ""))
+        for name, default in parameter_defaults(method).items()
+    )
+
+
 def declared_by(method: Any, name: str, package: str = "") -> Entry:
     """Return the entry of a class that declares itself.
 
@@ -375,24 +375,49 @@ def _added() -> tuple[tuple[Entry, ...], tuple[Plugin, ...]]:
 
 
 def _parameter_docs(method: Any) -> dict[str, str]:
-    """Return the meaning of each parameter, from the numpydoc section of the docstring."""
-    doc = inspect.getdoc(method) or ""
+    """Return the meaning of each parameter, from the numpydoc sections of a class and its bases.
+
+    "As in `Other`" stands for what another method of the table says.
+    """
+    meanings: dict[str, str] = {}
+    for base in reversed(method.__mro__[:-1]):
+        own = _parameter_section(base.__doc__ or "")
+        meanings |= {name: text for name, text in own.items() if text or name not in meanings}
+    by_class = {entry.path.partition(":")[2]: entry for entry in _TABLE}
+    for name, text in meanings.items():
+        other = re.search(r"[Aa]s in `(\w+)`", text)
+        if other and other[1] in by_class and by_class[other[1]].load() is not method:
+            meanings[name] = _parameter_docs(by_class[other[1]].load()).get(name, text)
+    return meanings
+
+
+def _parameter_section(doc: str) -> dict[str, str]:
     section = re.search(
-        r"^Parameters\n-+\n(.*?)(?=^\S[^\n]*\n-{3,}\n|\Z)", doc, re.DOTALL | re.MULTILINE
+        r"^Parameters\n-{3,}\n(.*?)(?=^\S[^\n]*\n-{3,}\n|\Z)",
+        inspect.cleandoc(doc),
+        re.DOTALL | re.MULTILINE,
     )
     if section is None:
         return {}
     meanings: dict[str, str] = {}
     names: list[str] = []
+    kinds: dict[str, str] = {}
+    waiting: list[str] = []
     for line in section[1].splitlines():
         if line and not line.startswith(" "):
             listed, _, kind = line.partition(" : ")
             names = [name.strip() for name in listed.split(",")]
-            kind = re.sub(r", default .*", "", kind).strip()
-            meanings |= dict.fromkeys(names, f"{kind}:" if kind else "")
+            # entries without text of their own share that of the entry they lead up to
+            waiting = [*(name for name in waiting if not meanings[name]), *names]
+            kinds |= dict.fromkeys(names, re.sub(r", default .*", "", kind).strip())
+            meanings |= dict.fromkeys(names, "")
         elif line.strip():
-            meanings |= {name: f"{meanings[name]} {line.strip()}".strip() for name in names}
-    return {name: meaning.rstrip(":") for name, meaning in meanings.items()}
+            shared = waiting if "All as in" in line else names
+            meanings |= {name: f"{meanings[name]} {line.strip()}".strip() for name in shared}
+    return {
+        name: ": ".join(part for part in (kinds[name], text) if part)
+        for name, text in meanings.items()
+    }
 
 
 def help_text(kind: str) -> str:

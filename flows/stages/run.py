@@ -263,7 +263,8 @@ def _methods(config: CurationConfig, there: set[str]) -> dict[str, Any]:
             order += ["facility_location", "ccs"]
         select = next(n for n in order if n in known and not known[n].lacks(there))
     difficulty = config.difficulty
-    if difficulty is None and (select in ("ccs", "d2") or config.plan.cutoff is not None):
+    by_difficulty = registry.entry(select, "selector").has_difficulty
+    if difficulty is None and (by_difficulty or config.plan.cutoff is not None):
         difficulty = "label_agreement" if "labels" in there else "knn_density"
     own = config.expressions
     scores = (*scores, *own, *config.plan.blend, *([difficulty] if difficulty else []))

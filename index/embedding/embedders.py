@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
@@ -25,6 +26,17 @@ EMBEDDERS: Mapping[str, str] = {
     "sentence-transformers": "assay.index.embedding.sentence_transformers:SentenceTransformerEmbedder",
     "onnx": "assay.index.embedding.onnx:OnnxEmbedder",
     "openai": "assay.index.embedding.openai:OpenAIEmbedder",
+}
+
+
+# the line of each in `assay methods`
+HELP: Mapping[str, str] = {
+    "text": "texts by TF-IDF of hashed words on singular directions fitted on the pool",
+    "image": "images by small patches on principal directions fitted on the pool",
+    "table": "rows of a table by standardized numbers and hashed categories",
+    "sentence-transformers": "texts by a model of the sentence-transformers library",
+    "onnx": "texts by an ONNX model in a local folder",
+    "openai": "texts by an OpenAI-compatible endpoint",
 }
 
 
@@ -77,6 +89,13 @@ def embedder_paths() -> dict[str, str]:
 def embedder_package(name: str) -> str:
     """Return the package, with its version, that adds an embedder; empty for one of our own."""
     return next((plugin.package for plugin in _added()[0] if plugin.name == name), "")
+
+
+def embedder_help(name: str) -> str:
+    """Return one line about an embedder: of another package's, its docstring's first."""
+    if name in HELP:
+        return HELP[name]
+    return inspect.cleandoc(embedder_class(name).__doc__ or "").partition("\n")[0].rstrip(".")
 
 
 def left_out() -> tuple[Plugin, ...]:
