@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from assay.flows.config.fields import Budget, Churn, Location, MemoryLimit, Names, Options, Steps
 from assay.flows.config.form import Form
+from assay.index.embedding.embedders import model_names
 
 # engines whose tasks run in other processes, which share nothing with this one but the store
 CLUSTERS = ("dask", "ray")
@@ -18,7 +19,7 @@ class EmbeddingConfig(Form):
 
     Parameters
     ----------
-    name : {"default", "sentence-transformers", "onnx", "openai"}
+    name : {"default", "sentence-transformers", "onnx", "openai"} or that of a plug-in
         The default needs no model: hashed n-grams for texts, gradients and colours for images.
     options : mapping
         Parameters of the model's embedder. A secret is not one: it belongs into the environment.
@@ -30,13 +31,21 @@ class EmbeddingConfig(Form):
         Of the default for images: pixels each way that they are brought to.
     """
 
-    name: Literal["default", "sentence-transformers", "onnx", "openai"] = "default"
+    name: str = "default"
     options: Options = Field(default_factory=dict)
     dimensions: int = Field(default=128, ge=2, le=4096)
     ngrams: int = Field(default=2, ge=1, le=5)
     buckets: int = Field(default=2**17, ge=2**8, le=2**24)
     fit_rows: int = Field(default=10_000, ge=10)
     side: int = Field(default=32, ge=8, le=256, multiple_of=8)
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        allowed = ("default", *model_names())
+        if name not in allowed:
+            raise ValueError(f"Input should be {', '.join(map(repr, allowed))}")
+        return name
 
     def deciding(self, kind: str) -> dict[str, Any]:
         """Return what decides the vectors of content of a kind that no model embeds."""

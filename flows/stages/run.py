@@ -307,7 +307,7 @@ def _defaults_taken(given: CurationConfig, resolved: CurationConfig) -> tuple[st
 def _plugins(config: CurationConfig) -> dict[str, str]:
     """Return the package and version of every method of the run that another package adds."""
     own = config.expressions
-    steps = [name for name, _ in config.run.steps()]
+    steps = [name for name, _ in config.plan.steps()]
     methods = [
         registry.entry(str(config.select), "selector"),
         *(registry.entry(name, "scorer") for name in config.scores or () if name not in own),

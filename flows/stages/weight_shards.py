@@ -22,9 +22,7 @@ from assay.storage.hashing.fingerprints import fingerprint
 def weighed(run: Run) -> list[str]:
     """Return the scores that weigh texts by their n-grams."""
     own = [name for name in run.scores if name not in run.config.expressions]
-    return [
-        name for name in own if name != run.select and registry.entry(name, "scorer").by_shards
-    ]
+    return [name for name in own if name != run.select and registry.entry(name, "scorer").by_shards]
 
 
 def fit_ratio(

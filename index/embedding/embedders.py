@@ -29,6 +29,8 @@ EMBEDDERS: Mapping[str, str] = {
 }
 
 
+# these are fitted on a sample of the pool; the others call a model
+FITTED = ("text", "image", "table")
 # the line of each in `assay methods`
 HELP: Mapping[str, str] = {
     "text": "texts by TF-IDF of hashed words on singular directions fitted on the pool",
@@ -79,6 +81,11 @@ def embedder_class(name: str) -> type[Any]:
     module, _, attribute = EMBEDDERS[name].partition(":")
     own: type[Any] = getattr(import_module(module), attribute)
     return own
+
+
+def model_names() -> tuple[str, ...]:
+    """Return the embedders of texts that are not fitted on the pool, those of plug-ins last."""
+    return (*(name for name in EMBEDDERS if name not in FITTED), *(p.name for p in _added()[0]))
 
 
 def embedder_paths() -> dict[str, str]:

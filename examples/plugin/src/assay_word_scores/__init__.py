@@ -1,8 +1,11 @@
 """A scorer, a selector and an embedder for assay."""
 
+from typing import Any
+
 import numpy as np
 
 from assay.selection.base import Scorer, Selector
+from assay.selection.contract.inputs import Inputs
 from assay.selection.contract.outcomes import Choice, Outcome
 
 
@@ -13,7 +16,7 @@ class WordVariety(Scorer):
     needs = ("texts",)
     points = "harder"
 
-    def _score(self, inputs):
+    def _score(self, inputs: Inputs) -> tuple[np.ndarray, dict[str, Any]]:
         words = inputs.texts().fill_null("").str.split(" ")
         scores = (words.list.n_unique() / words.list.len()).to_numpy()
         return scores, {"mean": float(scores.mean())}
@@ -26,7 +29,7 @@ class LongestSelector(Selector):
     needs = ("texts",)
     nested = True
 
-    def _select(self, inputs, budget):
+    def _select(self, inputs: Inputs, budget: int) -> Choice:
         length = inputs.texts().fill_null("").str.len_chars().to_numpy().astype(float)
         ranking = np.argsort(-length, kind="stable")
         rest = ranking[budget:]
@@ -39,7 +42,7 @@ class LetterEmbedder:
 
     fingerprint = "letters 1"
 
-    def encode(self, batch):
+    def encode(self, batch: Any) -> np.ndarray:
         """Return float32[n, 26]."""
         counts = [[str(text).lower().count(chr(97 + i)) for i in range(26)] for text in batch]
         return np.asarray(counts, dtype=np.float32)
