@@ -9,7 +9,6 @@ from assay.flows.config.curation import CurationConfig, PlanConfig
 from assay.selection import registry
 from assay.selection.contract.budgets import resolve_budget
 from assay.selection.steps.deduplication import deduplicator
-from assay.storage.errors import ColumnError
 from assay.storage.names import SAMPLE_NAMES, check_kept, check_score_names, find_or_raise
 from assay.storage.sql.expressions import Named, names_in
 
