@@ -189,6 +189,7 @@ _RELATIVE = (
     Entry("moderate", "selector", "selectors.moderate:ModerateSelector", "rows at the median distance from the centre of their class", needs=("vectors",), uses=("labels",), has_metric=True),
     Entry("herding", "selector", "selectors.herding:HerdingSelector", "rows whose mean stays next to the mean of the pool", needs=("vectors",), uses=("labels",)),
     Entry("hierarchical", "selector", "selectors.hierarchical:HierarchicalBalancedSelector", "the budget shared out evenly down a hierarchy of clusters", needs=("vectors",), has_metric=True),
+    Entry("stratified", "selector", "selectors.stratified:StratifiedSelector", "a random subset that holds every kind of row in proportion to its frequency", needs=("vectors",), has_metric=True),
     Entry("transport", "selector", "selectors.transport:TransportSelector", "the nearest rows of every target row, whitened, the last ones cut by optimal transport", needs=("vectors", "target")),
     Entry("bandit", "selector", "selectors.bandit:BanditSelector", "rows of the clusters whose sampled rows earn the highest reward", needs=("vectors",), uses=("target", "scores"), has_metric=True),
     Entry("top", "selector", "selectors.top:TopSelector", "the rows with the highest scores", needs=("scores",), nested=True),

@@ -17,6 +17,7 @@ from assay.index.vectors.checks import (
     EqualRows,
     Vectors,
     check_metric,
+    check_scale,
     equal_rows,
     id_noise,
     id_order,
@@ -164,6 +165,8 @@ def distinct_rows(
     n = len(X)
     order = id_order(ids, n)
     squares = row_squares(X)
+    how = "inner products are kept in" if metric == "ip" else "method='nn_descent' compares in"
+    check_scale(float(squares.max()), metric, rough=method == "nn_descent", how=how)
     groups = equal_rows(X, order, squares)
     standing = groups.first
     squares = squares[order[standing]]

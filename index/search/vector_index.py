@@ -18,12 +18,14 @@ from assay.index.vectors.checks import (
     as_ids,
     as_vectors,
     check_metric,
+    check_scale,
     check_width,
     find_ids,
+    fits_float32,
     id_noise,
     id_order,
 )
-from assay.index.vectors.exact import available_threads
+from assay.index.vectors.exact import available_threads, row_squares
 from assay.storage.errors import ConfigError, CorruptArtifactError, IdError, InputError
 
 KINDS = ("auto", "flat", "ivf", "hnsw")
@@ -67,7 +69,9 @@ class VectorIndex:
     ConfigError
         Unknown metric or kind; rows to be added to or removed from a mapped index.
     InputError, NonFiniteError, IdError
-        Vectors or ids that can't be used.
+        Vectors or ids that can't be used; rows longer than 3e18 or all shorter than 1e-16, where
+        the kind (ivf, hnsw) or the metric (ip) squares them in float32. The flat kind takes l2 and
+        cosine at any scale, and 'auto' is flat there.
     CorruptArtifactError
         A saved index with a byte that is not as it was written.
 
@@ -146,8 +150,11 @@ class VectorIndex:
         X = as_vectors(X, ids=ids)
         self._ids = as_ids(ids, len(X))
         self.kind_ = self.kind
+        longest = float(row_squares(X).max())
         if self.kind == "auto":
-            self.kind_ = "flat" if len(X) <= FLAT_UP_TO else "ivf"
+            wide = len(X) > FLAT_UP_TO and fits_float32(longest, self.metric, rough=True)
+            self.kind_ = "ivf" if wide else "flat"
+        self._check_scale(longest)
         self._mapped = None
         centroids = self._train(X, centroids)
         self._rows = StoredRows.empty(self.kind_, self.metric, X.shape[1], centroids)
@@ -193,6 +200,7 @@ class VectorIndex:
         ['a', 'b']
         """
         Q = as_vectors(Q, what="queries")
+        self._check_scale(max(1.0, float(row_squares(Q).max())))
         if k < 1 or (probes is not None and probes < 1):
             raise ConfigError(f"k and probes must be at least 1, not {k!r} and {probes!r}.")
         allowed = None
@@ -233,6 +241,7 @@ class VectorIndex:
         """
         self._check_writable()
         X = check_width(as_vectors(X, ids=ids), self.dimension)
+        self._check_scale(max(1.0, float(row_squares(X).max())))
         added = as_ids(ids, len(X))
         if (added is None) != (self._ids is None):
             there = (
@@ -341,6 +350,13 @@ class VectorIndex:
         if isinstance(ids, str | bytes):
             raise IdError(f"Pass a list of ids, not the text {ids!r}.")
         return find_ids(self._ids, len(self), ids)
+
+    def _check_scale(self, longest: float) -> None:
+        rough = self.kind_ in ("ivf", "hnsw")
+        how = "inner products are returned in" if self.metric == "ip" else (
+            f"kind={self.kind_!r} compares in"
+        )  # fmt: skip
+        check_scale(longest, self.metric, rough=rough, how=how)
 
     def _check_writable(self) -> None:
         if self._mapped is not None:

@@ -17,6 +17,8 @@ Vectors = NDArray[np.float32]
 
 METRICS = ("cosine", "l2", "ip")
 _CHUNK = 65_536
+# squared lengths whose products and differences float32 holds to its full precision
+_LEAST_SQUARE, _MOST_SQUARE = 1e-32, 1e37
 
 
 def check_metric(metric: str) -> None:
@@ -83,6 +85,33 @@ beyond float32): 'a'. Repair or drop these rows.
             f"float32): {', '.join(names)}{more}. Repair or drop these rows."
         )
     return vectors
+
+
+def fits_float32(longest: float, metric: str, *, rough: bool) -> bool:
+    """Return whether keys of rows up to the squared length `longest` can be held in float32.
+
+    `rough` tells whether squared distances are compared in float32; cosines always can be.
+    Rows of length 0 always fit.
+
+    Examples
+    --------
+    >>> fits_float32(1e50, "l2", rough=True), fits_float32(1e50, "cosine", rough=True)
+    (False, True)
+    """
+    if metric == "cosine" or (metric == "l2" and not rough) or longest == 0:
+        return True
+    return _LEAST_SQUARE <= longest <= _MOST_SQUARE
+
+
+def check_scale(longest: float, metric: str, *, rough: bool, how: str) -> None:
+    """Raise unless `fits_float32`; `how` names what computes in float32, and what would not."""
+    if not fits_float32(longest, metric, rough=rough):
+        length = longest**0.5
+        raise InputError(
+            f"The longest row has length {length:.3g}; {how} float32, which holds lengths from "
+            f"{_LEAST_SQUARE**0.5:.0e} to {_MOST_SQUARE**0.5:.0e} when they are squared. Divide all "
+            f"vectors by {length:.0e}, which changes no order of neighbors."
+        )
 
 
 def check_width(X: Vectors, dimension: int) -> Vectors:

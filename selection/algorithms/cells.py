@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,8 +10,9 @@ from numpy.typing import NDArray
 
 from assay.index.vectors.centroids import assign
 from assay.index.vectors.exact import available_threads, unit_rows
-from assay.selection.contract.inputs import Floats
+from assay.selection.contract.inputs import Floats, derived_seed
 from assay.storage.errors import ConfigError
+from assay.storage.hashing.rows import uniform
 
 Vectors = NDArray[np.float32]
 METRICS = ("cosine", "l2")
@@ -83,6 +85,41 @@ def cluster(
     cells = nearest(X, centroids, metric)
     full, of_row = np.unique(cells, return_inverse=True)
     return Cells(centroids[full], of_row.astype(np.int64))
+
+
+def nested_clusters(
+    X: Vectors,
+    counts: Sequence[int],
+    metric: str,
+    noise: Floats,
+    *,
+    random_state: int,
+    stream: str,
+    iterations: int = 6,
+    resampling: int = 0,
+) -> list[Cells]:
+    """Cluster `prepared` rows, then the centroids found, and so on: the finest cells first.
+
+    Parameters
+    ----------
+    counts : sequence of int
+        Clusters per level, falling.
+    random_state, stream
+        Decide the seeds of every level above the first, see `Inputs.noise`.
+    X, metric, noise, iterations, resampling
+        As for `cluster`.
+    """
+    levels: list[Cells] = []
+    rows = X
+    for level, count in enumerate(counts):
+        if level:
+            seed = derived_seed(random_state, f"{stream}/{level}")
+            noise = uniform([str(row) for row in range(len(rows))], seed)
+        levels.append(
+            cluster(rows, count, metric, noise, iterations=iterations, resampling=resampling)
+        )
+        rows = levels[-1].centroids
+    return levels
 
 
 def nearest(X: Vectors, centroids: Vectors, metric: str) -> NDArray[np.int64]:

@@ -34,10 +34,27 @@ def rows_by_content(X: Any, y: NDArray[Any] | None = None) -> NDArray[np.int64]:
 
 
 def row_hashes(X: Any, salt: int = 0) -> NDArray[np.uint64]:
-    """Return `hash_rows` of a dense or sparse matrix; a sparse one is made dense by blocks of rows."""
-    if not issparse(X):
-        return hash_rows(np.ascontiguousarray(X), salt=salt)
-    rows = X.tocsr()
-    height = max(1, BLOCK_VALUES // X.shape[1])
-    blocks = (rows[i : i + height].toarray() for i in range(0, X.shape[0], height))
-    return np.concatenate([hash_rows(block, salt=salt) for block in blocks])
+    """Hash the values of every row of a dense or sparse matrix.
+
+    Values are hashed as float64, so that equal numbers of any type, and 0.0 and -0.0, have one hash.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from assay.selection.contract.row_order import row_hashes
+    >>> X = np.array([[0, 1], [2, 3]])
+    >>> bool((row_hashes(X.astype(np.uint8)) == row_hashes(-1.0 * -X)).all())
+    True
+    """
+    rows = X.tocsr() if issparse(X) else np.asarray(X)
+    height = max(1, BLOCK_VALUES // max(1, X.shape[1]))
+    blocks = (rows[begin : begin + height] for begin in range(0, X.shape[0], height))
+    return np.concatenate(
+        [np.empty((0, 2), np.uint64), *(hash_rows(_as_values(block), salt=salt) for block in blocks)]
+    )
+
+
+def _as_values(block: Any) -> NDArray[np.float64]:
+    dense = block.toarray() if issparse(block) else block
+    # adding zero turns -0.0 into 0.0
+    return np.ascontiguousarray(dense, dtype=np.float64) + 0.0

@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.selection.algorithms.allocation import allocate
-from assay.selection.algorithms.cells import Cells, check_metric, cluster, places, prepared
+from assay.selection.algorithms.cells import Cells, check_metric, nested_clusters, places, prepared
 from assay.selection.base import Selector
-from assay.selection.contract.inputs import Inputs, Rows, derived_seed
+from assay.selection.contract.inputs import Inputs, Rows
 from assay.selection.contract.outcomes import Choice, Outcome
 from assay.storage.errors import ConfigError
-from assay.storage.hashing.rows import uniform
 
 # as many cells as this times the square root of the rows, then tenths of that
 _FINEST = 4
@@ -154,24 +153,16 @@ class HierarchicalBalancedSelector(Selector):
 
     def _cluster(self, inputs: Inputs, counts: Sequence[int]) -> list[Cells]:
         """Cluster the rows, then the centroids found, and so on."""
-        rows = prepared(inputs.vectors(), self.metric)
-        noise = inputs.noise(self.random_state, "hierarchical/seeds")
-        hierarchy: list[Cells] = []
-        for level, count in enumerate(counts):
-            if level:
-                seed = derived_seed(self.random_state, f"hierarchical/seeds/{level}")
-                noise = uniform([str(row) for row in range(len(rows))], seed)
-            cells = cluster(
-                rows,
-                count,
-                self.metric,
-                noise,
-                iterations=self.iterations,
-                resampling=self.resampling,
-            )
-            hierarchy.append(cells)
-            rows = cells.centroids
-        return hierarchy
+        return nested_clusters(
+            prepared(inputs.vectors(), self.metric),
+            counts,
+            self.metric,
+            inputs.noise(self.random_state, "hierarchical/seeds"),
+            random_state=self.random_state,
+            stream="hierarchical/seeds",
+            iterations=self.iterations,
+            resampling=self.resampling,
+        )
 
 
 def _share_out(hierarchy: Sequence[Cells], budget: int) -> list[NDArray[np.int64]]:

@@ -470,6 +470,58 @@ def test_a_ranker_refuses_what_it_cannot_rank(entry):
             make(n_features_to_select=budget).fit(X, y).get_support()
 
 
+NUMBER_TYPES = (np.float64, np.float32, np.int64, np.int32, np.uint8)
+
+
+def whole_numbers(n, d, seed=0):
+    """Whole numbers from 0 to 255, with copies of rows and columns, and labels that some tell."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 3, n)
+    X = rng.integers(0, 200, size=(n, d))
+    X[:, : d // 3] += 25 * y[:, None]
+    X[:, d - 1] = X[:, d - 2]
+    X[:5] = X[5:10]
+    return X, y
+
+
+@rankers
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_ranking_is_that_of_the_values_whatever_their_type(entry, order):
+    X, y = whole_numbers(150, 12)
+    make = registry.get(entry.name, "ranker")
+    found = [make().fit(np.asarray(X, dtype=kind, order=order), y) for kind in NUMBER_TYPES]
+    for other in found[1:]:
+        np.testing.assert_array_equal(other.ranking_, found[0].ranking_)
+        np.testing.assert_allclose(other.scores_, found[0].scores_, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [e for kind in ("selector", "scorer", "step") for e in registry.entries(kind)
+     if "vectors" in e.needs or e.vectors_for_texts],
+    ids=lambda entry: entry.name,
+)  # fmt: skip
+def test_a_choice_is_that_of_the_values_whatever_their_type(entry):
+    X, y = whole_numbers(N, 5)
+    columns = inputs()
+    parameters = {"budget": 9} if entry.kind == "selector" else {}
+    found = []
+    for kind in NUMBER_TYPES:
+        arguments = given(entry, columns) | {"X": X.astype(kind), "y": y, "groups": None}
+        arguments["target"] = X[:6].astype(kind)
+        estimator = registry.get(entry.name, entry.kind)(**parameters)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found.append(estimator.fit(**arguments))
+    for other in found[1:]:
+        if entry.kind == "step":
+            np.testing.assert_array_equal(other.keep_, found[0].keep_)
+            continue
+        np.testing.assert_array_equal(other.scores_, found[0].scores_)
+        if entry.kind == "selector":
+            np.testing.assert_array_equal(other.indices_, found[0].indices_)
+
+
 def test_unknown_methods_are_refused():
     with pytest.raises(ColumnError, match="Did you mean 'random'"):
         registry.get("randm", "selector")

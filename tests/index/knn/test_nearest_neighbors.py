@@ -17,6 +17,7 @@ from assay.index.vectors import _knn_kernels as kernels
 from assay.index.vectors.centroids import assign, list_count, train_centroids
 from assay.index.vectors.checks import as_vectors, equal_rows
 from assay.index.vectors.exact import BlockScan, exact_knn, recall_interval
+from assay.storage.errors import InputError
 from tests.data import shared
 
 METRICS = ["l2", "cosine", "ip"]
@@ -360,3 +361,19 @@ def test_list_count_grows_with_the_square_root() -> None:
     assert list_count(60_000) == 120
     assert list_count(4_000_000) == 2_000
     assert list_count(60_000, k=100) == 60
+
+
+@pytest.mark.parametrize("scale", [2e25, 1e-25])
+@pytest.mark.parametrize("method", ["exact", "block_join", "nn_descent"])
+@pytest.mark.parametrize("metric", ["l2", "cosine", "ip"])
+def test_neighbors_at_any_scale_are_right_or_refused(metric, method, scale):
+    X = np.random.default_rng(4).normal(size=(600, 5)).astype(np.float32)
+    expected = nearest_neighbors(X, k=4, metric=metric, method="exact").neighbors
+    scaled = X * np.float32(scale)
+    if metric == "ip" or (metric == "l2" and method == "nn_descent"):
+        with pytest.raises(InputError, match="Divide all vectors by"):
+            nearest_neighbors(scaled, k=4, metric=metric, method=method)
+        return
+    found = nearest_neighbors(scaled, k=4, metric=metric, method=method)
+    assert np.isfinite(found.distances).all()
+    assert (found.neighbors == expected).mean() > 0.97

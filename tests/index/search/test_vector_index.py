@@ -409,3 +409,34 @@ def test_real_vectors() -> None:
     found, _ = ivf.search(Q, 10, probes=len(ivf.centroids))
     np.testing.assert_allclose(found, values, atol=1e-6)
     assert (ivf.search(Q, 10, probes=8)[0] >= values[:, -1:] - 1e-6).mean() > 0.8
+
+
+@pytest.mark.parametrize("scale", [1e25, 3e-26, 1e17, 1e-15])
+@pytest.mark.parametrize("metric", ["l2", "cosine", "ip"])
+@pytest.mark.parametrize("kind", ["auto", "flat", "ivf", "hnsw"])
+def test_a_scale_is_right_or_refused(kind, metric, scale):
+    X = np.random.default_rng(3).normal(size=(900, 6)).astype(np.float32)
+    _, expected = VectorIndex.from_vectors(X, metric=metric, kind="flat").search(X[:40], 5)
+    scaled = X * np.float32(scale)
+    extreme = not 1e-16 < scale < 1e18
+    refused = extreme and (metric == "ip" or (metric == "l2" and kind in ("ivf", "hnsw")))
+    if refused:
+        with pytest.raises(InputError, match=r"float32, .* Divide all vectors by \d"):
+            VectorIndex.from_vectors(scaled, metric=metric, kind=kind)
+        return
+    index = VectorIndex.from_vectors(scaled, metric=metric, kind=kind)
+    values, positions = index.search(scaled[:40], 5, probes=200)
+    assert np.isfinite(values).all()
+    assert (positions == expected).mean() > 0.97
+
+
+def test_rows_and_queries_beyond_the_scale_of_an_index_are_refused():
+    X = np.random.default_rng(3).normal(size=(50, 6)).astype(np.float32)
+    index = VectorIndex.from_vectors(X, metric="l2", kind="hnsw")
+    with pytest.raises(InputError, match="kind='hnsw' compares in float32"):
+        index.search(X * np.float32(1e25), 2)
+    with pytest.raises(InputError, match="kind='hnsw' compares in float32"):
+        index.add(X * np.float32(1e25))
+    # small rows beside others lose nothing
+    index.add(X * np.float32(1e-25))
+    assert len(index) == 100

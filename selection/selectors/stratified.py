@@ -1,0 +1,184 @@
+"""Even coverage in proportion: every stretch of a walk through the clusters gives its share."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from assay.selection.algorithms.cells import check_metric, nested_clusters, prepared
+from assay.selection.base import Selector
+from assay.selection.contract.inputs import Inputs, Rows, derived_seed
+from assay.selection.contract.outcomes import Choice, Outcome, rank_of
+from assay.storage.hashing.rows import uniform
+
+# as many cells as this times the square root of the rows, then eighths of that
+_FINEST = 4
+_MOST_CELLS = 4_096
+_NARROWING = 8
+
+
+class StratifiedSelector(Selector):
+    r"""A random subset that holds every kind of row in proportion to its frequency.
+
+    k-means clusters the rows, then the centroids, and so on. The n rows are put in a line, cluster
+    by cluster, so that similar rows stand near each other, and every (n/b)-th row is taken from a
+    random start (systematic sampling):
+
+    .. math:: \lfloor (i + u)\, n / b \rfloor, \quad i = 0, \dots, b - 1, \quad u \sim U(0, 1)
+
+    Every row is as likely to be taken as any other, as in a random subset, but a cluster of m rows
+    gets :math:`m\,b/n` rows of the budget b up to 1, where a random subset misses that by about
+    :math:`\sqrt{m b / n}`. So what is estimated or learned from the subset varies less, and nothing
+    is favored: neither hubs nor dense regions nor outliers.
+
+    Parameters
+    ----------
+    budget : int, float or str
+        A count, or a share of all rows.
+    metric : {"cosine", "l2"}, default "cosine"
+        Of the clusters.
+    random_state : int, default 0
+        Decides, with the ids, the seeds of k-means, the order inside a cell and the start u.
+    strict : bool, default False
+        No effect on the result here, as every row is usable.
+
+    Attributes
+    ----------
+    indices_ : int64[budget]
+        In the order of the reversed bits of i, so that the first rows are spread evenly too.
+    weights_ : float64[budget], all 1
+    scores_ : float64[n]
+        From 1 down to 1/n: the chosen rows in their order, then the others, spread likewise.
+    report_ : dict
+        `levels` (clusters found, the finest first), `deviation` and `deviation_random`: total
+        variation between the cells' shares of the pool and of the chosen rows, and of a random
+        subset of equal size.
+
+    Raises
+    ------
+    MissingInputError
+        X was not given.
+    ConfigError
+        `metric` is not what it may be.
+
+    Notes
+    -----
+    4 sqrt(n) cells, at most 4,096, then eighths of that while 4 remain. Time O(n * cells * d), memory
+    O(n + cells * d) beside the vectors. Not nested: another budget has other steps.
+
+    References
+    ----------
+    Cochran, "Sampling techniques", chapters 5 and 8 (stratified and systematic sampling), 1977.
+    Van der Corput, "Verteilungsfunktionen", 1935 (the order of reversed bits).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.repeat(np.eye(4), [40, 30, 20, 10], axis=0)
+    >>> chosen = StratifiedSelector(budget=10).fit(X).indices_
+    >>> np.bincount(np.searchsorted([40, 70, 90], chosen, side="right")).tolist()
+    [4, 3, 2, 1]
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("vectors",)
+
+    def __init__(
+        self,
+        *,
+        budget: int | float | str,
+        metric: Literal["cosine", "l2"] = "cosine",
+        random_state: int = 0,
+        strict: bool = False,
+    ) -> None:
+        super().__init__(budget=budget, random_state=random_state, strict=strict)
+        self.metric = metric
+
+    def _select(self, inputs: Inputs, budget: int) -> Choice:
+        check_metric(self.metric)
+        n = inputs.n
+        noise = inputs.noise(self.random_state, "stratified")
+        levels = nested_clusters(
+            prepared(inputs.vectors(), self.metric),
+            cell_counts(n),
+            self.metric,
+            noise,
+            random_state=self.random_state,
+            stream="stratified",
+        )
+        cell = levels[0].of_row
+        keys, cluster = [noise, cell], cell
+        for level in levels[1:]:
+            cluster = level.of_row[cluster]
+            keys.append(cluster)
+        line = np.lexsort(keys)
+        start = float(uniform(["start"], derived_seed(self.random_state, "stratified/start"))[0])
+        steps = (reversed_bits(budget) + start) * (n / budget)
+        chosen = line[np.minimum(steps.astype(np.int64), n - 1)]
+        taken = np.zeros(n, dtype=bool)
+        taken[chosen] = True
+        spread = line[reversed_bits(n)]
+        ranking = np.concatenate([chosen, spread[~taken[spread]]])
+        scores = np.empty(n)
+        scores[ranking] = 1 - np.arange(n) / n
+        rest = np.sort(ranking[budget:])
+        sizes = np.bincount(cell)
+
+        def deviation(rows: Rows) -> float:
+            shares = np.bincount(cell[rows], minlength=len(sizes)) / len(rows)
+            return float(np.abs(shares - sizes / n).sum() / 2)
+
+        random = np.argsort(-inputs.noise(self.random_state, "random"), kind="stable")[:budget]
+        return Choice(
+            chosen=chosen,
+            scores=scores,
+            outcomes=[
+                Outcome(
+                    rest,
+                    "select",
+                    "not_drawn",
+                    {
+                        "score": scores[rest],
+                        "rank": rank_of(scores)[rest],
+                        "cell": cell[rest],
+                        "cell_rows": sizes[cell[rest]],
+                    },
+                )
+            ],
+            detail={"cell": cell[chosen], "cell_rows": sizes[cell[chosen]]},
+            report={
+                "levels": [len(level.centroids) for level in levels],
+                "deviation": deviation(chosen),
+                "deviation_random": deviation(random),
+            },
+        )
+
+
+def cell_counts(n: int) -> list[int]:
+    """Return the number of clusters per level, the finest first.
+
+    Examples
+    --------
+    >>> cell_counts(10_000)
+    [400, 50, 6]
+    """
+    counts = [max(1, min(round(_FINEST * n**0.5), n // 4, _MOST_CELLS))]
+    while counts[-1] // _NARROWING >= _NARROWING // 2:
+        counts.append(counts[-1] // _NARROWING)
+    return counts
+
+
+def reversed_bits(n: int) -> Rows:
+    """Return 0 to n - 1 in the order of their reversed bits: every prefix is spread evenly.
+
+    Examples
+    --------
+    >>> reversed_bits(6).tolist()
+    [0, 4, 2, 1, 5, 3]
+    """
+    width = max(1, (n - 1).bit_length())
+    numbers = np.arange(n, dtype=np.int64)
+    mirrored = np.zeros(n, dtype=np.int64)
+    for bit in range(width):
+        mirrored |= ((numbers >> bit) & 1) << (width - 1 - bit)
+    return np.argsort(mirrored)
