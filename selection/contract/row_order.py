@@ -50,7 +50,10 @@ def row_hashes(X: Any, salt: int = 0) -> NDArray[np.uint64]:
     height = max(1, BLOCK_VALUES // max(1, X.shape[1]))
     blocks = (rows[begin : begin + height] for begin in range(0, X.shape[0], height))
     return np.concatenate(
-        [np.empty((0, 2), np.uint64), *(hash_rows(_as_values(block), salt=salt) for block in blocks)]
+        [
+            np.empty((0, 2), np.uint64),
+            *(hash_rows(_as_values(block), salt=salt) for block in blocks),
+        ]
     )
 
 
