@@ -13,6 +13,8 @@ from assay.flows.commands import methods as cli_methods
 from assay.flows.commands import queries as cli_queries
 from assay.flows.commands import service as cli_service
 from assay.flows.commands.options import Json, Store
+from assay.flows.config.credentials import Scrubbing, scrub, scrub_error
+from assay.flows.config.memory_size import check_address_space
 from assay.selection import registry
 from assay.storage.errors import AssayError
 
@@ -42,18 +44,22 @@ def main() -> None:
         from assay.flows.commands.output import printable
 
         wrongly = not isinstance(error, RuntimeError)
+        message = scrub(str(error))
         if "--json" in sys.argv:
             from assay.flows.commands.output import print_json
 
-            print_json({"error": {"type": type(error).__name__, "message": str(error)}})
-        sys.stderr.write(f"assay: {printable(str(error))}\n")
+            print_json({"error": {"type": type(error).__name__, "message": message}})
+        sys.stderr.write(f"assay: {printable(message)}\n")
         sys.exit(2 if wrongly else 1)
     except OSError as error:
-        sys.stderr.write(f"assay: {error}\n")
+        sys.stderr.write(f"assay: {scrub(str(error))}\n")
         sys.exit(1)
     except KeyboardInterrupt:
         sys.stderr.write("assay: stopped; the same command goes on where it was\n")
         sys.exit(130)
+    except Exception as error:
+        scrub_error(error)
+        raise
 
 
 def _version(asked: bool) -> None:
@@ -64,15 +70,23 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
+_COMPUTING = frozenset({"curate", "features", "demo", "plan", "serve"})
+
+
 @app.callback()
 def _root(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    from assay.flows.progress import log_to_stderr
+    from assay.flows.progress import log_to_stderr, logger
 
+    check_address_space(reading=context.invoked_subcommand not in _COMPUTING)
     log_to_stderr()
+    for handler in logger.handlers:
+        if not any(isinstance(known, Scrubbing) for known in handler.filters):
+            handler.addFilter(Scrubbing())
 
 
 @app.command()
@@ -92,7 +106,9 @@ def demo(store: Store = Path("assay-store"), json: Json = False) -> None:
     print_curation(curated)
     print_features(ranked)
     at = shlex.quote(str(store))
-    first = curated.sql("SELECT sample_id FROM latest_selection WHERE position = 1").item()
+    first = curated.store.trusted_sql(
+        "SELECT sample_id FROM latest_selection WHERE position = 1"
+    ).item()
     typer.echo(
         "\nTry next:\n"
         f'  assay sql "select domain, count(*) from latest_selection join latest_samples '

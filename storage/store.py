@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+import pyarrow as pa
 
 from assay.storage.disk.artifacts import ArtifactStore
 from assay.storage.disk.atomic import write_json, writer_of
@@ -24,6 +25,7 @@ from assay.storage.runs.history import newest_run
 from assay.storage.runs.migrations import MARKER, SCHEMA_VERSION, migrate, schema_version
 from assay.storage.runs.notes import write_note
 from assay.storage.runs.publishing import publish_latest
+from assay.storage.runs.query_process import query_apart
 from assay.storage.runs.querying import query_run, query_store
 from assay.storage.runs.recovery import recover
 from assay.storage.runs.retention import archive_runs
@@ -243,7 +245,12 @@ class ScoreStore:
         return connect_runs(self.path, archived=all_runs)
 
     def sql(
-        self, query: str, *, all_runs: bool = False, runs: Collection[str] | None = None
+        self,
+        query: str,
+        *,
+        all_runs: bool = False,
+        runs: Collection[str] | None = None,
+        printable: bool = False,
     ) -> pl.DataFrame:
         """Run one reading statement and return its rows as a Polars frame.
 
@@ -258,17 +265,47 @@ class ScoreStore:
         runs : collection of str, optional
             Ids of finished runs, kept or archived: as if the store held these and no others, which
             is quicker than to open all.
+        printable : bool, default False
+            Give dates, times and bytes as DuckDB's text of them, whatever they are nested in: dates
+            may lie beyond what Python's can hold. Types that a frame can't hold always are text.
 
         Raises
         ------
         QueryError
-            If the statement is malformed, names what does not exist, or does more than read.
+            If the statement is malformed, names what does not exist, does more than read, or takes
+            more time or memory than `assay.storage.sql.sandbox` allows.
         StoreError
             If one of `runs` is not there.
+
+        Notes
+        -----
+        It runs in a process of its own, which is ended when it takes too much; that process is kept
+        for the next query.
         """
+        return self._asked(query_apart, query, all_runs, runs, printable=printable)
+
+    def trusted_sql(
+        self, query: str, *, all_runs: bool = False, runs: Collection[str] | None = None
+    ) -> pl.DataFrame:
+        """Run a statement that no user wrote, in this process; otherwise as `sql`."""
+        return self._asked(query_store, query, all_runs, runs)
+
+    def _asked(
+        self,
+        ask: Callable[..., pa.Table],
+        query: str,
+        all_runs: bool,
+        runs: Collection[str] | None,
+        **how: Any,
+    ) -> pl.DataFrame:
+        import polars as pl
+
         for run_id in runs or ():
             self._run_path(run_id, "")
-        return query_store(self.path, query, archived=all_runs, only=runs)
+        only = None if runs is None else list(runs)
+        answer = pl.from_arrow(ask(self.path, query, archived=all_runs, only=only, **how))
+        assert isinstance(answer, pl.DataFrame)
+        return answer
 
     def run_table(self, run_id: str, query: str) -> pl.DataFrame:
         """Query the tables of one finished run (`run`, and those of `assay.storage.runs.schema.TABLES`).

@@ -61,7 +61,7 @@ def difference(
     ColumnError, ConfigError, StoreError
         There is no such run, several begin so, or it is no finished `curate` run.
     """
-    runs = store.sql(
+    runs = store.trusted_sql(
         "SELECT run_id, kind, pool, status, finished_at FROM runs ORDER BY finished_at DESC, run_id",
         all_runs=True,
     )
@@ -82,7 +82,7 @@ def difference(
         named[PREVIOUS] = _before(nights, other)
     a, b = named[run_a], named[run_b]
     one, two = literal(a["run_id"]), literal(b["run_id"])
-    rows = store.sql(f"FROM diff({one}, {two})", runs=(a["run_id"], b["run_id"]))
+    rows = store.trusted_sql(f"FROM diff({one}, {two})", runs=(a["run_id"], b["run_id"]))
     came = int((rows["change"] == "in").sum())
     chosen = store.run_table(b["run_id"], "SELECT count(*) AS n FROM selections")["n"].item()
     return Difference(a, b, rows, chosen - came)

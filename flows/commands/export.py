@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from assay.flows.commands.destination import check_destination
 from assay.flows.commands.output import write_frame
 from assay.flows.config.curation import CurationConfig
 from assay.storage import ScoreStore, read_pool
@@ -23,7 +24,7 @@ def chosen_run(store: ScoreStore, run: str | None, *, all_runs: bool = False) ->
 
     Archived runs are looked at with `all_runs`.
     """
-    runs = store.sql(
+    runs = store.trusted_sql(
         "SELECT * FROM runs WHERE kind = 'curate' AND status = 'done' ORDER BY finished_at DESC",
         all_runs=all_runs,
     )
@@ -51,6 +52,7 @@ def export(
     columns: Sequence[str] | None = None,
     all_runs: bool = False,
     raw: bool = False,
+    overwrite: bool = False,
 ) -> int:
     """Write the chosen rows to `out` in order of position; return how many.
 
@@ -59,7 +61,8 @@ def export(
     store : ScoreStore
         The store.
     out : Path
-        A .parquet, .jsonl or .csv file; it is written whole or not at all.
+        A .parquet, .jsonl or .csv file; it is written whole or not at all. Never a file of the
+        store, or one that its runs were made from.
     run : str, optional
         A run's id, or its first digits; the newest finished run where left out.
     columns : sequence of str, optional
@@ -69,15 +72,20 @@ def export(
     raw : bool, default False
         Whether CSV keeps texts that a spreadsheet would take for formulas as they are; otherwise
         they get a quote in front (see `assay.flows.commands.csv_cells`).
+    overwrite : bool, default False
+        Whether an existing file may be replaced.
 
     Raises
     ------
+    ConfigError
+        If `out` may not be written.
     StoreError
         If the pool is not what it was when the run was made.
     """
     format = _FORMATS.get(out.suffix.lower())
     if format is None:
         raise ConfigError(f"{out} must end in one of {', '.join(_FORMATS)}.")
+    check_destination(out, store, overwrite=overwrite)
     chosen = chosen_run(store, run, all_runs=all_runs)
     config = CurationConfig.build(json.loads(chosen["config"]))
     pool = read_pool(config.pool, **config.roles())
@@ -107,7 +115,7 @@ def export(
     if config.id is not None:
         extra = extra.drop("sample_id")
     extra = extra.rename(_own_names(extra.columns, frame.columns))
-    write_frame(frame.hstack(extra), out, format, raw=raw)
+    write_frame(frame.hstack(extra), out, format, raw=raw, overwrite=overwrite)
     return picked.height
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from assay.flows.commands.options import AllRuns, Json, Raw, Store, open_store
+from assay.flows.commands.options import AllRuns, Json, Overwrite, Raw, Store, open_store
 
 
 def sql(
@@ -15,14 +15,21 @@ def sql(
     store: Store = Path("assay-store"),
     format: Annotated[str, typer.Option(help="table, json, csv or parquet.")] = "table",
     out: Annotated[Path | None, typer.Option(help="Write to this file.")] = None,
+    overwrite: Overwrite = False,
     all_runs: AllRuns = False,
     raw: Raw = False,
     json: Json = False,
 ) -> None:
     """Query the store's runs, samples, scores, selections, decisions and metrics."""
-    from assay.flows.commands.output import emit
+    from assay.flows.commands.destination import check_destination
+    from assay.flows.commands.output import check_format, emit
 
-    emit(open_store(store).sql(query, all_runs=all_runs), "json" if json else format, out, raw=raw)
+    opened, format = open_store(store), "json" if json else format
+    check_format(format, out)
+    if out is not None:
+        check_destination(out, opened, overwrite=overwrite)
+    rows = opened.sql(query, all_runs=all_runs, printable=format != "parquet")
+    emit(rows, format, out, raw=raw, overwrite=overwrite)
 
 
 def explain(
@@ -46,6 +53,7 @@ def export(
     store: Store = Path("assay-store"),
     run: Annotated[str | None, typer.Option(help="A run's id; else the newest.")] = None,
     columns: Annotated[str | None, typer.Option(help="Columns of the pool: A,B; else all.")] = None,
+    overwrite: Overwrite = False,
     all_runs: AllRuns = False,
     raw: Raw = False,
     json: Json = False,
@@ -56,7 +64,13 @@ def export(
 
     names = [c.strip() for c in columns.split(",")] if columns else None
     rows = exporting.export(
-        open_store(store), out, run=run, columns=names, all_runs=all_runs, raw=raw
+        open_store(store),
+        out,
+        run=run,
+        columns=names,
+        all_runs=all_runs,
+        raw=raw,
+        overwrite=overwrite,
     )
     if json:
         print_json({"rows": rows, "out": str(out)})
@@ -68,7 +82,7 @@ def runs(store: Store = Path("assay-store"), all_runs: AllRuns = False, json: Js
     """List the store's runs, the newest first."""
     from assay.flows.commands.output import print_json, print_table, rows_json
 
-    frame = open_store(store).sql(
+    frame = open_store(store).trusted_sql(
         "SELECT run_id, kind, pool, status, started_at::VARCHAR AS started_at, "
         "finished_at::VARCHAR AS finished_at, n_samples, seed, generation "
         "FROM runs ORDER BY started_at DESC, run_id",
@@ -89,15 +103,20 @@ def diff(
     pool: Annotated[str | None, typer.Option(help="The pool, where there are several.")] = None,
     format: Annotated[str, typer.Option(help="table, json, csv or parquet.")] = "table",
     out: Annotated[Path | None, typer.Option(help="Write the rows to this file.")] = None,
+    overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
     """List the rows that came in or went out between two runs, and why; by default the last two."""
+    from assay.flows.commands.destination import check_destination
     from assay.flows.commands.diff import difference, format_of, print_difference
     from assay.flows.commands.output import emit, print_json, rows_json
 
-    found = difference(open_store(store), run_a, run_b, pool=pool)
+    opened = open_store(store)
     if out is not None:
-        emit(found.rows, format_of(out, format), out)
+        check_destination(out, opened, overwrite=overwrite)
+    found = difference(opened, run_a, run_b, pool=pool)
+    if out is not None:
+        emit(found.rows, format_of(out, format), out, overwrite=overwrite)
     if json:
         print_json(found.summary() | ({} if out else rows_json(found.rows)))
     elif out is not None or format == "table":

@@ -114,7 +114,7 @@ def explanation(store: ScoreStore, sample_id: str) -> list[dict[str, Any]]:
     IdError
         If no pool's newest run holds a sample of that id.
     """
-    rows = store.sql(f"SELECT * FROM explain({literal(sample_id)})")
+    rows = store.trusted_sql(f"SELECT * FROM explain({literal(sample_id)})")
     if rows.is_empty():
         raise IdError(
             f"There is no sample {sample_id!r} in the newest run of any pool of {store.path}. "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -100,6 +100,8 @@ class PlanConfig(Form):
         Whether the weight of a chosen row is how much of the pool it stands for.
     """
 
+    sql_keys: ClassVar[frozenset[str]] = frozenset({"filters", "keeper"})
+
     filters: tuple[str, ...] = ()
     leakage: dict[str, Location] = Field(default_factory=dict)
     leakage_options: dict[str, int | float] = Field(default_factory=dict)
@@ -191,6 +193,8 @@ class CurationConfig(Form):
     0.05
     """
 
+    sql_keys: ClassVar[frozenset[str]] = PlanConfig.sql_keys | {"expressions"}
+
     pool: Location | None = None
     name: str | None = None
     id: str | None = None
@@ -207,7 +211,7 @@ class CurationConfig(Form):
     expressions: dict[str, str] = Field(default_factory=dict)
     training_log: Location | None = None
     difficulty: str | None = None
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: Options = Field(default_factory=dict)
     store: str = "assay-store"
     seed: int = Field(default=0, ge=0, lt=2**63)
     keep_runs: int = Field(default=90, ge=1)

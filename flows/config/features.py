@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from assay.flows.config.fields import Location, Names
+from assay.flows.config.fields import Location, Names, Options
 from assay.flows.config.form import Form
 from assay.storage.errors import ConfigError
 
@@ -52,7 +52,7 @@ class FeatureConfig(Form):
     label: str
     methods: Names = ("ecfs",)
     k: Annotated[int, Field(ge=1)] | Literal["auto"] = 50
-    options: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    options: dict[str, Options] = Field(default_factory=dict)
     missing: Literal["median", "indicator", "raise"] = "median"
     stability: int = Field(default=0, ge=0)
     consensus: Literal["rra", "borda", "median"] | None = None

@@ -6,11 +6,12 @@ before it stores what it was given.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Iterator
+from typing import Annotated, Any, get_args
 
-from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, WithJsonSchema
 
-from assay.flows.config.credentials import without_password, without_secrets
+from assay.flows.config.credentials import SECRET_SHAPE, without_secrets
 from assay.flows.config.memory_size import parse_memory
 from assay.selection.contract.budgets import parse_budget
 from assay.selection.plan.churn import parse_churn
@@ -37,10 +38,11 @@ Churn = Annotated[
     int | float, BeforeValidator(parse_churn, json_schema_input_type=int | float | str)
 ]
 MemoryLimit = Annotated[int, BeforeValidator(parse_memory, json_schema_input_type=int | str)]
+IS_LOCATION = "names a path or a URL"
 Location = Annotated[
     str,
-    AfterValidator(without_password),
-    WithJsonSchema({"type": "string", "pattern": r"^(?!.*://[^/@]*:[^/@]*@)"}),
+    IS_LOCATION,
+    WithJsonSchema({"type": "string", "pattern": rf"^(?!.*({SECRET_SHAPE}))"}),
 ]
 Options = Annotated[
     dict[str, Any],
@@ -48,10 +50,34 @@ Options = Annotated[
     WithJsonSchema(
         {
             "type": "object",
-            "additionalProperties": True,
+            "additionalProperties": {"not": {"type": "string", "pattern": SECRET_SHAPE}},
             "propertyNames": {
                 "not": {"pattern": r"[Pp]assw|[Ss]ecret|(api|access)_key$|(^|_)token$"}
             },
         }
     ),
 ]
+
+
+def location_keys(form: type[BaseModel], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the keys of a form that hold locations, each as its path of names.
+
+    Examples
+    --------
+    >>> class Source(BaseModel):
+    ...     pool: Location | None = None
+    ...     name: str = ""
+    >>> list(location_keys(Source))
+    [('pool',)]
+    """
+    for name, field in form.model_fields.items():
+        annotation = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield from location_keys(annotation, (*above, name))
+        elif IS_LOCATION in field.metadata or _holds_location(annotation):
+            yield *above, name
+
+
+def _holds_location(annotation: Any) -> bool:
+    marked = IS_LOCATION in getattr(annotation, "__metadata__", ())
+    return marked or any(_holds_location(part) for part in get_args(annotation))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from assay.flows.config.credentials import refuse_secrets
 from assay.storage.errors import BudgetError, ConfigError
 
 
@@ -16,6 +17,16 @@ class Form(BaseModel):
     """Keys and their values; unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    # keys whose values are SQL
+    sql_keys: ClassVar[frozenset[str]] = frozenset()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_secrets(cls, values: Any) -> Any:
+        # before anything that could repeat a value
+        if isinstance(values, Mapping):
+            refuse_secrets(values, sql=cls.sql_keys)
+        return values
 
     @classmethod
     def build(cls, values: Mapping[str, Any], *, where: str = "the configuration") -> Self:
@@ -64,5 +75,6 @@ def _explained(error: ValidationError, cls: type[BaseModel], where: str) -> Conf
         if issue["type"] == "extra_forbidden":
             parts.append(f"unknown key {key!r} (known are: {known})")
         else:
-            parts.append(f"{key}: {issue['msg'].removeprefix('Value error, ')}")
+            message = issue["msg"].removeprefix("Value error, ")
+            parts.append(f"{key}: {message}" if key else message)
     return ConfigError(f"Wrong in {where}: {'; '.join(parts)}.")

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from assay.storage.errors import ConfigError
+from assay.storage.errors import ConfigError, ResourceError
 
 _TEXT = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*([a-z]*)\s*", re.IGNORECASE)
+# address space that the libraries take on two cores, and what each core's threads add to it
+_RUNNING_SPACE = 3 << 30, 512 << 20
+_READING_SPACE = 896 << 20, 64 << 20
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
@@ -59,8 +65,61 @@ def memory_told(size: float) -> str:
 
 
 def machine_memory() -> int | None:
-    """Return the memory of this machine in bytes, None where it can't be known."""
+    """Return the memory that this process may use in bytes, None where it can't be known.
+
+    That is the machine's, or its container's where that is less.
+    """
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
         return None
+    return min([machine, *_group_limits(Path("/proc/self"), Path("/sys/fs/cgroup"))])
+
+
+def _group_limits(process: Path, groups: Path) -> Iterator[int]:
+    """Yield the memory limits of a process's control groups, of version 1 or 2, and those above."""
+    try:
+        lines = (process / "cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers not in ("", "memory") and "memory" not in controllers.split(","):
+            continue
+        root, name = (groups / "memory", "memory.limit_in_bytes")
+        if not controllers:
+            root, name = groups, "memory.max"
+        # a container often sees its own group as the root, whatever its path says
+        below = [part for part in PurePosixPath(path).parts if part not in ("/", "..")]
+        for depth in range(len(below), -1, -1):
+            with suppress(OSError, ValueError):
+                yield int(root.joinpath(*below[:depth], name).read_text())
+
+
+def check_address_space(*, reading: bool = False) -> None:
+    """Raise where this process may map less memory (`ulimit -v`) than the libraries ask for.
+
+    Most of it is never touched: stacks and buffers of threads. A library that does not get it ends
+    the process, so it is asked first. `reading` is for what opens a store and computes nothing.
+
+    Raises
+    ------
+    ResourceError
+        It may map less.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    base, of_core = _READING_SPACE if reading else _RUNNING_SPACE
+    needed = base + of_core * (cores or 1)
+    for name, option in (("RLIMIT_AS", "-v"), ("RLIMIT_DATA", "-d")):
+        limit, _ = resource.getrlimit(getattr(resource, name))
+        wanted = needed if option == "-v" else needed // 2
+        if limit != resource.RLIM_INFINITY and 0 <= limit < wanted:
+            raise ResourceError(
+                f"This process may map {memory_told(limit)} of memory (`ulimit {option}`), and it takes "
+                f"about {memory_told(wanted)}, most of which is never used. Raise the limit (`ulimit "
+                f"{option} unlimited`); a container or memory_limit bounds what is really used."
+            )

@@ -26,7 +26,8 @@ def stored_path(store: ScoreStore, name: str, given: Any) -> str:
     buffer = io.BytesIO()
     storable(frame, as_tables=False).write_parquet(buffer)
     content = buffer.getvalue()
-    digest = hashlib.blake2b(content, digest_size=16).hexdigest()
+    # a frame may have several roles, each with a copy of its own name
+    digest = hashlib.blake2b(content, digest_size=16, key=name.encode()).hexdigest()
 
     def make(out: Path) -> None:
         (out / f"{name}.parquet").write_bytes(content)

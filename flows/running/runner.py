@@ -7,9 +7,10 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from assay.flows.config.credentials import scrub
+from assay.flows.config.credentials import scrub, scrub_error
 from assay.flows.config.curation import CurationConfig
 from assay.flows.config.features import FeatureConfig
+from assay.flows.config.memory_size import check_address_space
 from assay.flows.config.rules import check_budget
 from assay.flows.running import pipeline
 from assay.flows.running.frames import stored_path
@@ -30,6 +31,7 @@ def noted(store: ScoreStore, info: RunInfo) -> Iterator[None]:
         with refusals_explained(store.path):
             yield
     except BaseException as error:
+        scrub_error(error)
         # a full disk has no room for the note either: the next writer marks the run
         with suppress(OSError):
             if store.has_begun(info.run_id):
@@ -46,6 +48,7 @@ def curate(
     **settings: Any,
 ) -> RunResult:
     """Curate one pool, each stage run by `call`; see `assay.flows.api.curate`."""
+    check_address_space()
     values = config.model_dump(exclude_unset=True) if config else {}
     config = CurationConfig.build(values | settings)
     with with_frames(config, pool=pool, target=target) as complete:
@@ -99,6 +102,7 @@ def rank_features(
     **settings: Any,
 ) -> RunResult:
     """Rank the columns of a table, each stage run by `call`; see `assay.flows.api.rank_features`."""
+    check_address_space()
     values = config.model_dump(exclude_unset=True) if config else {}
     config = FeatureConfig.build(values | settings)
     store = ScoreStore(config.store, create=True)

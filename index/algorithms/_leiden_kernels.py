@@ -7,7 +7,8 @@ smallest gain that counts.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from assay.storage.compiling import njit
 
 
 @njit(cache=True, nogil=True)

@@ -10,10 +10,10 @@ from math import ceil, log
 from numbers import Real
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
+from assay.storage.compiling import njit
 from assay.storage.errors import ConfigError, InputError
 
 IndexArray = NDArray[np.int32] | NDArray[np.int64]

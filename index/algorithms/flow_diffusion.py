@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from assay.index.algorithms.centrality import IndexArray
 from assay.index.algorithms.personalized_pagerank import as_seeds, pagerank_push
+from assay.storage.compiling import njit
 from assay.storage.errors import ConfigError
 
 # of what the nodes of a component can hold, the most that is spread in it

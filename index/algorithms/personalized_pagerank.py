@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from assay.index.algorithms.centrality import IndexArray, pagerank
+from assay.storage.compiling import njit
 from assay.storage.errors import ConfigError, InputError
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from assay.storage.compiling import njit
 
 CELLS = 8  # a picture has 8 x 8 cells
 WINDOWS = 6  # places of a window of 3 x 3 cells in which it stays inside

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import float32, float64, njit
+from numba import float32, float64
 from scipy.sparse import csr_array
 from threadpoolctl import threadpool_limits
+
+from assay.storage.compiling import njit
 
 # Subspace iteration: extra dimensions and rounds. More change no neighbors that matter.
 _EXTRA = 32

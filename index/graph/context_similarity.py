@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from assay.index.graph.edge_weights import similarities_of
 from assay.index.knn.nearest_neighbors import NearestNeighbors
 from assay.index.vectors.exact import available_threads, run_threads
+from assay.storage.compiling import njit
 
 CANDIDATES = 50
 _CHUNK = 8_192

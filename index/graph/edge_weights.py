@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from assay.storage.compiling import njit
 from assay.storage.errors import ConfigError
 
 WEIGHTS = ("similarity", "self_tuning", "fuzzy")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from numba import njit
 from numpy import int32, int64, uint8, uint32, uint64
+
+from assay.storage.compiling import njit
 
 _SEED = uint64(0x9AE16A3B2F90404F)
 _STEP = uint64(0xC6A4A7935BD1E995)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy import int32, int64, uint32, uint64
 
 from assay.index.ngrams._ngram_kernels import chain
+from assay.storage.compiling import njit
 
 LANES = 64
 # The working table is flat, in rows of one word of each lane. Rows 64 - t to 71 - t are the working

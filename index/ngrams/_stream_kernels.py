@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from numba import njit
 from numpy import float64, int32, int64, sqrt
+
+from assay.storage.compiling import njit
 
 
 @njit(cache=True, nogil=True)

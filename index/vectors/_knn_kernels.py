@@ -9,7 +9,8 @@ first, padded with inf and -1. Equal keys are put in order of `rank`.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from assay.storage.compiling import njit
 
 L2, COSINE, IP = 0, 1, 2
 METRICS = {"l2": L2, "cosine": COSINE, "ip": IP}

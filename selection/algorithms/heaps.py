@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
+from assay.storage.compiling import njit
 
 
 @njit(cache=True, nogil=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from assay.index.ngrams.hasher import NGramHasher
+from assay.storage.compiling import njit
 
 # token codes of 28 bits: two words of a vocabulary of a million meet with probability .004
 _CODES = 1 << 28

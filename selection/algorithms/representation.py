@@ -6,12 +6,12 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from assay.index.search.vector_index import VectorIndex
 from assay.selection.algorithms.heaps import build, pop, settle
 from assay.selection.contract.inputs import Floats, Inputs, Rows
+from assay.storage.compiling import njit
 from assay.storage.errors import ConfigError, InputError, MissingInputError
 
 Similarities = NDArray[np.float32]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from assay.selection.contract.inputs import Floats, Graph, Rows
+from assay.storage.compiling import njit
 
 FACILITY_LOCATION, SATURATED_COVERAGE, GRAPH_CUT = range(3)
 

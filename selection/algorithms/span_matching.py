@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
-from numba import njit
 from numpy.typing import NDArray
 
 from assay.index.ngrams.hasher import NGramHasher
+from assay.storage.compiling import njit
 
 _CODES = 1 << 28
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from assay.selection.algorithms.density_ratio import Moments, totals
 from assay.selection.algorithms.top_k import top_k
 from assay.selection.contract.inputs import Floats, Rows
+from assay.storage.compiling import njit
 from assay.storage.errors import ConfigError
 
 InOrder = Callable[[Rows], Rows]

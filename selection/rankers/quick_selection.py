@@ -6,7 +6,6 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.special import expit
@@ -15,6 +14,7 @@ from assay.selection.contract.row_order import rows_by_content
 from assay.selection.rankers.base import FeatureRanker
 from assay.selection.tables.blocks import dense
 from assay.selection.tables.moments import Floats
+from assay.storage.compiling import njit
 from assay.storage.errors import ConfigError
 
 Singles = NDArray[np.float32]

@@ -6,7 +6,6 @@ import math
 from typing import Any, Literal
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from assay.selection.algorithms.difficulty import cut_outcome, cut_rows, cutoff_share
@@ -14,6 +13,7 @@ from assay.selection.algorithms.heaps import build, pop, settle
 from assay.selection.base import Selector
 from assay.selection.contract.inputs import Inputs
 from assay.selection.contract.outcomes import Choice, Outcome, rank_of
+from assay.storage.compiling import njit
 from assay.storage.errors import ConfigError
 
 

@@ -6,7 +6,6 @@ from abc import abstractmethod
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
@@ -15,6 +14,7 @@ from assay.selection.algorithms.set_functions import SetFunction, gain_of, take
 from assay.selection.base import Selector
 from assay.selection.contract.inputs import Floats, Graph, Inputs, Rows
 from assay.selection.contract.outcomes import Choice, Outcome
+from assay.storage.compiling import njit
 
 
 class LazyRanking:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
-from numba import njit
 
 from assay.selection.algorithms.allocation import allocate
 from assay.selection.base import Selector
 from assay.selection.contract.inputs import Inputs, Labels, Rows
 from assay.selection.contract.outcomes import Choice, Outcome
 from assay.selection.selectors.k_center import warn_of_cost
+from assay.storage.compiling import njit
 from assay.storage.errors import ConfigError, MissingInputError
 
 

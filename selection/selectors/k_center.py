@@ -6,13 +6,13 @@ import warnings
 from typing import Any, Literal
 
 import numpy as np
-from numba import njit
 
 from assay.index.vectors.exact import unit_rows
 from assay.selection.algorithms.heaps import sift
 from assay.selection.base import Selector
 from assay.selection.contract.inputs import Inputs
 from assay.selection.contract.outcomes import Choice, Outcome
+from assay.storage.compiling import njit
 from assay.storage.errors import ConfigError
 
 MULTIPLY_ADDS = 1e12

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from assay.selection.algorithms.minhash import Shingles, jaccard, shingles, signatures
 from assay.selection.contract.inputs import Floats, Inputs, Rows, check_whole
 from assay.selection.steps.deduplication import Deduplicator
+from assay.storage.compiling import njit
 from assay.storage.errors import ConfigError
 
 # keepers of one bucket that a row is compared with: bounds the work for boilerplate

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 
 from assay.selection.contract.inputs import Floats, Graph, Inputs, Rows
 from assay.selection.steps.deduplication import Deduplicator
+from assay.storage.compiling import njit
 from assay.storage.errors import ConfigError, InputError
 
 # share of the usual distance to the last neighbour that counts as none

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import platform
 import re
 import shutil
+import stat
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -87,10 +90,11 @@ def _temporary(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_path(path: Path | str) -> Iterator[Path]:
+def atomic_path(path: Path | str, *, replace: bool = True) -> Iterator[Path]:
     """Yield a temporary path to write; on success it is fsynced and takes the place of `path`.
 
-    When the body raises, or writes nothing, `path` is left as it was.
+    When the body raises, or writes nothing, `path` is left as it was. Without `replace` a file that
+    is there in the end stays too, and `FileExistsError` is raised.
 
     Examples
     --------
@@ -108,10 +112,52 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         boundary("file written", path)
         _fsync(temporary)
         boundary("file synced", path)
-        os.replace(temporary, path)
+        (os.replace if replace else _rename_new)(temporary, path)
         boundary("file renamed", path)
         _fsync(path.parent)
     boundary("file done", path)
+
+
+def _rename_new(source: Path, target: Path) -> None:
+    """Rename a file unless another one has the new name."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError as error:  # not every file system can link
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from error
+        os.replace(source, target)
+
+
+@contextmanager
+def output_path(path: Path | str, *, replace: bool = False) -> Iterator[Path]:
+    """Yield a temporary path to write; on success its content goes to a file outside the store.
+
+    A symbolic link stays, and its target is written. A file that is replaced keeps its mode. A pipe
+    or device is written to as it is.
+
+    Raises
+    ------
+    FileExistsError
+        A file is there, and `replace` is not set.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        mode = None
+    if mode is None or stat.S_ISREG(mode):
+        real = Path(os.path.realpath(path))
+        with atomic_path(real, replace=replace) as temporary:
+            yield temporary
+            if mode is not None:
+                temporary.chmod(stat.S_IMODE(mode))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        temporary = Path(folder) / Path(path).name
+        yield temporary
+        with temporary.open("rb") as source, Path(path).open("wb") as sink:
+            shutil.copyfileobj(source, sink)
 
 
 @contextmanager

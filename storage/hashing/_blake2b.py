@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, uint64
+from numba import uint64
+
+from assay.storage.compiling import njit
 
 DIGEST_SIZE = 16
 _BLOCK = 128

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numba import njit
+from assay.storage.compiling import njit
 
 OK, WRONG_WIDTH, TEXT_AFTER_QUOTE, OPEN_QUOTE = 0, 1, 2, 3
 

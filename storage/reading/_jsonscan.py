@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from assay.storage.compiling import njit
 
 _QUOTE, _BACKSLASH, _LF, _COMMA = 34, 92, 10, 44
 _ZERO, _NINE, _POINT, _LONG = 48, 57, 46, 16

@@ -8,30 +8,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+import pyarrow as pa
 
 from assay.storage.errors import QueryError, StoreError
 from assay.storage.runs.attaching import attach, connect_runs, names_history
 from assay.storage.runs.catalogue import find_run
-from assay.storage.sql.sandbox import close_off, fetch, statement_kind
+from assay.storage.sql.sandbox import close_off, fetch
+from assay.storage.sql.statements import check_reading, reading
 
 if TYPE_CHECKING:
     import polars as pl
 
-_READS = ("SELECT", "EXPLAIN", "MULTI")  # MULTI is what DuckDB makes of PIVOT
-
 
 def query_store(
-    store: Path, query: str, *, archived: bool = False, only: Collection[str] | None = None
-) -> pl.DataFrame:
-    """Query the runs of a store's folder; see `ScoreStore.sql`."""
+    store: Path,
+    query: str,
+    *,
+    archived: bool = False,
+    only: Collection[str] | None = None,
+    printable: bool = False,
+) -> pa.Table:
+    """Query the runs of a store's folder in this process; see `ScoreStore.sql`."""
     for run_id in only or ():
         located(store, run_id)
     if only is None and not names_history(query):
         # a name that is not there may be one of those that are defined over the history
         with suppress(duckdb.CatalogException):
-            return _query(store, query, archived=archived, history=False)
+            return _query(store, query, printable, archived=archived, history=False)
     try:
-        return _query(store, query, archived=archived, only=only)
+        return _query(store, query, printable, archived=archived, only=only)
     except duckdb.CatalogException as error:
         raise _failed(error) from error
 
@@ -66,19 +71,12 @@ def _missing(store: Path, run_id: str) -> StoreError:
     return StoreError(f"There is no finished run {run_id} in {store}.")
 
 
-def _query(store: Path, query: str, **opened: Any) -> pl.DataFrame:
+def _query(store: Path, query: str, printable: bool, **opened: Any) -> pa.Table:
     with connect_runs(store, **opened) as con:
         try:
-            parsed = con.extract_statements(query)
-            if len(parsed) != 1:
-                raise QueryError(f"One SQL statement is run at a time; {len(parsed)} were given.")
-            kind = statement_kind(parsed[0])
-            if kind not in _READS:
-                raise QueryError(
-                    f"Only reading is allowed here; {kind} is not. "
-                    "Use SELECT, WITH, FROM, PIVOT, DESCRIBE, SUMMARIZE or EXPLAIN."
-                )
-            return fetch(con, query)
+            check_reading(con, query)
+            with reading(con):
+                return fetch(con, query, printable=printable)
         except duckdb.CatalogException:
             raise
         except duckdb.Error as error:

@@ -5,20 +5,18 @@ from __future__ import annotations
 import os
 import re
 from threading import Timer
-from typing import TYPE_CHECKING
 
 import duckdb
 import pyarrow as pa
 
 from assay.storage.errors import ConfigError, QueryError
-
-if TYPE_CHECKING:
-    import polars as pl
+from assay.storage.sql.carrying import carried
 
 MEMORY = "4GB"
-"""What a query may take, and its result again, unless `ASSAY_SQL_MEMORY` says otherwise.
+"""What a query may take with its result, unless `ASSAY_SQL_MEMORY` says otherwise.
 
-DuckDB does not count single values while it makes them (``repeat('x', 4000000000)`` takes 4 GB).
+DuckDB does not count single values and lists while it makes them; the process that a user's query
+runs in has a limit of its own.
 """
 
 SECONDS = 600
@@ -52,7 +50,7 @@ def memory_limit() -> int:
     True
     """
     given = os.environ.get("ASSAY_SQL_MEMORY") or MEMORY
-    found = re.fullmatch(r"(\d{1,9})\s*([KMGT]?)B?", given.strip(), re.IGNORECASE)
+    found = re.fullmatch(r"(\d{1,15})\s*([KMGT]?)B?", given.strip(), re.IGNORECASE)
     if not found or not int(found[1]):
         raise ConfigError(f"ASSAY_SQL_MEMORY is {given!r}; write a size such as 4GB or 500MB.")
     return int(found[1]) * _UNITS[found[2].upper()]
@@ -80,30 +78,25 @@ def close_off(con: duckdb.DuckDBPyConnection, *, bounded: bool = True) -> None:
         con.execute(f"SET {setting}")
 
 
-def statement_kind(statement: duckdb.Statement) -> str:
-    """Return what DuckDB calls a statement: SELECT, COPY, ..."""
-    try:
-        return str(statement.type.name)
-    except ValueError:  # a kind that its Python package does not know
-        return "another statement"
-
-
-def fetch(con: duckdb.DuckDBPyConnection, query: str) -> pl.DataFrame:
+def fetch(con: duckdb.DuckDBPyConnection, query: str, *, printable: bool = False) -> pa.Table:
     """Return the rows of a query, as far as they fit into `memory_limit` and `time_limit`.
+
+    What a frame can't hold is text (see `assay.storage.sql.carrying`, also for `printable`). Column
+    names that come again are numbered. The time limit ends a query between two steps of an
+    operator; `assay.storage.runs.query_process` ends one that does not come to the next step.
 
     Raises
     ------
     QueryError
         They don't fit.
     """
-    import polars as pl
-
     limit, seconds = memory_limit(), time_limit()
     held, size = [], 0
     alarm = Timer(seconds, con.interrupt)
+    alarm.daemon = True
     alarm.start()
     try:
-        reader = con.sql(query).to_arrow_reader(_BATCH_ROWS)
+        reader = carried(con.sql(query), printable=printable).to_arrow_reader(_BATCH_ROWS)
         for batch in reader:
             size += batch.nbytes
             if size > limit:
@@ -116,19 +109,34 @@ def fetch(con: duckdb.DuckDBPyConnection, query: str) -> pl.DataFrame:
     except (duckdb.Error, pa.ArrowException, OSError) as error:
         # what goes wrong behind the first rows comes through Arrow
         if "INTERRUPT" in str(error).upper():
-            raise QueryError(
-                f"The query took more than {seconds} s. Ask for less, or allow more with the "
-                "environment variable ASSAY_SQL_SECONDS."
-            ) from None
+            raise QueryError(took_too_long(seconds)) from None
+        if isinstance(error, duckdb.OutOfMemoryException) or "Out of Memory" in str(error):
+            raise QueryError(took_too_much(limit)) from None
         if isinstance(error, duckdb.Error):
             raise
         raise QueryError(f"The query failed: {' '.join(str(error).split())}") from None
+    except MemoryError:
+        raise QueryError(took_too_much(limit)) from None
     finally:
         alarm.cancel()
     table = pa.Table.from_batches(held, schema=reader.schema)
-    found = pl.from_arrow(table.rename_columns(_told_apart(table.column_names)))
-    assert isinstance(found, pl.DataFrame)
-    return found
+    return table.rename_columns(_told_apart(table.column_names))
+
+
+def took_too_long(seconds: float) -> str:
+    """Say that a query was ended because of its time."""
+    return (
+        f"The query took more than {seconds:g} s. Ask for less, or allow more with the environment "
+        "variable ASSAY_SQL_SECONDS."
+    )
+
+
+def took_too_much(limit: int) -> str:
+    """Say that a query was ended because of its memory."""
+    return (
+        f"The query took more than {limit / 1e9:g} GB of memory. Ask for less, or allow more with "
+        "the environment variable ASSAY_SQL_MEMORY."
+    )
 
 
 def _told_apart(names: list[str]) -> list[str]:

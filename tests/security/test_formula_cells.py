@@ -62,7 +62,7 @@ def test_the_texts_come_back(values: list[str | None]) -> None:
 def test_files_are_guarded_unless_raw(tmp_path: Path) -> None:
     frame = FRAME.with_columns(tags=pl.lit(["=1"]), when=pl.date(2026, 1, 1))
     for raw in (False, True):
-        write_frame(frame, tmp_path / "x.csv", "csv", raw=raw)
+        write_frame(frame, tmp_path / "x.csv", "csv", raw=raw, overwrite=True)
         read = pl.read_csv(tmp_path / "x.csv", infer_schema=False)
         cells = read.to_series(1).to_list()
         assert cells[: len(FORMULAS)] == [text if raw else f"'{text}" for text in FORMULAS]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -200,8 +203,140 @@ def test_a_query_takes_no_more_memory_than_it_may(
     store: ScoreStore, query: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ASSAY_SQL_MEMORY", "100MB")
+    with pytest.raises(QueryError, match="ASSAY_SQL_MEMORY"):
+        store.sql(query)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system bounds no memory")
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT length(repeat('xy', 900000000))",
+        "SELECT len(list(range)) FROM range(90000000)",
+        "SELECT len(list_transform(range(70000000), lambda x: x * 2))",
+        "SELECT len(range(120000000))",
+        "SELECT len(list_concat(range(20000000), range(30000000)))",
+        "SELECT map_from_entries([{'k': x, 'v': range(x)} for x in range(20000)])[1]",
+        "SELECT len(array_agg(repeat(range::VARCHAR, 900))) FROM range(900000)",
+    ],
+)
+def test_lists_and_long_texts_count_as_memory(
+    store: ScoreStore, query: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_SQL_MEMORY", "150MB")
+    with pytest.raises(QueryError, match="ASSAY_SQL_MEMORY"):
+        store.sql(query)
+    assert store.sql("SELECT len(range(1000)) AS n")["n"].item() == 1000
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT levenshtein(repeat('ab', 400000), repeat('bc', 400000))",
+        "SELECT jaro_similarity(repeat('ab', 900000), repeat('bca', 900000))",
+        "SELECT list_reduce(range(3000000), lambda x, y: (x * 31 + y) % 65521) + "
+        "levenshtein(repeat('x', 300000), repeat('yz', 300000))",
+    ],
+)
+def test_a_query_that_stays_in_one_operator_is_ended(
+    store: ScoreStore, query: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.sql("SELECT 1")  # the process is there
+    monkeypatch.setenv("ASSAY_SQL_SECONDS", "1")
+    began = time.monotonic()
+    with pytest.raises(QueryError, match="ASSAY_SQL_SECONDS"):
+        store.sql(query)
+    assert time.monotonic() - began < 15  # some four, on a machine that is not busy
+    monkeypatch.undo()
+    assert store.sql("SELECT count(*) AS n FROM samples")["n"].item() == 30
+
+
+def test_queries_of_several_threads_do_not_mix(store: ScoreStore) -> None:
+    def ask(n: int) -> int:
+        answer: int = store.sql(f"SELECT {n} + count(*) AS n FROM samples")["n"].item()
+        return answer
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(ask, range(12))) == [n + 30 for n in range(12)]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes can't be forked here")
+def test_a_forked_process_asks_its_own(store: ScoreStore) -> None:
+    store.sql("SELECT 1")
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if store.sql("SELECT 7 AS n")["n"].item() == 7 else 1)
+    assert store.sql("SELECT 8 AS n")["n"].item() == 8
+    assert os.waitpid(child, 0)[1] == 0
+
+
+WRITING = """
+WITH x AS (DELETE FROM runs RETURNING run_id) SELECT * FROM x
+WITH x AS MATERIALIZED (UPDATE runs SET pool = 'q' RETURNING pool) FROM x
+WITH x AS (INSERT INTO runs (run_id) VALUES ('q') RETURNING *) SELECT count(*) FROM x
+WITH x AS (SELECT 1) DELETE FROM runs
+WITH x AS (SELECT 'q' AS run_id) INSERT INTO runs BY NAME SELECT * FROM x
+EXPLAIN DELETE FROM runs
+EXPLAIN ANALYZE INSERT INTO runs (run_id) VALUES ('q')
+explain /* EXPLAIN */ analyze -- SELECT
+ UPDATE runs SET pool = 'q'
+EXPLAIN (ANALYZE, FORMAT json) DELETE FROM runs
+EXPLAIN ANALYZE WITH x AS (DELETE FROM runs RETURNING *) FROM x
+EXPLAIN ANALYZE CREATE TABLE z AS SELECT 1
+EXPLAIN ANALYZE COPY runs TO '{new}'
+EXPLAIN ANALYZE PREPARE q AS DELETE FROM runs
+EXPLAIN ANALYZE EXECUTE q
+EXPLAIN ANALYZE SET threads = 3
+EXPLAIN ANALYZE CHECKPOINT
+EXPLAIN ANALYZE CALL pragma_version()
+EXPLAIN SELECT 1; DELETE FROM runs
+EXPLAIN ANALYZE SELECT 1; SELECT 2
+MERGE INTO runs USING (SELECT 'q' AS i) AS s ON runs.run_id = s.i WHEN MATCHED THEN DELETE
+INSERT INTO runs (run_id) VALUES ('q') RETURNING run_id
+TRUNCATE runs
+COMMENT ON TABLE runs IS 'q'
+CREATE OR REPLACE TEMP TABLE z AS FROM runs
+CREATE SEQUENCE z
+START TRANSACTION
+COMMIT
+ROLLBACK
+SELECT * FROM force_checkpoint()
+"""
+
+
+@pytest.mark.parametrize(
+    "query", [q.strip() for q in WRITING.replace("\n UPDATE", "\t UPDATE").strip().splitlines()]
+)
+def test_what_writes_is_refused_in_every_disguise(
+    store: ScoreStore, query: str, tmp_path: Path
+) -> None:
+    query = query.replace("\t", "\n").format(new=tmp_path / "new")
     with pytest.raises(QueryError):
         store.sql(query)
+    with pytest.raises(QueryError):
+        store.trusted_sql(query)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "EXPLAIN SELECT 1",
+        "EXPLAIN ANALYZE FROM runs",
+        "EXPLAIN (FORMAT json) SELECT 1",
+        "explain -- a comment\n analyze /* another */ WITH x AS (SELECT 1) FROM x",
+        "EXPLAIN PIVOT scores ON method USING count(*)",
+        "PIVOT scores ON method USING count(*)",
+        "SELECT 'DELETE FROM runs' AS explain",
+        "VALUES (1)",
+        "TABLE runs",
+        "DESCRIBE runs",
+        "SUMMARIZE scores",
+        "SHOW TABLES",
+    ],
+)
+def test_what_reads_is_answered(store: ScoreStore, query: str) -> None:
+    assert store.sql(query).width >= 1
 
 
 def test_a_query_takes_no_more_time_than_it_may(

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from assay.flows import curate
+from assay.flows import cli, curate
 from assay.flows.config.credentials import (
     Scrubbing,
     is_secret,
     scrub,
     scrub_error,
-    without_password,
 )
 from assay.flows.config.curation import CurationConfig
 from assay.flows.config.features import FeatureConfig
@@ -67,9 +67,136 @@ def test_a_wrong_value_is_not_repeated() -> None:
     assert SECRET not in str(caught.value)
 
 
-@pytest.mark.parametrize("where", ["pool/*.parquet", "s3://bucket/a:b@c", "C://x", None, "s3://[x"])
-def test_locations_without_a_password_are_taken(where: str | None) -> None:
-    assert without_password(where) == where
+WORD = "Tr0ub4dor-and-3"  # no shape of its own
+VALUES = [
+    f"postgresql://reader:{WORD}@db.example:5432/pool",
+    f"amqps://:{WORD}@queue",
+    f"see ftp://anyone:{WORD}@host/a.csv for more",
+    f"https%3A%2F%2Fme%3A{WORD}%40host%2Fa.csv",
+    f"bearer {WORD}",
+    f"X-Auth: Bearer  {WORD}",
+    "Basic dXNlcjpUcjB1YjRkb3ItYW5kLTM=",
+    f"https://host/a.parquet?page=2&X-Amz-Signature={WORD}",
+    f"https://host/a.parquet?X-Goog-Credential={WORD}&x=1",
+    f"https://account.blob.example/c/a.csv?sv=2024&sig={WORD}",
+    f"https://host/a.csv#access_token={WORD}",
+    f"https://host/a.csv?api_key={WORD}",
+    f"DefaultEndpointsProtocol=https;AccountName=a;AccountKey={WORD};",
+    f"host=db user=me password={WORD}",
+    f'{{"client_secret": "{WORD}"}}',
+    "AKIAIOSFODNN7EXAMPLE",
+    "ghp_0123456789abcdefghijABCDEFGHIJ012345",
+    "hf_AbCdEfGhIjKlMnOpQrStUvWxYz",
+    "sk-proj-0123456789abcdefghij",
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJtZSJ9.c2lnbmF0dXJl",
+    "-----BEGIN RSA PRIVATE KEY-----\nMIIEow",
+]  # fmt: skip
+PLACES = [
+    lambda value: {"engine_options": {"address": value}},
+    lambda value: {"engine_options": {"a": [{"deep": (value,)}]}},
+    lambda value: {"engine_options": {value: 1}},
+    lambda value: {"options": {"temperature": value}},
+    lambda value: {"embedding": {"options": {"base_url": value}}},
+    lambda value: {"plan": {"leakage": {"quiz": value}}},
+    lambda value: {"plan": {"leakage": {value: "quiz.csv"}}},
+    lambda value: {"plan": {"deduplicate": [{"name": "exact_duplicates", "x": value}]}},
+    lambda value: {"pool": value},
+    lambda value: {"store": value},
+    lambda value: {"name": value},
+    lambda value: {"budget": value},
+    lambda value: {"keep": ["a", value]},
+    lambda value: {value: 1},
+]
+
+
+@pytest.mark.parametrize("place", range(len(PLACES)))
+def test_a_secret_in_a_value_is_refused_anywhere(place: int) -> None:
+    for value in VALUES:
+        for build in (CurationConfig.build, lambda keys: CurationConfig(**keys)):
+            with pytest.raises((ConfigError, ValueError), match="environment") as caught:
+                build(PLACES[place](value))
+            assert "Tr0ub4dor" not in str(caught.value)
+            assert value not in str(caught.value)
+
+
+def test_features_take_none_either() -> None:
+    for value in VALUES:
+        for keys in ({"table": value}, {"options": {"ecfs": {"alpha": value}}}):
+            with pytest.raises(ConfigError, match="environment") as caught:
+                FeatureConfig.build({"label": "y", **keys})
+            assert value not in str(caught.value)
+    with pytest.raises(ConfigError, match="api_key is a secret"):
+        FeatureConfig.build({"label": "y", "options": {"ecfs": {"api_key": "x"}}})
+
+
+def test_a_value_that_is_a_secret_of_the_environment_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("WAREHOUSE_PASSWORD", "plain words here")
+    with pytest.raises(ConfigError, match="a secret of the environment") as caught:
+        CurationConfig.build({"options": {"note": "it is plain words here, said"}})
+    assert "plain words" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [v for v in VALUES if "%3A" not in v])
+def test_what_is_refused_is_not_said_either(value: str) -> None:
+    said = scrub(f"the client answered: {value}!")
+    assert "***" in said
+    assert "Tr0ub4dor" not in said
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"pool": "pool/*.parquet"},
+        {"pool": "s3://bucket/a:b@c"},
+        {"pool": "abfss://container@account.dfs.core.windows.net/pool"},
+        {"pool": "https://host/a.csv?page=2&key=title&sort=date"},
+        {"pool": "C://x"},
+        {"pool": "s3://[x"},
+        {"pool": "risk-assessment-of-2024-data/tokens=long/secretary.csv"},
+        {"name": "bearer bonds"},
+        {"name": "basic statistics of tokenizers"},
+        {"engine_options": {"address": "tcp://scheduler:8786"}},
+        {"plan": {"filters": ["password = 'hunter22'", "token <> 'abcdefgh'"]}},
+        {"plan": {"keeper": "secret = 'yes' desc"}},
+        {"expressions": {"token": "api_key = 'value'"}},
+        {
+            "embedding": {
+                "options": {"key_variable": "MY_KEY", "base_url": "http://127.0.0.1:8000/v1"}
+            }
+        },
+    ],
+)
+def test_what_is_no_secret_is_taken(keys: dict[str, Any]) -> None:
+    assert CurationConfig.build(keys)
+
+
+@pytest.mark.parametrize("value", VALUES[:6])
+def test_nothing_of_a_secret_is_left_by_the_command_line(
+    value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("pool.csv").write_text("id,text\n" + "".join(f"{i},words {i}\n" for i in range(20)))
+    Path("c.toml").write_text(
+        f"pool = 'pool.csv'\nid = 'id'\ntext = 'text'\n[engine_options]\nheader = {json.dumps(value)}\n"
+    )
+    monkeypatch.setattr("sys.argv", ["assay", "curate", "c.toml", "--json"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 2
+    said = capsys.readouterr()
+    assert "Tr0ub4dor" not in said.out + said.err
+    assert not Path("assay-store").exists()
+
+
+def test_a_schedulers_form_refuses_what_it_can() -> None:
+    schema = json.dumps(CurationConfig.model_json_schema())
+    location = json.loads(schema)["properties"]["pool"]["anyOf"][0]["pattern"]
+    for value in (VALUES[0], VALUES[4].replace("bearer", "Bearer"), *VALUES[7:10], VALUES[11]):
+        assert not re.search(location, value), value
+    assert re.search(location, "https://host/a.csv?page=2")
+    assert re.search(location, "s3://bucket/a:b@c")
 
 
 def test_what_is_said_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,166 @@
+"""Where a command may write: not over an existing file unless asked, never over inputs or a store."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from assay.flows.commands.output import already_there
+from assay.flows.config.curation import CurationConfig
+from assay.flows.config.features import FeatureConfig
+from assay.flows.config.fields import location_keys
+from assay.storage import ScoreStore
+from assay.storage.errors import ConfigError
+from assay.storage.reading.finding import is_data
+from assay.storage.reading.locations import as_path, scheme_of
+from assay.storage.runs.migrations import MARKER
+
+_LOCATIONS = dict.fromkeys([*location_keys(CurationConfig), *location_keys(FeatureConfig)])
+
+
+def check_destination(out: Path, store: ScoreStore, *, overwrite: bool = False) -> None:
+    """Raise unless a command over `store` may write the file `out`; nothing is opened or changed.
+
+    Parameters
+    ----------
+    out : Path
+        A file that does not exist yet, or exists and may be replaced. Through a symbolic link its
+        target is meant; pipes and devices are written to as they are.
+    store : ScoreStore
+        The store that is read. Nothing inside it (or inside another store) and none of the files
+        that its runs were made from may be written, whatever `overwrite` says; neither may a file
+        that a run's pool, folder or glob would take in.
+    overwrite : bool, default False
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    ConfigError
+        It may not be written.
+    """
+    real = Path(os.path.realpath(out))
+    if not real.parent.is_dir():
+        raise ConfigError(f"There is no folder {real.parent} to write {real.name} into.")
+    try:
+        there = os.stat(out)
+    except FileNotFoundError:
+        there = None
+    except OSError as error:
+        raise ConfigError(
+            f"{out} can't be written: {error.strerror}. Name another file."
+        ) from error
+    if there is not None and stat.S_ISDIR(there.st_mode):
+        raise ConfigError(f"{out} is a folder; name a file in it.")
+    inside = _store_around(real, store)
+    if inside is not None:
+        raise ConfigError(
+            f"{out} is inside the store {inside}, which only assay writes; name a file elsewhere."
+        )
+    for location in _inputs(store):
+        if _is_input(real, there, location):
+            raise ConfigError(
+                f"{out} is, or would become, a part of {location}, which a run of the store "
+                f"{store.path} was made from. It is never written; name another file."
+            )
+    if there is not None and stat.S_ISREG(there.st_mode) and not overwrite:
+        raise already_there(out)
+
+
+def _store_around(real: Path, store: ScoreStore) -> Path | None:
+    """Return the store that a file lies in, by the identity of its folders; None: in none."""
+    root = _identity(store.path)
+    for folder in real.parents:
+        if (root is not None and _identity(folder) == root) or _is_store(folder):
+            return folder
+    return None
+
+
+def _is_store(folder: Path) -> bool:
+    try:
+        return bool(json.loads((folder / MARKER).read_bytes())["format"] == "assay-store")
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return False
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _inputs(store: ScoreStore) -> Iterator[str]:
+    """Yield every path that a run of the store was made from."""
+    seen = set()
+    for text in store.trusted_sql("SELECT DISTINCT config FROM runs", all_runs=True)["config"]:
+        config = json.loads(text or "{}")
+        for key in _LOCATIONS:
+            for location in _strings(_value(config, key)):
+                if location not in seen and scheme_of(location) in (None, "file"):
+                    seen.add(location)
+                    yield location
+
+
+def _value(config: Any, key: tuple[str, ...]) -> Any:
+    for part in key:
+        config = config.get(part) if isinstance(config, dict) else None
+    return config
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _strings(inner)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _strings(inner)
+
+
+def _is_input(real: Path, there: os.stat_result | None, location: str) -> bool:
+    """Return whether a file is the location, a link to it, or in the folder or glob that it names."""
+    path = as_path(location).absolute()
+    if there is not None and _identity(path) == (there.st_dev, there.st_ino):
+        return True
+    resolved = Path(os.path.realpath(path))
+    if resolved == real:
+        return True
+    if resolved.is_dir():
+        folder = _identity(resolved)
+        above = [parent for parent in real.parents if _identity(parent) == folder]
+        taken_in = bool(above) and is_data(real.relative_to(above[0]))
+        return taken_in or _among(there, resolved, ("**", "*"))
+    literal = [part for part in path.parts if not _is_pattern(part)]
+    if len(literal) == len(path.parts):
+        return False
+    # links above the first pattern are followed, as a search does
+    base = Path(*path.parts[: [_is_pattern(part) for part in path.parts].index(True)])
+    pattern = Path(os.path.realpath(base), *path.parts[len(base.parts) :])
+    return _matches(real, pattern) or _among(there, base, path.parts[len(base.parts) :])
+
+
+def _is_pattern(part: str) -> bool:
+    return any(character in part for character in "*?[")
+
+
+def _matches(path: Path, pattern: Path) -> bool:
+    if "**" in pattern.parts:
+        return fnmatchcase(str(path), str(pattern).replace("**/", "*"))
+    return len(path.parts) == len(pattern.parts) and all(
+        map(fnmatchcase, path.parts, pattern.parts)
+    )
+
+
+def _among(there: os.stat_result | None, base: Path, pattern: tuple[str, ...]) -> bool:
+    """Return whether a file of several names is one that a glob finds under another name."""
+    if there is None or there.st_nlink < 2:
+        return False
+    wanted = there.st_dev, there.st_ino
+    return any(_identity(found) == wanted for found in base.glob(os.path.join(*pattern)))

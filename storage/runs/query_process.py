@@ -1,0 +1,216 @@
+"""Queries that users wrote, each in a process that is ended where the query takes more than it may."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Lock, Timer
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+
+from assay.storage import errors
+from assay.storage.errors import AssayError, QueryError
+from assay.storage.runs.querying import query_store
+from assay.storage.sql.sandbox import memory_limit, time_limit, took_too_long, took_too_much
+
+# seconds for opening the store, and for coming to the next step after an interrupt
+_GRACE = 3.0
+# what a process takes beside a query: buffers, and for each core the stack of a thread
+_BESIDE, _PER_CORE = 64 << 20, 10 << 20
+_START = (
+    "import sys; sys.path[:] = {path!r}; "
+    "from assay.storage.runs.query_process import serve; serve(sys.stdin.buffer, sys.stdout.buffer)"
+)
+
+
+class QueryProcess:
+    """A process that runs queries over stores, one after the other.
+
+    Raises
+    ------
+    OSError
+        It can't be started.
+    """
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _START.format(path=sys.path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        assert self._process.stdout is not None
+        if not self._process.stdout.readline():  # it says when it has imported what it needs
+            self.close()
+            raise OSError("a process for queries can't be started")
+
+    def run(self, query: dict[str, Any]) -> pa.Table:
+        """Run a query in the process, which ends where it takes too much.
+
+        Raises
+        ------
+        AssayError
+            What the query raised there, or `QueryError` where the process was ended.
+        """
+        seconds, memory = time_limit(), memory_limit()
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        ended: list[bool] = []
+
+        def end() -> None:
+            ended.append(True)
+            self._process.kill()
+
+        alarm = Timer(seconds + _GRACE, end)
+        alarm.daemon = True
+        alarm.start()
+        try:
+            limits = {"ASSAY_SQL_SECONDS": str(seconds), "ASSAY_SQL_MEMORY": str(memory)}
+            stdin.write(json.dumps(query | {"limits": limits}).encode() + b"\n")
+            stdin.flush()
+            answer = json.loads(stdout.readline())
+            if "error" in answer:
+                raise getattr(errors, answer["error"])(answer["message"])
+            with pa.ipc.open_stream(stdout) as reader:
+                return reader.read_all()
+        except (OSError, ValueError, pa.ArrowException) as error:
+            if isinstance(error, AssayError):
+                raise
+            self.close()
+            told = took_too_long(seconds) if ended else took_too_much(memory)
+            raise QueryError(told) from None
+        except BaseException as error:
+            if not isinstance(error, AssayError):
+                self.close()
+            raise
+        finally:
+            alarm.cancel()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can take another query."""
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.wait()
+        self.forget()
+
+    def forget(self) -> None:
+        """Close this process's ends of its pipes."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            with suppress(OSError):
+                if pipe is not None:
+                    pipe.close()
+
+
+_idle: list[QueryProcess] = []
+_lock = Lock()
+
+
+def query_apart(store: Path, query: str, **how: Any) -> pa.Table:
+    """Query the runs of a store's folder as `query_store` does, in another process.
+
+    Time and memory are hard limits there: an operator that does not come to its end is killed, and
+    what DuckDB does not count (lists and texts while they are made) is counted by the system.
+    """
+    asked = {"store": str(store), "folder": os.getcwd(), "query": query, "how": how}
+    with _lock:
+        process = _idle.pop() if _idle else None
+    if process is None or not process.alive:
+        try:
+            process = QueryProcess()
+        except OSError:  # no room for another process
+            return query_store(store, query, **how)
+    try:
+        return process.run(asked)
+    finally:
+        if process.alive:
+            with _lock:
+                _idle.append(process)
+
+
+def _close_idle() -> None:
+    while _idle:
+        _idle.pop().close()
+
+
+def _after_fork() -> None:
+    """Leave the processes of the parent to it."""
+    global _lock
+    _lock = Lock()
+    while _idle:
+        _idle.pop().forget()
+
+
+atexit.register(_close_idle)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+# --- the process --------------------------------------------------------------------------------
+
+
+def serve(asked: BinaryIO, answers: BinaryIO) -> None:
+    """Run a query for each line of JSON, and answer with a line of JSON and an Arrow stream."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asked is told, and ends this process
+    _tell(answers, {})
+    for line in asked:
+        query = json.loads(line)
+        os.environ |= query["limits"]
+        try:
+            with suppress(OSError):
+                os.chdir(query["folder"])
+            with _bounded():
+                table = query_store(Path(query["store"]), query["query"], **query["how"])
+        except AssayError as error:
+            _tell(answers, {"error": type(error).__name__, "message": str(error)})
+        except MemoryError:
+            told = took_too_much(memory_limit())
+            _tell(answers, {"error": QueryError.__name__, "message": told})
+        else:
+            _tell(answers, {})
+            with pa.ipc.new_stream(answers, table.schema) as writer:
+                writer.write_table(table)
+            answers.flush()
+
+
+def _tell(answers: BinaryIO, answer: dict[str, str]) -> None:
+    answers.write(json.dumps(answer).encode() + b"\n")
+    answers.flush()
+
+
+@contextmanager
+def _bounded() -> Iterator[None]:
+    """Let the body take so much memory and time more, as far as the system can bound them.
+
+    Its end comes from the system, also where nobody waits for the answer any more.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    import resource
+
+    status = Path("/proc/self/status").read_text().splitlines()
+    held = next(int(line.split()[1]) << 10 for line in status if line.startswith("VmData:"))
+    wanted = held + memory_limit() + _BESIDE + _PER_CORE * (os.cpu_count() or 1)
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (wanted, hard))
+    signal.setitimer(signal.ITIMER_REAL, time_limit() + 2 * _GRACE)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
