@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from assay.index.algorithms.centrality import IndexArray
 from assay.index.algorithms.personalized_pagerank import as_seeds
+from assay.storage.compiling import njit
 from assay.storage.errors import ConfigError
 
 
