@@ -127,10 +127,14 @@ def curate(
     text: Annotated[str | None, typer.Option(help="Column of texts.")] = None,
     vector: Annotated[str | None, typer.Option(help="Column of vectors.")] = None,
     image: Annotated[str | None, typer.Option(help="Column of image bytes.")] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="Columns of a table to compare its rows by: A,B.")
+    ] = None,
     label: Annotated[str | None, typer.Option(help="Column of labels.")] = None,
     group: Annotated[str | None, typer.Option(help="Column of groups.")] = None,
     keep: Annotated[str | None, typer.Option(help="Columns to store too: A,B.")] = None,
     target: Annotated[str | None, typer.Option(help="A sample of what is wanted.")] = None,
+    like: Annotated[str | None, typer.Option(help="Ids of rows to choose more of: ID,ID.")] = None,
     budget: Annotated[str | None, typer.Option(help="A count (1000) or a share (10%).")] = None,
     select: Annotated[str | None, typer.Option(help=f"The selector: {_names('selector')}.")] = None,
     scores: Annotated[str | None, typer.Option(help=f"Scores, A,B: {_names('scorer')}.")] = None,
@@ -145,7 +149,8 @@ def curate(
         str | None, typer.Option(help=f"Steps, A,B: {_deduplication()}.")
     ] = None,
     cutoff: Annotated[
-        str | None, typer.Option(help="Share to drop as too hard (0.1), or auto.")
+        str | None,
+        typer.Option(help="Share to drop as too hard (0.1), auto, or contamination: the outliers."),
     ] = None,
     cost: Annotated[str | None, typer.Option(help="Column that the budget counts.")] = None,
     churn: Annotated[

@@ -126,7 +126,9 @@ def main(arguments: list[str]) -> None:
         result = run_ranking(FeatureConfig.from_toml(path))
         print(f"Run {result.run_id} in the store {result.store.path}.")
         return
-    result = run_curation(CurationConfig.from_toml(path))
+    config = CurationConfig.from_toml(path)
+    with runner.with_frames(config, pool=None, target=None) as complete:
+        result = run_curation(complete)
     summary = curation_summary(result)
     print(
         f"Run {result.run_id} in the store {result.store.path}: {summary['selected']:,} of "

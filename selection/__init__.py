@@ -6,6 +6,9 @@ from assay.selection.registry import classes
 from assay.storage.lazy import lazy_face
 
 if TYPE_CHECKING:
+    from assay.selection.algorithms.contamination import (
+        estimate_contamination as estimate_contamination,
+    )
     from assay.selection.algorithms.influence_network import InfluenceNetwork as InfluenceNetwork
     from assay.selection.algorithms.representation import propagate as propagate
     from assay.selection.algorithms.representation import (
@@ -13,9 +16,6 @@ if TYPE_CHECKING:
     )
     from assay.selection.base import Scorer as Scorer
     from assay.selection.base import Selector as Selector
-    from assay.selection.evaluation.contamination import (
-        estimate_contamination as estimate_contamination,
-    )
     from assay.selection.evaluation.label_noise import noise_transition as noise_transition
     from assay.selection.evaluation.ledger import evaluate_selection as evaluate_selection
     from assay.selection.plan.blending import blend_scores as blend_scores
@@ -33,7 +33,7 @@ _OTHERS = {
     "blend_scores": ".plan.blending",
     "bootstrap_stability": ".rankers.stability",
     "consensus_ranking": ".rankers.stability",
-    "estimate_contamination": ".evaluation.contamination",
+    "estimate_contamination": ".algorithms.contamination",
     "evaluate_selection": ".evaluation.ledger",
     "leak_neighbors": ".steps.leakage",
     "noise_transition": ".evaluation.label_noise",

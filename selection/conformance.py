@@ -59,6 +59,8 @@ def check(method: type[registry.Method], **parameters: Any) -> None:
     }
     if "log" in entry.needs:
         parameters = {"log": training_log(pool()), **parameters}
+    if "seeds" in entry.needs:
+        parameters = {"seeds": sorted(pool()["ids"])[:3], **parameters}
     if entry.kind == "selector":
         parameters = {"budget": 13, **parameters}
     broken = []
@@ -122,6 +124,8 @@ def training_log(columns: Mapping[str, Any]) -> pl.DataFrame:
 def _fitted(method: Any, entry: registry.Entry, columns: dict[str, Any], parameters: Any) -> Any:
     if "log" in entry.needs:
         parameters = {**parameters, "log": training_log(columns)}
+    if "seeds" in entry.needs:
+        parameters = {**parameters, "seeds": sorted(columns["ids"])[:3]}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return method(**parameters).fit(**arguments(entry, columns))
@@ -142,7 +146,7 @@ def _parameters(method: Any, entry: registry.Entry, parameters: Any) -> Iterator
 
 def _missing(method: Any, entry: registry.Entry, parameters: Any) -> Iterator[str]:
     for need in entry.needs:
-        if need == "log":
+        if need in ("log", "seeds"):
             continue
         name = _ARGUMENTS.get(need, need)
         given = arguments(entry, pool()) | {name: None}

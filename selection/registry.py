@@ -21,7 +21,7 @@ from assay.storage.lazy import Plugin, PluginWarning, load_plugins
 
 Kind = Literal["selector", "scorer", "ranker", "step"]
 KINDS: tuple[Kind, ...] = ("selector", "scorer", "ranker", "step")
-INPUTS = ("texts", "vectors", "graph", "labels", "target", "scores", "log")
+INPUTS = ("texts", "vectors", "graph", "labels", "target", "scores", "log", "seeds")
 GROUP = "assay.methods"
 
 
@@ -33,7 +33,7 @@ class Declaration:
     ----------
     needs : tuple of str
         Inputs it can't do without: "texts", "vectors", "graph", "labels", "target", "scores";
-        "log": a training log as its parameter.
+        "log": a training log as its parameter; "seeds": ids of rows as its parameter.
     uses : tuple of str
         Inputs it uses where they are given.
     vectors_for_texts : bool
@@ -51,6 +51,8 @@ class Declaration:
         Whether its `hasher()` makes the streams of n-grams that it takes in place of texts.
     by_shards : bool
         Scorers: whether `ratio` and `combined` score a pool shard by shard.
+    reported : tuple of str
+        Scorers: entries of the report that a run stores as metrics.
     exempt_from_order : bool
         Whether the result depends on the order of the rows, with default parameters.
     exempt_modes : tuple of str
@@ -70,6 +72,7 @@ class Declaration:
     has_metric: bool = False
     has_hasher: bool = False
     by_shards: bool = False
+    reported: tuple[str, ...] = ()
     exempt_from_order: bool = False
     exempt_modes: tuple[str, ...] = ()
     copies_tie: bool = True
@@ -93,6 +96,7 @@ class Method:
     has_metric: ClassVar[bool] = False
     has_hasher: ClassVar[bool] = False
     by_shards: ClassVar[bool] = False
+    reported: ClassVar[tuple[str, ...]] = ()
     exempt_from_order: ClassVar[bool] = False
     exempt_modes: ClassVar[tuple[str, ...]] = ()
     copies_tie: ClassVar[bool] = True
@@ -205,6 +209,7 @@ _RELATIVE = (
     Entry("pagerank", "scorer", "scorers.graph:PageRank", "share of a random walk's time on the similarity graph", needs=("graph",), points="easier"),
     Entry("core_number", "scorer", "scorers.graph:CoreNumber", "how deep inside the similarity graph a row is (k-core)", needs=("graph",), points="easier"),
     Entry("hubness", "scorer", "scorers.graph:Hubness", "how many rows have this row among their nearest", needs=("graph",), points="easier"),
+    Entry("like", "scorer", "scorers.like:Like", "how closely a row belongs with seed rows on the similarity graph: more like these", needs=("graph", "seeds"), points="harder"),
     Entry("knn_density", "scorer", "scorers.graph:KNNDensity", "similarity to the k-th nearest neighbour", needs=("graph",), points="easier"),
     Entry("degree", "scorer", "scorers.graph:Degree", "how many rows a row is joined to", needs=("graph",), points="easier"),
     Entry("clustering", "scorer", "scorers.graph:ClusteringCoefficient", "share of the pairs of a row's neighbours that are joined", needs=("graph",), points="easier"),
@@ -218,6 +223,7 @@ _RELATIVE = (
     Entry("label_agreement", "scorer", "scorers.label_agreement:LabelAgreement", "weighted share of neighbours with the same label", needs=("graph", "labels"), points="easier"),
     Entry("self_confidence", "scorer", "scorers.self_confidence:SelfConfidence", "out-of-fold probability of the row's own label", needs=("texts", "labels"), uses=("graph",), vectors_for_texts=True, points="easier"),
     Entry("margin", "scorer", "scorers.self_confidence:Margin", "out-of-fold probability of the row's label less that of the likeliest other one", needs=("texts", "labels"), uses=("graph",), vectors_for_texts=True, points="easier"),
+    Entry("noise_weight", "scorer", "scorers.noise_weight:NoiseWeight", "weight that makes rows drawn by it as if labels were clean; near 0 = label likely wrong", needs=("texts", "labels"), uses=("graph",), vectors_for_texts=True, points="easier", reported=("noise", "transition")),
     Entry("pvi", "scorer", "scorers.self_confidence:PVI", "bits that the row tells of its label (pointwise V-information)", needs=("texts", "labels"), uses=("graph",), vectors_for_texts=True, points="easier"),
     Entry("aum", "scorer", "scorers.training_dynamics:AUM", "area under the margin of the label over the epochs of a training log", needs=("log",), uses=("labels",), points="easier"),
     Entry("el2n", "scorer", "scorers.training_dynamics:EL2N", "distance of the predictions from the label over the first epochs of a training log", needs=("log",), uses=("labels",), points="harder"),

@@ -10,6 +10,7 @@ import polars as pl
 from assay.flows.commands.output import print_table
 from assay.flows.running.results import (
     RunResult,
+    column_anomalies,
     curation_summary,
     selected_features,
     shares,
@@ -103,6 +104,9 @@ def print_features(result: RunResult, shown: int = 10) -> None:
     print_table(
         ranked.filter(pl.col("rank") <= shown), title=f"The first features (run {result.run_id}):"
     )
+    anomalies = column_anomalies(result)
+    if anomalies.height:
+        print_table(anomalies, title="Columns to look at:")
     print(f"Store: {result.store.path}")
 
 

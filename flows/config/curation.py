@@ -83,8 +83,9 @@ class PlanConfig(Form):
         Deduplication steps by name; a mapping holds `name` and the step's parameters.
     keeper : str, optional
         The SQL order in which rows claim to be the one that stays.
-    cutoff : float or "auto", optional
-        Share to drop as too hard.
+    cutoff : float, "auto" or "contamination", optional
+        Share to drop as too hard. "contamination" drops the outliers instead, as many as the
+        posterior of several detectors says.
     blend, blend_method
         Scores with weights, made one for the selector.
     cost : str, optional
@@ -108,7 +109,7 @@ class PlanConfig(Form):
     leakage_neighbors: Annotated[float, Field(gt=-1, le=1)] | None = 0.95
     deduplicate: Steps = ()
     keeper: str | None = None
-    cutoff: Annotated[float, Field(ge=0, lt=1)] | Literal["auto"] | None = None
+    cutoff: Annotated[float, Field(ge=0, lt=1)] | Literal["auto", "contamination"] | None = None
     blend: dict[str, float] = Field(default_factory=dict)
     blend_method: Literal["rank", "z", "none", "rra", "median"] = "rank"
     cost: str | None = None
@@ -137,10 +138,15 @@ class CurationConfig(Form):
         The pool's name in the store; the stem of its path by default.
     id, text, vector, image, label, group : str, optional
         Columns and their roles. Without `id` a row's id is the hash of its content.
+    columns : tuple of str
+        Columns of a table whose rows are compared by all of them, in place of `text`, `vector` and
+        `image`: numbers standardized, categories hashed; see `assay.index.embedding.table`.
     keep : tuple of str
         Further columns to store with the samples, so that SQL can group by them.
     target : str, optional
         A sample of the distribution wanted, with the same content column.
+    like : tuple of str
+        Ids of rows that are wanted more of: they are the seeds of the score `like`.
     budget : int, float or str, default "10%"
         How many rows to choose: a count (1000), or a share (0.1 or "10%").
     select : str, optional
@@ -201,10 +207,12 @@ class CurationConfig(Form):
     text: str | None = None
     vector: str | None = None
     image: str | None = None
+    columns: Names = ()
     label: str | None = None
     group: str | None = None
     keep: Names = ()
     target: Location | None = None
+    like: Names = ()
     budget: Budget = 0.1
     select: str | None = None
     scores: Names | None = None

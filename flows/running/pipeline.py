@@ -88,7 +88,9 @@ def compose_ranking(run: FeatureRun, started_at: datetime, call: Call = directly
         method: call(stage.FEATURES.labelled(method), run, method, started_at)
         for method in run.config.methods
     }
-    run_id = call(stage.FEATURE_PERSIST, run, started_at, refs)
+    # after the methods, which find what is wrong with the table
+    quality = call(stage.QUALITY, run, refs)
+    run_id = call(stage.FEATURE_PERSIST, run, started_at, refs, quality)
     call.finished(call(stage.FEATURE_PUBLISH, run, run_id))
 
 

@@ -95,7 +95,19 @@ def feature_summary(result: RunResult) -> dict[str, Any]:
         "store": str(result.store.path),
         "computed": result.computed,
         "features": selected.rows(named=True),
+        "quality": column_anomalies(result).rows(named=True),
     }
+
+
+def column_anomalies(result: RunResult) -> pl.DataFrame:
+    """Return the anomalies of the table's columns, each with the figure that shows it."""
+    metrics = result.store.run_table(
+        result.run_id, "SELECT name, value FROM metrics WHERE name LIKE 'quality:%' ORDER BY name"
+    )
+    parts = pl.col("name").str.splitn(":", 3).struct
+    return metrics.select(
+        feature=parts.field("field_2"), anomaly=parts.field("field_1"), value="value"
+    )
 
 
 def selected_features(result: RunResult) -> pl.DataFrame:

@@ -15,6 +15,7 @@ from assay.flows.config.rules import check_budget
 from assay.flows.running import pipeline
 from assay.flows.running.frames import stored_path
 from assay.flows.running.results import RunResult
+from assay.flows.running.tables import with_vectors
 from assay.flows.stages import features, stage
 from assay.flows.stages.artifacts import check_target
 from assay.flows.stages.calls import Call, directly
@@ -63,6 +64,9 @@ def with_frames(config: CurationConfig, *, pool: Any, target: Any) -> Iterator[C
     """
     store = ScoreStore(config.store, create=True)
     with store.writing("curate"):
+        if config.columns and config.vector is None:
+            yield with_vectors(config, store, pool, target)
+            return
         frames = {n: f for n, f in (("pool", pool), ("target", target)) if f is not None}
         if not frames:
             yield config

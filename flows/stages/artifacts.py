@@ -8,7 +8,7 @@ computed, which is how a run that was killed goes on.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from assay.flows.stages.refs import Ref
 from assay.flows.stages.run import Run, run_info
 from assay.flows.stages.stage import EMBED, READ, Stage
 from assay.storage import Pool, ScoreStore
-from assay.storage.errors import InputError
+from assay.storage.errors import IdError, InputError
 from assay.storage.hashing.fingerprints import fingerprint
 
 # up to so many rows are taken out of the pool, without reading all of its content
@@ -91,10 +91,24 @@ def check(run: Run, frame: pl.DataFrame) -> None:
             f"content. Is {run.content!r} the right column?"
         )
     check_budget(run.config, frame.height)
+    check_seeds(run.config.like, frame)
     dimensions = run.read_pool().dimension if run.kind == "vector" else None
     check_memory(run.config, run.kind, frame.height, dimensions)
     if run.config.target is not None:
         check_target(run.read_target(), run.config.target)
+
+
+def check_seeds(seeds: Sequence[str], frame: pl.DataFrame) -> None:
+    """Raise `IdError` if a row to be like is not in the pool, or is without content."""
+    ids = usable(frame)["sample_id"].implode()
+    wanted = pl.Series("like", list(seeds), dtype=pl.String).unique(maintain_order=True)
+    unknown = wanted.filter(~wanted.is_in(ids))
+    if len(unknown):
+        raise IdError(
+            f"`like` names {unknown[0]!r}, which is not the id of a row with content"
+            f"{f', and {len(unknown) - 1} more' if len(unknown) > 1 else ''}. Name ids of the pool; "
+            '`assay sql "select sample_id from latest_samples limit 5"` shows some of an earlier run.'
+        )
 
 
 def check_target(target: Pool, where: str) -> None:

@@ -19,7 +19,7 @@ from assay.flows.stages.artifacts import get_or_make
 from assay.flows.stages.persisting import artifact_rows
 from assay.flows.stages.refs import Ref
 from assay.flows.stages.run import versions
-from assay.flows.stages.stage import FEATURES
+from assay.flows.stages.stage import FEATURES, QUALITY
 from assay.selection import registry
 from assay.storage import ScoreStore
 from assay.storage.errors import ColumnError, ConfigError
@@ -223,7 +223,45 @@ def _stability(
     ]
 
 
-def persist(run: FeatureRun, started_at: datetime, refs: dict[str, Ref]) -> str:
+def describe(run: FeatureRun, ranked: dict[str, Ref]) -> Ref:
+    """Look for columns with anomalies: missing values, a single value, identifiers."""
+    ref = Ref("quality", fingerprint(QUALITY.revision, run.table_fingerprint, run.config.label))
+
+    def make(out: Path) -> None:
+        from assay.selection.tables.quality import column_quality
+
+        table = Table(str(run.config.table))
+        names = [name for name in table.columns if name != run.config.label]
+        # columns together up to the limit of memory, at least one
+        size = max(1, run.config.memory_mb * MEGABYTE // (8 * max(1, table.n_rows)))
+        blocks = (names[start : start + size] for start in range(0, len(names), size))
+        with step("quality"):
+            pl.concat(column_quality(table.read(block)) for block in blocks).write_parquet(
+                out / "quality.parquet"
+            )
+
+    return get_or_make(run.store, QUALITY, ref, make, run_id=run.run_id)
+
+
+def _anomalies(quality: pl.DataFrame, rows: int) -> list[tuple[str, float, None]]:
+    """Return a metric for every anomaly of a column, with the figure that shows it."""
+    figures = {
+        "missing": pl.col("missing"),
+        "empty": pl.col("missing"),
+        "constant": pl.col("top_share"),
+        "dominated": pl.col("top_share"),
+        "near-unique": pl.col("levels") / (rows * (1 - pl.col("missing"))),
+    }
+    frames = (
+        quality.filter(pl.col("anomalies").list.contains(name)).select(
+            name=pl.lit(f"quality:{name}:") + pl.col("feature"), value=figure.cast(pl.Float64)
+        )
+        for name, figure in figures.items()
+    )
+    return [(name, value, None) for name, value in pl.concat(frames).rows()]
+
+
+def persist(run: FeatureRun, started_at: datetime, refs: dict[str, Ref], quality: Ref) -> str:
     """Write the rankings into the run's one file; the run is finished when it is there."""
     frames, metrics = [], []
     samples = 0
@@ -240,12 +278,17 @@ def persist(run: FeatureRun, started_at: datetime, refs: dict[str, Ref]) -> str:
     told = [
         ("samples", float(samples), None),
         ("features", float(ranked["feature"].n_unique()), None),
+        *_anomalies(
+            pl.read_parquet(run.store.artifacts.open(*quality) / "quality.parquet"), samples
+        ),
         *((f"missing:{row['feature']}", row["share"], None) for row in missing.rows(named=True)),
     ]
     data = RunTablesData(
         feature_scores=ranked,
         metrics=pl.concat([pl.DataFrame(told, schema=METRICS, orient="row"), *metrics]),
-        artifacts=artifact_rows({f"rank {method}": ref for method, ref in refs.items()}),
+        artifacts=artifact_rows(
+            {f"rank {method}": ref for method, ref in refs.items()} | {"quality": quality}
+        ),
     )
     run.store.finish(run_info(run, started_at, samples), data)
     return run.run_id

@@ -17,7 +17,7 @@ from assay.flows.stages.drift import load_drift
 from assay.flows.stages.generations import embedder_ref
 from assay.flows.stages.refs import Outputs, Ref
 from assay.flows.stages.run import Run, run_info
-from assay.flows.stages.scoring import load_scores
+from assay.flows.stages.scoring import load_report, load_scores
 from assay.flows.stages.selecting import load_ledger, load_selection
 from assay.storage.runs.run_file import RunTablesData
 
@@ -42,7 +42,7 @@ def persist(run: Run, started_at: datetime, outputs: Outputs) -> str:
             frame,
             len(selection.chosen),
             load_graph(run, outputs.graph).report_,
-            selection.report,
+            selection.report | {m: load_report(run, ref) for m, ref in outputs.scores.items()},
             _history(run, keys.to_numpy(), outputs),
         )
         data = RunTablesData(

@@ -17,6 +17,7 @@ from assay.flows.stages.generations import Parent, settle
 from assay.flows.stages.stage import REVISIONS
 from assay.index.embedding.embedders import embedder_class, embedder_package
 from assay.selection import registry
+from assay.selection.algorithms.contamination import DETECTORS
 from assay.storage import Pool, ScoreStore, read_pool
 from assay.storage.errors import ColumnError, ConfigError, InputError
 from assay.storage.hashing.fingerprints import fingerprint
@@ -39,6 +40,8 @@ _ENGINE = {
     "shard_rows",
     "engine_options",
 }
+# left at their defaults, keys that came later leave the ids of earlier runs as they are
+_LATER = ("like", "columns")
 _LIBRARIES = ("duckdb", "faiss-cpu", "numba", "numpy", "polars", "scikit-learn", "scipy")
 
 
@@ -145,6 +148,11 @@ def resolve_run(config: CurationConfig) -> Run:
         raise ConfigError(
             "No pool was given. Name one with --pool, or `pool = ...` in the configuration."
         )
+    if config.columns and config.vector is None:
+        raise ConfigError(
+            "`columns` are embedded when a run begins, so that nothing is known of its vectors "
+            "before: use `curate`, or name a column of vectors."
+        )
     pool = read_pool(config.pool, **config.roles())
     decided: dict[str, Any] = {"name": pool.name, pool.kind: getattr(pool.roles, pool.kind)}
     there = _inputs(config, pool)
@@ -168,8 +176,7 @@ def resolve_run(config: CurationConfig) -> Run:
         fits=embedder is None and pool.kind != "vector",
         refit=config.refit,
     )
-    settings = resolved.model_dump(mode="json", exclude=_ENGINE)
-    settings["graph"].pop("memory_limit")
+    settings = _deciding(resolved)
     evaluation = {name: p.fingerprint for name, p in evaluation_sets(resolved, pool.kind).items()}
     log_fingerprint = table_fingerprint(config.training_log) if config.training_log else None
     made_of = (pool.fingerprint, target_fingerprint, evaluation, log_fingerprint, settings)
@@ -190,6 +197,17 @@ def resolve_run(config: CurationConfig) -> Run:
         run_id=run_id,
         defaults=defaults,
     )
+
+
+def _deciding(config: CurationConfig) -> dict[str, Any]:
+    """Return the settings that decide the run's result."""
+    settings = config.model_dump(mode="json", exclude=_ENGINE)
+    settings["graph"].pop("memory_limit")
+    # left at its default, a key that came later leaves the ids of earlier runs as they are
+    for name in _LATER:
+        if not settings[name]:
+            del settings[name]
+    return settings
 
 
 def refitted(run: Run) -> Run:
@@ -242,13 +260,22 @@ def _inputs(config: CurationConfig, pool: Pool) -> set[str]:
         there.add("scores")
     if config.training_log:
         there.add("log")
+    if config.like:
+        there.add("seeds")
     return there
 
 
 def _methods(config: CurationConfig, there: set[str]) -> dict[str, Any]:
     scores = config.scores
     if scores is None:
-        wanted = ("importance", "label_agreement", "self_confidence", "pagerank", "knn_density")
+        wanted = (
+            "importance",
+            "like",
+            "label_agreement",
+            "self_confidence",
+            "pagerank",
+            "knn_density",
+        )
         known = {entry.name: entry for entry in registry.entries("scorer")}
         scores = tuple(n for n in wanted if n in known and not known[n].lacks(there))
     select = config.select
@@ -257,17 +284,26 @@ def _methods(config: CurationConfig, there: set[str]) -> dict[str, Any]:
         order = []
         if "target" in there:
             order.append("importance")
+        elif "seeds" in there:
+            order.append("top")
         elif there & {"labels", "scores"}:
             order.append("ccs")
         else:
             order += ["facility_location", "ccs"]
-        select = next(n for n in order if n in known and not known[n].lacks(there))
+        # `top` takes the score `like`
+        ready = there | ({"scores"} if "seeds" in there else set())
+        select = next(n for n in order if n in known and not known[n].lacks(ready))
     difficulty = config.difficulty
+    outliers = config.plan.cutoff == "contamination"
+    if difficulty is None and select == "top" and "seeds" in there and not config.plan.blend:
+        difficulty = "like"
     by_difficulty = registry.entry(select, "selector").has_difficulty
-    if difficulty is None and (by_difficulty or config.plan.cutoff is not None):
+    cuts = config.plan.cutoff is not None and not outliers
+    if difficulty is None and (by_difficulty or cuts):
         difficulty = "label_agreement" if "labels" in there else "knn_density"
     own = config.expressions
     scores = (*scores, *own, *config.plan.blend, *([difficulty] if difficulty else []))
+    scores += (*(DETECTORS if outliers else ()), *(("like",) if config.like else ()))
     for name in (n for n in scores if n not in own):
         _check_needs(registry.entry(name, "scorer"), there)
     # a difficulty that was decided above counts as there
@@ -284,6 +320,7 @@ def _check_needs(entry: registry.Entry, there: set[str]) -> None:
         "target": "a target (--target)",
         "scores": "a difficulty (--difficulty)",
         "log": "a log of training (--training-log)",
+        "seeds": "ids of rows to be like (--like)",
     }
     missing = [how.get(need, need) for need in entry.lacks(there)]
     if missing:

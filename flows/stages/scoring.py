@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from assay.flows.stages.artifacts import (
     load_vectors,
     make_stage,
     usable,
+    write_report,
 )
 from assay.flows.stages.contents import columns_of, facts_of, target_of, texts_of
 from assay.flows.stages.refs import Ref
@@ -80,6 +82,9 @@ def score(
                 stream = streams.get(method)
                 scorer.fit(**inputs(run, entry, samples, vectors, graph, stream))
                 found = scorer.scores_
+                if scorer.reported:
+                    metrics = {name: scorer.report_[name] for name in scorer.reported}
+                    write_report(out / "report.json", metrics)
             np.save(out / "scores.npy", np.asarray(found, dtype=np.float64))
 
     return make_stage(run, SCORE, ref, make, method)
@@ -93,6 +98,7 @@ def score_ref(run: Run, method: str, vectors: Ref, graph: Ref) -> Ref:
         "target": run.target_fingerprint,
         "graph": graph,
         "log": run.log_fingerprint,
+        "seeds": run.config.like,
     }
     of = [made_of.get(need) for need in (*entry.needs, *entry.uses)]
     made_by = [entry.package] if entry.package else []
@@ -101,10 +107,14 @@ def score_ref(run: Run, method: str, vectors: Ref, graph: Ref) -> Ref:
 
 
 def scorer_of(run: Run, method: str) -> Any:
-    """Return a scorer of the registry, with the log that it reads."""
-    if "log" in registry.entry(method, "scorer").needs:
-        return registry.get(method, "scorer")(log=read_table(str(run.config.training_log)))
-    return registry.get(method, "scorer")()
+    """Return a scorer of the registry, with the log or the seeds that it needs."""
+    needs = registry.entry(method, "scorer").needs
+    parameters: dict[str, Any] = {}
+    if "log" in needs:
+        parameters["log"] = read_table(str(run.config.training_log))
+    if "seeds" in needs:
+        parameters["seeds"] = run.config.like
+    return registry.get(method, "scorer")(**parameters)
 
 
 def _weights(run: Run, parts: Sequence[Ref]) -> list[Any]:
@@ -143,6 +153,12 @@ def points_easier(run: Run, method: str) -> bool:
     if method in run.config.expressions:
         return False
     return registry.entry(method, "scorer").points == "easier"
+
+
+def load_report(run: Run, ref: Ref) -> dict[str, Any]:
+    """Return what the scorer reports besides the scores; most report nothing."""
+    path = folder(run, ref) / "report.json"
+    return dict(json.loads(path.read_text())) if path.is_file() else {}
 
 
 def load_scores(run: Run, ref: Ref) -> np.ndarray:

@@ -57,10 +57,25 @@ def cutoff_share(cutoff: Any, share: float, difficulty: str = "scores") -> float
             return 0.0 if share >= 0.5 else 0.1 if share > 0.1 else 0.3
         return min(0.3, (1 - share) / 3)
     if isinstance(cutoff, bool) or not isinstance(cutoff, int | float | np.number):
-        raise ConfigError(f"cutoff is {cutoff!r}; pass a share in [0, 1) or 'auto'.")
+        raise ConfigError(
+            f"cutoff is {cutoff!r}; pass a share in [0, 1), 'auto' or 'contamination'."
+        )
     if not 0 <= cutoff < 1:
-        raise ConfigError(f"cutoff is {cutoff!r}; pass a share in [0, 1) or 'auto'.")
+        raise ConfigError(
+            f"cutoff is {cutoff!r}; pass a share in [0, 1), 'auto' or 'contamination'."
+        )
     return float(cutoff)
+
+
+def share_of(count: int, n: int) -> float:
+    """Return the cutoff at which `cut_rows` takes `count` of n rows.
+
+    Examples
+    --------
+    >>> int(49 * share_of(29, 49))
+    29
+    """
+    return (count + 0.5) / n if count < n else count / n
 
 
 def cut_rows(difficulty: Floats, cutoff: float, budget: int) -> Rows:

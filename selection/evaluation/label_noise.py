@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from assay.selection.algorithms.cross_fitting import Predictions, predictions
+from assay.selection.algorithms.cross_fitting import predictions
+from assay.selection.algorithms.label_noise import label_noise
 from assay.selection.contract.inputs import Floats, Inputs, Rows, check_seed
 from assay.storage.errors import InputError
-
-_ROUNDS = 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,53 +117,12 @@ def noise_transition(
     if probabilities is None and X is None:
         raise InputError("noise_transition needs X or probabilities, and neither was given.")
     found = predictions(inputs, probabilities, folds, random_state, train_rows)
-    labels = found.labels
-    count = len(labels.classes)
-    P = found.probabilities[:, :count]
-    P = P / np.maximum(P.sum(axis=1, keepdims=True), 1e-12)
-    joint = _joint(P, found)
-    of_class = joint.sum(axis=1, keepdims=True)
-    matrix = np.where(of_class > 0, joint / np.where(of_class > 0, of_class, 1), np.eye(count))
-    posterior = _posterior(P, matrix)
-    codes = labels.codes
-    rows = np.arange(inputs.n)
-    told = np.maximum((posterior @ matrix)[rows, codes], 1e-12)
-    weights = np.where(codes >= 0, posterior[rows, codes] / told, 0)
-    weights *= inputs.n / max(weights.sum(), 1e-300)
+    noise = label_noise(found)
     return NoiseTransition(
-        classes=labels.classes,
-        matrix=matrix,
-        joint=joint,
-        posterior=inputs.as_given(posterior),
-        weights=inputs.as_given(weights),
+        classes=found.labels.classes,
+        matrix=noise.matrix,
+        joint=noise.joint,
+        posterior=inputs.as_given(noise.posterior),
+        weights=inputs.as_given(noise.weights),
         ids=inputs.as_given(inputs.ids.to_numpy()).tolist(),
     )
-
-
-def _joint(P: Floats, found: Predictions) -> Floats:
-    """Return the share of the labelled rows of each class (row) and label (column)."""
-    codes = found.labels.codes
-    labelled = codes >= 0
-    codes, P = codes[labelled], P[labelled]
-    count = P.shape[1]
-    labels = np.bincount(codes, minlength=count)
-    sums = np.bincount(codes, weights=P[np.arange(len(P)), codes], minlength=count)
-    usual = sums / np.maximum(labels, 1)
-    sure = usual - 1e-12 <= P
-    classes = np.where(sure, P, -1).argmax(axis=1)
-    counted = sure.any(axis=1)
-    counts = np.zeros((count, count))
-    np.add.at(counts, (classes[counted], codes[counted]), 1)
-    # a label that no row was counted for is taken at its word
-    empty = counts.sum(axis=0) == 0
-    counts[empty, empty] = 1
-    joint = counts * (labels / counts.sum(axis=0))
-    return np.asarray(joint / joint.sum(), dtype=np.float64)
-
-
-def _posterior(P: Floats, matrix: Floats) -> NDArray[np.float64]:
-    f = np.full(P.shape, 1 / P.shape[1])
-    for _ in range(_ROUNDS):
-        f *= (P / np.maximum(f @ matrix, 1e-12)) @ matrix.T
-        f /= np.maximum(f.sum(axis=1, keepdims=True), 1e-300)
-    return f

@@ -35,7 +35,7 @@ class Rules(Protocol):
 
     selector: str
     options: Mapping[str, Any] | None
-    cutoff: float | Literal["auto"] | None
+    cutoff: float | Literal["auto", "contamination"] | None
     difficulty: str | None
     blend: Mapping[str, float] | None
     blend_method: Literal["rank", "z", "none", "rra", "median"]

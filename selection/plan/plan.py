@@ -48,9 +48,11 @@ class SelectionPlan(BaseEstimator):  # type: ignore[misc]
     keeper : str, optional
         The row of a group of duplicates that stays: the first in this SQL order
         (``"length(text) desc"``), ties by id. Must-include rows come first in any case.
-    cutoff : float in [0, 1) or "auto", optional
+    cutoff : float in [0, 1), "auto" or "contamination", optional
         Share of the rows left to drop as too hard, by `difficulty`; a selector with a cutoff of its
-        own then cuts nothing more. "auto" needs a budget in rows.
+        own then cuts nothing more. "auto" needs a budget in rows. "contamination": the outliers are
+        dropped, as many as `estimate_contamination` says (the mean of its posterior), by the scores
+        outlierness, lof and mahalanobis where there are any, else computed from the vectors.
     difficulty : str, optional
         Name of the score (higher = harder) of the cutoff, and of the selector where there is no
         blend; where None, the only score there is.
@@ -138,7 +140,7 @@ class SelectionPlan(BaseEstimator):  # type: ignore[misc]
         leakage_options: Mapping[str, Any] | None = None,
         deduplicate: Sequence[Any] = (),
         keeper: str | None = None,
-        cutoff: float | Literal["auto"] | None = None,
+        cutoff: float | Literal["auto", "contamination"] | None = None,
         difficulty: str | None = None,
         blend: Mapping[str, float] | None = None,
         blend_method: Literal["rank", "z", "none", "rra", "median"] = "rank",
@@ -225,9 +227,11 @@ class SelectionPlan(BaseEstimator):  # type: ignore[misc]
         outcomes += found
         found, self.duplicates_ = deduplicated(pool, self.deduplicate, self.keeper, must, alive)
         outcomes += found
+        cutoff_report: dict[str, Any] = {}
         if self.cutoff is not None:
             share = None if cost is not None else int(budget)
-            outcomes.append(cut(pool, self.cutoff, self.difficulty, share, must, alive))
+            outcome, cutoff_report = cut(pool, self.cutoff, self.difficulty, share, must, alive)
+            outcomes.append(outcome)
         if not alive.any():
             told = ", ".join(f"{len(o.rows)} by {o.reason}" for o in outcomes if len(o.rows))
             raise InputError(f"The plan leaves no row to select from ({told}); loosen it.")
@@ -239,7 +243,7 @@ class SelectionPlan(BaseEstimator):  # type: ignore[misc]
         stages: dict[str, int] = {}
         for outcome in outcomes:
             stages[outcome.reason] = stages.get(outcome.reason, 0) + len(outcome.rows)
-        self.report_ = {**choice.report, "stages": stages}
+        self.report_ = {**choice.report, **cutoff_report, "stages": stages}
         self._outcomes = [*outcomes, *choice.outcomes]
         return self
 
@@ -247,7 +251,7 @@ class SelectionPlan(BaseEstimator):  # type: ignore[misc]
         """Return one row per row of the pool, in its order; see `Selector.decisions`.
 
         Stages and reasons: filter (must_exclude, filter), leakage, deduplicate (the step's name),
-        cutoff (hard_cutoff), select (quota: its group had its most; cost: it did not fit; displaced:
+        cutoff (hard_cutoff, contamination), select (quota: its group had its most; cost: it did not fit; displaced:
         others had to be taken; budget: used up before it; else the selector's own), churn (churn:
         chosen, because of the bound on replaced rows).
         """

@@ -11,6 +11,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from assay.selection import registry
+from assay.selection.algorithms.contamination import DETECTORS, find_outliers
+from assay.selection.algorithms.difficulty import share_of
 from assay.selection.contract.inputs import Floats
 from assay.selection.contract.outcomes import Outcome
 from assay.selection.plan.inputs import PlanInputs
@@ -96,20 +98,34 @@ def cut(
     budget: int | None,
     must: Mask,
     alive: Mask,
-) -> Outcome:
-    """Leave out the hardest of the rows that are left.
+) -> tuple[Outcome, dict[str, Any]]:
+    """Leave out the hardest of the rows that are left, and report how many that should be.
+
+    With the cutoff "contamination" the outliers are left out instead: as many rows as the posterior
+    says, those that lie furthest out by the scores of several detectors.
 
     Raises
     ------
     MissingInputError
         No difficulty was named and there is not just one score.
     """
+    rows = np.flatnonzero(alive)
+    report: dict[str, Any] = {}
+    reason = "hard_cutoff"
     values = difficulty_of(pool, difficulty)
+    if isinstance(cutoff, str) and cutoff == "contamination":
+        # in order of the ids, on which nothing may depend but ties
+        by_id = rows[pool.ids.gather(rows).arg_sort().to_numpy()]
+        outlyingness, count, posterior = find_outliers(*_detected(pool, by_id, values))
+        values = np.zeros(pool.n)
+        values[by_id] = outlyingness
+        low, high = posterior.interval()
+        report = {"contamination": {"mean": posterior.mean, "low": low, "high": high}}
+        cutoff, reason = share_of(count, len(rows)), "contamination"
     if values is None:
         raise MissingInputError(
             f"A cutoff needs a difficulty; name one of the scores ({', '.join(pool.scores)})."
         )
-    rows = np.flatnonzero(alive)
     wanted = None if budget is None else min(budget, len(rows))
     step = HardCutoff(cutoff=cutoff).fit(
         scores=values[rows], ids=pool.ids.gather(rows), budget=wanted
@@ -117,9 +133,26 @@ def cut(
     out = ~step.keep_ & ~must[rows]
     alive[rows[out]] = False
     threshold = np.full(int(out.sum()), step.threshold_, dtype=np.float64)
-    return Outcome(
-        rows[out], "cutoff", "hard_cutoff", {"value": values[rows][out], "threshold": threshold}
-    )
+    detail = {"value": values[rows][out], "threshold": threshold}
+    return Outcome(rows[out], "cutoff", reason, detail), report
+
+
+def _detected(pool: PlanInputs, rows: Any, difficulty: Floats | None) -> list[Floats]:
+    """Return outlier scores of some rows: those of the pool's scores, else computed, else difficulty."""
+    named = [pool.score(name)[rows] for name in DETECTORS if name in pool.scores]
+    vectors = pool.vectors(np.arange(pool.n))
+    if named or vectors is None:
+        own = [] if difficulty is None else [difficulty[rows]]
+        if not (named or own):
+            raise MissingInputError(
+                "cutoff='contamination' needs vectors as X, or outlier scores such as "
+                f"{', '.join(DETECTORS)}."
+            )
+        return named or own
+    ids = pool.ids.gather(rows)
+    return [
+        registry.get(name, "scorer")().fit(vectors[rows], ids=ids).scores_ for name in DETECTORS
+    ]
 
 
 def difficulty_of(pool: PlanInputs, name: str | None) -> Floats | None:

@@ -9,11 +9,13 @@ import polars as pl
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
+from assay.selection.algorithms.contamination import find_outliers
 from assay.selection.algorithms.difficulty import (
     cut_outcome,
     cut_rows,
     cutoff_share,
     difficulty_of,
+    share_of,
 )
 from assay.selection.base import _Estimator
 from assay.selection.contract.budgets import resolve_budget
@@ -31,8 +33,10 @@ class HardCutoff(_Estimator):
 
     Parameters
     ----------
-    cutoff : float in [0, 1) or "auto", default "auto"
-        Share of the pool to drop as too hard. "auto" goes by the share kept: for `scores` a third
+    cutoff : float in [0, 1), "auto" or "contamination", default "auto"
+        Share of the pool to drop as too hard. "contamination": the mean of the posterior of the
+        share of outliers, with the difficulty as outlier score; see `estimate_contamination`.
+        "auto" goes by the share kept: for `scores` a third
         of what is pruned, at most 0.3, which was best in the worst case of a sweep over two pools,
         two models and two shares of noise; for label agreement the settings published for
         coverage-centric selection (0 from a half upwards, 0.1 above a tenth, 0.3 at a tenth or
@@ -74,7 +78,7 @@ class HardCutoff(_Estimator):
     ([True, False, True, False], 0.8)
     """
 
-    def __init__(self, *, cutoff: float | Literal["auto"] = "auto") -> None:
+    def __init__(self, *, cutoff: float | Literal["auto", "contamination"] = "auto") -> None:
         self.cutoff = cutoff
 
     def fit(
@@ -104,7 +108,10 @@ class HardCutoff(_Estimator):
             )
         rows = 1 if budget is None else resolve_budget(budget, inputs.n)
         difficulty, source = difficulty_of(inputs, type(self).__name__)
-        cutoff = cutoff_share(self.cutoff, rows / inputs.n, source)
+        if isinstance(self.cutoff, str) and self.cutoff == "contamination":
+            cutoff = share_of(find_outliers(difficulty)[1], inputs.n)
+        else:
+            cutoff = cutoff_share(self.cutoff, rows / inputs.n, source)
         cut = cut_rows(difficulty, cutoff, rows)
         ranks = rank_of(difficulty)
         outcome, threshold = cut_outcome(difficulty, ranks, cut)

@@ -84,6 +84,8 @@ def fitted(entry, columns=None, **parameters):
     columns = inputs() if columns is None else columns
     if "log" in entry.needs:
         parameters["log"] = training_log(columns)
+    if "seeds" in entry.needs:
+        parameters["seeds"] = sorted(columns["ids"].tolist())[:3]
     estimator = registry.get(entry.name, entry.kind)(**parameters)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -194,3 +194,30 @@ def test_the_command_line(path: str, tmp_path: Path) -> None:
     assert {row["method"] for row in told["features"]} == {"ecfs", "fisher", "consensus"}
     config = FeatureConfig(label="y", k=3)
     assert (config.stability, config.consensus, config.missing) == (0, None, "median")
+
+
+def test_the_quality_of_columns_is_stored_and_told(tmp_path: Path) -> None:
+    rows = np.arange(200)
+    frame = pl.DataFrame(
+        {
+            "good": rows % 7 + rows / 1000,
+            "same": np.ones(200),
+            "key": [f"k{i}" for i in rows],
+            "gap:s": [None if i % 4 else 1.5 * i for i in rows],
+            "rare": [int(i == 3) for i in rows],
+            "y": rows % 2,
+        }
+    )
+    frame.write_parquet(tmp_path / "t.parquet")
+    arguments = ["features", str(tmp_path / "t.parquet"), "--label", "y", "--method", "f_classif"]
+    for how in ([], ["--memory-mb", "1"]):
+        store = tmp_path / f"s{len(how)}"
+        done = CliRunner().invoke(app, [*arguments, *how, "--store", str(store), "--json"])
+        assert done.exit_code == 0, done.output
+        quality = json.loads(done.stdout.splitlines()[-1])["quality"]
+        assert {(row["feature"], row["anomaly"]): row["value"] for row in quality} == {
+            ("same", "constant"): 1.0,
+            ("key", "near-unique"): 1.0,
+            ("gap:s", "missing"): 0.75,
+            ("rare", "dominated"): 0.995,
+        }

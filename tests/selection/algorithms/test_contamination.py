@@ -6,7 +6,7 @@ import pytest
 from sklearn.preprocessing import StandardScaler
 
 from assay.index import SimilarityGraph
-from assay.selection.evaluation.contamination import estimate_contamination
+from assay.selection.algorithms.contamination import estimate_contamination
 from assay.selection.scorers.local_outlier_factor import LocalOutlierFactor
 from assay.selection.scorers.mahalanobis import Mahalanobis
 from assay.selection.scorers.outlierness import Outlierness

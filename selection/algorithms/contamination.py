@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import expit
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import BayesianGaussianMixture
 from threadpoolctl import threadpool_limits
 
 from assay.selection.contract.inputs import Floats, check_seed, check_whole
 from assay.storage.errors import ConfigError, InputError, NonFiniteError
 
+# the scorers that tell outliers, each in a way of its own
+DETECTORS = ("outlierness", "lof", "mahalanobis")
 # added to scores whose least is 0, before the logarithm
 _OFFSET = 0.01
 _STEEPEST = 1e3
@@ -148,10 +148,45 @@ def estimate_contamination(
     return Contamination(samples, float(samples.mean()), int((weights.mean(axis=0) > 0).sum()))
 
 
+def find_outliers(*scores: Any, random_state: int = 0) -> tuple[Floats, int, Contamination]:
+    """Combine several outlier scores of the same rows, and count the outliers among them.
+
+    Parameters
+    ----------
+    *scores : n numbers each, higher = further out
+    random_state : int, default 0
+
+    Returns
+    -------
+    combined : float64[n]
+        Mean rank of each row over the scores, as a share of n; higher = further out.
+    count : int
+        Rows that are outliers, by the mean of the posterior.
+    posterior : Contamination
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> scores = np.r_[np.random.default_rng(0).normal(5, 0.5, 950), np.linspace(11, 13, 50)]
+    >>> combined, count, _ = find_outliers(scores)
+    >>> count, sorted(np.argsort(-combined)[:count].tolist()) == list(range(950, 1000))
+    (50, True)
+    """
+    from scipy.stats import rankdata
+
+    posterior = estimate_contamination(*scores, random_state=random_state)
+    ranks = np.mean([rankdata(_column(column)) for column in scores], axis=0)
+    return ranks / len(ranks), round(posterior.mean * len(ranks)), posterior
+
+
 def _draw(
     S: Floats, components: int, draws: int, rng: np.random.Generator, seed: int
 ) -> tuple[Floats, Floats]:
     """Return weights and extremeness, float64[draws, components in use], most extreme first."""
+    # takes half a second to import, and only this needs it
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import BayesianGaussianMixture
+
     mixture = BayesianGaussianMixture(
         n_components=components,
         weight_concentration_prior_type="dirichlet_process",

@@ -1,0 +1,126 @@
+"""Seeds, label noise and contamination, from the command line to the store."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import networkx as nx
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.metrics import roc_auc_score
+from typer.testing import CliRunner
+
+from assay.flows.cli import app
+from assay.flows.running.runner import curate
+from assay.flows.stages import artifacts
+from assay.flows.stages.run import resolve_run
+from assay.storage.errors import IdError, InputError
+
+CENTRES = np.eye(3, 12) * 4
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Path:
+    """Three clusters of 60 rows; labels that name them, a fifth of "a" called "b"."""
+    rng = np.random.default_rng(3)
+    cluster = np.repeat([0, 1, 2], 60)
+    X = CENTRES[cluster] + rng.normal(size=(180, 12))
+    labels = np.array(list("abc"))[cluster]
+    labels[:12] = "b"
+    path = tmp_path / "pool.parquet"
+    frame = {"id": [f"r{i:03}" for i in range(180)], "v": X.tolist(), "label": labels}
+    pl.DataFrame(frame).write_parquet(path)
+    return path
+
+
+def command(*arguments: Any) -> Any:
+    return CliRunner().invoke(app, ["curate", *map(str, arguments)], catch_exceptions=True)
+
+
+def test_like_from_the_command_line(pool: Path, tmp_path: Path) -> None:
+    store = tmp_path / "s"
+    how = ("--pool", pool, "--id", "id", "--vector", "v", "--store", store, "--json")
+    done = command(*how, "--like", "r070,r100", "--budget", 30)
+    assert done.exit_code == 0, done.output
+    summary = json.loads(done.stdout.splitlines()[-1])
+    assert summary["select"] == "top"
+    assert "like" in summary["scores"]
+    chosen = set(pl.read_parquet(pool)["id"][60:120])
+    from assay.storage import ScoreStore
+
+    query = ScoreStore(store).sql
+    assert set(query("SELECT sample_id FROM latest_selection")["sample_id"]) <= chosen
+    (like,) = query("SELECT config->>'like' FROM runs").row(0)
+    assert json.loads(like) == ["r070", "r100"]
+    # other seeds are another run
+    again = command(*how, "--like", "r000", "--budget", 30)
+    assert json.loads(again.stdout.splitlines()[-1])["run_id"] != summary["run_id"]
+
+
+def test_like_is_personalized_pagerank(pool: Path, tmp_path: Path) -> None:
+    fixed: dict[str, Any] = {
+        "pool": str(pool),
+        "id": "id",
+        "vector": "v",
+        "store": str(tmp_path / "s"),
+    }
+    result = curate(**fixed, like=["r150"], scores=["like"], budget=5)
+    from assay.flows import CurationConfig
+
+    run = resolve_run(CurationConfig(**fixed, like=("r150",), scores=("like",), budget=5))
+    (path,) = (result.store.path / "artifacts" / "graph").iterdir()
+    graph = artifacts.load_graph(run, artifacts.Ref("graph", path.name))
+    expected = nx.pagerank(graph.to_networkx(), personalization={"r150": 1}, tol=1e-12)
+    stored = dict(result.sql("SELECT sample_id, score FROM scores WHERE method = 'like'").rows())
+    assert {n: pytest.approx(v, abs=1e-7) for n, v in expected.items()} == stored
+
+
+def test_unknown_seeds_are_refused_before_any_work(pool: Path, tmp_path: Path) -> None:
+    store = tmp_path / "s"
+    how: dict[str, Any] = {"pool": str(pool), "id": "id", "vector": "v", "store": str(store)}
+    with pytest.raises(IdError, match="'nobody'"):
+        curate(**how, like=["r001", "nobody"])
+    assert not (store / "artifacts").exists()
+    with pytest.raises(InputError, match="--like"):
+        curate(**how, scores=["like"])
+
+
+def test_noise_weight_finds_wrong_labels_and_tells_the_transition(
+    pool: Path, tmp_path: Path
+) -> None:
+    result = curate(
+        pool=str(pool), id="id", vector="v", label="label", store=str(tmp_path / "s"),
+        scores=["noise_weight"], select="random", budget=10,
+    )  # fmt: skip
+    scores = result.sql("SELECT score FROM scores ORDER BY sample_id")["score"].to_numpy()
+    assert scores.mean() == pytest.approx(1)
+    wrong = np.arange(180) < 12
+    assert roc_auc_score(wrong, -scores) > 0.99
+    metrics = dict(result.sql("SELECT name, value FROM metrics").iter_rows())
+    assert metrics["noise_weight.transition.a.b"] == pytest.approx(0.2, abs=0.05)
+    assert metrics["noise_weight.transition.c.c"] == pytest.approx(1, abs=0.02)
+    assert metrics["noise_weight.noise"] == pytest.approx(12 / 180, abs=0.02)
+
+
+def test_the_cutoff_is_what_the_posterior_says(tmp_path: Path) -> None:
+    rng = np.random.default_rng(8)
+    X = rng.normal(size=(400, 6)).astype(np.float32)
+    X[:20] *= 12
+    path = tmp_path / "pool.parquet"
+    pl.DataFrame({"id": [f"{i:03}" for i in range(400)], "v": X.tolist()}).write_parquet(path)
+    done = command(
+        *("--pool", path, "--id", "id", "--vector", "v", "--store", tmp_path / "s", "--json"),
+        *("--cutoff", "contamination", "--budget", "50%", "--select", "random"),
+    )
+    assert done.exit_code == 0, done.output
+    summary = json.loads(done.stdout.splitlines()[-1])
+    share = summary["metrics"]["contamination.mean"]["value"]
+    left_out = [row["n"] for row in summary["reasons"] if row["reason"] == "contamination"]
+    assert left_out == [round(share * 400)]
+    assert {"outlierness", "lof", "mahalanobis"} <= set(summary["scores"])
+    low = summary["metrics"]["contamination.low"]["value"]
+    assert low <= share <= summary["metrics"]["contamination.high"]["value"]
+    assert 0.03 < share < 0.1
