@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 LOCK = "write.lock"
+# what is damaged or of unknown origin is moved here, where it stood in the way
+ASIDE = Path("backup", "aside")
 _FOLDERS = ("artifacts", "runs", "published")
 
 
@@ -68,7 +70,7 @@ class ScoreStore:
     def __init__(self, path: str | os.PathLike[str], *, create: bool = False) -> None:
         self.path = Path(path)
         self._check_folder(create)
-        self.artifacts = ArtifactStore(self.path / "artifacts")
+        self.artifacts = ArtifactStore(self.path / "artifacts", self.path / ASIDE)
 
     def _check_folder(self, create: bool) -> None:
         if (self.path / MARKER).is_file():

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from assay.storage.disk.atomic import atomic_directory, move_aside
+from assay.storage.disk.atomic import atomic_directory, move_aside, set_aside, writer_of
 from assay.storage.disk.boundaries import boundary
-from assay.storage.disk.checksums import CheckedFile, describe_file, read_sealed, seal
+from assay.storage.disk.checksums import CheckedFile, read_sealed
+from assay.storage.disk.manifests import MANIFEST, is_sealed, seal_folder
 from assay.storage.errors import CorruptArtifactError, StoreError
 
 logger = logging.getLogger("assay.storage")
@@ -31,10 +33,17 @@ class ArtifactStore:
     ----------
     root : Path
         The `artifacts` folder of a store; made when the first artifact is.
+    aside : Path, optional
+        Where a damaged folder goes that can't be proved to be ours. Default: beside `root`.
+
+    Notes
+    -----
+    A folder is removed only where `is_ours` can prove that this class wrote all that is in it.
     """
 
-    def __init__(self, root: Path | str) -> None:
+    def __init__(self, root: Path | str, aside: Path | None = None) -> None:
         self.root = Path(root)
+        self._aside = aside or self.root.with_name(f"{self.root.name}-aside")
         self._verified: set[Path] = set()
 
     def path(self, kind: str, fingerprint: str) -> Path:
@@ -46,7 +55,7 @@ class ArtifactStore:
 
     def exists(self, kind: str, fingerprint: str) -> bool:
         """Say whether the artifact is there (its checksums are not read)."""
-        return (self.path(kind, fingerprint) / "manifest.json").is_file()
+        return (self.path(kind, fingerprint) / MANIFEST).is_file()
 
     def intact(self, kind: str, fingerprint: str) -> bool:
         """Say whether the artifact is there and matches its checksums.
@@ -70,15 +79,8 @@ class ArtifactStore:
         target = self.path(kind, fingerprint)
         with atomic_directory(target) as folder:
             yield folder
-            files = sorted(p for p in folder.rglob("*") if p.is_file())
-            manifest = {
-                "kind": kind,
-                "fingerprint": fingerprint,
-                "made_by": made_by,
-                "files": [describe_file(p, p.relative_to(folder).as_posix()) for p in files],
-            }
             boundary("artifact made", target)
-            (folder / "manifest.json").write_bytes(seal(manifest))
+            seal_folder(folder, kind=kind, fingerprint=fingerprint, made_by=made_by)
             boundary("manifest sealed", target)
         self._verified.add(target)
 
@@ -97,7 +99,11 @@ class ArtifactStore:
             return folder
         if not folder.is_dir():
             raise StoreError(f"There is no artifact {kind}/{fingerprint} in {self.root}.")
-        manifest = read_sealed(folder / "manifest.json", _REMEDY)
+        manifest = read_sealed(folder / MANIFEST, _REMEDY)
+        if (manifest.get("kind"), manifest.get("fingerprint")) != (kind, fingerprint):
+            raise CorruptArtifactError(
+                f"{folder} holds another artifact than its name says. {_REMEDY}"
+            )
         for entry in manifest["files"]:
             if ".." in Path(entry["name"]).parts or Path(entry["name"]).is_absolute():
                 raise CorruptArtifactError(f"{folder} names a file outside of it. {_REMEDY}")
@@ -116,15 +122,74 @@ class ArtifactStore:
         folder = self.path(kind, fingerprint)
         if not folder.is_dir():
             raise StoreError(f"There is no artifact {kind}/{fingerprint} in {self.root}.")
-        found: dict[str, Any] = read_sealed(folder / "manifest.json", _REMEDY)["made_by"]
+        found: dict[str, Any] = read_sealed(folder / MANIFEST, _REMEDY)["made_by"]
         return found
 
+    def is_ours(self, kind: str, fingerprint: str) -> bool:
+        """Say whether everything in the artifact's folder was written by assay.
+
+        It is where its sealed manifest names this kind and fingerprint and every file beside it, and
+        no symbolic link is on the way to any of them.
+        """
+        folder = self.path(kind, fingerprint)
+        if self.root.is_symlink() or folder.parent.is_symlink():
+            return False
+        return is_sealed(folder, kind=kind, fingerprint=fingerprint)
+
+    def listed(self) -> list[tuple[str, str]]:
+        """Return the kind and fingerprint of every artifact; no symbolic link is followed."""
+        return [
+            (path.parent.name, path.name)
+            for path in self._entries()
+            if path.parent != self.root and self._is_artifact(path)
+        ]
+
+    def strays(self) -> list[Path]:
+        """Return what lies among the artifacts and is none of them."""
+        return [
+            path
+            for path in self._entries()
+            if writer_of(path) is None
+            and not (self._is_kind(path) if path.parent == self.root else self._is_artifact(path))
+        ]
+
+    def _entries(self) -> list[Path]:
+        kinds = sorted(self.root.iterdir()) if self.root.is_dir() else []
+        inside = (path for kind in kinds if self._is_kind(kind) for path in sorted(kind.iterdir()))
+        return [*kinds, *inside]
+
+    @staticmethod
+    def _is_kind(path: Path) -> bool:
+        return bool(_NAME.fullmatch(path.name)) and path.is_dir() and not path.is_symlink()
+
+    @classmethod
+    def _is_artifact(cls, path: Path) -> bool:
+        return cls._is_kind(path) and os.path.lexists(path / MANIFEST)
+
     def discard(self, kind: str, fingerprint: str) -> None:
-        """Remove the artifact; it is renamed first, so that no half of it can be found."""
+        """Take the artifact away; it is renamed first, so that no half of it can be found.
+
+        What can't be proved to be ours is not removed but moved aside.
+
+        Raises
+        ------
+        StoreError
+            It lies behind a symbolic link.
+        """
         folder = self.path(kind, fingerprint)
         self._verified.discard(folder)
-        if folder.exists():
+        if not os.path.lexists(folder):
+            return
+        if self.is_ours(kind, fingerprint):
             move_aside(folder)
+        elif self.root.is_symlink() or folder.parent.is_symlink():
+            raise StoreError(
+                f"The artifact {folder} lies behind a symbolic link, where assay removes nothing. "
+                "Remove it yourself, or move it into the store, and run the same command again."
+            )
+        else:
+            kept = set_aside(folder, self._aside)
+            logger.warning("%s is not as assay wrote it; it was moved to %s", folder, kept)
 
     def get_or_make(
         self, kind: str, fingerprint: str, make: Callable[[Path], None], **made_by: Any

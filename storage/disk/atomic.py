@@ -75,6 +75,18 @@ def remove(path: Path) -> None:
         path.unlink()
 
 
+def set_aside(path: Path, folder: Path) -> Path:
+    """Move a file, a link or a folder into `folder` under an unused name; return where it is now."""
+    folder.mkdir(parents=True, exist_ok=True)
+    target, number = folder / path.name, 1
+    while os.path.lexists(target):
+        number += 1
+        target = folder / f"{path.name}-{number}"
+    os.rename(path, target)
+    boundary("set aside", path)
+    return target
+
+
 @contextmanager
 def _temporary(path: Path) -> Iterator[Path]:
     """Yield an unused name beside `path`; what is left under it in the end is removed."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
+
+FINGERPRINT = re.compile(r"[0-9a-f]{32}")
 
 
 def _plain(value: Any) -> Any:

@@ -13,12 +13,14 @@ from typing import Any
 
 from assay.storage.disk.atomic import atomic_directory, write_json
 from assay.storage.disk.boundaries import boundary
+from assay.storage.disk.manifests import seal_folder
 from assay.storage.errors import StoreError
 
 logger = logging.getLogger("assay.storage")
 
 SCHEMA_VERSION = 2
 MARKER = "store.json"
+BACKUP = "backup"
 
 
 def _notes_know_their_host(store: Path) -> None:
@@ -91,7 +93,7 @@ def migrate(store: Path) -> Path | None:
 def _backup(store: Path, version: int) -> Path:
     """Copy what the steps change, unless an interrupted migration has done so."""
     changed = {path.relative_to(store) for path in (store / MARKER, *_notes(store))}
-    folder = store / "backup"
+    folder = store / BACKUP
     for there in sorted(folder.glob(f"{version}-*"), reverse=True):
         if all((there / path).is_file() for path in changed):
             return there
@@ -100,4 +102,5 @@ def _backup(store: Path, version: int) -> Path:
         for path in changed:
             (backup / path).parent.mkdir(exist_ok=True)
             shutil.copyfile(store / path, backup / path)
+        seal_folder(backup, kind=BACKUP, version=version)
     return folder / f"{version}-{now}"

@@ -30,15 +30,20 @@ DEAD = "its process ended without a word"
 _CLOCK = 2.0
 # seconds after which what another host has not written to any more is taken for left behind
 _ABANDONED = 86_400.0
-# temporary names lie beside what is being written, and no deeper than this
-_FOLDERS = ("", "*", "*/*")
+# temporary names lie beside what is being written
+_FOLDERS = ("", "artifacts", "runs", "published", "archive", "catalogue", "requests", "backup")
 
 
 def leftovers(store: Path) -> list[Path]:
     """Return the temporary files and folders in a store that no living process is writing."""
+    folders = [store / name for name in _FOLDERS]
+    folders += (store / "artifacts").glob("*") if not folders[1].is_symlink() else []
     found = []
-    for folder in _FOLDERS:
-        for path in (store / folder).glob(".*") if not folder else store.glob(f"{folder}/.*"):
+    for folder in folders:
+        # what lies behind a link is not ours to judge
+        if not folder.is_dir() or (folder.is_symlink() and folder != store):
+            continue
+        for path in folder.glob(".*"):
             writer = writer_of(path)
             if writer is not None and not is_under_way(path) and not _writes(writer, path):
                 found.append(path)

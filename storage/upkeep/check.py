@@ -13,11 +13,15 @@ import duckdb
 from assay.storage.disk.processes import process_lives as process_lives
 from assay.storage.disk.processes import writer_lives
 from assay.storage.errors import CorruptArtifactError, StoreError
+from assay.storage.hashing.fingerprints import FINGERPRINT
 from assay.storage.runs.catalogue import ARCHIVE, RUNS, list_runs, newest_runs, run_paths
 from assay.storage.runs.publishing import LINK, PUBLISHED
 from assay.storage.runs.recovery import leftovers
 from assay.storage.runs.schema import TABLES, identifier
 from assay.storage.store import ScoreStore
+
+STRAY = "It is no part of the store; it is left alone. Move it elsewhere."
+_MIXED = "It holds files that assay did not write, so `assay gc` leaves all of it alone."
 
 
 @dataclass(frozen=True)
@@ -96,15 +100,27 @@ def _told(store: ScoreStore, path: Path) -> str:
 
 
 def _artifacts(store: ScoreStore, repair: bool) -> Iterator[Finding]:
-    for folder in sorted((store.path / "artifacts").glob("*/*")):
-        if not folder.is_dir() or folder.name.startswith("."):
-            continue
+    for kind, fingerprint in store.artifacts.listed():
+        folder = store.artifacts.path(kind, fingerprint)
         try:
-            store.artifacts.open(folder.parent.name, folder.name)
+            store.artifacts.open(kind, fingerprint)
         except (CorruptArtifactError, StoreError) as error:
+            if not FINGERPRINT.fullmatch(fingerprint) and not store.artifacts.is_ours(
+                kind, fingerprint
+            ):
+                yield Finding(_told(store, folder), STRAY, level="info")
+                continue
+            mended = False
             if repair:
-                store.artifacts.discard(folder.parent.name, folder.name)
-            yield Finding(_told(store, folder), str(error), repair)
+                with suppress(StoreError):  # it lies behind a symbolic link
+                    store.artifacts.discard(kind, fingerprint)
+                    mended = True
+            yield Finding(_told(store, folder), str(error), mended)
+        else:
+            if not store.artifacts.is_ours(kind, fingerprint):
+                yield Finding(_told(store, folder), _MIXED, level="info")
+    for path in store.artifacts.strays():
+        yield Finding(_told(store, path), STRAY, level="info")
 
 
 def _runs(store: ScoreStore) -> Iterator[Finding]:

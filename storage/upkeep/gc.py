@@ -14,10 +14,12 @@ import duckdb
 
 from assay.storage.disk.atomic import remove
 from assay.storage.disk.boundaries import boundary
+from assay.storage.disk.manifests import is_sealed
 from assay.storage.disk.processes import writer_lives
 from assay.storage.errors import CorruptArtifactError, StoreError
 from assay.storage.runs.attaching import attach_runs
 from assay.storage.runs.catalogue import CATALOGUE, RUNS, RunFile, find_run, list_runs, newest_runs
+from assay.storage.runs.migrations import BACKUP
 from assay.storage.runs.notes import read_notes
 from assay.storage.runs.publishing import outdated
 from assay.storage.runs.recovery import leftovers
@@ -67,6 +69,9 @@ class _Wanted:
 def collect(store: ScoreStore, *, dry_run: bool = False) -> list[Garbage]:
     """Remove what nothing in a store refers to; return it.
 
+    Only what assay can prove to have written is removed: folders with a sealed manifest, inside the
+    store and behind no symbolic link. `assay check` names the rest.
+
     Kept are the artifacts that a kept run (one in `runs/`, so the newest of every pool among them)
     refers to or made, those of a run that is under way, and of one that failed after the newest
     finished run of its pool, because it goes on where it was. Archived runs hold none: what they say
@@ -101,11 +106,11 @@ def collect(store: ScoreStore, *, dry_run: bool = False) -> list[Garbage]:
 def _find(store: ScoreStore) -> Iterator[Garbage]:
     # all of it before the first removal: an unreadable run file stops everything
     wanted = _wanted(store)
-    for folder in sorted((store.path / "artifacts").glob("*/*")):
-        if folder.is_dir() and not folder.name.startswith("."):
-            with suppress(FileNotFoundError):
-                if not wanted.holds(store, folder.parent.name, folder.name):
-                    yield _garbage(store, "artifact", folder)
+    for kind, fingerprint in store.artifacts.listed():
+        with suppress(FileNotFoundError):
+            unwanted = not wanted.holds(store, kind, fingerprint)
+            if unwanted and store.artifacts.is_ours(kind, fingerprint):
+                yield _garbage(store, "artifact", store.artifacts.path(kind, fingerprint))
     for path in leftovers(store.path):
         yield _garbage(store, "leftover", path)
     for path in outdated(store.path):
@@ -188,9 +193,14 @@ def _goes_on(note: dict[str, Any], newest: dict[tuple[str, str], int]) -> bool:
 def _old_backups(store: Path) -> list[Path]:
     """Return the backups of migrations but for the newest of every schema version."""
     newest: dict[str, Path] = {}
-    old = []
-    for path in sorted((store / "backup").glob("[0-9]*-*")):
+    old: list[Path] = []
+    folder = store / BACKUP
+    if folder.is_symlink():
+        return old
+    for path in sorted(folder.glob("[0-9]*-*")):
         version = path.name.partition("-")[0]
+        if not version.isdecimal() or not is_sealed(path, kind=BACKUP, version=int(version)):
+            continue
         if version in newest:
             old.append(newest[version])
         newest[version] = path

@@ -16,6 +16,7 @@ import pytest
 
 from assay.storage import ScoreStore
 from assay.storage.disk.artifacts import ArtifactStore
+from assay.storage.disk.manifests import seal_folder
 from assay.storage.errors import StoreError
 from assay.storage.runs import publishing
 from assay.storage.upkeep.gc import collect
@@ -157,8 +158,10 @@ def test_what_newer_ones_replaced_goes(store: ScoreStore) -> None:
         os.utime(path, (old, old))
     (store.path / "runs" / f"{night_id(0)}.duckdb").unlink()
     for name in ("1-20260101T000000Z", "1-20260102T000000Z", "2-20260101T000000Z"):
-        (store.path / "backup" / name).mkdir(parents=True)
-        (store.path / "backup" / name / "store.json").write_text("{}")
+        backup = store.path / "backup" / name
+        backup.mkdir(parents=True)
+        (backup / "store.json").write_text("{}")
+        seal_folder(backup, kind="backup", version=int(name[0]))
     expected = {
         "published/latest-1.duckdb",
         "published/latest-2.duckdb",
@@ -187,14 +190,13 @@ def test_nothing_is_removed_where_a_run_cannot_be_read(store: ScoreStore, noted:
     assert there(store) == {"graph/stray"}
 
 
-def test_an_artifact_whose_manifest_is_damaged_is_kept_only_where_it_is_named(
-    store: ScoreStore,
-) -> None:
+def test_an_artifact_whose_manifest_is_damaged_is_left_alone(store: ScoreStore) -> None:
     refs = [make(store, "graph", f"g{n}", run=night_id(0)) for n in range(2)]
     store.finish(info(0), tables(0, {"graph": refs[0]}))
     for ref in refs:
         (ArtifactStore(store.path / "artifacts").path(*ref) / "manifest.json").write_text("{")
-    assert removed(store) == {"artifacts/graph/g1"}
+    assert removed(store) == set()
+    assert there(store) == {"graph/g0", "graph/g1"}
 
 
 def test_what_is_no_part_of_a_store_is_left_alone(store: ScoreStore) -> None:
