@@ -16,19 +16,21 @@ from assay.storage.disk.artifacts import ArtifactStore
 from assay.storage.disk.atomic import write_json, writer_of
 from assay.storage.disk.boundaries import boundary
 from assay.storage.disk.locks import WriteLock, write_lock
+from assay.storage.disk.processes import this_process
 from assay.storage.disk.refusals import refusals_explained
 from assay.storage.errors import StoreError
 from assay.storage.reading.locations import was_url
 from assay.storage.runs.attaching import connect_runs
-from assay.storage.runs.catalogue import RUN_ID, describe, find_run, note_run
-from assay.storage.runs.history import newest_run
+from assay.storage.runs.catalogue import finished_run, list_runs, newest_run, newest_runs
 from assay.storage.runs.migrations import MARKER, SCHEMA_VERSION, migrate, schema_version
-from assay.storage.runs.notes import write_note
+from assay.storage.runs.notes import read_note, read_notes, write_note
+from assay.storage.runs.opening import ARCHIVE, RUN_ID
 from assay.storage.runs.publishing import publish_latest
 from assay.storage.runs.query_process import query_apart
 from assay.storage.runs.querying import query_run, query_store
 from assay.storage.runs.recovery import recover
-from assay.storage.runs.retention import archive_runs
+from assay.storage.runs.requests import microseconds, next_request, record_request
+from assay.storage.runs.retention import archive_runs, bring_back
 from assay.storage.runs.run_file import RunInfo, RunTablesData, write_run
 
 if TYPE_CHECKING:
@@ -170,9 +172,15 @@ class ScoreStore:
                 self.path.rmdir()
 
     def is_finished(self, run_id: str) -> bool:
-        """Say whether the run `run_id` is there, whole; an archived one is too."""
+        """Say whether the run `run_id` is there, whole; an archived one is too.
+
+        Raises
+        ------
+        StoreError
+            Its file is not as it was written; the message names it and what to do.
+        """
         self._run_path(run_id, ".duckdb")
-        return find_run(self.path, run_id) is not None
+        return finished_run(self.path, run_id) is not None
 
     def has_begun(self, run_id: str) -> bool:
         """Say whether the run `run_id` is noted as under way or failed."""
@@ -181,12 +189,26 @@ class ScoreStore:
     def begin(self, info: RunInfo) -> None:
         """Note that a run is under way (it shows as 'running' until it is finished or failed)."""
         self.make()
-        self._note(info, "running", None)
+        self._note(info, "running", None, self._request_of(info.run_id) or self._next_request())
 
     def fail(self, info: RunInfo, message: str) -> None:
         """Note that a run failed, and why."""
         if not self.is_finished(info.run_id):
-            self._note(info, "failed", message)
+            self._note(info, "failed", message, self._request_of(info.run_id))
+
+    def _request_of(self, run_id: str) -> tuple[int, datetime] | None:
+        """Return the request that this process has noted for a run under way."""
+        with suppress(OSError, ValueError):
+            note = read_note(self._run_path(run_id, ".json"))
+            own = this_process()
+            ours = all(note.get(key) == value for key, value in own.items())
+            if ours and note["status"] == "running" and note["request"] is not None:
+                return note["request"], datetime.fromisoformat(note["requested_at"])
+        return None
+
+    def _next_request(self) -> tuple[int, datetime]:
+        noted = (note["request"] or 0 for note in read_notes(self.path / "runs"))
+        return next_request(self.path, max(noted, default=0)), datetime.now(UTC)
 
     def forget(self, run_id: str) -> None:
         """Remove the note of a run that another one takes the place of."""
@@ -197,20 +219,47 @@ class ScoreStore:
         changed = note | {"status": "failed", "message": message}
         write_json(self._run_path(note["run_id"], ".json"), changed)
 
-    def _note(self, info: RunInfo, status: str, message: str | None) -> None:
-        write_note(self._run_path(info.run_id, ".json"), info, status, message)
+    def _note(
+        self,
+        info: RunInfo,
+        status: str,
+        message: str | None,
+        request: tuple[int, datetime] | None,
+    ) -> None:
+        write_note(self._run_path(info.run_id, ".json"), info, status, message, request)
 
     def finish(self, info: RunInfo, data: RunTablesData) -> None:
         """Write the run's tables into its one immutable file; from then on it is finished."""
         self.make()
         path = self._run_path(info.run_id, ".duckdb")
+        number, at = self._request_of(info.run_id) or self._next_request()
         write_run(path, info, datetime.now(UTC), data)
+        record_request(self.path, path, number, microseconds(at))
         with suppress(FileNotFoundError):
             self._run_path(info.run_id, ".json").unlink()
-        written = describe(self.path, path)
-        if written is not None:
-            note_run(self.path, written)
         boundary("note removed", self.path)
+        # notes what the catalogue lacks
+        list_runs(self.path, complete=True)
+
+    def make_current(self, run_id: str) -> None:
+        """Make a finished run the newest of its pool and kind again: a call has asked for it.
+
+        It comes back from the archive. Where it is the newest already, nothing changes.
+
+        Raises
+        ------
+        StoreError
+            There is no such run, or its file is not as it was written.
+        """
+        run = finished_run(self.path, run_id)
+        if run is None:
+            raise StoreError(f"There is no finished run {run_id} in {self.path}.")
+        path = run.path
+        if path.parent.name == ARCHIVE:
+            path = bring_back(self.path, path)
+        if run_id not in {newest.tables.run_id for newest in newest_runs(list_runs(self.path))}:
+            number, at = self._next_request()
+            record_request(self.path, path, number, microseconds(at))
 
     def publish(self) -> Path:
         """Write the newest run of every pool into one file that any DuckDB can open by itself.
@@ -218,14 +267,17 @@ class ScoreStore:
         Returns
         -------
         Path
-            `published/latest-<n>.duckdb`; `published/latest.duckdb` points at it. Where the newest
-            file already holds these runs it is returned as it is.
+            `published/latest-<n>.duckdb`; `published/latest.duckdb` is the same file under a name
+            that does not change. Where the newest file already holds these runs it is returned as
+            it is.
         """
         self.make()
         return publish_latest(self.path)
 
     def archive(self, pool: str, kind: str = "curate", *, keep: int = 90) -> list[str]:
         """Move a pool's run files beyond the newest `keep` to the archive; return the runs' ids.
+
+        Newest are those that calls asked for last.
 
         Archived runs stay what they are, and are queried with `all_runs`; what they cost is disk.
         """
@@ -328,14 +380,15 @@ class ScoreStore:
             The pool's name.
         kind : {"curate", "features"}
         before : str, optional
-            A run id: only runs that finished before it (all others, where it is not finished).
+            A run id: only runs last asked for before it (all others, where it is not finished).
 
         Returns
         -------
         dict
             run_id, kind, pool, finished_at (UTC), n_samples, seed, generation, config (dict),
             pool_fingerprint, ranked_by, and artifacts: stage -> (kind, fingerprint), empty for run
-            files of versions that did not note them. Costs some milliseconds, whatever the history.
+            files of versions that did not note them. Newest is the run that a call asked for last.
+            Costs some milliseconds, whatever the history.
         """
         if before is not None and not RUN_ID.fullmatch(before):
             raise StoreError(f"{before!r} is not a run id: 16 hexadecimal digits.")

@@ -220,12 +220,17 @@ def write_json(path: Path | str, value: Any) -> None:
 
 
 def point(link: Path, target_name: str) -> None:
-    """Let `link` point at `target_name` in the same folder: a symbolic link, else a copy."""
+    """Let `link` be the file `target_name` of the same folder: a hard link, else a copy.
+
+    No symbolic link, because a database that is opened through one bears the target's name.
+    """
+    target = link.parent / target_name
     with _temporary(link) as temporary:
         try:
-            os.symlink(target_name, temporary)
+            os.link(target, temporary)
         except (OSError, NotImplementedError):
-            shutil.copyfile(link.parent / target_name, temporary)
+            shutil.copyfile(target, temporary)
+            shutil.copymode(target, temporary)
         boundary("link made", link)
         os.replace(temporary, link)
         boundary("link renamed", link)

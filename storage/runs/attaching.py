@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from assay.storage.errors import StoreError
-from assay.storage.runs.catalogue import RUNS, RunFile, find_run, list_runs, newest_runs
+from assay.storage.runs.catalogue import list_runs, newest_runs
+from assay.storage.runs.facts import RunFile
 from assay.storage.runs.notes import read_notes
-from assay.storage.runs.schema import RUN_COLUMNS, RunTables, literal, statements
+from assay.storage.runs.opening import RUNS, Misfit, attach, unexpected, warn_of
+from assay.storage.runs.schema import RUNS_COLUMNS, statements
 from assay.storage.sql.sandbox import close_off
 
-_RUN_NAMES = ", ".join(column.split()[0] for column in RUN_COLUMNS.split(", "))
+_RUN_NAMES = ", ".join(column.split()[0] for column in RUNS_COLUMNS.split(", "))
 _AS_JSON = {"TIMESTAMPTZ": "BIGINT", "JSON": "VARCHAR"}
-# files that a process has open besides the runs
-_OTHER_FILES = 128
 # what is defined over more than the newest runs, and what lists the definitions themselves
 _HISTORY = re.compile(
     r"\b(samples|scores|selections|decisions|feature_scores|metrics|ledger|artifacts|leaks"
@@ -64,90 +62,97 @@ def connect_runs(
     """
     # before the runs: one that is finished in between is then in both, not in neither
     notes = read_notes(store / RUNS) if only is None else []
-    con = duckdb.connect(":memory:")
-    try:
-        runs = list_runs(store, con, archived=archived, only=only)
-        attached = attach_runs(con, store, runs if history else newest_runs(runs))
-        make_run_tables(con)
-        register_runs(con, runs)
-        finished = {run.tables.run_id for run in runs}
-        for note in notes:
-            if note["run_id"] not in finished:
-                register_note(con, note)
-        for statement in statements(attached, history=history):
-            con.execute(statement)
-        close_off(con)
-    except BaseException:
+    runs = list_runs(store, archived=archived, only=only)
+    while True:
+        con = duckdb.connect(":memory:")
+        try:
+            opened, misfits = open_runs(con, store, runs if history else newest_runs(runs))
+            if not misfits:
+                _define(con, runs, opened, notes, history)
+                return con
+        except BaseException:
+            con.close()
+            raise
         con.close()
-        raise
-    return con
+        if only is not None:
+            raise StoreError(str(misfits[0]))
+        # without them another run may be the newest of its pool
+        warn_of(misfits)
+        refused = {misfit.path.stem for misfit in misfits}
+        runs = [run for run in runs if run.tables.run_id not in refused]
 
 
-def attach_runs(
-    con: duckdb.DuckDBPyConnection, store: Path, runs: Sequence[RunFile]
-) -> list[RunTables]:
-    """Attach run files read-only, wherever they are by now; return those that are there.
+def _define(
+    con: duckdb.DuckDBPyConnection,
+    runs: Sequence[RunFile],
+    opened: Sequence[RunFile],
+    notes: Sequence[dict[str, Any]],
+    history: bool,
+) -> None:
+    make_run_tables(con)
+    register_runs(con, runs)
+    finished = {run.tables.run_id for run in runs}
+    for note in notes:
+        if note["run_id"] not in finished:
+            register_note(con, note)
+    for statement in statements([run.tables for run in opened], history=history):
+        con.execute(statement)
+
+
+def open_runs(
+    con: duckdb.DuckDBPyConnection, store: Path, runs: Sequence[RunFile], *, bounded: bool = True
+) -> tuple[list[RunFile], list[Misfit]]:
+    """Attach run files to a connection and close it off; return those that are as listed.
+
+    Nothing of a file is read before the connection can reach nothing else. Files that are gone
+    meanwhile are in neither list.
 
     Raises
     ------
     StoreError
-        A file can't be opened.
+        The system does not let so many files be open at once.
     """
-    allow_open_files(len(runs) + _OTHER_FILES)
-    return [run.tables for run in runs if attach(con, store, run.path, files=len(runs))]
+    misfits = attach(con, store, [run.path for run in runs])
+    close_off(con, bounded=bounded)
+    problems = unexpected(con) if runs else {}
+    there = {
+        row[0] for row in con.execute("SELECT database_name FROM duckdb_databases()").fetchall()
+    }
+    fitting = []
+    for run in runs:
+        alias = run.tables.alias
+        if alias in there:
+            problem = problems.get(alias) or _unlike(con, run)
+            if problem is None:
+                fitting.append(run)
+            else:
+                misfits.append(Misfit(run.path, problem))
+    return fitting, misfits
 
 
-def attach(con: duckdb.DuckDBPyConnection, store: Path, path: Path, files: int = 1) -> bool:
-    """Attach a run file as `r_<run_id>`, also where it is in the archive by now; say if it is there.
-
-    `files` is how many are attached in all. Raises as `attach_runs`.
-    """
-    at: Path | None = path
-    while at is not None:
-        try:
-            con.execute(f"ATTACH {literal(str(at))} AS r_{path.stem} (READ_ONLY)")
-        except duckdb.Error as error:
-            moved = find_run(store, path.stem)
-            if moved == at:
-                raise StoreError(_unopened(at, files, error)) from error
-            at = moved
-        else:
-            return True
-    return False
-
-
-def _unopened(path: Path, files: int, error: duckdb.Error) -> str:
-    told = " ".join(str(error).split())
-    if "Too many open files" in told:
-        return (
-            f"{files} run files can't be open at once: {told}. Raise the limit of open files "
-            "(`ulimit -n`), or keep fewer runs (`keep_runs`)."
-        )
-    return f"The run file {path} can't be opened: {told}"
-
-
-def allow_open_files(files: int) -> None:
-    """Raise this process's own limit of open files to `files`, as far as the system lets it."""
-    if sys.platform == "win32":
-        return  # there are thousands
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < files:
-        wanted = files if hard == resource.RLIM_INFINITY else min(files, hard)
-        with suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+def _unlike(con: duckdb.DuckDBPyConnection, run: RunFile) -> str | None:
+    """Say that an attached file does not hold the run that it was listed as."""
+    names = ("run_id", "kind", "pool", "generation", "n_samples", "seed")
+    query = (
+        f"SELECT {', '.join(names)}, epoch_us(finished_at) FROM {run.tables.alias}.main.run LIMIT 2"
+    )
+    try:
+        rows = con.execute(query).fetchall()
+    except duckdb.Error as error:
+        return f"it can't be read ({' '.join(str(error).split())})."
+    if rows != [(*(run.run[name] for name in names), run.run["finished_at"])]:
+        return "it does not hold the run that it was listed as."
+    return None
 
 
 def make_run_tables(con: duckdb.DuckDBPyConnection) -> None:
-    """Make the tables that `register_runs` and `register_note` fill, in the database in use."""
-    con.execute(f"CREATE TABLE runs ({RUN_COLUMNS})")
-    con.execute("CREATE TABLE _ranked_by (run_id VARCHAR, method VARCHAR)")
+    """Make the table that `register_runs` and `register_note` fill, in the database in use."""
+    con.execute(f"CREATE TABLE runs ({RUNS_COLUMNS})")
 
 
 def register_runs(con: duckdb.DuckDBPyConnection, runs: Sequence[RunFile]) -> None:
     """List finished runs; their files are not needed."""
-    fields = dict(column.split() for column in RUN_COLUMNS.split(", ")) | {"ranked_by": "VARCHAR"}
+    fields = dict(column.split() for column in RUNS_COLUMNS.split(", "))
     shape = {name: _AS_JSON.get(type, type) for name, type in fields.items()}
     values = ", ".join(
         f"make_timestamptz(r.{name})" if fields[name] == "TIMESTAMPTZ" else f"r.{name}"
@@ -159,20 +164,19 @@ def register_runs(con: duckdb.DuckDBPyConnection, runs: Sequence[RunFile]) -> No
         [rows, json.dumps([shape])],
     )
     con.execute(f"INSERT INTO runs SELECT {values} FROM _listed")
-    con.execute(
-        "INSERT INTO _ranked_by SELECT r.run_id, r.ranked_by FROM _listed "
-        "WHERE r.ranked_by IS NOT NULL"
-    )
     con.execute("DROP TABLE _listed")
 
 
 def register_note(con: duckdb.DuckDBPyConnection, note: dict[str, Any]) -> None:
     """List a run that is under way or failed."""
     con.execute(
-        "INSERT INTO runs VALUES (?, ?, ?, ?, ?, NULL, ?, ?, ?, ?, ?)",
+        "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, ?, ?, ?, ?, ?)",
         [
             note["run_id"],
             note["kind"],
+            note["of_run"],
+            note["request"],
+            note["requested_at"],
             note["pool"],
             note["status"],
             note["started_at"],

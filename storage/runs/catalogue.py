@@ -1,70 +1,28 @@
-"""What every run file holds, noted beside the runs: they are listed without being opened.
+"""The finished runs of a store, listed without being opened where their notes serve.
 
-`catalogue/<run_id>.json` is made from the run file and serves only as long as that file has the
-size and the time that were noted. Moving a run to the archive changes neither. Where a note is
-missing or serves no more, readers look into the run file, and the next writer makes the note anew.
+Where a note is missing or does not fit, readers look into the run file, and the next writer makes the
+note anew. So the notes are a cache that can always be made again from the run files.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Container, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
-from assay.storage.disk.atomic import write_json
 from assay.storage.errors import StoreError
-from assay.storage.runs.run_file import kept_columns
-from assay.storage.runs.schema import RunTables, latest, literal
+from assay.storage.runs.facts import RunFile, describe, note_run, noted
+from assay.storage.runs.notes import read_notes
+from assay.storage.runs.opening import ARCHIVE, RUN_ID, RUNS, Misfit, find_run, warn_of
+from assay.storage.runs.requests import Request, microseconds, read_requests
+from assay.storage.runs.schema import latest
 
-RUN_ID = re.compile(r"[0-9a-f]{16}")
-RUNS, ARCHIVE, CATALOGUE = "runs", "archive", "catalogue"
-_FORMAT = 1
-_DESCRIBE = """
-SELECT run_id, kind, pool, status, epoch_us(started_at), epoch_us(finished_at), n_samples, seed,
-    generation, config::VARCHAR, versions::VARCHAR, ranked_by, methods,
-    (SELECT list([column_name, data_type] ORDER BY column_index) FROM duckdb_columns()
-     WHERE database_name = $1 AND table_name = 'samples'),
-    (SELECT list(table_name ORDER BY table_name) FROM duckdb_tables() WHERE database_name = $1)
-FROM {alias}.main.run"""
-_RUN = (
-    "run_id",
-    "kind",
-    "pool",
-    "status",
-    "started_at",
-    "finished_at",
-    "n_samples",
-    "seed",
-    "generation",
-    "config",
-    "versions",
-    "ranked_by",
-)
-
-
-@dataclass(frozen=True)
-class RunFile:
-    """One finished run: where its file is, what the views need to know of it, its row of `runs`.
-
-    Attributes
-    ----------
-    path : Path
-        Where the file was when the store was listed.
-    tables : RunTables
-    run : dict
-        The columns of `runs` (times in microseconds since 1970, JSON as text) and `ranked_by`.
-    """
-
-    path: Path
-    tables: RunTables
-    run: dict[str, Any]
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def run_paths(folder: Path) -> list[Path]:
@@ -89,18 +47,8 @@ def _names(folder: Path) -> Iterator[str]:
                 yield entry.name
 
 
-def find_run(store: Path, run_id: str) -> Path | None:
-    """Return the file of a finished run, kept or archived; None where there is none."""
-    for folder in (RUNS, ARCHIVE):  # in the order in which a run moves
-        path = store / folder / f"{run_id}.duckdb"
-        if path.is_file():
-            return path
-    return None
-
-
 def list_runs(
     store: Path,
-    con: duckdb.DuckDBPyConnection | None = None,
     *,
     archived: bool = False,
     complete: bool = False,
@@ -108,11 +56,11 @@ def list_runs(
 ) -> list[RunFile]:
     """Return the finished runs of a store's folder, in order of their ids.
 
+    Run files that are not as they were written are named on the log and left out.
+
     Parameters
     ----------
     store : Path
-    con : DuckDBPyConnection, optional
-        What to look into files by that have no note; it must not have attached them.
     archived : bool, default False
         The archived ones too.
     complete : bool, default False
@@ -123,125 +71,98 @@ def list_runs(
     Raises
     ------
     StoreError
-        A run file that has no note can't be read.
+        One of `only` is not as it was written.
     """
+    runs, misfits = survey(store, archived=archived, complete=complete, only=only)
+    if only is not None and misfits:
+        raise StoreError(str(misfits[0]))
+    warn_of(misfits)
+    return runs
+
+
+def survey(
+    store: Path,
+    *,
+    archived: bool = False,
+    complete: bool = False,
+    only: Collection[str] | None = None,
+) -> tuple[list[RunFile], list[Misfit]]:
+    """Return the runs that `list_runs` lists, and the run files that it leaves out."""
     if only is not None:
         named = (find_run(store, run_id) for run_id in only)
-        paths = {path.name: path for path in named if path is not None}
+        paths = {path.stem: path for path in named if path is not None}
     else:
-        paths = {path.name: path for path in run_paths(store / RUNS)}
+        paths = {path.stem: path for path in run_paths(store / RUNS)}
         if archived:
-            paths = {path.name: path for path in run_paths(store / ARCHIVE)} | paths
-    found = []
-    for path in (paths[name] for name in sorted(paths)):
-        run = _noted(store, path)
-        if run is None:
-            run = describe(store, path, con)
-            if run is not None and complete:
-                note_run(store, run)
-        if run is not None:
-            found.append(run)
+            paths = {path.stem: path for path in run_paths(store / ARCHIVE)} | paths
+    requests = _unrecorded(store, paths) | read_requests(store)
+    runs = {run_id: noted(store, path, requests.get(run_id)) for run_id, path in paths.items()}
+    unknown = [paths[run_id] for run_id, run in runs.items() if run is None]
+    described, misfits = describe(store, unknown, requests)
+    for run in described:
+        if complete:
+            note_run(store, run)
+        runs[run.tables.run_id] = run
+    present = (run for _, run in sorted(runs.items()) if run is not None)
+    return [_requested(run, requests.get(run.tables.run_id)) for run in present], misfits
+
+
+def _unrecorded(store: Path, run_ids: Container[str]) -> dict[str, Request]:
+    """Return the requests of finished runs whose process was killed before they were recorded."""
+    found = {}
+    for note in read_notes(store / RUNS):
+        if note["run_id"] in run_ids and note["request"] is not None:
+            at = microseconds(datetime.fromisoformat(note["requested_at"] or note["started_at"]))
+            found[note["run_id"]] = Request(note["run_id"], note["request"], at, None)
     return found
+
+
+def finished_run(store: Path, run_id: str) -> RunFile | None:
+    """Return a finished run, kept or archived; None where there is none.
+
+    Raises
+    ------
+    StoreError
+        Its file is not as it was written.
+    """
+    runs = list_runs(store, only=[run_id])
+    return runs[0] if runs else None
 
 
 def newest_runs(runs: Sequence[RunFile]) -> list[RunFile]:
     """Return, for every pool, its newest run of each kind: curations first, in order of names."""
     by_id = {run.tables.run_id: run for run in runs}
     tables = [run.tables for run in runs]
-    return [by_id[run.run_id] for run in latest(tables) + latest(tables, "features")]
+    kinds = sorted({run.kind for run in tables}, key=lambda kind: (kind != "curate", kind))
+    return [by_id[run.run_id] for kind in kinds for run in latest(tables, kind)]
 
 
-def note_run(store: Path, run: RunFile) -> None:
-    """Write the note of a run; a store that can't be written to goes without."""
-    with suppress(OSError):
-        (store / CATALOGUE).mkdir(exist_ok=True)
-        status = run.path.stat()
-        write_json(
-            _note_path(store, run.path),
-            {
-                "format": _FORMAT,
-                "size": status.st_size,
-                "mtime_ns": status.st_mtime_ns,
-                "run": run.run,
-                "methods": run.tables.methods,
-                "kept": run.tables.kept,
-                "tables": sorted(run.tables.tables),
-            },
-        )
-
-
-def describe(
-    store: Path, path: Path, con: duckdb.DuckDBPyConnection | None = None
-) -> RunFile | None:
-    """Look into a run file, by a connection that has not attached it; None where it is gone.
-
-    Raises
-    ------
-    StoreError
-        The file can't be read.
-    """
-    if con is None:
-        with duckdb.connect(":memory:") as own:
-            return describe(store, path, own)
-    alias = f"r_{path.stem}"
-    try:
-        con.execute(f"ATTACH {literal(str(path))} AS {alias} (READ_ONLY)")
-        try:
-            row = con.execute(_DESCRIBE.format(alias=alias), [alias]).fetchone()
-        finally:
-            con.execute(f"DETACH {alias}")
-    except duckdb.Error as error:
-        moved = find_run(store, path.stem)
-        if moved != path:
-            return None if moved is None else describe(store, moved, con)
-        raise StoreError(
-            f"The run file {path} can't be opened: {' '.join(str(error).split())}"
-        ) from error
-    if row is None:
-        raise StoreError(f"The run file {path} is empty.")
-    methods, columns, tables = row[len(_RUN) :]
-    types = dict(columns or ())
-    kept = [(name, types[name]) for name in kept_columns(types)]
-    return _run_file(path, dict(zip(_RUN, row, strict=False)), methods, kept, tables)
-
-
-def _note_path(store: Path, path: Path) -> Path:
-    return store / CATALOGUE / f"{path.stem}.json"
-
-
-def _noted(store: Path, path: Path) -> RunFile | None:
-    try:
-        note = json.loads(_note_path(store, path).read_bytes())
-        status = _status(store, path)
-        if (note["format"], note["size"], note["mtime_ns"]) != (
-            _FORMAT,
-            status.st_size,
-            status.st_mtime_ns,
-        ):
-            return None
-        return _run_file(path, note["run"], note["methods"], note["kept"], note["tables"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _status(store: Path, path: Path) -> os.stat_result:
-    try:
-        return path.stat()
-    except FileNotFoundError:
-        return (store / ARCHIVE / path.name).stat()
-
-
-def _run_file(path: Path, run: dict[str, Any], methods: Any, kept: Any, tables: Any) -> RunFile:
-    return RunFile(
-        path,
-        RunTables(
-            run_id=path.stem,
-            kind=run["kind"],
-            pool=run["pool"],
-            finished_at=run["finished_at"],
-            methods=tuple(methods),
-            kept=tuple((name, type) for name, type in kept),
-            tables=frozenset(tables),
-        ),
-        run,
+def newest_run(
+    store: Path, pool: str, kind: str = "curate", before: str | None = None
+) -> dict[str, Any] | None:
+    """Return the newest finished run of a pool in a store's folder; see `ScoreStore.newest_run`."""
+    own = None if before is None else find_run(store, before)
+    runs = list_runs(store, archived=own is not None and own.parent.name == ARCHIVE)
+    limit = next((run.tables.age for run in runs if run.tables.run_id == before), None)
+    wanted = (
+        run
+        for run in runs
+        if (run.tables.pool, run.tables.kind) == (pool, kind)
+        and (limit is None or run.tables.age < limit)
     )
+    newest = max(wanted, key=lambda run: run.tables.age, default=None)
+    if newest is None:
+        return None
+    keys = ("run_id", "kind", "pool", "n_samples", "seed", "generation", "ranked_by")
+    return {key: newest.run[key] for key in keys} | {
+        "finished_at": _EPOCH + timedelta(microseconds=newest.run["finished_at"]),
+        "config": json.loads(newest.run["config"]),
+        "pool_fingerprint": newest.run["pool_fingerprint"],
+        "artifacts": {stage: (of, name) for stage, of, name in newest.artifacts},
+    }
+
+
+def _requested(run: RunFile, request: Request | None) -> RunFile:
+    number, at = (None, None) if request is None else (request.number, request.at)
+    row = run.run | {"request": number, "requested_at": at}
+    return replace(run, tables=replace(run.tables, request=number), run=row)

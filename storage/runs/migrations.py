@@ -15,12 +15,19 @@ from assay.storage.disk.atomic import atomic_directory, write_json
 from assay.storage.disk.boundaries import boundary
 from assay.storage.disk.manifests import seal_folder
 from assay.storage.errors import StoreError
+from assay.storage.runs.catalogue import list_runs
+from assay.storage.runs.facts import CATALOGUE
+from assay.storage.runs.opening import RUN_ID
+from assay.storage.runs.publishing import published_files, record_published
+from assay.storage.runs.requests import next_request, record_request
 
 logger = logging.getLogger("assay.storage")
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 MARKER = "store.json"
 BACKUP = "backup"
+# what a note of the catalogue held before version 3
+_NOTE_1 = {"format", "size", "mtime_ns", "run", "methods", "kept", "tables"}
 
 
 def _notes_know_their_host(store: Path) -> None:
@@ -29,16 +36,38 @@ def _notes_know_their_host(store: Path) -> None:
     Run files of version 2 hold the table `artifacts`; those of version 1 are read as they are.
     """
     for path in _notes(store):
-        with suppress(ValueError):  # a damaged note: `assay check` names it
+        with suppress(OSError, ValueError, TypeError, RecursionError):  # `assay check` names it
             note = json.loads(path.read_text())
             write_json(path, {"host": None, "process_started": None} | note)
+
+
+def _runs_know_their_requests(store: Path) -> None:
+    """2 -> 3: which call asked for a run is on record, with the checksums of the run's file.
+
+    The runs that are there get their numbers in the order in which they finished. Notes of the
+    catalogue are of another form; those that are there are made again from the run files.
+    """
+    runs = sorted(list_runs(store, archived=True), key=lambda run: run.tables.age)
+    for run in runs:
+        if run.tables.request is None:
+            record_request(store, run.path, next_request(store), run.tables.finished_at)
+    for path in (store / CATALOGUE).glob("*.json"):
+        with suppress(OSError, ValueError, RecursionError):
+            if RUN_ID.fullmatch(path.stem) and json.loads(path.read_bytes()).keys() == _NOTE_1:
+                path.unlink()
+    list_runs(store, archived=True, complete=True)
+    for path in published_files(store):
+        record_published(store, path, [])
 
 
 def _notes(store: Path) -> list[Path]:
     return sorted((store / "runs").glob("*.json"))
 
 
-STEPS: dict[int, Callable[[Path], None]] = {1: _notes_know_their_host}
+STEPS: dict[int, Callable[[Path], None]] = {
+    1: _notes_know_their_host,
+    2: _runs_know_their_requests,
+}
 
 
 def schema_version(store: Path) -> int:
@@ -69,8 +98,8 @@ def schema_version(store: Path) -> int:
 def migrate(store: Path) -> Path | None:
     """Bring a store whose write lock is held to `SCHEMA_VERSION`; return the backup's folder.
 
-    What the steps change (the marker and the notes: run files and artifacts are never rewritten) is
-    first copied into `backup/<version>-<time>`. The marker is written last, so a process that is
+    What the steps change (the marker and the notes; run files and artifacts are never rewritten, and
+    the catalogue and the requests are added) is first copied into `backup/<version>-<time>`. The marker is written last, so a process that is
     killed on the way leaves an older store, whose migration begins again and keeps the backup that
     was made first.
     """

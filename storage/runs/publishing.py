@@ -1,4 +1,8 @@
-"""Publishing: the newest run of every pool in one file that any DuckDB can open by itself."""
+"""Publishing: the newest run of every pool in one file that any DuckDB can open by itself.
+
+What stands in the file is public: the tables and views that users query, and no others. A file is
+known by its record in the catalogue, which holds its checksums and which runs it is made of.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +12,28 @@ from collections.abc import Sequence
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
-from assay.storage.disk.atomic import atomic_path, point
+from assay.storage.disk.atomic import atomic_path, point, write_bytes
 from assay.storage.disk.boundaries import boundary
+from assay.storage.disk.checksums import CheckedFile, describe_file, stamp, unstamp
 from assay.storage.disk.locks import file_lock
-from assay.storage.runs.attaching import attach_runs, make_run_tables, register_runs
-from assay.storage.runs.catalogue import RunFile, list_runs, newest_runs
-from assay.storage.runs.schema import TABLES, RunTables, literal, statements
+from assay.storage.errors import CorruptArtifactError, StoreError
+from assay.storage.runs.attaching import make_run_tables, open_runs, register_runs
+from assay.storage.runs.catalogue import list_runs, newest_runs
+from assay.storage.runs.facts import CATALOGUE, RunFile
+from assay.storage.runs.opening import warn_of
+from assay.storage.runs.published_schema import published_tables, published_views
+from assay.storage.runs.run_file import STORAGE_VERSION
+from assay.storage.runs.schema import RunTables, literal
 
 PUBLISHED, LINK = "published", "latest.duckdb"
-# for how many seconds a published file stays after a newer one: who has just read the link opens it
+# for how many seconds a published file stays after a newer one: who has just read its name opens it
 GRACE = 60.0
+# nobody can write to it or lock others out, whoever opens it and however
+MODE = 0o444
 
 
 def publish_latest(store: Path, *, grace: float = GRACE) -> Path:
@@ -30,94 +43,190 @@ def publish_latest(store: Path, *, grace: float = GRACE) -> Path:
     """
     link = store / PUBLISHED / LINK
     with file_lock(store / "publish.lock"):
-        wanted = newest_runs(list_runs(store, complete=True))
-        published = published_files(store)
-        if published and _holds(published[-1]) == sorted(run.tables.run_id for run in wanted):
-            target = published[-1]
-        else:
-            number = _number(published[-1]) + 1 if published else 1
-            target = link.with_name(f"latest-{number}.duckdb")
-            _write(store, target, wanted)
-        if not _points_at(link, target):
-            # Windows does not let go of a link that is open: the next call points it on
+        target = _current(store, list_runs(store, complete=True))
+        if not points_at(link, target):
+            # Windows does not let go of a file that is open: the next call points it on
             with suppress(PermissionError):
                 point(link, target.name)
         for old in outdated(store, grace=grace):
             with suppress(OSError):
-                old.unlink()
-                boundary("published file removed", old)
+                remove_published(store, old)
+    return target
+
+
+def _current(store: Path, runs: Sequence[RunFile]) -> Path:
+    """Return the published file of the newest of these runs, written unless it is there."""
+    published = published_files(store)
+    newest = published[-1] if published else None
+    if newest is not None and _holds(store, newest, newest_runs(runs)):
+        return newest
+    wanted = _openable(store, runs)
+    if newest is not None and _holds(store, newest, wanted):
+        return newest
+    number = _number(newest) + 1 if newest is not None else 1
+    target = store / PUBLISHED / f"latest-{number}.duckdb"
+    _write(store, target, wanted)
     return target
 
 
 def published_files(store: Path) -> list[Path]:
     """Return the published files of a store's folder, the oldest first."""
-    files = (store / PUBLISHED).glob("latest-*.duckdb")
+    folder = store / PUBLISHED
+    if folder.is_symlink():
+        return []
+    files = (path for path in folder.glob("latest-*.duckdb") if not path.is_symlink())
     return sorted((path for path in files if _number(path) > 0), key=_number)
 
 
 def outdated(store: Path, *, grace: float = GRACE) -> list[Path]:
     """Return the published files that no reader can be about to open.
 
-    Who opens `latest.duckdb` reads the link first and opens the file that it names a moment later.
-    So the newest two stay, and every file for `grace` seconds after the next one was there. Who has
-    a file open keeps it, for what is removed is its name (Windows refuses; the next call removes it).
+    Who has read the name of a file opens it a moment later. So the newest two stay, and every file
+    for `grace` seconds after the next one was there. Who has a file open keeps it, for what is removed
+    is its name (Windows refuses; the next call removes it). A file without a record is not ours.
     """
     files = published_files(store)
-    pointed = (store / PUBLISHED / LINK).resolve()
+    link = store / PUBLISHED / LINK
     now = time.time()
     found = []
     for old, newer in pairwise(files[:-1]):
         with suppress(OSError):
-            if old != pointed and now - newer.stat().st_mtime > grace:
+            waited = now - newer.stat().st_mtime > grace
+            if waited and not points_at(link, old) and read_record(store, old) is not None:
                 found.append(old)
     return found
 
 
+def remove_published(store: Path, path: Path) -> None:
+    """Remove a published file, then its record."""
+    path.unlink()
+    boundary("published file removed", path)
+    _record_path(store, path).unlink(missing_ok=True)
+
+
 def _number(path: Path) -> int:
     digits = path.stem.removeprefix("latest-")
-    return int(digits) if digits.isdecimal() else 0
+    return int(digits) if digits.isdecimal() and digits.isascii() else 0
 
 
-def _points_at(link: Path, target: Path) -> bool:
+def points_at(link: Path, target: Path) -> bool:
+    """Say whether `latest.duckdb` is the file `target`, or a copy of it where there are no links."""
     try:
         if link.is_symlink():
-            return os.readlink(link) == target.name
-        # a copy, where there are no links
-        copied, of = link.stat(), target.stat()
+            return False  # of an earlier version: opened through it, a file bears the target's name
+        own, of = link.stat(), target.stat()
     except OSError:
         return False
-    return copied.st_size == of.st_size and copied.st_mtime >= of.st_mtime
+    same = (own.st_dev, own.st_ino) == (of.st_dev, of.st_ino)
+    copied = own.st_size == of.st_size and own.st_mtime >= of.st_mtime
+    return same or (own.st_nlink == 1 and copied)
 
 
-def _holds(published: Path) -> list[str]:
+# --- records -----------------------------------------------------------------------------------
+
+
+def _record_path(store: Path, published: Path) -> Path:
+    return store / CATALOGUE / f"{published.stem}.json"
+
+
+def record_published(store: Path, published: Path, runs: Sequence[RunFile]) -> None:
+    """Record what a published file holds, and its checksums."""
+    (store / CATALOGUE).mkdir(exist_ok=True)
+    content = {
+        "mtime_ns": published.stat().st_mtime_ns,
+        "file": describe_file(published, published.name),
+        "runs": _shown(runs),
+    }
+    write_bytes(_record_path(store, published), stamp(content))
+
+
+def read_record(store: Path, published: Path) -> dict[str, Any] | None:
+    """Return the record of a published file, None where there is none that fits."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        record = unstamp(_record_path(store, published).read_bytes())
+        if record["file"]["name"] == published.name:
+            return record
+    return None
+
+
+def is_intact(store: Path, published: Path, *, thoroughly: bool = True) -> bool:
+    """Say whether a published file is as it was written.
+
+    Unless `thoroughly`, its checksums are read only where its size or time are not as recorded.
+    """
+    record = read_record(store, published)
+    if record is None:
+        return False
     try:
-        with duckdb.connect(str(published), read_only=True) as con:
-            return [r[0] for r in con.sql("SELECT run_id FROM runs ORDER BY 1").fetchall()]
-    except duckdb.Error:
-        return []
+        status = published.stat()
+        as_recorded = (record["file"]["size"], record["mtime_ns"]) == (
+            status.st_size,
+            status.st_mtime_ns,
+        )
+        if thoroughly or not as_recorded:
+            CheckedFile(published, record["file"], "").check()
+    except (OSError, KeyError, TypeError, CorruptArtifactError):
+        return False
+    return not os.path.lexists(published.with_name(f"{published.name}.wal"))
 
 
-def _write(store: Path, target: Path, wanted: Sequence[RunFile]) -> None:
+def _shown(runs: Sequence[RunFile]) -> list[list[Any]]:
+    return sorted([run.tables.run_id, run.tables.request] for run in runs)
+
+
+def shows(store: Path, published: Path, runs: Sequence[RunFile]) -> bool:
+    """Say whether a published file was made of these runs, with these requests."""
+    record = read_record(store, published)
+    return record is not None and record["runs"] == _shown(runs)
+
+
+def _holds(store: Path, published: Path, runs: Sequence[RunFile]) -> bool:
+    return shows(store, published, runs) and is_intact(store, published, thoroughly=False)
+
+
+# --- writing -----------------------------------------------------------------------------------
+
+
+def _openable(store: Path, runs: Sequence[RunFile]) -> list[RunFile]:
+    """Return the newest runs of the pools among those whose files can be opened."""
+    runs = list(runs)
+    while True:
+        wanted = newest_runs(runs)
+        with duckdb.connect(":memory:") as con:
+            opened, misfits = open_runs(con, store, wanted, bounded=False)
+        if not misfits:
+            return opened
+        warn_of(misfits)
+        refused = {misfit.path.stem for misfit in misfits}
+        runs = [run for run in runs if run.tables.run_id not in refused]
+
+
+def _write(store: Path, target: Path, runs: Sequence[RunFile]) -> None:
     with duckdb.connect(":memory:") as con, atomic_path(target) as temporary:
-        con.execute(f"ATTACH {literal(str(temporary))} AS published")
-        attached = {run.run_id for run in attach_runs(con, store, wanted)}
-        _copy(con, [run for run in wanted if run.tables.run_id in attached])
+        con.execute(
+            f"ATTACH {literal(str(temporary))} AS published "
+            f"(STORAGE_VERSION {literal(STORAGE_VERSION)})"
+        )
+        opened, misfits = open_runs(con, store, runs, bounded=False)
+        if misfits:
+            raise StoreError(str(misfits[0]))
+        _fill(con, opened)
         con.execute("CHECKPOINT published")
         con.execute("USE memory")
         con.execute("DETACH published")
+        if os.name != "nt":  # Windows neither flushes nor replaces what is read-only
+            temporary.chmod(MODE)
+    record_published(store, target, opened)
 
 
-def _copy(con: duckdb.DuckDBPyConnection, runs: Sequence[RunFile]) -> None:
+def _fill(con: duckdb.DuckDBPyConnection, runs: Sequence[RunFile]) -> None:
     tables: list[RunTables] = [run.tables for run in runs]
-    for run in tables:
-        con.execute(f"CREATE SCHEMA published.{run.alias}")
-        for table in ("run", *(t for t in TABLES if t in run.tables)):
-            con.execute(
-                f"CREATE TABLE published.{run.alias}.{table} AS FROM {run.alias}.main.{table}"
-            )
-        con.execute(f"DETACH {run.alias}")
     con.execute("USE published")
     make_run_tables(con)
     register_runs(con, runs)
-    for statement in statements(tables):
+    for name, empty, parts in published_tables(tables):
+        con.execute(f"CREATE TABLE {name} AS {empty} LIMIT 0")
+        for part in parts:
+            con.execute(f"INSERT INTO {name} BY NAME {part}")
+    for statement in published_views(tables):
         con.execute(statement)

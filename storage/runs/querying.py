@@ -11,14 +11,18 @@ import duckdb
 import pyarrow as pa
 
 from assay.storage.errors import QueryError, StoreError
-from assay.storage.runs.attaching import attach, connect_runs, names_history
-from assay.storage.runs.catalogue import find_run
-from assay.storage.sql.sandbox import close_off, fetch
+from assay.storage.runs.attaching import connect_runs, names_history, open_runs
+from assay.storage.runs.catalogue import finished_run
+from assay.storage.runs.facts import RunFile
+from assay.storage.runs.opening import REMEDY, Misfit
+from assay.storage.sql.sandbox import fetch
 from assay.storage.sql.statements import check_reading, reading
 
 if TYPE_CHECKING:
     import polars as pl
 
+# what DuckDB raises over blocks that don't match their checksums
+_DAMAGE = (duckdb.IOException, duckdb.FatalException, duckdb.SerializationException)
 
 def query_store(
     store: Path,
@@ -43,28 +47,34 @@ def query_store(
 
 def query_run(store: Path, run_id: str, query: str) -> pl.DataFrame:
     """Query the tables of one run; see `ScoreStore.run_table`."""
-    path = located(store, run_id)
+    run = located(store, run_id)
     with duckdb.connect(":memory:") as con:
-        if not attach(con, store, path):
+        opened, misfits = open_runs(con, store, [run], bounded=False)
+        if misfits:
+            raise StoreError(str(misfits[0]))
+        if not opened:
             raise _missing(store, run_id)
         con.execute(f"USE r_{run_id}")
-        close_off(con, bounded=False)
-        frame: pl.DataFrame = con.sql(query).pl()
+        try:
+            frame: pl.DataFrame = con.sql(query).pl()
+        except _DAMAGE as error:
+            problem = f"it can't be read ({' '.join(str(error).split())})."
+            raise StoreError(str(Misfit(run.path, problem))) from error
     return frame
 
 
-def located(store: Path, run_id: str) -> Path:
-    """Return the file of a finished run, kept or archived.
+def located(store: Path, run_id: str) -> RunFile:
+    """Return a finished run, kept or archived.
 
     Raises
     ------
     StoreError
-        There is none.
+        There is none, or its file is not as it was written.
     """
-    path = find_run(store, run_id)
-    if path is None:
+    run = finished_run(store, run_id)
+    if run is None:
         raise _missing(store, run_id)
-    return path
+    return run
 
 
 def _missing(store: Path, run_id: str) -> StoreError:
@@ -84,4 +94,7 @@ def _query(store: Path, query: str, printable: bool, **opened: Any) -> pa.Table:
 
 
 def _failed(error: duckdb.Error) -> QueryError:
-    return QueryError(f"The query failed: {' '.join(str(error).split())}")
+    message = f"The query failed: {' '.join(str(error).split())}"
+    if isinstance(error, _DAMAGE):
+        message += f" If a run file is damaged, `assay check` names it, and {REMEDY}"
+    return QueryError(message)

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ from assay.storage.disk.atomic import (
 )
 from assay.storage.disk.boundaries import boundary
 from assay.storage.disk.processes import process_began, process_lives, writer_lives
-from assay.storage.runs.catalogue import find_run
 from assay.storage.runs.notes import read_notes
+from assay.storage.runs.opening import find_run
+from assay.storage.runs.requests import microseconds, read_requests, record_request
+from assay.storage.runs.retention import finish_archiving
 
 logger = logging.getLogger("assay.storage")
 
@@ -91,15 +94,17 @@ def dead_runs(store: Path, *, locked: bool = False) -> Iterator[dict[str, Any]]:
 
 
 def recover(store: Path) -> None:
-    """Mark dead runs as failed and remove what they left; the write lock must be held."""
+    """Mark dead runs as failed, and end what they left undone; the write lock must be held."""
     for path in leftovers(store):
         with suppress(OSError):
             remove(path)
             boundary("leftover removed", path)
     for note in dead_runs(store, locked=True):
         path = store / "runs" / f"{note['run_id']}.json"
-        if find_run(store, note["run_id"]):
+        run = find_run(store, note["run_id"])
+        if run is not None:
             # killed between the run's file and the end of its note
+            _record(store, run, note)
             path.unlink(missing_ok=True)
             boundary("note removed", path)
             continue
@@ -108,6 +113,16 @@ def recover(store: Path) -> None:
             "run %s of %s, begun %s: %s; it is marked as failed",
             note["run_id"], note.get("pool"), note.get("started_at"), DEAD,
         )  # fmt: skip
+    finish_archiving(store)
+
+
+def _record(store: Path, run: Path, note: dict[str, Any]) -> None:
+    """Record which call asked for a finished run, as its note says."""
+    recorded = read_requests(store).get(run.stem)
+    if note["request"] is None or (recorded and recorded.number >= note["request"]):
+        return
+    at = datetime.fromisoformat(note["requested_at"] or note["started_at"])
+    record_request(store, run, note["request"], microseconds(at))
 
 
 def mark_dead(path: Path, note: dict[str, Any]) -> None:

@@ -16,14 +16,20 @@ from assay.storage.disk.atomic import atomic_path
 from assay.storage.disk.boundaries import boundary
 from assay.storage.errors import StoreError
 from assay.storage.names import KEY, SAMPLE_NAMES, VIEW_NAMES, fold
-from assay.storage.runs.schema import RUN_COLUMNS, RUN_INTERNALS, TABLES, identifier
+from assay.storage.runs.schema import LATER_RUN_COLUMNS, RUN_COLUMNS, TABLES, identifier
 
+# every DuckDB since 1.2 reads it; that of 2.0 no earlier one does
+STORAGE_VERSION = "v1.2.0"
 _FIXED = frozenset(map(fold, (KEY, *VIEW_NAMES, *SAMPLE_NAMES)))
 
 
 @dataclass(frozen=True)
 class RunInfo:
-    """Who and what a run is. `ranked_by` names the score that its selection was made by."""
+    """Who and what a run is.
+
+    `kind` is "curate", "features", "split" or "map"; `of_run` names the run that a split or a map
+    belongs to. `ranked_by` names the score that its selection was made by.
+    """
 
     run_id: str
     kind: str
@@ -36,6 +42,7 @@ class RunInfo:
     versions: Mapping[str, Any]
     ranked_by: str | None = None
     pool_fingerprint: str = ""
+    of_run: str | None = None
 
 
 @dataclass
@@ -76,7 +83,8 @@ def write_run(path: Path, info: RunInfo, finished_at: datetime, data: RunTablesD
     _check(info, data)
     with atomic_path(path) as temporary:
         try:
-            with duckdb.connect(str(temporary), config={"threads": 2}) as con:
+            config = {"threads": 2, "storage_compatibility_version": STORAGE_VERSION}
+            with duckdb.connect(str(temporary), config=config) as con:
                 _fill(con, info, finished_at, data)
                 boundary("run filled", path)
                 con.execute("CHECKPOINT")
@@ -114,9 +122,9 @@ def _check(info: RunInfo, data: RunTablesData) -> None:
 def _fill(
     con: duckdb.DuckDBPyConnection, info: RunInfo, finished_at: datetime, data: RunTablesData
 ) -> None:
-    con.execute(f"CREATE TABLE run ({RUN_COLUMNS}, {RUN_INTERNALS})")
+    con.execute(f"CREATE TABLE run ({RUN_COLUMNS}, {LATER_RUN_COLUMNS})")
     con.execute(
-        "INSERT INTO run VALUES (?, ?, ?, 'done', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO run VALUES (?, ?, ?, 'done', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             info.run_id,
             info.kind,
@@ -131,6 +139,7 @@ def _fill(
             info.ranked_by,
             info.pool_fingerprint,
             sorted(data.scores),
+            info.of_run,
         ],
     )
     for table, columns in TABLES.items():
@@ -141,8 +150,10 @@ def _fill(
         con.register("_samples", frame)
         extra = "".join(f", {identifier(c)}" for c in kept)
         con.execute(
-            "CREATE OR REPLACE TABLE samples AS SELECT key::INTEGER AS key, sample_id, source, "
-            f"row::BIGINT AS row, label, group_id, content_hash{extra} FROM _samples"
+            "CREATE OR REPLACE TABLE samples AS SELECT key::INTEGER AS key, "
+            "sample_id::VARCHAR AS sample_id, source::VARCHAR AS source, row::BIGINT AS row, "
+            "label::VARCHAR AS label, group_id::VARCHAR AS group_id, "
+            f"content_hash::VARCHAR AS content_hash{extra} FROM _samples"
         )
         con.unregister("_samples")
     for method, frame in data.scores.items():

@@ -12,13 +12,21 @@ from dataclasses import dataclass, field
 from assay.storage.names import fold, own_name
 from assay.storage.runs.kept_types import common_type
 
+# of the view `runs`; when a run was last asked for is kept outside its file, which never changes
+RUNS_COLUMNS = (
+    "run_id VARCHAR, kind VARCHAR, of_run VARCHAR, request BIGINT, requested_at TIMESTAMPTZ, "
+    "pool VARCHAR, status VARCHAR, started_at TIMESTAMPTZ, finished_at TIMESTAMPTZ, "
+    "n_samples BIGINT, seed BIGINT, generation VARCHAR, config JSON, versions JSON"
+)
+# of a run file's table `run`
 RUN_COLUMNS = (
     "run_id VARCHAR, kind VARCHAR, pool VARCHAR, status VARCHAR, started_at TIMESTAMPTZ, "
     "finished_at TIMESTAMPTZ, n_samples BIGINT, seed BIGINT, generation VARCHAR, config JSON, "
-    "versions JSON"
+    "versions JSON, ranked_by VARCHAR, pool_fingerprint VARCHAR, methods VARCHAR[]"
 )
-# what a run file's `run` table holds beside the columns of the view `runs`
-RUN_INTERNALS = "ranked_by VARCHAR, pool_fingerprint VARCHAR, methods VARCHAR[]"
+# those that run files of earlier versions lack
+LATER_RUN_COLUMNS = "of_run VARCHAR"
+NEWEST_FIRST = "request DESC NULLS LAST, finished_at DESC NULLS LAST, run_id DESC"
 SAMPLE_COLUMNS = (
     "sample_id VARCHAR, source VARCHAR, row BIGINT, label VARCHAR, group_id VARCHAR, "
     "content_hash VARCHAR"
@@ -52,6 +60,14 @@ class RunTables:
     kept: tuple[tuple[str, str], ...] = field(default=())
     # run files written by earlier versions lack the newer tables
     tables: frozenset[str] = frozenset(TABLES)
+    ranked_by: str | None = None
+    # the number of the call that last asked for it; files that came from elsewhere have none
+    request: int | None = None
+
+    @property
+    def age(self) -> tuple[int, int, str]:
+        """What orders runs from the oldest to the newest; no clock decides among requests."""
+        return self.request or 0, self.finished_at, self.run_id
 
     @property
     def alias(self) -> str:
@@ -73,14 +89,16 @@ def _names(columns: str) -> list[str]:
     return [part.split()[0] for part in columns.split(", ")]
 
 
-def _union(selects: Sequence[str], columns: str) -> str:
+def union(selects: Sequence[str], columns: str) -> str:
+    """Return the rows of all `selects`, or none, of these columns."""
     if not selects:
         typed = ", ".join(f"NULL::{c.split()[1]} AS {c.split()[0]}" for c in columns.split(", "))
         return f"SELECT {typed} WHERE false"
     return "\nUNION ALL BY NAME\n".join(selects)
 
 
-def _of_samples(run: RunTables, table: str) -> str:
+def of_samples(run: RunTables, table: str) -> str:
+    """Return a table of a run whose rows are of samples, with their ids."""
     columns = ", ".join(f"t.{c}" for c in _names(TABLES[table]) if c != "key")
     return (
         f"SELECT {literal(run.run_id)} AS run_id, s.sample_id, {columns} "
@@ -88,12 +106,13 @@ def _of_samples(run: RunTables, table: str) -> str:
     )
 
 
-def _of_run(run: RunTables, table: str) -> str:
+def of_run_only(run: RunTables, table: str) -> str:
+    """Return a table of a run whose rows are of the run itself."""
     columns = ", ".join(_names(TABLES[table]))
     return f"SELECT {literal(run.run_id)} AS run_id, {columns} FROM {run.alias}.{table}"
 
 
-def _samples(runs: Sequence[RunTables]) -> list[str]:
+def samples_of(runs: Sequence[RunTables]) -> list[str]:
     """Return a query over the samples of each run; a kept column has one type in all of them."""
     types: dict[str, list[str]] = {}
     for run in runs:
@@ -136,13 +155,13 @@ def _told(run: RunTables) -> str:
 
 
 def _with_pool(run: RunTables, table: str) -> str:
-    return f"SELECT {literal(run.pool)} AS pool, * FROM ({_of_samples(run, table)})"
+    return f"SELECT {literal(run.pool)} AS pool, * FROM ({of_samples(run, table)})"
 
 
 def latest(runs: Iterable[RunTables], kind: str = "curate") -> list[RunTables]:
     """Return, for every pool, its newest finished run of `kind`, in order of the pools' names."""
     newest: dict[str, RunTables] = {}
-    for run in sorted(runs, key=lambda r: (r.finished_at, r.run_id)):
+    for run in sorted(runs, key=lambda r: r.age):
         if run.kind == kind:
             newest[run.pool] = run
     return [newest[pool] for pool in sorted(newest)]
@@ -161,81 +180,96 @@ def statements(runs: Sequence[RunTables], *, history: bool = True) -> list[str]:
         return TABLES[table].removeprefix("key INTEGER, ")
 
     views = {
-        "samples": _union(_samples(curated), f"{run_id}, {pool}, {SAMPLE_COLUMNS}"),
+        "samples": union(samples_of(curated), f"{run_id}, {pool}, {SAMPLE_COLUMNS}"),
         "latest_samples": "SELECT pool, * EXCLUDE (pool) FROM ("
-        + _union(_samples(newest), f"{run_id}, {pool}, {SAMPLE_COLUMNS}")
+        + union(samples_of(newest), f"{run_id}, {pool}, {SAMPLE_COLUMNS}")
         + ")",
-        "latest_scores": _union([_wide_scores(r) for r in newest], f"{pool}, {run_id}, {sample}"),
-        "latest_selection": _union(
+        "latest_scores": union([_wide_scores(r) for r in newest], f"{pool}, {run_id}, {sample}"),
+        "latest_selection": union(
             [_with_pool(r, "selections") for r in newest],
             f"{pool}, {run_id}, {sample}, {rest('selections')}",
         ),
-        "latest_decisions": _union(
+        "latest_decisions": union(
             [_with_pool(r, "decisions") for r in newest],
             f"{pool}, {run_id}, {sample}, {rest('decisions')}",
         ),
-        "_latest_long": _union(
-            [_with_pool(r, "scores") for r in newest],
-            f"{pool}, {run_id}, {sample}, {rest('scores')}",
-        ),
     }
     for table in ("scores", "selections", "decisions"):
-        views[table] = _union(
-            [_of_samples(r, table) for r in curated], f"{run_id}, {sample}, {rest(table)}"
+        views[table] = union(
+            [of_samples(r, table) for r in curated], f"{run_id}, {sample}, {rest(table)}"
         )
     for table in ("feature_scores", "metrics", "ledger", "artifacts"):
-        views[table] = _union(
-            [_of_run(r, table) for r in runs if table in r.tables], f"{run_id}, {TABLES[table]}"
+        views[table] = union(
+            [of_run_only(r, table) for r in runs if table in r.tables], f"{run_id}, {TABLES[table]}"
         )
-    views["leaks"] = _union(
-        [_of_samples(r, "leaks") for r in curated if "leaks" in r.tables],
+    views["leaks"] = union(
+        [of_samples(r, "leaks") for r in curated if "leaks" in r.tables],
         f"{run_id}, {sample}, {rest('leaks')}",
     )
     views["duplicates"] = "SELECT run_id, group_id, sample_id, keeper, similarity, kind FROM (" + (
-        _union(
-            [_of_samples(r, "duplicates") for r in curated if "duplicates" in r.tables],
+        union(
+            [of_samples(r, "duplicates") for r in curated if "duplicates" in r.tables],
             f"{run_id}, {sample}, {rest('duplicates')}",
         )
         + ")"
     )
-    views["_told"] = _union(
-        [_told(r) for r in curated],
-        f"{run_id}, key INTEGER, {sample}, content_hash VARCHAR, selected BOOLEAN, reason VARCHAR",
-    )
-    views["_scored"] = _union(
-        [f"SELECT {literal(r.run_id)} AS run_id, * FROM {r.alias}.scores" for r in curated],
-        f"{run_id}, {TABLES['scores']}",
-    )
-    views["_methods"] = _union(
-        [
-            f"SELECT {literal(r.run_id)} AS run_id, {literal(method)} AS method"
-            for r in curated
-            for method in r.methods
-        ],
-        f"{run_id}, method VARCHAR",
-    )
+    # macros: a client lists views and tables, and these are none of its business
+    helpers = {
+        "_latest_long": union(
+            [_with_pool(r, "scores") for r in newest],
+            f"{pool}, {run_id}, {sample}, {rest('scores')}",
+        ),
+        "_told": union(
+            [_told(r) for r in curated],
+            f"{run_id}, key INTEGER, {sample}, content_hash VARCHAR, selected BOOLEAN, "
+            "reason VARCHAR",
+        ),
+        "_scored": union(
+            [f"SELECT {literal(r.run_id)} AS run_id, * FROM {r.alias}.scores" for r in curated],
+            f"{run_id}, {TABLES['scores']}",
+        ),
+    }
+    made = [f"CREATE VIEW {name} AS {query}" for name, query in views.items()]
+    made += [f"CREATE MACRO {name}() AS TABLE {query}" for name, query in helpers.items()]
+    made += [*about_runs(runs), *MACROS]
     newest_only = ("latest_", "_latest_", "explain(", "top(")
-    made = [f"CREATE VIEW {name} AS {query}" for name, query in views.items()] + list(_MACROS)
     return [sql for sql in made if history or sql.split(None, 2)[2].startswith(newest_only)]
 
 
-_MACROS = (
+def about_runs(runs: Sequence[RunTables]) -> list[str]:
+    """Return the SQL of the macros that tell by which score runs chose, and which scores they have."""
+    ranked = [(run.run_id, run.ranked_by) for run in runs if run.ranked_by is not None]
+    methods = [(run.run_id, m) for run in runs if run.kind == "curate" for m in run.methods]
+    return [
+        f"CREATE MACRO {name}() AS TABLE {_rows(rows)}"
+        for name, rows in (("_ranked_by", ranked), ("_methods", methods))
+    ]
+
+
+def _rows(rows: Sequence[tuple[str, str]]) -> str:
+    if not rows:
+        return union([], "run_id VARCHAR, method VARCHAR")
+    values = ", ".join(f"({literal(run)}, {literal(method)})" for run, method in rows)
+    return f"SELECT * FROM (VALUES {values}) t(run_id, method)"
+
+
+MACROS = (
     """CREATE MACRO explain(id) AS TABLE
     SELECT d.pool, d.run_id, d.selected, d.stage, d.reason, d.detail, s.method, s.score, s.rank
-    FROM latest_decisions d LEFT JOIN _latest_long s USING (run_id, sample_id)
+    FROM latest_decisions d LEFT JOIN _latest_long() s USING (run_id, sample_id)
     WHERE d.sample_id = id::VARCHAR ORDER BY d.pool, s.method""",
     """CREATE MACRO top(method, k) AS TABLE
-    SELECT t.pool, t.sample_id, t.score, t.rank FROM _latest_long t
+    SELECT t.pool, t.sample_id, t.score, t.rank FROM _latest_long() t
     WHERE t.method = method AND t.rank <= k ORDER BY t.pool, t.rank""",
     # compared by the score that the later run ranked by; rounding is no change
     """CREATE MACRO diff(run_a, run_b) AS TABLE
     WITH by_score AS (
         SELECT r.method, count(m.run_id) = 2 AS in_both
-        FROM _ranked_by r LEFT JOIN _methods m ON m.method = r.method AND m.run_id IN (run_a, run_b)
+        FROM _ranked_by() r LEFT JOIN _methods() m ON m.method = r.method AND m.run_id IN (run_a, run_b)
         WHERE r.run_id = run_b GROUP BY r.method
     ),
-    rows_a AS (SELECT * FROM _told WHERE run_id = run_a),
-    rows_b AS (SELECT * FROM _told WHERE run_id = run_b),
+    rows_a AS (SELECT * FROM _told() WHERE run_id = run_a),
+    rows_b AS (SELECT * FROM _told() WHERE run_id = run_b),
     changed AS (
         SELECT coalesce(a.sample_id, b.sample_id) AS sample_id, a.key AS key_a, b.key AS key_b,
             coalesce(b.selected, false) AS came_in, a.reason AS reason_a, b.reason AS reason_b,
@@ -244,11 +278,11 @@ _MACROS = (
         WHERE coalesce(a.selected, false) <> coalesce(b.selected, false)
     ),
     scores_a AS (
-        SELECT key AS key_a, score FROM _scored
+        SELECT key AS key_a, score FROM _scored()
         WHERE run_id = run_a AND method = (SELECT method FROM by_score)
     ),
     scores_b AS (
-        SELECT key AS key_b, score FROM _scored
+        SELECT key AS key_b, score FROM _scored()
         WHERE run_id = run_b AND method = (SELECT method FROM by_score)
     )
     SELECT c.sample_id,

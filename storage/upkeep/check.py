@@ -2,25 +2,47 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+import os
+from collections.abc import Container, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
 
-from assay.storage.disk.processes import process_lives as process_lives
+from assay.storage.disk.atomic import set_aside
 from assay.storage.disk.processes import writer_lives
 from assay.storage.errors import CorruptArtifactError, StoreError
 from assay.storage.hashing.fingerprints import FINGERPRINT
-from assay.storage.runs.catalogue import ARCHIVE, RUNS, list_runs, newest_runs, run_paths
-from assay.storage.runs.publishing import LINK, PUBLISHED
+from assay.storage.runs.catalogue import list_runs, newest_runs, run_paths
+from assay.storage.runs.facts import CATALOGUE, RunFile, read_note
+from assay.storage.runs.migrations import SCHEMA_VERSION, schema_version
+from assay.storage.runs.notes import note_paths
+from assay.storage.runs.notes import read_note as read_run_note
+from assay.storage.runs.opening import RUN_ID, RUNS
+from assay.storage.runs.publishing import (
+    LINK,
+    PUBLISHED,
+    is_intact,
+    points_at,
+    published_files,
+    read_record,
+    remove_published,
+    shows,
+)
 from assay.storage.runs.recovery import leftovers
-from assay.storage.runs.schema import TABLES, identifier
-from assay.storage.store import ScoreStore
+from assay.storage.runs.requests import (
+    REQUESTS,
+    broken_requests,
+    read_requests,
+    record_request,
+    request_files,
+)
+from assay.storage.store import ASIDE, ScoreStore
+from assay.storage.upkeep.run_files import inspect_runs, misplaced
 
-STRAY = "It is no part of the store; it is left alone. Move it elsewhere."
+_STRAY = "It is no part of the store; it is left alone. Move it elsewhere."
+_NOT_WRITTEN = "This note is not as it was written, so it is not used; it can be made again."
 _MIXED = "It holds files that assay did not write, so `assay gc` leaves all of it alone."
 
 
@@ -37,7 +59,7 @@ class Finding:
     repaired : bool
         Whether it was mended.
     level : {"damage", "info"}
-        "info" where nothing is wrong: the next run puts it right by itself.
+        "info" where nothing is wrong: the next run puts it right by itself, or it is not ours.
     """
 
     where: str
@@ -49,19 +71,22 @@ class Finding:
 def check_store(store: ScoreStore, *, repair: bool = False) -> list[Finding]:
     """Verify everything in a store.
 
-    Every byte of every artifact against its checksums; every run file, kept or archived, by reading
-    it whole (DuckDB keeps checksums of its blocks), one decision for each sample, scores and
-    selections that belong to samples; that what runs refer to is there; notes of runs whose process
-    is gone; the published file; files that a killed process left half-written.
+    Every byte of every artifact and run file, kept or archived, against its checksums; that a run
+    file holds the run that its name says, tables of the columns that assay writes and nothing else,
+    one decision for each sample, scores and selections that belong to samples; the catalogue and
+    the records of requests against the runs; that what runs refer to is there; notes of runs whose
+    process is gone; the published file; files that a killed process left half-written, and what is
+    no part of the store.
 
     Parameters
     ----------
     store : ScoreStore
     repair : bool, default False
         Remove corrupt artifacts and half-written files (the next run makes the artifacts again),
-        mark dead runs as failed, and publish anew where the published file is missing, damaged or
-        behind. Run files are never touched: they can't be rebuilt without their pool. Waits until
-        nothing else writes to the store.
+        mark dead runs as failed, make the catalogue again, move run files that are not as they were
+        written to `backup/aside` (back to its own name where it is whole and was only misplaced), and
+        publish anew where the published file is missing, damaged or behind. Nothing is removed that
+        assay can't prove to have written. Waits until nothing else writes to the store.
 
     Returns
     -------
@@ -77,7 +102,9 @@ def check_store(store: ScoreStore, *, repair: bool = False) -> list[Finding]:
     unsettled = [*_unsettled(store)]
     # whoever comes to write ends dead runs and removes what they left
     with store.writing("check --repair"):
-        _remove_broken_notes(store)
+        for path, _ in (*_broken_notes(store), *_false_notes(store)):
+            set_aside(path, store.path / ASIDE)
+        list_runs(store.path, archived=True, complete=True)
         still = {finding.where for finding in _unsettled(store)}
         settled = [replace(f, repaired=f.where not in still) for f in unsettled]
         return [*_look(store, repair=True), *settled]
@@ -85,173 +112,198 @@ def check_store(store: ScoreStore, *, repair: bool = False) -> list[Finding]:
 
 def _look(store: ScoreStore, *, repair: bool) -> Iterator[Finding]:
     yield from _artifacts(store, repair)
-    yield from _runs(store)
+    yield from _runs(store, repair)
+    yield from _requests(store, repair)
     yield from _published(store, repair)
 
 
 def _unsettled(store: ScoreStore) -> Iterator[Finding]:
     yield from _notes(store)
+    for path, problem in _false_notes(store):
+        yield Finding(_within(store, path), problem)
     for path in leftovers(store.path):
-        yield Finding(_told(store, path), "A process was stopped while it wrote this.")
+        yield Finding(_within(store, path), "A process was stopped while it wrote this.")
 
 
-def _told(store: ScoreStore, path: Path) -> str:
+def _within(store: ScoreStore, path: Path) -> str:
     return path.relative_to(store.path).as_posix()
 
 
 def _artifacts(store: ScoreStore, repair: bool) -> Iterator[Finding]:
     for kind, fingerprint in store.artifacts.listed():
         folder = store.artifacts.path(kind, fingerprint)
+        ours = store.artifacts.is_ours(kind, fingerprint)
         try:
             store.artifacts.open(kind, fingerprint)
         except (CorruptArtifactError, StoreError) as error:
-            if not FINGERPRINT.fullmatch(fingerprint) and not store.artifacts.is_ours(
-                kind, fingerprint
-            ):
-                yield Finding(_told(store, folder), STRAY, level="info")
+            if not ours and not FINGERPRINT.fullmatch(fingerprint):
+                yield Finding(_within(store, folder), _STRAY, level="info")
                 continue
             mended = False
             if repair:
                 with suppress(StoreError):  # it lies behind a symbolic link
                     store.artifacts.discard(kind, fingerprint)
                     mended = True
-            yield Finding(_told(store, folder), str(error), mended)
+            yield Finding(_within(store, folder), str(error), mended)
         else:
-            if not store.artifacts.is_ours(kind, fingerprint):
-                yield Finding(_told(store, folder), _MIXED, level="info")
+            if not ours and not store.artifacts.root.is_symlink():
+                yield Finding(_within(store, folder), _MIXED, level="info")
     for path in store.artifacts.strays():
-        yield Finding(_told(store, path), STRAY, level="info")
+        yield Finding(_within(store, path), _STRAY, level="info")
 
 
-def _runs(store: ScoreStore) -> Iterator[Finding]:
-    for path in (p for folder in (RUNS, ARCHIVE) for p in run_paths(store.path / folder)):
-        missing: list[str] = []
-        try:
-            with duckdb.connect(str(path), read_only=True) as con:
-                problems = _run_problems(con)
-                if path.parent.name == RUNS:
-                    missing = _missing(store, con)
-        except duckdb.Error as error:
-            told = " ".join(str(error).split())
-            problems = [
-                f"It can't be read ({told}). Take it from a backup, or delete it and run again."
-            ]
-        for problem in problems:
-            yield Finding(_told(store, path), problem)
+def _runs(store: ScoreStore, repair: bool) -> Iterator[Finding]:
+    broken: dict[Path, list[str]] = {}
+    for path, run, problems in inspect_runs(store.path):
+        if problems:
+            broken[path] = problems
+        missing = _missing(store, run) if run is not None and path.parent.name == RUNS else []
         if missing:
             yield Finding(
-                _told(store, path),
+                _within(store, path),
                 f"Not in the store are {', '.join(missing)}, which it was made with; they are made "
                 "again when a run needs them.",
                 level="info",
             )
+    moved = {path: set_aside(path, store.path / ASIDE) for path in broken if repair}
+    for path, aside in moved.items():
+        log = path.with_name(f"{path.name}.wal")
+        if os.path.lexists(log):
+            set_aside(log, aside.parent)
+    for aside in moved.values():
+        own = misplaced(store.path, aside)
+        if own is not None:
+            os.rename(aside, store.path / RUNS / own)
+    for path, problems in broken.items():
+        for problem in problems:
+            yield Finding(_within(store, path), problem, repair)
 
 
-def _missing(store: ScoreStore, con: duckdb.DuckDBPyConnection) -> list[str]:
+def _missing(store: ScoreStore, run: RunFile) -> list[str]:
     """Return the artifacts that a run refers to and that are not there."""
-    if not con.execute("FROM duckdb_tables() WHERE table_name = 'artifacts'").fetchall():
-        return []  # the file of an older version
-    rows = con.execute("SELECT DISTINCT kind, fingerprint FROM artifacts ORDER BY ALL").fetchall()
-    return [f"{kind}/{name}" for kind, name in rows if not store.artifacts.exists(kind, name)]
+    refs = sorted({(kind, name) for _, kind, name in run.artifacts})
+    return [f"{kind}/{name}" for kind, name in refs if not store.artifacts.exists(kind, name)]
 
 
-def _read_whole(con: duckdb.DuckDBPyConnection) -> set[str]:
-    """Read every block of a file, and so check it; return the names of its tables."""
-    tables = con.execute("SELECT schema_name, table_name FROM duckdb_tables() ORDER BY ALL")
-    there = tables.fetchall()
-    for schema, table in there:
-        name = f"{identifier(schema)}.{identifier(table)}"
-        con.execute(f"SELECT bit_xor(hash(t)) FROM {name} t").fetchall()
-    return {table for _, table in there}
+def _requests(store: ScoreStore, repair: bool) -> Iterator[Finding]:
+    numbers = {path: (number, run_id) for path, number, run_id in request_files(store.path)}
+    for path in broken_requests(store.path):
+        number, run_id = numbers[path]
+        if repair:
+            set_aside(path, store.path / ASIDE)
+            # the number is that of the file's name; when it was asked for is not known any more
+            if run_id not in read_requests(store.path):
+                for run in list_runs(store.path, only=[run_id]):
+                    record_request(store.path, run.path, number, run.tables.finished_at)
+        yield Finding(
+            _within(store, path),
+            "This record of a request is not as it was written, so it is not used.",
+            repair,
+        )
+    for path in _others(store.path / REQUESTS, numbers):
+        yield Finding(_within(store, path), _STRAY, level="info")
+    known = {*(path.stem for path in published_files(store.path))}
+    for path in _others(store.path / CATALOGUE, ()):
+        if path.suffix != ".json" or not (path.stem in known or RUN_ID.fullmatch(path.stem)):
+            yield Finding(_within(store, path), _STRAY, level="info")
 
 
-def _run_problems(con: duckdb.DuckDBPyConnection) -> list[str]:
-    """Read a run file whole and return what does not fit."""
+def _others(folder: Path, known: Container[Path]) -> list[Path]:
+    there = sorted(folder.glob("[!.]*")) if folder.is_dir() else []
+    return [path for path in there if path not in known]
 
-    def number(query: str) -> int:
-        row = con.execute(query).fetchone()
-        return int(row[0]) if row and row[0] is not None else 0
 
-    there = _read_whole(con)
-    kind = con.execute("SELECT kind, n_samples FROM run").fetchone()
-    if kind is None:
-        return ["It holds no run. Delete it and run again."]
-    if kind[0] != "curate":
-        return []
-    problems = []
-    samples = number("SELECT count(*) FROM samples")
-    if samples != kind[1]:
-        problems.append(f"It holds {samples} samples and says {kind[1]}.")
-    decided = number("SELECT count(DISTINCT key) FROM decisions")
-    if not samples == decided == number("SELECT count(*) FROM decisions"):
-        problems.append(f"It does not hold one decision for each of its {samples} samples.")
-    if number("SELECT count(*) FROM selections") != number(
-        "SELECT count(*) FROM decisions WHERE selected"
-    ):
-        problems.append("Its selection is not what it decided.")
-    for table in sorted(there & {t for t, columns in TABLES.items() if columns.startswith("key")}):
-        if table != "samples" and number(
-            f"SELECT count(*) FROM {table} WHERE key NOT IN (SELECT key FROM samples)"
-        ):
-            problems.append(f"Its table {table} names samples that it does not hold.")
-    return problems
+def _false_notes(store: ScoreStore) -> Iterator[tuple[Path, str]]:
+    """Yield the notes of the catalogue that are not as they were written, and why."""
+    if schema_version(store.path) < SCHEMA_VERSION:
+        return  # of another form
+    for path in sorted((store.path / CATALOGUE).glob("*.json")):
+        if RUN_ID.fullmatch(path.stem):
+            problem = _note_problem(store, path)
+            if problem:
+                yield path, problem
+    for published in published_files(store.path):
+        path = store.path / CATALOGUE / f"{published.stem}.json"
+        if path.exists() and read_record(store.path, published) is None:
+            yield path, _NOT_WRITTEN
+
+
+def _note_problem(store: ScoreStore, path: Path) -> str | None:
+    """Say what is wrong with a note of a run: its form, or that the run's file says otherwise."""
+    try:
+        note = read_note(path)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError):
+        return _NOT_WRITTEN
+    for run_file, run, problems in inspect_runs(store.path, only=path.stem):
+        if run is None or problems:
+            continue  # named already
+        held = {key: run.run[key] for key in note["run"] if key in run.run}
+        if held != note["run"] or note["file"]["size"] != run_file.stat().st_size:
+            return "This note says something else than the run's file; it can be made again."
+    return None
+
+
+def _broken_notes(store: ScoreStore) -> Iterator[tuple[Path, str]]:
+    for path in note_paths(store.path / RUNS):
+        try:
+            read_run_note(path)
+        except FileNotFoundError:
+            continue  # its run is finished
+        except (OSError, ValueError) as error:
+            yield path, f"The note can't be read ({str(error)[:200]})."
 
 
 def _notes(store: ScoreStore) -> Iterator[Finding]:
-    for path in sorted((store.path / RUNS).glob("*.json")):
-        try:
-            note = json.loads(path.read_text())
-            dead = note["status"] == "running" and writer_lives(note) is False
-        except FileNotFoundError:
-            continue  # its run is finished
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            yield Finding(_told(store, path), f"The note can't be read ({error}).")
+    broken = dict(_broken_notes(store))
+    for path in note_paths(store.path / RUNS):
+        if path in broken:
+            yield Finding(_within(store, path), broken[path])
             continue
-        if dead:
-            yield Finding(
-                _told(store, path),
-                f"The run {note['run_id']} is noted as running, but its process is gone.",
-            )
-
-
-def _remove_broken_notes(store: ScoreStore) -> None:
-    for path in (store.path / RUNS).glob("*.json"):
-        try:
-            note = json.loads(path.read_text())
-            whole = bool(note["run_id"] and note["status"])
-        except (OSError, ValueError, KeyError, TypeError):
-            whole = False
-        if not whole:
-            path.unlink(missing_ok=True)
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            note = read_run_note(path)
+            if note["status"] == "running" and writer_lives(note) is False:
+                yield Finding(
+                    _within(store, path),
+                    f"The run {note['run_id']} is noted as running, but its process is gone.",
+                )
 
 
 def _published(store: ScoreStore, repair: bool) -> Iterator[Finding]:
     if not run_paths(store.path / RUNS):
         return
     latest = store.path / PUBLISHED / LINK
-    problem, level = "", "damage"
-    try:
-        with duckdb.connect(str(latest.resolve()), read_only=True) as con:
-            _read_whole(con)
-            con.execute("FROM latest_selection").fetchall()
-            held = {row[0] for row in con.execute("SELECT run_id FROM runs").fetchall()}
-    except (duckdb.Error, OSError) as error:
-        problem = f"The published file can't be read ({' '.join(str(error).split())})."
-    else:
-        with suppress(StoreError):  # a damaged run file, which is named above
-            newest = {run.tables.run_id for run in newest_runs(list_runs(store.path))}
-            if newest != held:
-                problem, level = "The published file is not of the newest runs.", "info"
-    if not problem:
-        return
-    mended = False
-    if repair:
-        if level == "damage":
-            for old in (store.path / PUBLISHED).glob("latest*"):
-                old.unlink()
-        try:
-            store.publish()
-            mended = True
-        except (StoreError, duckdb.Error):
+    files = published_files(store.path)
+    for path in files:
+        if read_record(store.path, path) is None:
+            problem = "It has no record of its checksums; the next publication takes its place."
+            yield Finding(_within(store, path), problem, level="info")
+        elif not is_intact(store.path, path):
             mended = False
-    yield Finding(_told(store, latest), problem, mended, level)
+            if repair:
+                remove_published(store.path, path)
+                mended = _publish(store)
+            yield Finding(
+                _within(store, path), "The published file is not as it was written.", mended
+            )
+    files = published_files(store.path)
+    if not files or not latest.exists():
+        problem, level = "There is no published file.", "damage"
+    elif not points_at(latest, files[-1]):
+        problem = f"It is not the newest published file, {files[-1].name}."
+        # earlier versions made a symbolic link
+        level = "info" if latest.is_symlink() else "damage"
+    elif not shows(store.path, files[-1], newest_runs(list_runs(store.path))):
+        problem, level = "The published file is not of the newest runs.", "info"
+    else:
+        return
+    yield Finding(_within(store, latest), problem, repair and _publish(store), level)
+
+
+def _publish(store: ScoreStore) -> bool:
+    try:
+        store.publish()
+    except (StoreError, duckdb.Error):
+        return False
+    return True

@@ -17,12 +17,16 @@ from assay.storage.disk.boundaries import boundary
 from assay.storage.disk.manifests import is_sealed
 from assay.storage.disk.processes import writer_lives
 from assay.storage.errors import CorruptArtifactError, StoreError
-from assay.storage.runs.attaching import attach_runs
-from assay.storage.runs.catalogue import CATALOGUE, RUNS, RunFile, find_run, list_runs, newest_runs
+from assay.storage.runs.attaching import open_runs
+from assay.storage.runs.catalogue import newest_runs, survey
+from assay.storage.runs.facts import CATALOGUE, RunFile, read_note
 from assay.storage.runs.migrations import BACKUP
 from assay.storage.runs.notes import read_notes
-from assay.storage.runs.publishing import outdated
+from assay.storage.runs.opening import RUN_ID, RUNS, find_run
+from assay.storage.runs.publishing import outdated, remove_published
 from assay.storage.runs.recovery import leftovers
+from assay.storage.runs.requests import REQUESTS, broken_requests, request_files
+from assay.storage.runs.schema import RunTables
 from assay.storage.store import ScoreStore
 
 # copies of frames that were handed in; a run names them by its configuration's paths
@@ -115,9 +119,8 @@ def _find(store: ScoreStore) -> Iterator[Garbage]:
         yield _garbage(store, "leftover", path)
     for path in outdated(store.path):
         yield _garbage(store, "published", path)
-    for path in sorted((store.path / CATALOGUE).glob("[0-9a-f]*.json")):
-        if find_run(store.path, path.stem) is None:
-            yield _garbage(store, "note", path)
+    for path in _notes_of_gone_runs(store.path):
+        yield _garbage(store, "note", path)
     for path in _old_backups(store.path):
         yield _garbage(store, "backup", path)
 
@@ -137,6 +140,8 @@ def _remove(store: ScoreStore, garbage: Garbage) -> bool:
     try:
         if garbage.what == "artifact":
             store.artifacts.discard(path.parent.name, path.name)
+        elif garbage.what == "published":
+            remove_published(store.path, path)
         else:
             remove(path)
     except FileNotFoundError:
@@ -150,14 +155,14 @@ def _remove(store: ScoreStore, garbage: Garbage) -> bool:
 def _wanted(store: ScoreStore) -> _Wanted:
     wanted = _Wanted()
     notes = read_notes(store.path / RUNS)
-    runs = list_runs(store.path)
+    runs, misfits = survey(store.path)
+    if misfits:
+        raise StoreError(f"{misfits[0]} Until then it is not known which artifacts it refers to.")
     for run in runs:
         wanted.makers.add(run.tables.run_id)
         wanted.frames.update(_FRAME.findall(str(run.run["config"])))
     wanted.artifacts.update(_referred_to(store, runs))
-    newest = {
-        (run.tables.pool, run.tables.kind): run.tables.finished_at for run in newest_runs(runs)
-    }
+    newest = {(run.tables.pool, run.tables.kind): run.tables for run in newest_runs(runs)}
     for note in notes:
         if _goes_on(note, newest):
             wanted.makers.add(note["run_id"])
@@ -168,26 +173,55 @@ def _wanted(store: ScoreStore) -> _Wanted:
 def _referred_to(store: ScoreStore, runs: Sequence[RunFile]) -> Iterator[tuple[str, str]]:
     """Yield what runs name as theirs; those of earlier versions name nothing, but made it."""
     with duckdb.connect(":memory:") as con:
-        named = [run for run in runs if "artifacts" in run.tables.tables]
-        for run in attach_runs(con, store.path, named):
+        opened, misfits = open_runs(con, store.path, runs)
+        if misfits:
+            raise StoreError(
+                f"{misfits[0]} Until then it is not known which artifacts it refers to."
+            )
+        for run in (run.tables for run in opened if "artifacts" in run.tables.tables):
             try:
-                query = f"SELECT kind, fingerprint FROM {run.alias}.artifacts"
+                query = f"SELECT kind, fingerprint FROM {run.alias}.main.artifacts"
                 yield from con.sql(query).fetchall()
             except duckdb.Error as error:
                 raise StoreError(
                     f"The run {run.run_id} can't be read ({' '.join(str(error).split())}), so it is "
-                    "not known which artifacts it refers to. `assay check` says what to do about it."
+                    "not known which artifacts it refers to. `assay check --repair` moves it aside."
                 ) from error
 
 
-def _goes_on(note: dict[str, Any], newest: dict[tuple[str, str], int]) -> bool:
+def _goes_on(note: dict[str, Any], newest: dict[tuple[str, str], RunTables]) -> bool:
     """Say whether a run that is not finished is under way, or may still be taken up again."""
     with suppress(KeyError, TypeError, ValueError):
         if note["status"] == "running" and writer_lives(note) is not False:
             return True
-        began = datetime.fromisoformat(note["started_at"]).timestamp() * 1e6
-        return began > newest.get((note["pool"], note["kind"]), float("-inf"))
+        last = newest.get((note["pool"], note["kind"]))
+        if last is None:
+            return True
+        if note["request"] is not None and last.request is not None:
+            return bool(note["request"] > last.request)
+        return datetime.fromisoformat(note["started_at"]).timestamp() * 1e6 > last.finished_at
     return True
+
+
+def _notes_of_gone_runs(store: Path) -> list[Path]:
+    """Return what the catalogue and the requests hold of runs that are not there any more.
+
+    The last request stays, so that no number is given twice; so does what is damaged.
+    """
+    notes = [] if (store / CATALOGUE).is_symlink() else sorted((store / CATALOGUE).glob("*.json"))
+    gone = []
+    for path in notes:
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            if not path.is_symlink() and RUN_ID.fullmatch(path.stem) and read_note(path):
+                gone += [path] if find_run(store, path.stem) is None else []
+    if not (store / REQUESTS).is_symlink():
+        broken = set(broken_requests(store))
+        gone += [
+            path
+            for path, _, run_id in request_files(store)[:-1]
+            if path not in broken and find_run(store, run_id) is None
+        ]
+    return gone
 
 
 def _old_backups(store: Path) -> list[Path]:

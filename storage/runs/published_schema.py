@@ -1,0 +1,90 @@
+"""What stands in a published file: the tables, views and macros that users query, and no others.
+
+The rows are copied under their samples' ids, not under keys: so no table is needed that is not public.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from assay.storage.runs.schema import (
+    MACROS,
+    SAMPLE_COLUMNS,
+    TABLES,
+    RunTables,
+    about_runs,
+    identifier,
+    latest,
+    literal,
+    of_run_only,
+    of_samples,
+    samples_of,
+    union,
+)
+
+# view -> the table of a published file that holds its rows
+LATEST = {
+    "latest_samples": "samples",
+    "latest_selection": "selections",
+    "latest_decisions": "decisions",
+}
+# where the order of columns is not that of the run file's table
+_ORDERED = {"duplicates": "run_id, group_id, sample_id, keeper, similarity, kind"}
+
+
+def published_tables(runs: Sequence[RunTables]) -> list[tuple[str, str, list[str]]]:
+    """Return name, a query of its columns, and a query of each run's rows for every public table.
+
+    The rows of a sample lie together, so that its id, which all of them bear, is stored once.
+    """
+    tables = []
+    curated = [run for run in runs if run.kind == "curate"]
+    for name, columns in TABLES.items():
+        with_key = columns.startswith("key INTEGER, ")
+        rest = columns.removeprefix("key INTEGER, ")
+        held = [run for run in (curated if with_key else runs) if name in run.tables]
+        if name == "artifacts":
+            continue  # names folders of the store, which are not at hand here
+        if name == "samples":
+            parts = samples_of(held)
+            columns = f"run_id VARCHAR, pool VARCHAR, {SAMPLE_COLUMNS}"
+        elif with_key:
+            parts = [f"{of_samples(run, name)} ORDER BY t.key" for run in held]
+            columns = f"run_id VARCHAR, sample_id VARCHAR, {rest}"
+        else:
+            parts = [of_run_only(run, name) for run in held]
+            columns = f"run_id VARCHAR, {rest}"
+        empty = union([f"({part})" for part in parts], columns)
+        tables.append((name, f"SELECT {_ORDERED.get(name, '*')} FROM ({empty})", parts))
+    return tables
+
+
+def published_views(runs: Sequence[RunTables]) -> list[str]:
+    """Return the SQL of the views and macros of a published file, over its tables."""
+    methods = dict.fromkeys(m for run in latest(runs) for m in run.methods)
+    pivot = "".join(
+        f", max(score) FILTER (method = {literal(m)}) AS {identifier(m)}" for m in methods
+    )
+    wide = f"(SELECT run_id, sample_id{pivot} FROM scores GROUP BY ALL)"
+    columns = "".join(f", w.{identifier(m)}" for m in methods)
+    views = {
+        view: f"SELECT r.pool, t.* {'EXCLUDE (pool)' if table == 'samples' else ''} "
+        f"FROM {table} t JOIN runs r USING (run_id) WHERE r.kind = 'curate'"
+        for view, table in LATEST.items()
+    }
+    views["latest_scores"] = (
+        f"SELECT s.pool, s.run_id, s.sample_id{columns} "
+        f"FROM samples s LEFT JOIN {wide} w USING (run_id, sample_id)"
+    )
+    helpers = {
+        "_latest_long": "SELECT r.pool, t.* FROM scores t JOIN runs r USING (run_id)",
+        "_told": "SELECT run_id, sample_id AS key, sample_id, content_hash, selected, reason "
+        "FROM samples JOIN decisions USING (run_id, sample_id)",
+        "_scored": "SELECT run_id, sample_id AS key, method, score, rank FROM scores",
+    }
+    return [
+        *(f"CREATE VIEW {name} AS {query}" for name, query in views.items()),
+        *(f"CREATE MACRO {name}() AS TABLE {query}" for name, query in helpers.items()),
+        *about_runs(runs),
+        *MACROS,
+    ]
