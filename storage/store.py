@@ -241,10 +241,15 @@ class ScoreStore:
         # notes what the catalogue lacks
         list_runs(self.path, complete=True)
 
-    def make_current(self, run_id: str) -> None:
+    def make_current(self, run_id: str) -> dict[str, Any]:
         """Make a finished run the newest of its pool and kind again: a call has asked for it.
 
         It comes back from the archive. Where it is the newest already, nothing changes.
+
+        Returns
+        -------
+        dict
+            The run's `kind` and `pool`.
 
         Raises
         ------
@@ -260,6 +265,7 @@ class ScoreStore:
         if run_id not in {newest.tables.run_id for newest in newest_runs(list_runs(self.path))}:
             number, at = self._next_request()
             record_request(self.path, path, number, microseconds(at))
+        return {"kind": run.tables.kind, "pool": run.tables.pool}
 
     def publish(self) -> Path:
         """Write the newest run of every pool into one file that any DuckDB can open by itself.

@@ -10,7 +10,7 @@ import polars as pl
 from assay.flows.commands.output import print_table
 from assay.storage import ScoreStore
 from assay.storage.errors import ColumnError, ConfigError, StoreError
-from assay.storage.runs.schema import literal
+from assay.storage.runs.schema import NEWEST_FIRST, literal
 
 LATEST, PREVIOUS = "latest", "previous"
 _FORMATS = {".parquet": "parquet", ".csv": "csv", ".json": "json"}
@@ -62,7 +62,7 @@ def difference(
         There is no such run, several begin so, or it is no finished `curate` run.
     """
     runs = store.trusted_sql(
-        "SELECT run_id, kind, pool, status, finished_at FROM runs ORDER BY finished_at DESC, run_id",
+        f"SELECT run_id, kind, pool, status, finished_at FROM runs ORDER BY {NEWEST_FIRST}",
         all_runs=True,
     )
     named = {run: _by_id(runs, run) for run in (run_a, run_b) if run not in (LATEST, PREVIOUS)}

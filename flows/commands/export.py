@@ -15,6 +15,7 @@ from assay.flows.config.curation import CurationConfig
 from assay.storage import ScoreStore, read_pool
 from assay.storage.errors import ColumnError, ConfigError, StoreError
 from assay.storage.names import fold
+from assay.storage.runs.schema import NEWEST_FIRST
 
 _FORMATS = {".parquet": "parquet", ".jsonl": "jsonl", ".csv": "csv"}
 
@@ -25,7 +26,7 @@ def chosen_run(store: ScoreStore, run: str | None, *, all_runs: bool = False) ->
     Archived runs are looked at with `all_runs`.
     """
     runs = store.trusted_sql(
-        "SELECT * FROM runs WHERE kind = 'curate' AND status = 'done' ORDER BY finished_at DESC",
+        f"SELECT * FROM runs WHERE kind = 'curate' AND status = 'done' ORDER BY {NEWEST_FIRST}",
         all_runs=all_runs,
     )
     if runs.is_empty():

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from assay.flows.commands.options import AllRuns, Json, Overwrite, Raw, Store, open_store
+from assay.storage.runs.schema import NEWEST_FIRST
 
 
 def sql(
@@ -83,9 +84,9 @@ def runs(store: Store = Path("assay-store"), all_runs: AllRuns = False, json: Js
     from assay.flows.commands.output import print_json, print_table, rows_json
 
     frame = open_store(store).trusted_sql(
-        "SELECT run_id, kind, pool, status, started_at::VARCHAR AS started_at, "
-        "finished_at::VARCHAR AS finished_at, n_samples, seed, generation "
-        "FROM runs ORDER BY started_at DESC, run_id",
+        "SELECT run_id, kind, of_run, request, requested_at::VARCHAR AS requested_at, pool, status, "
+        "started_at::VARCHAR AS started_at, finished_at::VARCHAR AS finished_at, n_samples, seed, "
+        f"generation FROM runs ORDER BY {NEWEST_FIRST}",
         all_runs=all_runs,
     )
     if json:

@@ -16,7 +16,7 @@ from assay.flows.running import pipeline
 from assay.flows.running.frames import stored_path
 from assay.flows.running.results import RunResult
 from assay.flows.running.tables import with_vectors
-from assay.flows.stages import features, stage
+from assay.flows.stages import features, persisting, stage
 from assay.flows.stages.artifacts import check_target
 from assay.flows.stages.calls import Call, directly
 from assay.flows.stages.run import Run, run_info
@@ -86,7 +86,7 @@ def execute(run: Run, call: Call = directly) -> RunResult:
     store = run.store
     with store.writing("curate") as lock:
         if store.is_finished(run.run_id):
-            store.publish()
+            persisting.renew(store, run.run_id, run.config.keep_runs)
             return RunResult(run.run_id, store, False, run.defaults)
         started_at = datetime.now(UTC)
         lock.say("curate", run.run_id)
@@ -113,7 +113,7 @@ def rank_features(
     with with_table(config, table) as complete, store.writing("features") as lock:
         run = call.finished(call(stage.FEATURE_PLAN, complete))
         if store.is_finished(run.run_id):
-            store.publish()
+            persisting.renew(store, run.run_id, run.config.keep_runs)
             return RunResult(run.run_id, store, False)
         started_at = datetime.now(UTC)
         lock.say("features", run.run_id)

@@ -19,6 +19,7 @@ from assay.flows.stages.refs import Outputs, Ref
 from assay.flows.stages.run import Run, run_info
 from assay.flows.stages.scoring import load_report, load_scores
 from assay.flows.stages.selecting import load_ledger, load_selection
+from assay.storage import ScoreStore
 from assay.storage.runs.run_file import RunTablesData
 
 _ARTIFACTS = {"stage": pl.String, "kind": pl.String, "fingerprint": pl.String}
@@ -82,6 +83,13 @@ def artifact_rows(refs: Mapping[str, Ref]) -> pl.DataFrame:
     """Return the artifacts that a run refers to, by stage."""
     rows = [(stage, *ref) for stage, ref in refs.items()]
     return pl.DataFrame(rows, schema=_ARTIFACTS, orient="row")
+
+
+def renew(store: ScoreStore, run_id: str, keep_runs: int) -> None:
+    """Make a run that is finished the current one of its pool again, and publish it."""
+    run = store.make_current(run_id)
+    store.publish()
+    store.archive(run["pool"], run["kind"], keep=keep_runs)
 
 
 def publish(run: Run, run_id: str) -> str:

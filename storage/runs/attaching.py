@@ -14,7 +14,7 @@ from assay.storage.errors import StoreError
 from assay.storage.runs.catalogue import list_runs, newest_runs
 from assay.storage.runs.facts import RunFile
 from assay.storage.runs.notes import read_notes
-from assay.storage.runs.opening import RUNS, Misfit, attach, unexpected, warn_of
+from assay.storage.runs.opening import RUNS, Misfit, attach, views_in, warn_of
 from assay.storage.runs.schema import RUNS_COLUMNS, statements
 from assay.storage.sql.sandbox import close_off
 
@@ -114,7 +114,8 @@ def open_runs(
     """
     misfits = attach(con, store, [run.path for run in runs])
     close_off(con, bounded=bounded)
-    problems = unexpected(con) if runs else {}
+    # columns and macros were looked at when the files were listed
+    problems = views_in(con)
     there = {
         row[0] for row in con.execute("SELECT database_name FROM duckdb_databases()").fetchall()
     }

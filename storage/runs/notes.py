@@ -97,15 +97,15 @@ def read_note(path: Path) -> dict[str, Any]:
         note = json.loads(path.read_bytes())
         if not isinstance(note, dict) or not note.keys() >= _FIELDS.keys():
             raise ValueError("it lacks keys that a note of a run has")
-        note = dict.fromkeys(_LATER) | note
+        complete: dict[str, Any] = {**dict.fromkeys(_LATER), **note}
         for key, fits in (_FIELDS | _LATER).items():
-            if not fits(note[key]):
+            if not fits(complete[key]):
                 raise ValueError(f"its {key} is not what a note of a run holds")
-        if note["run_id"] != path.stem:
-            raise ValueError(f"it is of the run {note['run_id'][:40]}")
+        if complete["run_id"] != path.stem:
+            raise ValueError(f"it is of the run {complete['run_id'][:40]}")
     except (RecursionError, TypeError) as error:
         raise ValueError("it is no note of a run") from error
-    return note
+    return complete
 
 
 def note_paths(folder: Path) -> list[Path]:

@@ -126,10 +126,9 @@ def unexpected(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
 
     Only base tables are expected, with the columns and types that assay gives them.
     """
-    problems = {
-        alias: f"it holds the {what} {name!r}, and run files hold tables only."
-        for alias, what, name in con.execute(_OTHER_OBJECTS).fetchall()
-    }
+    problems = views_in(con)
+    for alias, name in con.execute(_MACROS).fetchall():
+        problems.setdefault(alias, _no_table("macro", name))
     shapes: dict[str, dict[str, dict[str, str]]] = {}
     for alias, table, column, type, generated in con.execute(_COLUMNS).fetchall():
         shapes.setdefault(alias, {}).setdefault(table, {})[column] = "" if generated else type
@@ -143,10 +142,21 @@ def unexpected(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
     return problems
 
 
-_OTHER_OBJECTS = """
-SELECT database_name, 'view', view_name FROM duckdb_views()
-WHERE database_name[:2] = 'r_' AND NOT internal
-UNION ALL SELECT database_name, 'macro', function_name FROM duckdb_functions()
+def views_in(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """Return which of the run files attached to a connection hold a view, by alias, in words."""
+    rows = con.execute(_VIEWS).fetchall()
+    return {alias: _no_table("view", name) for alias, name in rows}
+
+
+def _no_table(what: str, name: str) -> str:
+    return f"it holds the {what} {name!r}, and run files hold tables only."
+
+
+_VIEWS = """
+SELECT database_name, view_name FROM duckdb_views()
+WHERE database_name[:2] = 'r_' AND NOT internal"""
+_MACROS = """
+SELECT database_name, function_name FROM duckdb_functions()
 WHERE database_name[:2] = 'r_' AND NOT internal"""
 _COLUMNS = """
 SELECT c.database_name, c.table_name, c.column_name, c.data_type,

@@ -83,8 +83,10 @@ def write_run(path: Path, info: RunInfo, finished_at: datetime, data: RunTablesD
     _check(info, data)
     with atomic_path(path) as temporary:
         try:
-            config = {"threads": 2, "storage_compatibility_version": STORAGE_VERSION}
-            with duckdb.connect(str(temporary), config=config) as con:
+            with duckdb.connect(
+                str(temporary),
+                config={"threads": 2, "storage_compatibility_version": STORAGE_VERSION},
+            ) as con:
                 _fill(con, info, finished_at, data)
                 boundary("run filled", path)
                 con.execute("CHECKPOINT")

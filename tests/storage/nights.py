@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -73,6 +74,12 @@ def tables(night: int, refers: Mapping[str, tuple[str, str]] | None = None) -> R
             orient="row",
         ),
     )
+
+
+def forget_records(store: ScoreStore) -> None:
+    """Take away what ties run files to their checksums, as in a store of an earlier version."""
+    for folder in ("catalogue", "requests"):
+        shutil.rmtree(store.path / folder)
 
 
 def run_night(store: ScoreStore, night: int, pool: str = "docs") -> str:

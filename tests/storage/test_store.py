@@ -14,6 +14,7 @@ import pytest
 from assay.storage import ScoreStore
 from assay.storage.errors import AssayError, QueryError, StoreError
 from assay.storage.runs.run_file import RunInfo, RunTablesData
+from tests.storage.nights import forget_records
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 RUN_A, RUN_B, RUN_F = "a" * 16, "b" * 16, "f" * 16
@@ -89,8 +90,8 @@ def test_an_empty_store_answers_every_view(tmp_path: Path) -> None:
 
 def test_views_have_the_columns_of_the_contract(store: ScoreStore) -> None:
     columns = {
-        "runs": "run_id kind pool status started_at finished_at n_samples seed generation config "
-        "versions",
+        "runs": "run_id kind of_run request requested_at pool status started_at finished_at "
+        "n_samples seed generation config versions",
         "scores": "run_id sample_id method score rank",
         "selections": "run_id sample_id position weight",
         "decisions": "run_id sample_id selected stage reason detail",
@@ -266,6 +267,8 @@ def test_a_run_file_without_artifacts_is_read(store: ScoreStore) -> None:
     path = store.path / "runs" / f"{RUN_A}.duckdb"
     with duckdb.connect(str(path)) as con:
         con.execute("DROP TABLE artifacts")
+        con.execute("ALTER TABLE run DROP COLUMN of_run")
+    forget_records(store)
     newest = store.newest_run("it's a pool")
     assert newest is not None
     assert newest["artifacts"] == {}
@@ -407,10 +410,25 @@ def test_a_newer_or_broken_store_is_refused(tmp_path: Path, marker: str) -> None
         ScoreStore(tmp_path)
 
 
-def test_a_damaged_run_file_is_named(store: ScoreStore) -> None:
-    (store.path / "runs" / f"{RUN_A}.duckdb").write_bytes(b"not a database")
-    with pytest.raises(StoreError, match=RUN_A):
-        store.connect()
+def test_a_damaged_run_file_is_named_and_left_out(
+    store: ScoreStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.finish(info(RUN_B), tables(chosen=(1,)))
+    (store.path / "runs" / f"{RUN_B}.duckdb").write_bytes(b"not a database")
+    assert store.sql("SELECT DISTINCT run_id FROM latest_selection").item() == RUN_A
+    with store.connect() as con:
+        assert con.sql("SELECT DISTINCT run_id FROM samples").fetchall() == [(RUN_A,)]
+    (named,) = {record.getMessage() for record in caplog.records}
+    assert f"{RUN_B}.duckdb" in named
+    assert "assay check --repair" in named
+    for ask in (
+        lambda: store.run_table(RUN_B, "FROM run"),
+        lambda: store.sql("FROM runs", runs=[RUN_B]),
+        lambda: store.is_finished(RUN_B),
+        lambda: store.make_current(RUN_B),
+    ):
+        with pytest.raises(StoreError, match=rf"{RUN_B}.*assay check --repair"):
+            ask()
 
 
 @pytest.mark.parametrize("run_id", ["../../etc/passwd", "A" * 16, "a" * 15])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -20,7 +19,7 @@ from assay.storage.disk.manifests import seal_folder
 from assay.storage.errors import StoreError
 from assay.storage.runs import publishing
 from assay.storage.upkeep.gc import collect
-from tests.storage.nights import info, night_id, run_night, tables
+from tests.storage.nights import forget_records, info, night_id, run_night, tables
 
 
 @pytest.fixture
@@ -82,7 +81,7 @@ def test_a_run_file_of_an_earlier_version_keeps_what_it_made(store: ScoreStore) 
     path = store.path / "runs" / f"{run}.duckdb"
     with duckdb.connect(str(path)) as con:
         con.execute("DROP TABLE artifacts")
-    shutil.rmtree(store.path / "catalogue")
+    forget_records(store)
     assert removed(store) == {"artifacts/graph/other"}
 
 
@@ -166,6 +165,7 @@ def test_what_newer_ones_replaced_goes(store: ScoreStore) -> None:
         "published/latest-1.duckdb",
         "published/latest-2.duckdb",
         f"catalogue/{night_id(0)}.json",
+        f"requests/{1:012d}-{night_id(0)}.json",
         "backup/1-20260101T000000Z",
     }
     assert removed(store, dry_run=True) == expected
