@@ -16,14 +16,13 @@ from assay.storage.disk.artifacts import ArtifactStore
 from assay.storage.disk.atomic import write_json, writer_of
 from assay.storage.disk.boundaries import boundary
 from assay.storage.disk.locks import WriteLock, write_lock
-from assay.storage.disk.processes import this_process
 from assay.storage.disk.refusals import refusals_explained
 from assay.storage.errors import StoreError
 from assay.storage.reading.locations import was_url
 from assay.storage.runs.attaching import connect_runs
 from assay.storage.runs.catalogue import finished_run, list_runs, newest_run, newest_runs
 from assay.storage.runs.migrations import MARKER, SCHEMA_VERSION, migrate, schema_version
-from assay.storage.runs.notes import read_note, read_notes, write_note
+from assay.storage.runs.notes import read_notes, write_note
 from assay.storage.runs.opening import ARCHIVE, RUN_ID
 from assay.storage.runs.publishing import publish_latest
 from assay.storage.runs.query_process import query_apart
@@ -189,26 +188,26 @@ class ScoreStore:
     def begin(self, info: RunInfo) -> None:
         """Note that a run is under way (it shows as 'running' until it is finished or failed)."""
         self.make()
-        self._note(info, "running", None, self._request_of(info.run_id) or self._next_request())
+        number, _ = self._request(info.run_id)
+        self._note(info, "running", None, (number, datetime.now(UTC)))
 
     def fail(self, info: RunInfo, message: str) -> None:
         """Note that a run failed, and why."""
         if not self.is_finished(info.run_id):
-            self._note(info, "failed", message, self._request_of(info.run_id))
+            self._note(info, "failed", message, self._request(info.run_id))
 
-    def _request_of(self, run_id: str) -> tuple[int, datetime] | None:
-        """Return the request that this process has noted for a run under way."""
-        with suppress(OSError, ValueError):
-            note = read_note(self._run_path(run_id, ".json"))
-            own = this_process()
-            ours = all(note.get(key) == value for key, value in own.items())
-            if ours and note["status"] == "running" and note["request"] is not None:
-                return note["request"], datetime.fromisoformat(note["requested_at"])
-        return None
+    def _request(self, run_id: str) -> tuple[int, datetime]:
+        """Return the number and time of the call that asks for a run now.
 
-    def _next_request(self) -> tuple[int, datetime]:
-        noted = (note["request"] or 0 for note in read_notes(self.path / "runs"))
-        return next_request(self.path, max(noted, default=0)), datetime.now(UTC)
+        A call that was stopped, and is made again with no other between, has the same number.
+        """
+        notes = {note["run_id"]: note for note in read_notes(self.path / "runs")}
+        own = notes.pop(run_id, None)
+        others = max((note["request"] or 0 for note in notes.values()), default=0)
+        number = next_request(self.path, others)
+        if own is None or own["request"] is None or own["request"] < number:
+            return number, datetime.now(UTC)
+        return own["request"], datetime.fromisoformat(own["requested_at"] or own["started_at"])
 
     def forget(self, run_id: str) -> None:
         """Remove the note of a run that another one takes the place of."""
@@ -232,7 +231,7 @@ class ScoreStore:
         """Write the run's tables into its one immutable file; from then on it is finished."""
         self.make()
         path = self._run_path(info.run_id, ".duckdb")
-        number, at = self._request_of(info.run_id) or self._next_request()
+        number, at = self._request(info.run_id)
         write_run(path, info, datetime.now(UTC), data)
         record_request(self.path, path, number, microseconds(at))
         with suppress(FileNotFoundError):
@@ -263,7 +262,7 @@ class ScoreStore:
         if path.parent.name == ARCHIVE:
             path = bring_back(self.path, path)
         if run_id not in {newest.tables.run_id for newest in newest_runs(list_runs(self.path))}:
-            number, at = self._next_request()
+            number, at = self._request(run_id)
             record_request(self.path, path, number, microseconds(at))
         return {"kind": run.tables.kind, "pool": run.tables.pool}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import duckdb
 from assay.storage.disk.atomic import writer_of
 
 # when something was done, and with which versions, is not what was done
-_LEFT_OUT = {"started_at", "finished_at", "versions"}
+_LEFT_OUT = {"started_at", "finished_at", "requested_at", "versions"}
 _WHERE = {"store", "engine", "workers", "shard_rows", "engine_options"}
 
 
@@ -33,13 +32,15 @@ def contents(store: Path) -> dict[str, Any]:
     latest = store / "published" / "latest.duckdb"
     if latest.exists():
         newest = max(latest.parent.glob("latest-*"), key=lambda p: int(p.stem.split("-")[1]))
-        found["published: points at the newest"] = os.readlink(latest) == newest.name
+        found["published: points at the newest"] = latest.samefile(newest)
         for name, digest in _tables(newest).items():
             found[f"published.{name}"] = digest
     for path in sorted((store / "runs").glob("*.json")):
         found[f"note {path.name}"] = json.loads(path.read_text())["status"]
     for path in sorted((store / "catalogue").glob("*.json")):
         found[f"catalogue {path.name}"] = True
+    for path in sorted((store / "requests").glob("*.json")):
+        found[f"request {path.name}"] = True
     for path in store.rglob(".*"):
         if writer_of(path) is not None:
             found[f"left over: {path.relative_to(store)}"] = True

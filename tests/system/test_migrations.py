@@ -46,9 +46,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     curate(pool=FRAME, store=str(store), **SETTINGS)
     (store / "write.lock").unlink()
     shutil.rmtree(store / "catalogue")
+    shutil.rmtree(store / "requests")
     for path in (store / "runs").glob("*.duckdb"):
         with duckdb.connect(str(path)) as con:
             con.execute("DROP TABLE artifacts")
+            con.execute("ALTER TABLE run DROP COLUMN of_run")
     for run, status, message in ((DEAD_RUN, "running", None), ("f" * 16, "failed", "no room")):
         note = {
             "run_id": run, "kind": "curate", "pool": "p", "status": status, "message": message,
@@ -93,7 +95,7 @@ def test_the_first_writer_brings_it_up_and_keeps_a_backup(
     before = small_files(old)
     runs = {p.name: p.read_bytes() for p in (old / "runs").glob("*.duckdb")}
     curate(pool=FRAME, store=str(old), **SETTINGS)
-    assert schema_version(old) == SCHEMA_VERSION == 2
+    assert schema_version(old) == SCHEMA_VERSION == 3
     (backup,) = backups(old)
     assert backup.name.startswith("1-")
     assert small_files(backup) == before
@@ -117,7 +119,7 @@ def test_a_migration_that_was_killed_begins_again(old: Path, tmp_path: Path) -> 
     with hooked(lambda moment, path: moments.append(moment)):
         migrate(whole)
     expected = small_files(whole)
-    assert json.loads(expected["store.json"])["schema_version"] == 2
+    assert json.loads(expected["store.json"])["schema_version"] == 3
     assert len(moments) > 15
     for at in range(len(moments)):
         store = tmp_path / f"killed {at}"

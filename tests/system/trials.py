@@ -169,7 +169,7 @@ def flip(file: Path) -> None:
 
 def forget_run(store: Path) -> None:
     """Let the next run need the artifacts again."""
-    for folder in ("runs", "published", "catalogue"):
+    for folder in ("runs", "published", "catalogue", "requests"):
         for path in (store / folder).iterdir():
             path.unlink()
 

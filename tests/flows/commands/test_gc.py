@@ -18,7 +18,6 @@ from assay.flows.config.features import FeatureConfig
 from assay.flows.running.results import curation_summary
 from assay.storage import ScoreStore
 from assay.storage.errors import ConfigError
-from tests.flows.conftest import listing
 
 POOL = pl.DataFrame({"id": range(60), "text": [f"about {i % 9} things and {i}" for i in range(60)]})
 SMALL = {"dimensions": 8, "buckets": 2**10}
@@ -71,17 +70,18 @@ def test_older_runs_go_to_the_archive(nights: tuple[Path, list[Any]]) -> None:
     assert json.loads(counted)["rows"] == [{"n": 4}]
 
 
-def test_an_archived_run_is_finished(
-    nights: tuple[Path, list[Any]], capsys: pytest.CaptureFixture[str]
+def test_an_archived_run_is_finished_and_becomes_the_current_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store, results = nights
-    before = [row for row in listing(store) if not row[0].endswith((".lock", ".json"))]
-    again = night(store, 0)
+    results = [night(tmp_path, number) for number in range(3)]
+    again = night(tmp_path, 0)
     assert (again.run_id, again.computed) == (results[0].run_id, False)
     print_curation(again)
     assert "Nothing changed" in capsys.readouterr().out
     assert curation_summary(again)["selected"] == 6
-    assert [row for row in listing(store) if not row[0].endswith((".lock", ".json"))] == before
+    listed = json.loads(assay("runs", "--store", tmp_path, "--json").stdout)["rows"]
+    assert [row["run_id"] for row in listed] == [results[0].run_id, results[2].run_id]
+    assert again.sql("SELECT DISTINCT run_id FROM latest_selection").item() == again.run_id
 
 
 def test_an_archived_run_is_named_with_all_runs(

@@ -201,6 +201,19 @@ def test_killed_anywhere_the_next_writer_ends_what_was_begun(tmp_path: Path, ren
         assert not list((store.path / "runs").glob("*.json")) or seen != own
 
 
+def test_a_call_that_is_made_again_has_the_number_of_the_first(store: ScoreStore) -> None:
+    run_night(store, 0)
+    store.begin(info(1))
+    store.fail(info(1), "stopped")
+    store.begin(info(1))
+    assert store.sql("SELECT request FROM runs WHERE status = 'running'").item() == 2
+    store.fail(info(1), "stopped")
+    run_night(store, 2)
+    store.finish(info(1), tables(1))
+    numbers = dict(store.sql("SELECT run_id, request FROM runs").rows())
+    assert numbers == {night_id(0): 1, night_id(2): 3, night_id(1): 4}
+
+
 def test_numbers_are_not_given_twice(store: ScoreStore) -> None:
     for night in range(3):
         run_night(store, night)
