@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -20,6 +21,8 @@ from assay.storage import errors
 from assay.storage.errors import AssayError, QueryError
 from assay.storage.runs.querying import query_store
 from assay.storage.sql.sandbox import memory_limit, time_limit, took_too_long, took_too_much
+
+logger = logging.getLogger("assay.storage")
 
 # seconds for opening the store, and for coming to the next step after an interrupt
 _GRACE = 3.0
@@ -78,6 +81,8 @@ class QueryProcess:
             stdin.write(json.dumps(query | {"limits": limits}).encode() + b"\n")
             stdin.flush()
             answer = json.loads(stdout.readline())
+            for warning in answer.get("warnings", ()):
+                logger.warning("%s", warning)
             if "error" in answer:
                 raise getattr(errors, answer["error"])(answer["message"])
             with pa.ipc.open_stream(stdout) as reader:
@@ -164,6 +169,8 @@ if hasattr(os, "register_at_fork"):
 def serve(asked: BinaryIO, answers: BinaryIO) -> None:
     """Run a query for each line of JSON, and answer with a line of JSON and an Arrow stream."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asked is told, and ends this process
+    warnings = _Warnings()
+    logger.addHandler(warnings)
     _tell(answers, {})
     for line in asked:
         query = json.loads(line)
@@ -174,18 +181,35 @@ def serve(asked: BinaryIO, answers: BinaryIO) -> None:
             with _bounded():
                 table = query_store(Path(query["store"]), query["query"], **query["how"])
         except AssayError as error:
-            _tell(answers, {"error": type(error).__name__, "message": str(error)})
+            answer = {"error": type(error).__name__, "message": str(error)}
+            _tell(answers, answer | warnings.taken())
         except MemoryError:
             told = took_too_much(memory_limit())
-            _tell(answers, {"error": QueryError.__name__, "message": told})
+            _tell(answers, {"error": QueryError.__name__, "message": told} | warnings.taken())
         else:
-            _tell(answers, {})
+            _tell(answers, warnings.taken())
             with pa.ipc.new_stream(answers, table.schema) as writer:
                 writer.write_table(table)
             answers.flush()
 
 
-def _tell(answers: BinaryIO, answer: dict[str, str]) -> None:
+class _Warnings(logging.Handler):
+    """Keeps what is logged for the process that asked."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._messages.append(record.getMessage())
+
+    def taken(self) -> dict[str, Any]:
+        """Return what was logged since the last call, as a part of an answer."""
+        messages, self._messages = self._messages, []
+        return {"warnings": messages} if messages else {}
+
+
+def _tell(answers: BinaryIO, answer: dict[str, Any]) -> None:
     answers.write(json.dumps(answer).encode() + b"\n")
     answers.flush()
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # what DuckDB raises over blocks that don't match their checksums
 _DAMAGE = (duckdb.IOException, duckdb.FatalException, duckdb.SerializationException)
 
+
 def query_store(
     store: Path,
     query: str,

@@ -16,7 +16,6 @@ import pytest
 from assay.storage import ScoreStore
 from assay.storage.disk.checksums import stamp, unstamp
 from assay.storage.errors import QueryError, StoreError
-from assay.storage.runs import opening
 from assay.storage.upkeep.check import check_store
 from tests.storage.nights import forget_records, night_id, run_night
 
@@ -27,7 +26,6 @@ ALL = "SELECT DISTINCT run_id FROM samples ORDER BY ALL"
 @pytest.fixture
 def store(tmp_path: Path) -> ScoreStore:
     """Return a store of three runs, the newest of which is published."""
-    opening._warned.clear()
     store = ScoreStore(tmp_path / "store", create=True)
     for night in range(3):
         run_night(store, night)
