@@ -126,13 +126,22 @@ def curate(
     id: Annotated[str | None, typer.Option(help="Column of ids; else a content hash.")] = None,
     text: Annotated[str | None, typer.Option(help="Column of texts.")] = None,
     vector: Annotated[str | None, typer.Option(help="Column of vectors.")] = None,
-    image: Annotated[str | None, typer.Option(help="Column of image bytes.")] = None,
+    image: Annotated[str | None, typer.Option(help="Column of image bytes or paths.")] = None,
     columns: Annotated[
         str | None, typer.Option(help="Columns of a table to compare its rows by: A,B.")
     ] = None,
     label: Annotated[str | None, typer.Option(help="Column of labels.")] = None,
     group: Annotated[str | None, typer.Option(help="Column of groups.")] = None,
     keep: Annotated[str | None, typer.Option(help="Columns to store too: A,B.")] = None,
+    template: Annotated[
+        str | None, typer.Option(help="How a chat message becomes text: '{role}: {content}'.")
+    ] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(help="Between CSV fields: one character, or tab.")
+    ] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="Of text files: utf-16, latin-1, ...")
+    ] = None,
     target: Annotated[str | None, typer.Option(help="A sample of what is wanted.")] = None,
     like: Annotated[str | None, typer.Option(help="Ids of rows to choose more of: ID,ID.")] = None,
     budget: Annotated[str | None, typer.Option(help="A count (1000) or a share (10%).")] = None,
@@ -214,6 +223,12 @@ def features(
     option: Annotated[
         list[str] | None, typer.Option(help="A parameter of a method: ecfs.alpha=cv. Repeatable.")
     ] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(help="Between CSV fields: one character, or tab.")
+    ] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="Of text files: utf-16, latin-1, ...")
+    ] = None,
     missing: Annotated[str, typer.Option(help="median, indicator or raise.")] = "median",
     stability: Annotated[int, typer.Option(help="How many bootstrap resamples; 0: none.")] = 0,
     consensus: Annotated[
@@ -242,6 +257,8 @@ def features(
             "k": k,
             "name": name,
             "options": method_options(option or []),
+            "delimiter": delimiter,
+            "encoding": encoding,
             "missing": missing,
             "stability": stability,
             "consensus": consensus,

@@ -143,6 +143,9 @@ class CurationConfig(Form):
         `image`: numbers standardized, categories hashed; see `assay.index.embedding.table`.
     keep : tuple of str
         Further columns to store with the samples, so that SQL can group by them.
+    template, delimiter, encoding : str, optional
+        How conversations become text, and how text files are read; see `read_pool`. They hold for the
+        pool, the target and evaluation sets alike.
     target : str, optional
         A sample of the distribution wanted, with the same content column.
     like : tuple of str
@@ -211,6 +214,9 @@ class CurationConfig(Form):
     label: str | None = None
     group: str | None = None
     keep: Names = ()
+    template: str | None = None
+    delimiter: str | None = None
+    encoding: str | None = None
     target: Location | None = None
     like: Names = ()
     budget: Budget = 0.1
@@ -237,4 +243,9 @@ class CurationConfig(Form):
     def roles(self) -> dict[str, Any]:
         """Return the arguments of `read_pool` that this configuration fixes."""
         names = ("id", "text", "vector", "image", "label", "group", "keep", "name")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in names} | self.reading()
+
+    def reading(self) -> dict[str, Any]:
+        """Return the arguments of `read_pool` that say how files are read, where any is set."""
+        names = ("template", "delimiter", "encoding")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}

@@ -11,6 +11,7 @@ from pydantic import Field
 from assay.flows.config.fields import Location, Names, Options
 from assay.flows.config.form import Form
 from assay.storage.errors import ConfigError
+from assay.storage.reading.source import Reading
 
 
 class FeatureConfig(Form):
@@ -31,6 +32,8 @@ class FeatureConfig(Form):
         its cross-validation, or without labels the split of its scores, says.
     options : mapping
         Method -> further parameters of its ranker: ``{"ecfs": {"alpha": "cv"}}``.
+    delimiter, encoding : str, optional
+        How text files are read; see `read_pool`.
     missing : {"median", "indicator", "raise"}
         What is done about missing values of numbers (see `assay.selection.tables.matrix.to_matrix`). The
         share of each column is stored as the metric ``missing:<column>``.
@@ -53,6 +56,8 @@ class FeatureConfig(Form):
     methods: Names = ("ecfs",)
     k: Annotated[int, Field(ge=1)] | Literal["auto"] = 50
     options: dict[str, Options] = Field(default_factory=dict)
+    delimiter: str | None = None
+    encoding: str | None = None
     missing: Literal["median", "indicator", "raise"] = "median"
     stability: int = Field(default=0, ge=0)
     consensus: Literal["rra", "borda", "median"] | None = None
@@ -60,6 +65,11 @@ class FeatureConfig(Form):
     store: str = "assay-store"
     seed: int = Field(default=0, ge=0, lt=2**63)
     keep_runs: int = Field(default=90, ge=1)
+
+    @property
+    def reading(self) -> Reading:
+        """How text files are read."""
+        return Reading(self.delimiter, self.encoding)
 
 
 def method_options(given: Iterable[str]) -> dict[str, dict[str, Any]]:

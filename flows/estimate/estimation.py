@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from assay.flows.config.curation import CurationConfig
 from assay.flows.config.memory_size import machine_memory
@@ -250,7 +251,11 @@ def _measured(
     """Run a sample in a process of its own and return what its stages took."""
     folder.mkdir()
     taken = (np.arange(size) * rows) // size
-    storable(pool.take(taken), as_tables=False).write_parquet(folder / "pool.parquet")
+    sample = pool.take(taken)
+    if pool.kind == "image":  # whose paths lead nowhere from the sample
+        content = pl.Series(pool.roles.content, pool.contents_at(taken))
+        sample = sample.with_columns(content)
+    storable(sample, as_tables=False).write_parquet(folder / "pool.parquet")
     values = sample_config(run, rows, size)
     values |= {"pool": str(folder / "pool.parquet"), "store": str(folder / "store")}
     (folder / "config.json").write_text(json.dumps(values), encoding="utf-8")

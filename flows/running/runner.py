@@ -76,7 +76,9 @@ def with_frames(config: CurationConfig, *, pool: Any, target: Any) -> Iterator[C
             check_budget(config, opened.samples().height)
         if target is not None:
             column = {opened.kind: getattr(opened.roles, opened.kind)}
-            check_target(read_pool(target, name="target", **column), "the target")
+            check_target(
+                read_pool(target, name="target", **column, **config.reading()), "the target"
+            )
         paths = {name: stored_path(store, name, frame) for name, frame in frames.items()}
         yield CurationConfig.build(config.model_dump(exclude_unset=True) | paths)
 

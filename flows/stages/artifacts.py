@@ -171,10 +171,8 @@ def contents_of(run: Run, keys: np.ndarray, progress: Any = None) -> Iterator[An
 
 def taken(run: Run, keys: np.ndarray) -> pl.Series:
     """Return the content of the rows of `keys`; they are held in memory at once."""
-    content = run.read_pool().take(keys, [run.content])[run.content]
-    if content.dtype == pl.Struct:  # images of Hugging Face
-        content = content.struct.field("bytes")
-    return content
+    order, place = np.unique(keys, return_inverse=True)
+    return pl.Series(run.content, run.read_pool().contents_at(order))[place]
 
 
 def embed_ref(run: Run) -> Ref:

@@ -51,7 +51,7 @@ def resolve_run(config: FeatureConfig) -> FeatureRun:
     """Decide what the configuration leaves open, and check it; write nothing."""
     if config.table is None:
         raise ConfigError("No table was given. Name its file, or hand a frame to `rank_features`.")
-    columns = table_columns(config.table)
+    columns = table_columns(config.table, config.reading)
     if config.label not in columns:
         raise ColumnError.missing(config.label, columns)
     if not config.methods:
@@ -61,7 +61,7 @@ def resolve_run(config: FeatureConfig) -> FeatureRun:
     for method in config.options:
         _ranker(config, method)
     resolved = config.model_copy(update={"name": config.name or table_name(config.table)})
-    made_of = table_fingerprint(config.table)
+    made_of = table_fingerprint(config.table, config.reading)
     settings = resolved.model_dump(mode="json", exclude={"store", "table", "keep_runs"})
     plugins = _plugins(config)
     added = (plugins,) if plugins else ()
@@ -161,7 +161,7 @@ def _rank(config: FeatureConfig, method: str, began: Callable[[int], None]) -> _
 
     ranked = rank_table(
         _ranker(config, method),
-        Table(str(config.table)),
+        Table(str(config.table), config.reading),
         label=config.label,
         memory=config.memory_mb * MEGABYTE,
         missing=config.missing,

@@ -118,7 +118,8 @@ def _store_at(path: str) -> ScoreStore:
 
 def read_target(config: CurationConfig, kind: str) -> Pool:
     """Open the target with the pool's content role; its id is optional and not used."""
-    return read_pool(config.target, name="target", **{kind: getattr(config, kind)})
+    content = {kind: getattr(config, kind)}
+    return read_pool(config.target, name="target", **content, **config.reading())
 
 
 def evaluation_sets(config: CurationConfig, kind: str) -> dict[str, Pool]:
@@ -132,7 +133,8 @@ def evaluation_sets(config: CurationConfig, kind: str) -> dict[str, Pool]:
     given = config.plan.leakage
     if given and kind != "text":
         raise ConfigError(f"Leakage is looked for in texts, and the pool holds {kind}s.")
-    return {name: read_pool(path, name=name, text=config.text) for name, path in given.items()}
+    how = {"text": config.text} | config.reading()
+    return {name: read_pool(path, name=name, **how) for name, path in given.items()}
 
 
 def resolve_run(config: CurationConfig) -> Run:

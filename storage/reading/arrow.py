@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from assay.storage.reading.class_names import ClassNames, class_names, named, named_schema
 from assay.storage.reading.source import (
     BATCH_BYTES,
     BATCH_ROWS,
@@ -28,7 +29,8 @@ class ParquetSource(FileSource):
         super().__init__(path, name)
         with self.guard(), self._open() as file:
             metadata = file.metadata
-            self.schema = carried_schema(file.schema_arrow)
+            self._names = class_names(file.schema_arrow)
+            self.schema = named_schema(carried_schema(file.schema_arrow), self._names)
         groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
         self._group_ends = np.cumsum([group.num_rows for group in groups], dtype=np.int64)
         self._row_bytes = sum(group.total_byte_size for group in groups) // (metadata.num_rows or 1)
@@ -55,7 +57,7 @@ class ParquetSource(FileSource):
         rows = max(1, min(size, BATCH_BYTES // (self._row_bytes or 1)))
         with self._open() as file:
             for batch in file.iter_batches(rows, row_groups=groups, columns=list(columns)):
-                yield _sound(batch.select(list(columns)))
+                yield _sound(batch.select(list(columns)), self._names)
 
 
 class IpcSource(FileSource):
@@ -64,7 +66,9 @@ class IpcSource(FileSource):
     def __init__(self, path: Path, name: str) -> None:
         super().__init__(path, name)
         with self.guard(), pa.OSFile(os.fspath(path)) as file:
-            self.schema = carried_schema(_ipc_reader(file).schema)
+            schema = _ipc_reader(file).schema
+        self._names = class_names(schema)
+        self.schema = named_schema(carried_schema(schema), self._names)
 
     def _read(self, columns: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
         fields = sorted(self.schema.get_field_index(column) for column in columns)
@@ -75,13 +79,13 @@ class IpcSource(FileSource):
             else:
                 found = iter(reader)
             for batch in found:
-                yield _sound(batch.select(list(columns)))
+                yield _sound(batch.select(list(columns)), self._names)
 
 
-def _sound(batch: pa.RecordBatch) -> pa.RecordBatch:
+def _sound(batch: pa.RecordBatch, names: ClassNames) -> pa.RecordBatch:
     """Return a batch that can be worked on: its offsets lie within it, and its text is UTF-8."""
     batch.validate(full=True)
-    return carried(batch)
+    return named(carried(batch), names)
 
 
 def _ipc_reader(file: pa.NativeFile, **options: Any) -> Any:

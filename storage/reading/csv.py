@@ -10,7 +10,7 @@ import csv
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,21 +18,32 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from assay.storage.errors import SourceError
-from assay.storage.reading._csvscan import OPEN_QUOTE, TEXT_AFTER_QUOTE, WRONG_WIDTH, scan_records
+from assay.storage.reading._csvscan import (
+    OK,
+    OPEN_QUOTE,
+    TEXT_AFTER_QUOTE,
+    WRONG_WIDTH,
+    scan_records,
+)
 from assay.storage.reading.finding import file_format
-from assay.storage.reading.source import FileSource, require_column_names
+from assay.storage.reading.source import PLAIN, FileSource, Reading, require_column_names
 
+_OTHERS = (";", "\t", "|")
 _BOM = b"\xef\xbb\xbf"
 
 
 class TextSource(FileSource):
-    """A text file in UTF-8, plain or compressed, cut into blocks of whole records."""
+    """A text file, plain or compressed, cut into blocks of whole records; UTF-8 unless told."""
 
     block_bytes = 8 << 20
     record_bytes = 512 << 20
     """The longest record accepted: without it an open quote would swallow any memory."""
     bomb_bytes, bomb_ratio = 64 << 20, 250
     """From so many bytes on, a compressed file may not unpack to more than so many times its size."""
+
+    def __init__(self, path: Path, name: str, reading: Reading = PLAIN) -> None:
+        super().__init__(path, name)
+        self._encoding = reading.encoding
 
     def _blocks(self, cut: Callable[[bytes, bool, int], int]) -> Iterator[tuple[bytes, int]]:
         """Yield whole records and the number of the line where they start.
@@ -46,7 +57,10 @@ class TextSource(FileSource):
             if held.startswith(_BOM):
                 held = held[len(_BOM) :]
             elif held.startswith((b"\xff\xfe", b"\xfe\xff")):
-                raise SourceError(f"{self.shown} is UTF-16 text; save it as UTF-8.")
+                raise SourceError(
+                    f"{self.shown} is UTF-16 text; read it with --encoding utf-16 (in Python and TOML "
+                    "encoding), or save it as UTF-8."
+                )
             while not last:
                 # where a record is longer than that, twice as much, or it would be scanned too often
                 more = file.read(max(self.block_bytes, len(held)))
@@ -66,12 +80,13 @@ class TextSource(FileSource):
     @contextmanager
     def _open(self) -> Iterator[pa.NativeFile]:
         codec = {".gz": "gzip", ".zst": "zstd"}.get(self.path.suffix.lower())
-        with pa.OSFile(os.fspath(self.path)) as file:
-            if codec is None:
-                yield file
-            else:
-                with pa.CompressedInputStream(file, codec) as decompressed:
-                    yield decompressed
+        with ExitStack() as stack:
+            stream = stack.enter_context(pa.OSFile(os.fspath(self.path)))
+            if codec is not None:
+                stream = stack.enter_context(pa.CompressedInputStream(stream, codec))
+            if self._encoding is not None:
+                stream = pa.transcoding_input_stream(stream, self._encoding, "utf-8")
+            yield stream
 
     def _bomb(self) -> SourceError:
         return SourceError(
@@ -91,7 +106,9 @@ class TextSource(FileSource):
             except UnicodeDecodeError as error:
                 found = text[error.start : error.start + 1]
                 raise self._broken(
-                    number, f"byte {error.start + 1} of the line, {found!r}, is not valid UTF-8"
+                    number,
+                    f"byte {error.start + 1} of the line, {found!r}, is not valid UTF-8 (another "
+                    "encoding is named with --encoding, such as latin-1)",
                 ) from None
 
     @staticmethod
@@ -99,22 +116,52 @@ class TextSource(FileSource):
         return block.count(b"\n") + block.count(b"\r") - block.count(b"\r\n")
 
 
-class CsvSource(TextSource):
-    """Comma or tab separated values (RFC 4180) with a line of column names.
+def _whole_lines(held: bytes, last: bool, line: int) -> int:
+    return len(held) if last else max(held.rfind(b"\n"), held.rfind(b"\r")) + 1
 
-    Every value is text as written; a field that is empty and not quoted is null.
+
+def _width(names: bytes, delimiter: str) -> int:
+    try:
+        return len(next(csv.reader([names.decode()], delimiter=delimiter, strict=True)))
+    except (csv.Error, UnicodeDecodeError, StopIteration):
+        return 0
+
+
+class CsvSource(TextSource):
+    """Delimited values (RFC 4180) with a line of column names.
+
+    Every value is text as written; a field that is empty and not quoted is null. Where no delimiter
+    is given it is the tab in .tsv files, else the comma, unless the line of names has none and every
+    record of the first block has as many semicolons, tabs or vertical bars as that line.
     """
 
     textual = True
 
-    def __init__(self, path: Path, name: str) -> None:
-        super().__init__(path, name)
-        self._delimiter = "\t" if file_format(path.name) == ".tsv" else ","
+    def __init__(self, path: Path, name: str, reading: Reading = PLAIN) -> None:
+        super().__init__(path, name, reading)
         self._width = 0
+        self._delimiter = "\t" if file_format(path.name) == ".tsv" else ","
         with self.guard():
+            if reading.delimiter is not None:
+                self._delimiter = reading.delimiter
+            elif self._delimiter == ",":
+                self._delimiter = self._plain_delimiter()
             names = self._header()
         self._width = len(names)
         self.schema = pa.schema([(name, pa.large_string()) for name in names])
+
+    def _plain_delimiter(self) -> str:
+        """Return the comma, or another delimiter where only that one makes sense."""
+        block = next(self._blocks(_whole_lines), (b"", 1))[0]
+        names = re.split(rb"[\r\n]", block.lstrip(b"\r\n"), maxsplit=1)[0]
+        if b"," in names:
+            return ","
+        data = np.frombuffer(block, dtype=np.uint8)
+        for delimiter in (d for d in _OTHERS if d.encode() in names):
+            width = _width(names, delimiter)
+            if width > 1 and scan_records(data, ord(delimiter), width, -1, True)[2] == OK:
+                return delimiter
+        return ","
 
     def _header(self) -> list[str]:
         def cut(held: bytes, last: bool, line: int) -> int:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import glob
 import os
+from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path, PurePath
+from typing import TypeVar
 
 from assay.storage.errors import SourceError
 from assay.storage.reading.locations import was_url
@@ -14,21 +16,27 @@ PARQUET = (".parquet", ".pq")
 IPC = (".arrow", ".feather", ".ipc")
 CSV = (".csv", ".tsv")
 JSON = (".jsonl", ".ndjson", ".json")
+NUMPY = (".npy", ".npz")
+IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 COMPRESSED = (".gz", ".zst")
 READABLE = (
-    f"{', '.join((*PARQUET, *IPC, *CSV, *JSON))} (the text formats also compressed, with "
-    f"{' or '.join(COMPRESSED)} added)"
+    f"{', '.join((*PARQUET, *IPC, *CSV, *JSON, *NUMPY))} (the text formats also compressed, with "
+    f"{' or '.join(COMPRESSED)} added), and folders of images"
 )
 # what the Hugging Face `datasets` library writes beside its data
 _NOT_DATA = {"dataset_info.json", "dataset_dict.json", "state.json"}
+
+
+AnyPath = TypeVar("AnyPath", bound=PurePath)
 
 
 def local_files(path: Path) -> tuple[str, list[tuple[Path, str]]]:
     """Return a name for a file, folder or glob, and its files with their names within it.
 
     A folder is searched to its bottom, and its files are in order of their relative path; what is
-    hidden, starts with ``_``, has no readable extension or is no regular file is left out. Neither a
-    folder's search nor ``**`` follows links to folders.
+    hidden, starts with ``_``, has no readable extension or is no regular file is left out. Where
+    there is no file of data, its images are taken. Neither a folder's search nor ``**`` follows
+    links to folders.
 
     Raises
     ------
@@ -48,7 +56,7 @@ def _matches(path: Path) -> tuple[str, list[tuple[Path, str]]]:
     if path.is_file():
         if not file_format(path.name):
             raise SourceError(f"{path} has no extension that tells its format: {READABLE}.")
-        return stem(path.name), [(path, _shown(path.name))]
+        return _shown(stem(path.name)), [(path, _shown(path.name))]
     if path.is_dir():
         base, candidates = path, path.rglob("*")
     elif glob.has_magic(str(path)):
@@ -57,14 +65,31 @@ def _matches(path: Path) -> tuple[str, list[tuple[Path, str]]]:
         candidates = base.glob(os.path.join(*pattern, *["*"] * (pattern[-1] == "**")))
     else:
         raise SourceError(_no_such_file(path))
+    relative = {candidate.relative_to(base): candidate for candidate in candidates}
     files = {
-        (_shown(candidate.relative_to(base).as_posix()), candidate)
-        for candidate in candidates
-        if is_data(candidate.relative_to(base)) and candidate.is_file()
+        (_shown(within.as_posix()), relative[within])
+        for within in readable(within for within, found in relative.items() if found.is_file())
     }
     if not files:
         raise SourceError(f"{path} holds no file that can be read; readable are {READABLE}.")
-    return base.resolve().name or "pool", [(found, name) for name, found in sorted(files)]
+    name = _shown(base.resolve().name) or "pool"
+    return name, [(found, within) for within, found in sorted(files)]
+
+
+def readable(files: Iterable[AnyPath]) -> list[AnyPath]:
+    """Return those files of a folder that hold rows; where none does, its images."""
+    shown = [file for file in files if not _is_hidden(file)]
+    data = [file for file in shown if file_format(file.name) and file.name not in _NOT_DATA]
+    return data or [file for file in shown if is_image(file.name)]
+
+
+def is_image(name: str) -> bool:
+    """Return whether a file is an image, as far as its name says."""
+    return name.lower().endswith(IMAGES)
+
+
+def _is_hidden(relative: PurePath) -> bool:
+    return any(part.startswith((".", "_")) for part in relative.parts)
 
 
 def file_format(name: str) -> str:
@@ -73,7 +98,7 @@ def file_format(name: str) -> str:
     if last in COMPRESSED:
         inner = os.path.splitext(stem)[1]
         return inner if inner in CSV + JSON else ""
-    return last if last in PARQUET + IPC + CSV + JSON else ""
+    return last if last in PARQUET + IPC + CSV + JSON + NUMPY else ""
 
 
 def file_suffixes(name: str) -> str:
@@ -90,12 +115,6 @@ def stem(name: str) -> str:
 def _shown(name: str) -> str:
     """Return a file name as valid UTF-8, which a name on disk need not be."""
     return os.fsencode(name).decode("utf-8", "replace")
-
-
-def is_data(relative: PurePath) -> bool:
-    """Return whether a file of a folder holds rows, as far as its name says."""
-    hidden = any(part.startswith((".", "_")) for part in relative.parts)
-    return not hidden and bool(file_format(relative.name)) and relative.name not in _NOT_DATA
 
 
 def _no_such_file(path: Path) -> str:

@@ -6,10 +6,20 @@ import os
 from pathlib import Path
 
 from assay.storage.errors import SourceError
-from assay.storage.reading.finding import CSV, IPC, PARQUET, file_format, local_files
+from assay.storage.reading.added import with_partitions
+from assay.storage.reading.finding import (
+    CSV,
+    IPC,
+    NUMPY,
+    PARQUET,
+    file_format,
+    is_image,
+    local_files,
+)
+from assay.storage.reading.images import ImageFolder
 from assay.storage.reading.locations import as_path, scheme_of
 from assay.storage.reading.remote import fetch
-from assay.storage.reading.source import FileSource, Source, require_column_names
+from assay.storage.reading.source import PLAIN, FileSource, Reading, Source, require_column_names
 
 
 def find_files(where: str | os.PathLike[str]) -> tuple[str, list[tuple[Path, str]]]:
@@ -31,20 +41,40 @@ def find_files(where: str | os.PathLike[str]) -> tuple[str, list[tuple[Path, str
     return local_files(path)
 
 
-def open_source(path: Path, name: str) -> Source:
+def open_sources(
+    where: str | os.PathLike[str], reading: Reading = PLAIN
+) -> tuple[str, list[Source]]:
+    """Return a name for a file, folder, glob or URL, and its files as sources.
+
+    Folders ``name=value`` are a column of that name; a folder of images is one source.
+    """
+    name, files = find_files(where)
+    if all(is_image(path.name) for path, _ in files):
+        return name, [ImageFolder(name, files)]
+    return name, [with_partitions(open_source(path, within, reading)) for path, within in files]
+
+
+def open_source(path: Path, name: str, reading: Reading = PLAIN) -> Source:
     """Open a file in the format of its extension."""
     kind = file_format(path.name)
-    reader: type[FileSource]
+    source: FileSource
     # imported here because some load compiled code
     if kind in PARQUET + IPC:
         from assay.storage.reading.arrow import IpcSource, ParquetSource
 
-        reader = ParquetSource if kind in PARQUET else IpcSource
+        source = (ParquetSource if kind in PARQUET else IpcSource)(path, name)
+    elif kind in NUMPY:
+        from assay.storage.reading.numpy_files import NumpySource
+
+        source = NumpySource(path, name)
     elif kind in CSV:
-        from assay.storage.reading.csv import CsvSource as reader
+        from assay.storage.reading.csv import CsvSource
+
+        source = CsvSource(path, name, reading)
     else:
-        from assay.storage.reading.json_lines import JsonLinesSource as reader
-    source = reader(path, name)
+        from assay.storage.reading.json_lines import JsonLinesSource
+
+        source = JsonLinesSource(path, name, reading)
     with source.guard():
         names = source.schema.names
     require_column_names(names, source.shown)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ import polars as pl
 import pyarrow as pa
 
 from assay.storage.errors import InputError
+from assay.storage.reading.class_names import class_names, named
 from assay.storage.reading.source import BATCH_ROWS, Source, regroup, require_column_names
 from assay.storage.reading.types import carried
 
@@ -81,7 +83,7 @@ def as_table(frame: Any) -> pa.Table:
         raise InputError(f"A {_kind(frame)} can't be read as a table: {reason}.") from None
     require_column_names(table.column_names, "The frame")
     names = [name for name in table.column_names if not name.startswith("__index_level_")]
-    return carried(table.select(names))
+    return named(carried(table.select(names)), class_names(table.schema))
 
 
 def _table(frame: Any) -> pa.Table:
@@ -114,7 +116,15 @@ def _hugging_face(dataset: Any) -> pa.Table:
         )
     if not hasattr(dataset, "__len__"):
         raise InputError(f"A {_kind(dataset)} can't be read more than once; make it a Dataset.")
-    return dataset.with_format("arrow")[:]
+    table = dataset.with_format("arrow")[:]
+    names = {
+        name: {"names": feature.names, "_type": "ClassLabel"}
+        for name, feature in dataset.features.items()
+        if type(feature).__name__ == "ClassLabel"
+    }
+    # as its files say it; the rows asked for come without
+    told = json.dumps({"info": {"features": names}})
+    return table.replace_schema_metadata({"huggingface": told})
 
 
 def _column(values: Any) -> Any:

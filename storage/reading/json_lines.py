@@ -18,7 +18,7 @@ import pyarrow as pa
 from assay.storage.errors import SourceError
 from assay.storage.reading._jsonscan import scan_keys
 from assay.storage.reading.csv import TextSource
-from assay.storage.reading.source import require_column_names
+from assay.storage.reading.source import PLAIN, Reading, require_column_names
 from assay.storage.reading.values import EXACT_WHOLE
 
 DEEPEST = 50
@@ -50,8 +50,8 @@ class JsonLinesSource(TextSource):
     bits too. Strings stay strings, whatever they look like. A key that a line lacks is null.
     """
 
-    def __init__(self, path: Path, name: str) -> None:
-        super().__init__(path, name)
+    def __init__(self, path: Path, name: str, reading: Reading = PLAIN) -> None:
+        super().__init__(path, name, reading)
         types: dict[str, pl.DataType] = {}
         self.n_rows = 0
         with self.guard():

@@ -13,12 +13,22 @@ import polars as pl
 import pyarrow as pa
 
 from assay.storage.errors import ColumnError, ConfigError, InputError
-from assay.storage.reading.formats import find_files, open_source
+from assay.storage.hashing.rows import hash_rows
+from assay.storage.reading.formats import open_sources
 from assay.storage.reading.frames import MemorySource, as_table
+from assay.storage.reading.images import ImageFolder, load_images
 from assay.storage.reading.roles import Kind, Roles, resolve_roles
-from assay.storage.reading.samples import as_frame, checked_vectors, join_frames, sample_frame
+from assay.storage.reading.samples import (
+    as_frame,
+    batch_rows,
+    checked_vectors,
+    content_values,
+    join_frames,
+    sample_frame,
+)
 from assay.storage.reading.source import BATCH_ROWS, Source
-from assay.storage.reading.values import Mask, Matrix, image_values, text_values
+from assay.storage.reading.values import Mask, Matrix
+from assay.storage.reading.vector_files import with_vectors
 
 
 def read_pool(
@@ -32,6 +42,9 @@ def read_pool(
     group: str | None = None,
     keep: Sequence[str] = (),
     name: str | None = None,
+    template: str | None = None,
+    delimiter: str | None = None,
+    encoding: str | None = None,
 ) -> Pool:
     """Read a data set to choose from, without loading its content.
 
@@ -40,7 +53,10 @@ def read_pool(
     source : path, URL, or frame
         A file, a folder (searched to its bottom, files in order of their relative path; hidden
         ones and those that start with ``_`` left out) or a glob: Parquet, Arrow IPC, CSV and TSV
-        with a header, JSON lines, the text formats also compressed (.gz, .zst). Or a URL of object
+        with a header, JSON lines, the text formats also compressed (.gz, .zst), NumPy's .npy (column
+        ``vector``) and .npz. Folders ``name=value`` become columns. A folder of images has the
+        columns ``image``, ``file``, ``folder`` (that the file lies in) and ``split`` (the topmost
+        folder, where there are folders in folders). Or a URL of object
         storage (``s3://bucket/folder/``; see `assay.storage.reading.remote`), as text. Or a frame: what
         has ``__arrow_c_stream__`` (Polars, pandas, Arrow, DuckDB relation), a Polars LazyFrame, a
         Hugging Face Dataset, a mapping of columns, a list of mappings.
@@ -49,10 +65,14 @@ def read_pool(
         as written). Without it a row is known by its content: 128 bits of BLAKE2b in hex, with
         ``-2``, ``-3`` ... for the second, third ... equal row. An empty id counts as missing.
     text, vector, image : str, optional
-        Column of the content, one of the three: text; lists of numbers, equally long, read as
-        float32; or the bytes of image files (as they are, or in the field `bytes` of a struct).
-        By default the column named ``text``, else the only text column without another role, else
-        a list column named ``vector`` or ``embedding``.
+        Column of the content, one of the three: text, or conversations (lists of messages with
+        `role` and `content`, or `from` and `value`); lists of numbers, equally long, read as
+        float32, or the name of a .npy file beside the pool with a vector for each of its rows; or
+        the bytes of image files, their paths (relative to the file that names them, or to the
+        working directory), or a struct of `bytes` and `path`, whose path counts where the bytes are
+        null. By default the column named ``text``, else the only text column without another role,
+        else ``messages`` or ``conversations``, else a list column named ``vector`` or
+        ``embedding``, else bytes in ``image``.
     label, group : str, optional
         Columns of class labels, and of groups of rows that belong together; kept as text.
     keep : sequence of str, optional
@@ -60,6 +80,13 @@ def read_pool(
         values are.
     name : str, optional
         Name of the pool; by default the stem of the path, or ``pool``.
+    template : str, default "{role}: {content}"
+        How each message of a conversation is written, one a line.
+    delimiter : str, optional
+        What stands between the fields of CSV files: one character, or ``tab``. By default the comma
+        (the tab in .tsv files), or the semicolon, tab or vertical bar where only that one fits.
+    encoding : str, default "utf-8"
+        Encoding of text files, such as ``utf-16``, ``latin-1`` or ``cp1252``.
 
     Raises
     ------
@@ -88,14 +115,16 @@ def read_pool(
     >>> pool.take([1]).rows()
     [(8, None, 1602)]
     """
+    kept = (keep,) if isinstance(keep, str) else tuple(keep)
+    given = Roles(id, text, vector, image, label, group, kept, template, delimiter, encoding)
+    reading = given.reading
     sources: list[Source]
     if isinstance(source, str | os.PathLike):
-        found_name, files = find_files(source)
-        sources = [open_source(path, within) for path, within in files]
+        found_name, sources = open_sources(source, reading)
     else:
         found_name, sources = "pool", [MemorySource(as_table(source))]
-    kept = (keep,) if isinstance(keep, str) else tuple(keep)
-    given = Roles(id, text, vector, image, label, group, kept)
+    if vector is not None and vector.endswith(".npy"):
+        sources = with_vectors(sources, vector)
     sources = [each for each in sources if each.n_rows != 0]
     roles = resolve_roles(given, {each.name: each.schema for each in sources}) if sources else given
     if not any(_has_rows(each, roles) for each in sources):
@@ -163,7 +192,17 @@ class Pool:
         digest = hashlib.blake2b(digest_size=16)
         for each in self._sources:
             each.digest_into(digest, self.roles.columns)
+        self._digest_images(digest)
         return digest.hexdigest()
+
+    def _digest_images(self, digest: Any) -> None:
+        """Feed images that lie in files of their own, which their paths alone don't tell apart."""
+        if self.kind != "image" or isinstance(self._sources[0], ImageFolder):
+            return
+        for source, _, array in self._content(BATCH_ROWS):
+            images, read = load_images(array, source.folder)
+            if read:
+                digest.update(hash_rows(images).tobytes())
 
     def __repr__(self) -> str:
         rows = "" if self.n_rows is None else f", {self.n_rows} rows"
@@ -205,7 +244,16 @@ class Pool:
                 flat = pa.array(vectors.reshape(-1))
                 yield pa.FixedSizeListArray.from_arrays(flat, self.dimension, mask=pa.array(empty))
             else:
-                yield (text_values if self.kind == "text" else image_values)(array)[0]
+                yield content_values(array, source, self.roles)[0]
+
+    def contents_at(self, rows: np.ndarray[Any, Any]) -> pa.ChunkedArray:
+        """Return the content of the rows of ascending numbers, as `batches` yields it."""
+        found = [
+            content_values(chunk, source, self.roles)[0]
+            for source, table in self._taken(rows, [self.roles.content])
+            for chunk in table.column(0).chunks
+        ]
+        return pa.chunked_array(found)
 
     def contents(self) -> pa.ChunkedArray:
         """Return the content of all rows, as `batches` yields it."""
@@ -272,7 +320,16 @@ class Pool:
         order, place = np.unique(wanted.astype(np.int64), return_inverse=True)
         if len(order) and order[0] < 0:
             raise InputError(f"Rows are counted from 0; there is no row {order[0]}.")
-        frames, start, done = [], 0, 0
+        frames = [as_frame(table) for _, table in self._taken(order, names)]
+        joined = join_frames(frames, "diagonal_relaxed")
+        # not by `select`, which takes ^...$ for a pattern
+        return pl.DataFrame({name: joined.get_column(name) for name in names})[place]
+
+    def _taken(
+        self, order: np.ndarray[Any, Any], names: Sequence[str]
+    ) -> Iterator[tuple[Source, pa.Table]]:
+        """Yield each source with those of the ascending rows that it has."""
+        start = done = 0
         for source in self._sources:
             own = set(source.schema.names)
             here = [name for name in names if name in own]
@@ -281,20 +338,17 @@ class Pool:
                 local = local[local < source.n_rows]
             # without any column the number of rows found would be lost
             table = source.take(local, here or source.schema.names[:1])
-            frames.append(as_frame(table))
+            yield source, table
             done += table.num_rows
             start += source.n_rows or 0
         if done < len(order):
             raise InputError(f"The pool has no row {order[done]}; its last row is {start - 1}.")
-        joined = join_frames(frames, "diagonal_relaxed")
-        # not by `select`, which takes ^...$ for a pattern
-        return pl.DataFrame({name: joined.get_column(name) for name in names})[place]
 
     def _content(self, size: int) -> Iterator[tuple[Source, int, pa.Array]]:
         """Yield the content column with its source and the number of its first row there."""
         for source in self._sources:
             row = 0
-            for batch in source.batches([self.roles.content], size):
+            for batch in source.batches([self.roles.content], batch_rows(self.roles, size)):
                 yield source, row, batch.column(0)
                 row += batch.num_rows
 

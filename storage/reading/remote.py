@@ -34,7 +34,7 @@ from assay.storage.errors import (
     StoreError,
     UnreachableError,
 )
-from assay.storage.reading.finding import READABLE, file_format, file_suffixes, is_data, stem
+from assay.storage.reading.finding import READABLE, file_format, file_suffixes, readable, stem
 from assay.storage.reading.locations import scheme_of
 
 KEPT_DAYS = 30
@@ -115,7 +115,7 @@ def fetch(url: str) -> tuple[str, list[tuple[Path, str]]]:
         raise SourceError(_nothing(system, url, path))
     assert base is not None
     within = {entry["name"].removeprefix(f"{base}/"): entry for entry in entries}
-    chosen = {name: entry for name, entry in within.items() if is_data(PurePosixPath(name))}
+    chosen = {str(name): within[str(name)] for name in readable(map(PurePosixPath, within))}
     if not chosen:
         raise SourceError(f"{url} holds no file that can be read; readable are {READABLE}.")
     names = sorted(chosen)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import pyarrow as pa
 
 from assay.storage.errors import ColumnError, ConfigError, InputError
 from assay.storage.names import PROBLEM, SAMPLE_NAMES, check_kept
+from assay.storage.reading.chat import check_template, message_fields
+from assay.storage.reading.source import Reading
 
 Kind = Literal["text", "vector", "image"]
 
@@ -31,6 +33,14 @@ class Roles:
     label: str | None = None
     group: str | None = None
     keep: tuple[str, ...] = ()
+    template: str | None = None
+    delimiter: str | None = None
+    encoding: str | None = None
+
+    @property
+    def reading(self) -> Reading:
+        """How text files are read."""
+        return Reading(self.delimiter, self.encoding)
 
     @property
     def kind(self) -> Kind:
@@ -62,6 +72,8 @@ def resolve_roles(given: Roles, schemas: Mapping[str, pa.Schema]) -> Roles:
         A column whose type is not what its role needs.
     """
     check_kept(given.keep)
+    if given.template is not None:
+        check_template(given.template)
     contents = [name for name in (given.text, given.vector, given.image) if name is not None]
     if len(contents) > 1:
         raise ConfigError(f"Give one of text, vector and image, not {' and '.join(contents)}.")
@@ -95,20 +107,31 @@ def _listed(names: Sequence[str], most: int = 30) -> str:
 
 def _with_default_content(given: Roles, types: Mapping[str, pa.DataType]) -> Roles:
     other = {given.id, given.label, given.group, *given.keep}
-    fields = {name: getattr(given, name) for name in ("id", "label", "group", "keep")}
     texts = [name for name, kind in types.items() if _is_text(kind) and name not in other]
     if "text" in types and "text" not in other:
-        return Roles(text="text", **fields)
-    if len(texts) == 1:
-        return Roles(text=texts[0], **fields)
+        return replace(given, text="text")
+    # categories are content only where no other text is
+    for names in ([name for name in texts if not pa.types.is_dictionary(types[name])], texts):
+        if len(names) == 1 and not _has_image(types, other):
+            return replace(given, text=names[0])
+    for name in ("messages", "conversations"):
+        if name in types and message_fields(types[name]):
+            return replace(given, text=name)
     for name in ("vector", "embedding"):
         if name in types and _is_vector(types[name]):
-            return Roles(vector=name, **fields)
+            return replace(given, vector=name)
+    if _has_image(types, other):
+        return replace(given, image="image")
     raise ConfigError(
         "Say which column holds the content with text=, vector= or image=; the columns are: "
         + _listed([f"{name} ({kind})" for name, kind in types.items()])
         + "."
     )
+
+
+def _has_image(types: Mapping[str, pa.DataType], other: Collection[str | None]) -> bool:
+    kind = types.get("image", pa.null())
+    return "image" not in other and _is_image(kind) and not _is_text(kind)
 
 
 def _decoded(kind: pa.DataType) -> pa.DataType:
@@ -135,12 +158,19 @@ def _is_vector(kind: pa.DataType) -> bool:
 def _is_image(kind: pa.DataType) -> bool:
     kind = _decoded(kind)
     if pa.types.is_struct(kind):
-        return kind.get_field_index("bytes") >= 0 and _is_image(kind.field("bytes").type)
-    return _is(kind, pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
+        fields = {field.name: field.type for field in kind}
+        known = [fields[name] for name in ("bytes", "path") if name in fields]
+        return bool(known) and all(_is_image(f) or pa.types.is_null(f) for f in known)
+    bytes_ = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
+    return _is(kind, *bytes_, pa.types.is_string, pa.types.is_large_string)
+
+
+def _is_content_text(kind: pa.DataType) -> bool:
+    return _is_text(kind) or message_fields(kind) is not None
 
 
 _CONTENT: dict[str, tuple[Callable[[pa.DataType], bool], str]] = {
-    "text": (_is_text, "text"),
+    "text": (_is_content_text, "text (or a list of messages with role and content)"),
     "vector": (_is_vector, "a list of numbers"),
-    "image": (_is_image, "the bytes of image files"),
+    "image": (_is_image, "the bytes or paths of image files"),
 }

@@ -13,7 +13,7 @@ from assay.storage.errors import InputError
 from assay.storage.hashing.rows import hash_rows, hex_digests
 from assay.storage.names import stored_name
 from assay.storage.reading.roles import FIXED_NAMES, Roles
-from assay.storage.reading.source import Source
+from assay.storage.reading.source import BATCH_ROWS, Source
 from assay.storage.reading.types import storable
 from assay.storage.reading.values import (
     EXACT_WHOLE,
@@ -29,6 +29,8 @@ from assay.storage.reading.values import (
     vector_values,
 )
 
+IMAGE_ROWS = 256
+
 _PROBLEMS = pl.Series([None, "empty", "not_finite"], dtype=pl.String)
 
 
@@ -37,7 +39,7 @@ def sample_frame(sources: Iterable[Source], roles: Roles, dimension: int | None)
     described, kept = [], []
     for source in sources:
         row = 0
-        for batch in source.batches(roles.columns):
+        for batch in source.batches(roles.columns, batch_rows(roles)):
             described.append(_describe(batch, source, row, roles, dimension))
             kept.append((source, _kept(batch, roles.keep)))
             row += batch.num_rows
@@ -62,6 +64,18 @@ def checked_vectors(
         ) from None
 
 
+def content_values(array: Any, source: Source, roles: Roles) -> tuple[Any, Mask]:
+    """Return texts or images as `text_values` or `image_values` does."""
+    if roles.kind == "text":
+        return text_values(array, roles.template)
+    return image_values(array, source.folder)
+
+
+def batch_rows(roles: Roles, size: int = BATCH_ROWS) -> int:
+    """Return how many rows to read at once: images may be read from as many files."""
+    return min(size, IMAGE_ROWS) if roles.kind == "image" else size
+
+
 def _describe(
     batch: pa.RecordBatch, source: Source, row: int, roles: Roles, dimension: int | None
 ) -> pl.DataFrame:
@@ -73,14 +87,15 @@ def _describe(
         hashes[empty] = hash_rows([""])
         problem[~np.isfinite(vectors).all(axis=1)] = 2
     else:
-        values, empty = (text_values if roles.kind == "text" else image_values)(content)
+        values, empty = content_values(content, source, roles)
         hashes = hash_rows(values)
     problem[empty] = 1
+    names, rows = source.places(row, len(content))
     return pl.DataFrame(
         {
             "sample_id": _text(batch, "id", roles.id),
-            "source": pl.repeat(source.name, len(content), eager=True),
-            "row": np.arange(row, row + len(content), dtype=np.int64),
+            "source": names,
+            "row": rows,
             "label": _text(batch, "label", roles.label),
             "group_id": _text(batch, "group", roles.group),
             "content_hash": hex_digests(hashes),
@@ -110,7 +125,8 @@ def _own(array: pa.Array) -> pa.Array:
 def _joined(parts: Sequence[tuple[Source, pl.DataFrame]]) -> pl.DataFrame:
     """Join the columns to keep, giving those of text formats the type that their values have."""
     textual = [frame for source, frame in parts if source.textual]
-    types: dict[Any, Any] = {column.name: number_type(column) for column in _columns(textual)}
+    texts = [column for column in _columns(textual) if column.dtype == pl.String]
+    types: dict[Any, Any] = {column.name: number_type(column) for column in texts}
     frames = [frame.cast(types) if source.textual else frame for source, frame in parts]
     return join_frames(frames, "vertical_relaxed")
 

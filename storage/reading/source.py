@@ -5,10 +5,12 @@ Every source hands out the columns asked for, in row order, in batches whose mem
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +18,45 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from assay.storage.errors import InputError, SourceChangedError, SourceError
+from assay.storage.errors import ConfigError, InputError, SourceChangedError, SourceError
 from assay.storage.reading.remote import shown
 
 BATCH_ROWS = 16_384
 BATCH_BYTES = 16 << 20
 """A batch ends when it holds so many rows or bytes."""
 MOST_COLUMNS = 250_000
+_DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How text files are read: the character between fields (None: found), and the encoding."""
+
+    delimiter: str | None = None
+    encoding: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.delimiter is not None:
+            named = _DELIMITERS.get(self.delimiter, self.delimiter)
+            if len(named) != 1 or not named.isascii() or named in '"\r\n\0' or named.isalnum():
+                raise ConfigError(
+                    f"The delimiter {self.delimiter!r} is not one ASCII character such as , ; | or "
+                    "tab; letters, digits, quotes and line breaks can't be one."
+                )
+            object.__setattr__(self, "delimiter", named)
+        if self.encoding is not None:
+            try:
+                codecs.getincrementaldecoder(self.encoding)
+            except LookupError:
+                raise ConfigError(
+                    f"There is no text encoding {self.encoding!r}; common ones are utf-8, utf-16, "
+                    "latin-1, cp1252 and shift_jis."
+                ) from None
+
+
+PLAIN = Reading()
 
 
 class Source:
@@ -40,12 +72,15 @@ class Source:
         None until it is known.
     textual : bool
         Whether all columns are text because the format knows no other type (CSV).
+    folder : Path or None
+        Where relative paths in its rows begin.
     """
 
     name: str
     schema: pa.Schema
     n_rows: int | None = None
     textual: bool = False
+    folder: Path | None = None
 
     def batches(self, columns: Sequence[str], size: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         """Yield the columns in row order, at most `size` rows at a time."""
@@ -60,6 +95,10 @@ class Source:
         """Feed the content to a `hashlib` object."""
         raise NotImplementedError
 
+    def places(self, start: int, count: int) -> tuple[list[str], Rows]:
+        """Return where rows stand: the name of their file, and their number in it."""
+        return [self.name] * count, np.arange(start, start + count, dtype=np.int64)
+
     def _no_rows(self, columns: Sequence[str]) -> pa.Table:
         return pa.schema([self.schema.field(column) for column in columns]).empty_table()
 
@@ -69,6 +108,7 @@ class FileSource(Source):
 
     def __init__(self, path: Path, name: str) -> None:
         self.path = path
+        self.folder = path.parent
         self.name = name
         self.shown = shown(path)
         self._seen = self._state()

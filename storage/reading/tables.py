@@ -14,9 +14,10 @@ import polars as pl
 import pyarrow as pa
 
 from assay.storage.errors import ColumnError, InputError
-from assay.storage.reading.formats import find_files, open_source
+from assay.storage.reading.added import with_partitions
+from assay.storage.reading.formats import find_files, open_source, open_sources
 from assay.storage.reading.samples import as_frame, join_frames
-from assay.storage.reading.source import Source
+from assay.storage.reading.source import PLAIN, Reading, Source
 from assay.storage.reading.values import measure_type
 
 
@@ -27,6 +28,8 @@ class Table:
     ----------
     where : path
         File, folder or glob.
+    reading : Reading
+        Delimiter and encoding of text files.
 
     Attributes
     ----------
@@ -50,9 +53,9 @@ class Table:
     (['a', 'b'], 2, ['a'])
     """
 
-    def __init__(self, where: str | os.PathLike[str]) -> None:
+    def __init__(self, where: str | os.PathLike[str], reading: Reading = PLAIN) -> None:
         self._where = where
-        self._sources: list[Source] = [open_source(*found) for found in find_files(where)[1]]
+        self._sources: list[Source] = open_sources(where, reading)[1]
         self.columns: list[str] = list(self._sources[0].schema.names)
         for source in self._sources:
             for name in self.columns:
@@ -96,7 +99,8 @@ class Table:
         if table.is_empty():
             raise InputError(f"{self._where} has no rows; a ranking needs some of each class.")
         if any(source.textual for source in self._sources):
-            table = table.cast({column.name: measure_type(column) for column in table})
+            texts = [column for column in table if column.dtype == pl.String]
+            table = table.cast({column.name: measure_type(column) for column in texts})
         return table
 
     def batches(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
@@ -117,17 +121,17 @@ def table_name(where: str | os.PathLike[str]) -> str:
     return find_files(where)[0]
 
 
-def table_columns(where: str | os.PathLike[str]) -> list[str]:
+def table_columns(where: str | os.PathLike[str], reading: Reading = PLAIN) -> list[str]:
     """Return the names of the columns, in order."""
     path, name = find_files(where)[1][0]
-    return list(open_source(path, name).schema.names)
+    return list(with_partitions(open_source(path, name, reading)).schema.names)
 
 
-def table_fingerprint(where: str | os.PathLike[str]) -> str:
+def table_fingerprint(where: str | os.PathLike[str], reading: Reading = PLAIN) -> str:
     """Return the 128-bit BLAKE2b of the files' names and bytes, in hex."""
     digest = hashlib.blake2b(digest_size=16)
     for path, name in find_files(where)[1]:
-        source = open_source(path, name)
+        source = open_source(path, name, reading)
         source.digest_into(digest, source.schema.names)
     return digest.hexdigest()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assay.storage.errors import IdError
+from assay.storage.reading.chat import conversation_texts, message_fields
+from assay.storage.reading.images import load_images
 
 EXACT_WHOLE = 2**53
 """Up to here every whole number is one of 64-bit floats."""
@@ -137,19 +140,22 @@ def measure_type(texts: pl.Series) -> Any:
     return pl.String if beyond.any() or merged else pl.Float64
 
 
-def text_values(array: Any) -> tuple[Any, Mask]:
-    """Return text as large_string and which rows hold nothing but white space."""
-    text = _decoded(array).cast(pa.large_string())
+def text_values(array: Any, template: str | None = None) -> tuple[Any, Mask]:
+    """Return text as large_string and which rows hold nothing but white space.
+
+    Conversations are written by the template; see `conversation_texts`.
+    """
+    array = _decoded(array)
+    if message_fields(array.type) is not None:
+        array = conversation_texts(array, template)
+    text = array.cast(pa.large_string())
     stripped = pl.Series(text).str.strip_chars().str.len_bytes()
     return text, (stripped.fill_null(0) == 0).to_numpy()
 
 
-def image_values(array: Any) -> tuple[Any, Mask]:
-    """Return images as large_binary (of a struct its field `bytes`) and which rows hold none."""
-    array = _decoded(array)
-    if pa.types.is_struct(array.type):
-        array = _decoded(pc.struct_field(array, "bytes"))
-    images = array.cast(pa.large_binary())
+def image_values(array: Any, folder: Path | None = None) -> tuple[Any, Mask]:
+    """Return images as large_binary (see `load_images`) and which rows hold none."""
+    images, _ = load_images(_decoded(array), folder)
     return images, pc.equal(pc.fill_null(pc.binary_length(images), 0), 0).to_numpy(False)
 
 

@@ -1,0 +1,110 @@
+"""Conversations: lists of messages with a role and a content, as one text."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from assay.storage.errors import ConfigError
+
+DEFAULT_TEMPLATE = "{role}: {content}"
+_FIELDS = (("role", "content"), ("from", "value"))
+_PLACES = re.compile(r"\{(\w*)\}")
+_TEXT = pa.large_string()
+
+
+def message_fields(kind: pa.DataType) -> tuple[str, str] | None:
+    """Return the names of the role and the content of messages, None for any other type."""
+    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
+        return None
+    if not pa.types.is_struct(kind.value_type):
+        return None
+    names = {field.name: field.type for field in kind.value_type}
+    for role, content in _FIELDS:
+        if role in names and content in names and _is_content(names[content]):
+            return role, content
+    return None
+
+
+def _is_content(kind: pa.DataType) -> bool:
+    return _is_string(kind) or _part_field(kind) is not None
+
+
+def _is_string(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)
+    )
+
+
+def _part_field(kind: pa.DataType) -> int | None:
+    """Return the place of the text in a content of several parts: lists of {type, text}."""
+    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
+        return None
+    if not pa.types.is_struct(kind.value_type):
+        return None
+    place: int = kind.value_type.get_field_index("text")
+    return place if place >= 0 else None
+
+
+def check_template(template: str) -> None:
+    """Check how a message is written.
+
+    Raises
+    ------
+    ConfigError
+        It lacks ``{content}``, or names anything but ``{role}`` and ``{content}``.
+    """
+    named = set(_PLACES.findall(template))
+    if "content" not in named or named - {"role", "content"}:
+        raise ConfigError(
+            f"The template {template!r} must hold {{content}}, and may hold {{role}}: each message is "
+            "written so, one a line."
+        )
+
+
+def conversation_texts(array: Any, template: str | None) -> Any:
+    """Write every conversation as text: its messages by the template, one a line; null for none.
+
+    Examples
+    --------
+    >>> said = [[{"role": "user", "content": "Hi"}, {"role": "model", "content": None}], [], None]
+    >>> conversation_texts(pa.array(said), "<{role}>{content}").to_pylist()
+    ['<user>Hi\\n<model>', '', None]
+    """
+    fields = message_fields(array.type)
+    assert fields is not None
+    messages = array.flatten()
+    role, content = (_field(messages, name) for name in fields)
+    pieces: list[Any] = []
+    end = 0
+    template = DEFAULT_TEMPLATE if template is None else template
+    for place in _PLACES.finditer(template):
+        pieces += [template[end : place.start()], role if place[1] == "role" else content]
+        end = place.end()
+    pieces.append(template[end:])
+    scalars = [pa.scalar(p, _TEXT) if isinstance(p, str) else p for p in pieces]
+    lines = pc.binary_join_element_wise(*scalars, pa.scalar("", _TEXT))
+    return _joined(array, lines, "\n")
+
+
+def _field(messages: Any, name: str) -> Any:
+    values = messages.flatten()[messages.type.get_field_index(name)]
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    place = _part_field(values.type)
+    if place is not None:
+        parts = values.flatten().flatten()[place]
+        values = _joined(values, pc.fill_null(parts.cast(_TEXT), ""), "\n")
+    return pc.fill_null(values.cast(_TEXT), "")
+
+
+def _joined(lists: Any, texts: Any, between: str) -> Any:
+    """Join the texts of each list's items."""
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
+    grouped = pa.ListArray.from_arrays(offsets, texts, mask=lists.is_null())
+    return pc.binary_join(grouped, pa.scalar(between, _TEXT))

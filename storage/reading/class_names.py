@@ -1,0 +1,56 @@
+"""Names of classes that Hugging Face's `datasets` keeps beside a column of their numbers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+ClassNames = Mapping[str, Sequence[str]]
+
+
+def class_names(schema: pa.Schema) -> dict[str, list[str]]:
+    """Return the names of classes by column, as the metadata of a schema say."""
+    try:
+        told = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+        features = told["info"]["features"]
+        columns = {name: feature for name, feature in features.items() if name in schema.names}
+        found = {
+            name: [str(each) for each in feature["names"]]
+            for name, feature in columns.items()
+            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
+        }
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}
+    return {name: names for name, names in found.items() if _is_numbered(schema, name)}
+
+
+def _is_numbered(schema: pa.Schema, name: str) -> bool:
+    return bool(pa.types.is_integer(schema.field(name).type))
+
+
+def named_schema(schema: pa.Schema, names: ClassNames) -> pa.Schema:
+    """Return the schema of `named` batches."""
+    kind = pa.dictionary(pa.int32(), pa.string())
+    return pa.schema([field.with_type(kind) if field.name in names else field for field in schema])
+
+
+def named(table: Any, names: ClassNames) -> Any:
+    """Return a record batch or table with names in place of numbers; other numbers are null."""
+    columns = [
+        _named(column, names[name]) if name in names else column
+        for name, column in zip(table.schema.names, table.columns, strict=True)
+    ]
+    return type(table).from_arrays(columns, names=table.schema.names)
+
+
+def _named(column: Any, names: Sequence[str]) -> Any:
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    codes = column.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    inside = (codes >= 0) & (codes < len(names))
+    numbers = pa.array(np.where(inside, codes, 0).astype(np.int32), mask=~inside)
+    return pa.DictionaryArray.from_arrays(numbers, pa.array(names, pa.string()))

@@ -1,0 +1,77 @@
+"""New kinds of input through the command line: curated, queried and exported."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from typer.testing import CliRunner
+
+from assay.flows.cli import app
+from tests.storage.reading.test_inputs import image_folder
+
+WORDS = ["apple", "pear", "plum", "fig", "lime", "kiwi", "date"]
+TEXTS = [" ".join(np.random.default_rng(i).choice(WORDS, 6)) for i in range(12)]
+
+
+def run(*args: object) -> str:
+    done = CliRunner().invoke(app, [str(arg) for arg in args])
+    assert done.exit_code == 0, (done.output, done.exception)
+    return done.stdout
+
+
+def curated(tmp_path: Path, *args: object) -> pl.DataFrame:
+    store = tmp_path / "store"
+    run("curate", *args, "--budget", 5, "--select", "random", "--scores", "knn_density",
+        "--store", store, "--json")  # fmt: skip
+    run("export", "--store", store, "--out", tmp_path / "out.parquet")
+    return pl.read_parquet(tmp_path / "out.parquet")
+
+
+def test_chats_in_latin_1_with_a_template(tmp_path: Path) -> None:
+    lines = [
+        {"id": i, "messages": [{"role": "user", "content": f"é {t}"}]} for i, t in enumerate(TEXTS)
+    ]
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    (tmp_path / "c.jsonl").write_bytes(text.encode("latin-1"))
+    (tmp_path / "c.toml").write_text('encoding = "latin-1"\n')
+    frame = curated(
+        tmp_path, tmp_path / "c.toml", "--pool", tmp_path / "c.jsonl", "--id", "id",
+        "--text", "messages", "--template", "{content}",
+    )  # fmt: skip
+    assert frame["messages"][0][0]["content"].startswith("é")
+
+
+def test_delimiters_and_codes(tmp_path: Path) -> None:
+    rows = [f"{i}^{text}^0{i}^2024-0{1 + i % 9}-01" for i, text in enumerate(TEXTS)]
+    (tmp_path / "p.csv").write_text("\n".join(["id^text^code^day", *rows]))
+    args = ["--pool", tmp_path / "p.csv", "--id", "id", "--text", "text", "--delimiter", "^"]
+    assert curated(tmp_path, *args, "--keep", "code,day").height == 5
+    query = "SELECT code FROM samples ORDER BY row"
+    found = run("sql", query, "--store", tmp_path / "store", "--format", "csv").split()
+    assert found == ["code", *(f"0{i}" for i in range(12))]
+
+
+def test_an_image_folder_and_its_classes(tmp_path: Path) -> None:
+    names = [f"{label}/{i}.png" for label in ("cat", "dog") for i in range(6)]
+    images = image_folder(tmp_path / "pets", names)
+    frame = curated(tmp_path, "--pool", tmp_path / "pets", "--label", "folder", "--keep", "file")
+    assert set(frame["folder"]) <= {"cat", "dog"}
+    assert [images[name] for name in frame["file"]] == frame["image"].to_list()
+
+
+def test_vectors_beside_a_table_and_class_names(tmp_path: Path) -> None:
+    np.save(tmp_path / "v.npy", np.random.default_rng(0).normal(size=(12, 4)))
+    names = {"info": {"features": {"y": {"names": ["no", "yes"], "_type": "ClassLabel"}}}}
+    table = pa.table({"id": range(12), "y": [i % 2 for i in range(11)] + [-1]})
+    table = table.replace_schema_metadata({"huggingface": json.dumps(names)})
+    pq.write_table(table, tmp_path / "p.parquet")
+    args = ["--pool", tmp_path / "p.parquet", "--id", "id", "--vector", "v.npy", "--label", "y"]
+    assert "v.npy" in curated(tmp_path, *args).columns
+    query = "SELECT label, count(*) FROM samples GROUP BY ALL ORDER BY ALL"
+    found = run("sql", query, "--store", tmp_path / "store", "--format", "csv").split()
+    assert found[1:] == ["no,6", "yes,5", ",1"]
