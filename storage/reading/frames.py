@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -117,14 +116,8 @@ def _hugging_face(dataset: Any) -> pa.Table:
     if not hasattr(dataset, "__len__"):
         raise InputError(f"A {_kind(dataset)} can't be read more than once; make it a Dataset.")
     table = dataset.with_format("arrow")[:]
-    names = {
-        name: {"names": feature.names, "_type": "ClassLabel"}
-        for name, feature in dataset.features.items()
-        if type(feature).__name__ == "ClassLabel"
-    }
-    # as its files say it; the rows asked for come without
-    told = json.dumps({"info": {"features": names}})
-    return table.replace_schema_metadata({"huggingface": told})
+    # with the features, which the rows asked for come without
+    return table.replace_schema_metadata(dataset.data.schema.metadata)
 
 
 def _column(values: Any) -> Any:

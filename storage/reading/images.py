@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -124,14 +124,15 @@ def load_images(array: Any, folder: Path | None) -> tuple[Any, bool]:
     Parameters
     ----------
     array : Arrow array
-        Bytes; or paths; or structs of `bytes` and `path`, whose path counts where bytes are null.
+        Bytes; or paths; or structs of `bytes` and `path`, whose path counts where bytes are null and
+        it leads to a file.
     folder : Path or None
         Where relative paths begin; those that are not there begin in the working directory.
 
     Raises
     ------
     SourceError
-        A file is missing.
+        A file of a column of paths is missing.
     """
     kind = array.type
     if pa.types.is_struct(kind):
@@ -144,18 +145,19 @@ def load_images(array: Any, folder: Path | None) -> tuple[Any, bool]:
         if not pc.any(wanted, min_count=0).as_py():
             return stored.cast(pa.large_binary()), False
         paths = pc.if_else(wanted, paths.cast(pa.string()), pa.scalar(None, pa.string()))
-        loaded = _load(paths, folder)
+        loaded = _load(paths, folder, missing=None)
         return pc.coalesce(stored.cast(pa.large_binary()), loaded), True
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return _load(array, folder), True
     return array.cast(pa.large_binary()), False
 
 
-def _load(paths: Any, folder: Path | None) -> Any:
-    texts = paths.to_pylist()
-    return pa.array(
-        [read_file(_located(text, folder)) if text else None for text in texts], pa.large_binary()
-    )
+def _load(paths: Any, folder: Path | None, *, missing: None | Literal["raise"] = "raise") -> Any:
+    found = [_located(text, folder) if text else None for text in paths.to_pylist()]
+    if missing is None:
+        found = [path if path is not None and path.exists() else None for path in found]
+    images = [None if path is None else read_file(path) for path in found]
+    return pa.array(images, pa.large_binary())
 
 
 def _located(text: str, folder: Path | None) -> Path:
