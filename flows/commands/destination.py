@@ -16,7 +16,7 @@ from assay.flows.config.features import FeatureConfig
 from assay.flows.config.fields import location_keys
 from assay.storage import ScoreStore
 from assay.storage.errors import ConfigError
-from assay.storage.reading.finding import is_data
+from assay.storage.reading.finding import readable
 from assay.storage.reading.locations import as_path, scheme_of
 from assay.storage.runs.migrations import MARKER
 
@@ -135,7 +135,7 @@ def _is_input(real: Path, there: os.stat_result | None, location: str) -> bool:
     if resolved.is_dir():
         folder = _identity(resolved)
         above = [parent for parent in real.parents if _identity(parent) == folder]
-        taken_in = bool(above) and is_data(real.relative_to(above[0]))
+        taken_in = bool(above) and bool(readable([real.relative_to(above[0])]))
         return taken_in or _among(there, resolved, ("**", "*"))
     literal = [part for part in path.parts if not _is_pattern(part)]
     if len(literal) == len(path.parts):

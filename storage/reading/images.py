@@ -152,7 +152,7 @@ def load_images(array: Any, folder: Path | None) -> tuple[Any, bool]:
     return array.cast(pa.large_binary()), False
 
 
-def _load(paths: Any, folder: Path | None, *, missing: None | Literal["raise"] = "raise") -> Any:
+def _load(paths: Any, folder: Path | None, *, missing: Literal["raise"] | None = "raise") -> Any:
     found = [_located(text, folder) if text else None for text in paths.to_pylist()]
     if missing is None:
         found = [path if path is not None and path.exists() else None for path in found]
