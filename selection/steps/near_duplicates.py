@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.selection.algorithms.equal_content import content_codes, first_of_each
 from assay.selection.algorithms.minhash import Shingles, jaccard, shingles, signatures
 from assay.selection.contract.inputs import Floats, Inputs, Rows, check_whole
 from assay.selection.steps.deduplication import Deduplicator
@@ -15,21 +16,41 @@ from assay.storage.errors import ConfigError
 
 # keepers of one bucket that a row is compared with: bounds the work for boilerplate
 _COMPARED = 64
+# least probability with which a pair right at the threshold is found
+_FOUND = 0.97
 
 
 class NearDuplicates(Deduplicator):
     r"""Texts that share most of their runs of words with an earlier keeper.
 
     The Jaccard similarity of two texts is that of their sets of shingles (runs of `ngrams` words).
-    Candidates are rows that agree in all values of one band of their MinHash signatures: a pair of
-    similarity J is found with probability
+    Texts with equal sets are caught first. The others are compared where they agree in all values
+    of one band of their MinHash signatures: a pair of similarity J is found with probability
 
-    .. math:: 1 - (1 - J^{rows})^{bands}
+    .. math:: P(J) = 1 - (1 - J^{rows})^{bands}
 
-    (.58 at .7, .92 at .8, .9998 at .9 by default), and only pairs of at least `threshold` count. Rows
-    are gone through in order of their claim to be a keeper, and one becomes a keeper unless it is a
-    duplicate of an earlier one; the others belong to the most similar of all keepers found. So groups
-    are stars.
+    and counts if J is at least `threshold`. Bands and rows follow the threshold: the most rows,
+    and thus the fewest comparisons, with which a pair right at the threshold is found with a
+    probability of .97 or more from at most `permutations` values.
+
+    =========  ====  =====  ============  ========================
+    threshold  rows  bands  P(threshold)  P(threshold - 0.2)
+    =========  ====  =====  ============  ========================
+    0.3        2     64     0.998         0.474
+    0.4        2     64     1.000         0.927
+    0.5        3     42     0.996         0.683
+    0.6        4     32     0.988         0.564
+    0.7        5     25     0.990         0.548
+    0.75       6     21     0.984         0.445
+    0.8        7     18     0.986         0.400
+    0.9        11    11     0.984         0.197
+    0.95       18    7      0.971         0.039
+    1          128   1      1.000         0.000
+    =========  ====  =====  ============  ========================
+
+    Rows are gone through in order of their claim to be a keeper, and one becomes a keeper unless it
+    is a duplicate of an earlier one; the others belong to the most similar of all keepers found. So
+    groups are stars.
 
     Parameters
     ----------
@@ -37,16 +58,19 @@ class NearDuplicates(Deduplicator):
         Least Jaccard similarity of duplicates.
     ngrams : int, default 5
         Words in a shingle. Fewer find looser likeness, and more of it by chance.
-    bands, rows : int, default 14 and 8
-        Bands of the signature, and values in each; as is usual for web text.
+    permutations : int, default 128
+        Most values of a signature that bands and rows are chosen from. More find the same pairs
+        with fewer comparisons, at a greater cost for each shingle.
+    bands, rows : int, optional
+        Bands of the signature, and values in each; give both or neither (default: as above).
     random_state : int, default 0
         Of the signature's hashes.
 
     Attributes
     ----------
     keep_, keeper_, similarity_, report_
-        See `Deduplicator`; a text without words is nobody's duplicate. `report_` adds `compared`
-        (pairs whose similarity was computed) and `shingles`.
+        See `Deduplicator`; a text without words is nobody's duplicate. `report_` adds `bands`,
+        `rows`, `compared` (pairs whose similarity was computed) and `shingles`.
 
     Raises
     ------
@@ -58,7 +82,9 @@ class NearDuplicates(Deduplicator):
     Notes
     -----
     Time O(shingles * bands * rows), in which a row is compared with at most 64 keepers per band;
-    memory 4 bytes per shingle and 4 * bands * (rows + 2) bytes per text.
+    memory 4 bytes per shingle and 4 * bands * (rows + 2) bytes per text. The limit of 64 costs
+    pairs only where more than 64 keepers agree in a band and none of them is a duplicate: texts
+    that are mostly the same boilerplate.
 
     References
     ----------
@@ -80,12 +106,14 @@ class NearDuplicates(Deduplicator):
         *,
         threshold: float = 0.75,
         ngrams: int = 5,
-        bands: int = 14,
-        rows: int = 8,
+        permutations: int = 128,
+        bands: int | None = None,
+        rows: int | None = None,
         random_state: int = 0,
     ) -> None:
         self.threshold = threshold
         self.ngrams = ngrams
+        self.permutations = permutations
         self.bands = bands
         self.rows = rows
         self.random_state = random_state
@@ -93,30 +121,86 @@ class NearDuplicates(Deduplicator):
     def _keepers(self, inputs: Inputs, order: Rows) -> tuple[Rows, Floats, dict[str, Any]]:
         if not 0 < self.threshold <= 1:
             raise ConfigError(f"threshold is {self.threshold!r}; pass a number in (0, 1].")
-        for name in ("ngrams", "bands", "rows"):
+        for name in ("ngrams", "permutations"):
             check_whole(name, getattr(self, name))
-        found = shingles(inputs.texts(), self.ngrams)
-        buckets = _buckets(found, self.bands, self.rows, self.random_state)
+        if (self.bands is None) != (self.rows is None):
+            raise ConfigError("Pass both bands and rows, or neither: they follow the threshold.")
+        if self.bands is None or self.rows is None:
+            bands, rows = banding(self.threshold, self.permutations)
+        else:
+            bands, rows = check_whole("bands", self.bands), check_whole("rows", self.rows)
+        texts = shingles(inputs.texts(), self.ngrams)
+        # one text stands for all that have its shingles: copies can't crowd a bucket
+        first = first_of_each(_set_codes(texts), order)
+        single = first == np.arange(inputs.n)
+        buckets = _buckets(texts, single, bands, rows, self.random_state)
         keeper, similarity, compared = _stars(
-            found.indptr, found.values, buckets, order, self.threshold, _COMPARED
+            texts.indptr, texts.values, buckets, order[single[order]], self.threshold, _COMPARED
         )
-        return keeper, similarity, {"compared": int(compared), "shingles": len(found.values)}
+        similarity[~single] = similarity[first[~single]]
+        report = {"bands": bands, "rows": rows, "compared": int(compared)}
+        return keeper[first], similarity, {**report, "shingles": len(texts.values)}
 
 
-def _buckets(found: Shingles, bands: int, rows: int, seed: int) -> NDArray[np.int32]:
-    """Return int32[bands, texts]: texts whose band is the same share a number; -1 stands alone."""
-    n = len(found.indptr) - 1
-    empty = np.diff(found.indptr) == 0
-    out = np.empty((bands, n), dtype=np.int32)
-    signature = signatures(found, bands * rows, seed)
+def banding(threshold: float, permutations: int) -> tuple[int, int]:
+    """Choose the bands and rows that find a pair at the threshold with a probability of .97.
+
+    The most rows with as many bands as there is room for; one row in each band where no more are
+    possible.
+
+    Examples
+    --------
+    >>> banding(0.75, 128), banding(0.3, 128)
+    ((21, 6), (64, 2))
+    """
+    for rows in range(permutations, 1, -1):
+        bands = permutations // rows
+        if (1 - threshold**rows) ** bands <= 1 - _FOUND:
+            return bands, rows
+    return permutations, 1
+
+
+def _set_codes(texts: Shingles) -> NDArray[np.int64]:
+    """Return one number per text, equal where the sets of shingles are; -1 for an empty set."""
+    sizes = np.diff(texts.indptr)
+    hashes = _set_hashes(texts.indptr, texts.values)
+    return np.where(sizes > 0, content_codes(hashes), -1)
+
+
+@njit(cache=True, nogil=True)
+def _set_hashes(indptr: Any, values: Any) -> Any:  # pragma: no cover
+    """Return a 128-bit hash of each text's shingles."""
+    odd = np.uint64(0x9E3779B97F4A7C15)
+    other = np.uint64(0xC2B2AE3D27D4EB4F)
+    out = np.zeros((len(indptr) - 1, 2), dtype=np.uint64)
+    for text in range(len(out)):
+        low, high = np.uint64(0), np.uint64(1)
+        for place in range(indptr[text], indptr[text + 1]):
+            low = (low ^ np.uint64(values[place])) * odd
+            low ^= low >> np.uint64(32)
+            high = (high ^ np.uint64(values[place])) * other
+            high ^= high >> np.uint64(29)
+        out[text, 0], out[text, 1] = low, high
+    return out
+
+
+def _buckets(
+    texts: Shingles, single: NDArray[np.bool_], bands: int, rows: int, seed: int
+) -> NDArray[np.int32]:
+    """Return int32[bands, texts]: texts whose band is the same share a number; -1 stands alone.
+
+    Only texts of the mask `single` that have shingles are put in buckets.
+    """
+    chosen = np.flatnonzero(single & (np.diff(texts.indptr) > 0))
+    out = np.full((bands, len(single)), -1, dtype=np.int32)
+    signature = signatures(texts, bands * rows, seed)[chosen]
     for band in range(bands):
         key = _band_keys(signature, band * rows, rows)
         order = np.argsort(key, kind="stable")
         new = np.diff(key[order], prepend=key[order[:1]]) != 0
         number = np.cumsum(new)
         size = np.bincount(number, minlength=1)
-        out[band, order] = np.where(size[number] > 1, number, -1)
-        out[band, empty] = -1
+        out[band, chosen[order]] = np.where(size[number] > 1, number, -1)
     return out
 
 
@@ -140,18 +224,19 @@ def _stars(  # pragma: no cover
 ) -> Any:
     """Let each row become a keeper unless an earlier one is near; then join the nearest keepers."""
     bands, n = buckets.shape
+    count = len(order)
     head = np.full((bands, n), -1, dtype=np.int32)
     after = np.full((bands, n), -1, dtype=np.int32)
     seen = np.full(n, -1, dtype=np.int32)
     keeper = np.arange(n)
     similarity = np.ones(n)
     compared = 0
-    for turn in range(2 * n):
+    for turn in range(2 * count):
         # the second time round, the rows that were left out choose among all keepers
-        row = order[turn % n]
-        if turn == n:
+        row = order[turn % count]
+        if turn == count:
             seen[:] = -1
-        if turn >= n and keeper[row] == row:
+        if turn >= count and keeper[row] == row:
             continue
         best, which = 0.0, -1
         size = indptr[row + 1] - indptr[row]
@@ -177,7 +262,7 @@ def _stars(  # pragma: no cover
             similarity[row] = best
             continue
         # a bucket that is full may hide the keeper of the first time
-        if turn >= n:
+        if turn >= count:
             continue
         for band in range(bands):
             bucket = buckets[band, row]

@@ -7,10 +7,12 @@ import re
 import numpy as np
 import polars as pl
 import pytest
+from scipy import sparse
 
 from assay.index import SimilarityGraph
 from assay.selection import NearDuplicates, PivotDeduplicator, SemanticDuplicates
 from assay.selection.algorithms.minhash import shingles, signatures
+from assay.selection.steps.near_duplicates import banding
 from assay.storage.errors import ConfigError, MissingInputError
 from tests.data import shared
 
@@ -117,6 +119,81 @@ def test_order_of_rows_does_not_matter() -> None:
     assert one.report_ == two.report_
 
 
+THRESHOLDS = [0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95]
+
+
+def optimal_banding(threshold: float, permutations: int) -> tuple[int, int]:
+    """Return the bands and rows of least error, false positives and negatives alike (datasketch)."""
+    below, above = np.linspace(0, threshold, 200), np.linspace(threshold, 1, 200)
+    errors = {
+        (bands, rows): np.trapezoid(1 - (1 - below**rows) ** bands, below)
+        + np.trapezoid((1 - above**rows) ** bands, above)
+        for bands in range(1, permutations + 1)
+        for rows in range(1, permutations // bands + 1)
+    }
+    return min(errors, key=lambda pair: errors[pair])
+
+
+@pytest.mark.parametrize("permutations", [32, 64, 128, 256])
+def test_bands_find_no_fewer_pairs_than_those_of_least_error(permutations: int) -> None:
+    for threshold in THRESHOLDS:
+        bands, rows = banding(threshold, permutations)
+        assert bands * rows <= permutations
+        theirs, values = optimal_banding(threshold, permutations)
+        likeness = np.linspace(threshold, 1, 50)
+        missed = (1 - likeness**rows) ** bands
+        assert (missed <= (1 - likeness**values) ** theirs + 1e-12).all()
+        if permutations >= 128:
+            assert missed[0] <= 0.05
+
+
+def similar_pairs(texts: list[str], n: int) -> sparse.coo_array:
+    """Return the Jaccard similarities above 0 of all pairs, each once."""
+    hashed = shingles(texts, n)
+    columns = np.unique(hashed.values, return_inverse=True)[1]
+    sets = sparse.csr_array((np.ones(len(columns)), columns, hashed.indptr))
+    both = sparse.triu(sets @ sets.T, k=1).tocoo()
+    sizes = np.diff(hashed.indptr)
+    both.data = both.data / (sizes[both.row] + sizes[both.col] - both.data)
+    return both
+
+
+@pytest.fixture(scope="module")
+def edited() -> list[str]:
+    """Return real texts, and copies of half of them with words changed."""
+    texts = pl.read_parquet(shared("text_pool.parquet"))["text"].drop_nulls().head(1_500).to_list()
+    rng = np.random.default_rng(0)
+    copies = []
+    for text in texts[:750]:
+        words = text.split()[:200]
+        for place in rng.choice(len(words), rng.integers(0, 1 + len(words) // 8)):
+            words[place] = f"edit{rng.integers(50)}"
+        copies.append(" ".join(words))
+    return [" ".join(text.split()[:200]) for text in texts] + copies
+
+
+@pytest.mark.parametrize("threshold", THRESHOLDS)
+def test_recall_on_real_text_at_every_threshold(threshold: float, edited: list[str]) -> None:
+    pairs = similar_pairs(edited, 3)
+    close = pairs.data >= threshold
+    assert close.sum() > 50
+    step = NearDuplicates(threshold=threshold, ngrams=3).fit(edited)
+    left = step.keep_[pairs.row[close]] & step.keep_[pairs.col[close]]
+    assert left.mean() <= 0.05
+    assert step.similarity_.min() >= threshold
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.99])
+def test_equal_texts_are_found_in_a_crowded_bucket(threshold: float) -> None:
+    boilerplate = [f"boil{i}" for i in range(150)]
+    texts = [" ".join([*boilerplate, *(f"u{i}_{j}" for j in range(3))]) for i in range(600)]
+    step = NearDuplicates(threshold=threshold).fit([*texts, *texts[:100]])
+    assert not step.keep_[600:].any()
+    if threshold == 0.99:
+        assert step.keep_[:600].all()
+        assert step.keeper_[600:].tolist() == list(range(100))
+
+
 def test_chinese_is_shingled_by_character() -> None:
     text = "数据集进来图和分数出来每天晚上都可以重新运行而且每一行都有理由"
     found = NearDuplicates(threshold=0.9).fit([text, text[:-1], "完全不同的一句话在这里"])
@@ -163,7 +240,9 @@ def test_pivots() -> None:
     ("step", "given", "error"),
     [
         (NearDuplicates(threshold=0), {"X": ["a"]}, ConfigError),
-        (NearDuplicates(bands=0), {"X": ["a"]}, ConfigError),
+        (NearDuplicates(bands=0, rows=2), {"X": ["a"]}, ConfigError),
+        (NearDuplicates(bands=4), {"X": ["a"]}, ConfigError),
+        (NearDuplicates(permutations=0), {"X": ["a"]}, ConfigError),
         (NearDuplicates(), {"ids": [1]}, MissingInputError),
         (SemanticDuplicates(), {"X": [[1.0]]}, MissingInputError),
         (SemanticDuplicates(threshold="high"), {"graph": "graph"}, ConfigError),
