@@ -21,7 +21,7 @@ _BLOCK = 1 << 21
 
 def parameters(hasher: NGramHasher) -> dict[str, Any]:
     """Return what decides the buckets of a text."""
-    names = ("ngrams", "buckets", "hash", "tokenizer", "characters")
+    names = ("ngrams", "buckets", "hash", "tokenizer", "characters", "compose")
     return {name: getattr(hasher, name) for name in names}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
@@ -29,6 +30,8 @@ _UNSPACED = (
 # with the first byte apart, because a search for one byte is many times faster
 _CONTEXTUAL_BYTES = tuple((c.encode()[0], c.encode()) for c in CONTEXTUAL)
 _CODE_POINTS = 0x110000
+# the first byte of every character from U+0300 on, below which nothing composes
+_COMBINING = re.compile(rb"[\xcc-\xff]")
 
 
 @lru_cache(maxsize=2 * len(TOKENIZERS))
@@ -128,11 +131,13 @@ def _is_string(kind: pa.DataType) -> bool:
     )
 
 
-def utf8_chunks(texts: pa.ChunkedArray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def utf8_chunks(
+    texts: pa.ChunkedArray, size: int, compose: bool = True
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield the rows of `texts` as ``(uint8 data, int64 offsets)``, about `size` bytes at a time.
 
-    Every chunk holds at least one row, and only whole rows. Nulls are empty; rows that hold a
-    `CONTEXTUAL` character are lower-cased.
+    Every chunk holds at least one row, and only whole rows. Nulls are empty; with `compose` rows
+    are in Unicode's NFC; rows that hold a `CONTEXTUAL` character are lower-cased.
     """
     for array in texts.chunks:
         if not len(array):
@@ -146,11 +151,24 @@ def utf8_chunks(texts: pa.ChunkedArray, size: int) -> Iterator[tuple[np.ndarray,
             last = min(max(last, first + 1), len(array))
             bounds = offsets[first : last + 1]
             held = data[bounds[0] : bounds[-1]].tobytes()
+            rows = array[first:last]
+            composed = not compose or _is_composed(held)
+            if not composed:
+                rows = pc.utf8_normalize(rows, form="NFC")
+                part, ends = _buffers(rows)
+                held = part[ends[0] : ends[-1]].tobytes()
             if any(lead in held and pair in held for lead, pair in _CONTEXTUAL_BYTES):
-                yield _buffers(_lowered(array[first:last]))
-            else:
+                yield _buffers(_lowered(rows))
+            elif composed:
                 yield data, bounds
+            else:
+                yield _buffers(rows)
             first = last
+
+
+def _is_composed(held: bytes) -> bool:
+    """Return whether UTF-8 text is in NFC, as all text below U+0300 is."""
+    return not _COMBINING.search(held) or unicodedata.is_normalized("NFC", held.decode())
 
 
 def _lowered(array: pa.LargeStringArray) -> pa.LargeStringArray:

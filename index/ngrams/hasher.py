@@ -45,7 +45,7 @@ class NGrams:
 class NGramHasher:
     r"""Hash the word 1- to `ngrams`-grams of texts into buckets.
 
-    The tokens of a text are ``re.findall(r"\w+|[^\w\s]+", text.lower())``. A text of T tokens has
+    The tokens of a text are ``re.findall(r"\w+|[^\w\s]+", text.lower())`` of the text in NFC. A text of T tokens has
     ``sum(max(T - m + 1, 0) for m in 1..ngrams)`` n-grams, 2 T - 1 for ``ngrams=2``. Nothing is
     fitted: what a text gives depends on that text and the parameters alone.
 
@@ -66,6 +66,9 @@ class NGramHasher:
         Whether each letter or mark of a script that is written without spaces (Han, kana, Thai,
         Lao, Khmer, Myanmar, Tai) is a token of its own, so that the n-grams of such text are
         n-grams of characters. Otherwise a whole run of them is one token.
+    compose : bool, default True
+        Whether texts are brought to Unicode's NFC first, so that the composed and the decomposed
+        spelling of a letter give the same token. False: for agreement with hashes made elsewhere.
 
     Raises
     ------
@@ -102,6 +105,7 @@ class NGramHasher:
         hash: str = "fast",
         tokenizer: str = "re",
         characters: bool = False,
+        compose: bool = True,
     ) -> None:
         _check_count("ngrams", ngrams, 64)
         _check_count("buckets", buckets, _MAX_BUCKETS)
@@ -113,6 +117,7 @@ class NGramHasher:
         self.hash = hash
         self.tokenizer = tokenizer
         self.characters = bool(characters)
+        self.compose = bool(compose)
         self._table = lowering_table(tokenizer, self.characters)
 
     def transform(self, texts: Any) -> NGrams:
@@ -155,7 +160,7 @@ class NGramHasher:
                 contexts.put(context)
 
         columns = texts if isinstance(texts, Iterator) else [texts]
-        chunks = (chunk for column in columns for chunk in utf8_chunks(as_texts(column), _CHUNK))
+        chunks = (chunk for column in columns for chunk in self._chunks(column))
         return ordered_map(hashed, chunks, threads)
 
     def _hashed(
@@ -181,12 +186,15 @@ class NGramHasher:
     def tokens(self, texts: Any) -> list[list[str]]:
         """Return the tokens of each text; for looking at, not for speed."""
         found = []
-        for data, offsets in utf8_chunks(as_texts(texts), _CHUNK):
+        for data, offsets in self._chunks(texts):
             _, indptr, text, starts = self._tokens(data, offsets, True)
             joined = text.tobytes()
             for first, last in zip(starts[indptr[:-1]], starts[indptr[1:]], strict=True):
                 found.append(joined[first:last].decode().split(" ")[:-1])
         return found
+
+    def _chunks(self, texts: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        return utf8_chunks(as_texts(texts), _CHUNK, self.compose)
 
     def _tokens(
         self, data: np.ndarray, offsets: np.ndarray, with_text: bool

@@ -174,6 +174,7 @@ class BucketStream:
                 hash=header["hash"],
                 tokenizer=header["tokenizer"],
                 characters=header["characters"],
+                compose=header["compose"],
             )
             n_tokens = np.load(folder / "n_tokens.npy", allow_pickle=False)
             counts = np.load(folder / "counts.npy", allow_pickle=False)

@@ -43,6 +43,7 @@ class GraphView:
     weights: NDArray[Any]
     neighbors: NDArray[Any]
     similarities: NDArray[Any]
+    metric: str = "cosine"
 
 
 class Labels(NamedTuple):
@@ -166,6 +167,13 @@ class Inputs:
         if self._graph is None or self.order is None:
             return self._graph  # type: ignore[no-any-return]
         return _reordered(self._graph, self.order)
+
+    def graph_vectors(self) -> NDArray[np.floating] | None:
+        """Return the vectors that the graph was made of: X, or what it holds; None where neither."""
+        if self._X is not None and self.holds_vectors:
+            return self.vectors()
+        held = getattr(self._graph, "vectors", None)
+        return held if held is None or self.order is None else held[self.order]
 
     @property
     def metric(self) -> str:
@@ -310,4 +318,5 @@ def _reordered(graph: Graph, order: Rows) -> GraphView:
         weights=matrix.data,
         neighbors=rank[graph.neighbors[order]],
         similarities=graph.similarities[order],
+        metric=getattr(graph, "metric", "cosine"),
     )

@@ -54,4 +54,5 @@ def induced(graph: Graph, rows: Rows) -> Graph:
         weights=graph.weights[edges][kept],
         neighbors=np.take_along_axis(neighbors, order, axis=1),
         similarities=np.take_along_axis(similarities, order, axis=1),
+        metric=getattr(graph, "metric", "cosine"),
     )

@@ -54,13 +54,15 @@ def balance(codes: NDArray[Any], rows: Rows, classes: int) -> dict[str, float]:
     }
 
 
-def duplicates_left(contents: NDArray[Any]) -> float:
-    """Return the share of rows that have another row of equal content.
+def duplicates_left(contents: NDArray[Any], near: NDArray[np.bool_] | None = None) -> float:
+    """Return the share of rows that have another row of equal content, or a near copy.
 
     Parameters
     ----------
     contents : array of shape (k,) or (k, words)
         One code or hash per row.
+    near : bool[m], optional
+        Whether each of the first m rows has a near copy; the share is then over these.
 
     Examples
     --------
@@ -68,8 +70,9 @@ def duplicates_left(contents: NDArray[Any]) -> float:
     >>> duplicates_left(np.array([1, 2, 2, 3]))
     0.5
     """
-    _, times = np.unique(contents, axis=0, return_counts=True)
-    return float(times[times > 1].sum() / len(contents))
+    _, code, times = np.unique(contents, axis=0, return_inverse=True, return_counts=True)
+    copied = times[code.ravel()] > 1
+    return float(copied.mean() if near is None else (copied[: len(near)] | near).mean())
 
 
 def kish_size(weights: ArrayLike) -> float:

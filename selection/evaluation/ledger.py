@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 from threadpoolctl import threadpool_limits
 
+from assay.selection.algorithms.near_copies import Similarities, copy_threshold
 from assay.selection.contract.inputs import Floats, Inputs, Rows, check_whole, text_series
 from assay.selection.evaluation.balance import Representation, balance, duplicates_left, kish_size
 from assay.selection.evaluation.divergence import backed_off_divergence, ngram_counts
@@ -25,6 +26,8 @@ from assay.selection.evaluation.vectors import (
 from assay.storage.errors import InputError
 from assay.storage.hashing.rows import hash_rows
 
+# similarities that are computed for the near copies of one subset
+_COMPARED = 20_000_000
 _SCHEMA = {
     "name": pl.String,
     "value": pl.Float64,
@@ -83,8 +86,9 @@ def evaluate_selection(
     ids : n unique texts or whole numbers, optional
         Where None, those of the graph; else the positions. All sampling depends on them alone.
     duplicates : n values, optional
-        Group of copies of each row, null or -1 where it has none. Where None, rows of X with
-        equal bytes are copies.
+        Group of copies of each row, null or -1 where it has none; with vectors and a graph, rows
+        that `semantic_duplicates` takes for copies by default are copies too. Where None, rows of X
+        with equal bytes are copies.
     weights : float[k], optional
         Weights of the selection, aligned with `chosen`.
     random_state : int, default 0
@@ -181,7 +185,8 @@ def evaluate_selection(
             measures.append(_balance_of(name, codes, len(labels.classes)))
     if duplicates is not None:
         copies = _copies(duplicates, n)
-        measures.append(lambda some: {"duplicates_left": duplicates_left(copies[some])})
+        near = _near_copies(inputs)
+        measures.append(lambda some: {"duplicates_left": duplicates_left(copies[some], near(some))})
     if inputs.scores is not None:
         values = inputs.as_given(inputs.scores)
         measures.append(lambda some: {"score_mean": float(np.sort(values[some]).mean())})
@@ -210,6 +215,25 @@ def evaluate_selection(
         for name, found in value.items()
     ]  # fmt: skip
     return pl.DataFrame(lines, schema=_SCHEMA, orient="row")
+
+
+def _near_copies(inputs: Inputs) -> Callable[[Rows], NDArray[np.bool_]]:
+    """Return what tells which of some rows (as given) have another of them as a near copy."""
+    graph, vectors = inputs.graph, inputs.graph_vectors()
+    if graph is None or vectors is None or inputs.metric == "ip":
+        return lambda some: np.zeros(len(some), dtype=np.bool_)
+    among = Similarities(vectors, inputs.metric)
+    threshold = copy_threshold(
+        np.asarray(graph.neighbors),
+        graph.similarities,
+        inputs.metric,
+        inputs.noise(0, "semantic_duplicates"),
+        among,
+    )
+    canonical = np.arange(inputs.n)
+    if inputs.order is not None:
+        canonical[inputs.order] = np.arange(inputs.n)
+    return lambda some: among.have_another(canonical[some], threshold, _COMPARED)
 
 
 def _text_measures(texts: pl.Series, target: Any, asked: Rows, duplicates: Any) -> list[Measure]:

@@ -62,7 +62,8 @@ class ImportanceResampler(Selector):
         summed over the n-grams, temperature 1, and noise drawn from
         ``np.random.RandomState(random_state)`` in the order in which the rows are given (so this
         mode alone depends on that order, and on that of the targets); texts without content are
-        never chosen here.
+        never chosen here. It neither composes Unicode (NFC) nor takes scripts without spaces apart,
+        so that two spellings of a letter are strangers; `min_example_length` is 100 there.
     ngrams : int, default 2
         Longest n-gram. In mode "calibrated" runs of letters of a script without spaces (Chinese,
         Japanese, Thai, ...) are taken apart into characters, whose n-grams these then are.
@@ -101,6 +102,9 @@ class ImportanceResampler(Selector):
     proportions : mapping of str to float, optional
         With several targets the share of the budget of each; in proportion to their n-grams where
         None. Shares are rounded by largest remainder (in mode "dsir" down, the rest to the last).
+    min_example_length : int, default 0
+        Tokens that a text must have to be chosen; those of fewer still count as part of the pool.
+        The published package leaves out texts of fewer than 100 unless told otherwise.
     threads : int, optional
         For hashing and weighing; all processors where None. They change nothing but the time.
     random_state : int, default 0
@@ -116,7 +120,8 @@ class ImportanceResampler(Selector):
     weights_ : float64, aligned with `indices_`
         All 1 (the draw itself carries the weights), or how often each was drawn.
     log_weights_ : float64[n], or [targets, n] with named targets
-        Higher = more like the target; NaN for a text without content.
+        Higher = more like the target; NaN for a text without content, or of fewer tokens than
+        `min_example_length`.
     scores_ : float64[n]
         The log weights, of several targets the largest.
     log_ratio_ : float64[buckets], or [targets, buckets] with named targets
@@ -191,6 +196,7 @@ class ImportanceResampler(Selector):
         temperature: Temperature = "auto",
         replace: bool = False,
         proportions: Mapping[str, float] | None = None,
+        min_example_length: int = 0,
         threads: int | None = None,
         random_state: int = 0,
         strict: bool = False,
@@ -207,6 +213,7 @@ class ImportanceResampler(Selector):
         self.temperature = temperature
         self.replace = replace
         self.proportions = proportions
+        self.min_example_length = min_example_length
         self.threads = threads
 
     def hasher(self) -> NGramHasher:
@@ -273,7 +280,7 @@ class ImportanceResampler(Selector):
     def _settings(self) -> TextSettings:
         return TextSettings(
             self.mode, self.ngrams, self.buckets, self.tokenizer, self.weighting,
-            self.smoothing, self.shrinkage, self.threads,
+            self.smoothing, self.shrinkage, self.threads, self.min_example_length,
         )  # fmt: skip
 
     def _keep(self, fitted: Fitted, chosen: Chosen, budget: int) -> None:

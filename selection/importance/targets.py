@@ -109,7 +109,7 @@ def choose_as_published(
     parts = [int(budget * share) for share in shares]
     parts[-1] += budget - sum(parts)
     random = np.random.RandomState(random_state)
-    free = np.ones(fitted.rows.n, dtype=bool)
+    free = evidence.drawn_from.copy()
     drawn, found = {}, []
     for target, name in enumerate(names):
         keys = np.full(len(free), np.nan)

@@ -32,7 +32,7 @@ from assay.selection.algorithms.density_ratio import (
     weigh,
     weigh_shard,
 )
-from assay.selection.contract.inputs import Floats, Rows, text_series
+from assay.selection.contract.inputs import Floats, Rows, check_whole, text_series
 from assay.selection.importance.sample import NGRAMS, ROWS, picked, sample_shard
 from assay.storage.errors import ConfigError, InputError
 from assay.storage.hashing.rows import uniform
@@ -130,6 +130,7 @@ class TextSettings:
     smoothing: float
     shrinkage: float
     threads: int | None
+    min_example_length: int = 0
 
     def check(self) -> None:
         """Raise `ConfigError` where a value is not what it may be."""
@@ -141,6 +142,7 @@ class TextSettings:
             raise ConfigError(f"smoothing is {self.smoothing!r}; pass a number above 0.")
         if not (isinstance(self.shrinkage, int | float) and 0 <= self.shrinkage < np.inf):
             raise ConfigError(f"shrinkage is {self.shrinkage!r}; pass a number >= 0.")
+        check_whole("min_example_length", self.min_example_length, 0)
         thread_count(self.threads)
 
     def hasher(self) -> NGramHasher:
@@ -152,6 +154,7 @@ class TextSettings:
             hash="sha256" if as_published else "fast",
             tokenizer="re" if self.tokenizer == "auto" else self.tokenizer,
             characters=not as_published,
+            compose=not as_published,
         )
 
     def accept(self, hasher: NGramHasher) -> None:
@@ -162,7 +165,7 @@ class TextSettings:
         if self.tokenizer != "auto":
             wanted["tokenizer"] = self.tokenizer  # type: ignore[assignment]
         if self.mode == "dsir":
-            wanted |= {"hash": "sha256", "characters": False}  # type: ignore[dict-item]
+            wanted |= {"hash": "sha256", "characters": False, "compose": False}  # type: ignore[dict-item]
         for name, value in wanted.items():
             if (stored := getattr(hasher, name)) != value:
                 raise ConfigError(
@@ -237,6 +240,7 @@ class TextEvidence:
             weigh_all = partial(weigh_shard, threads=self._threads)
         components = weigh_all(stream, ratio)
         self.log_weights = combine(components, settings.weighting, moments(components))
+        self.log_weights[:, ~self.usable] = np.nan
         self.log_ratio = ratio.log_ratio
         self._background = stream.counts / stream.counts.sum()
 
@@ -258,7 +262,12 @@ class TextEvidence:
 
     @property
     def usable(self) -> NDArray[np.bool_]:
-        return self._stream.n_tokens > 0
+        return self._stream.n_tokens >= max(1, self._settings.min_example_length)
+
+    @property
+    def drawn_from(self) -> NDArray[np.bool_]:
+        """The rows that the published package draws noise for."""
+        return self._stream.n_tokens >= self._settings.min_example_length
 
     def masses(self) -> list[int]:
         """Return the n-grams of each target."""
@@ -305,7 +314,9 @@ class TextEvidence:
 
     def told(self) -> dict[str, Any]:
         """Return what a person should know about the pool."""
-        dropped = {"empty": int((~self.usable).sum())}
+        dropped = {"empty": int((self._stream.n_tokens == 0).sum())}
+        if self._settings.min_example_length > 1:
+            dropped["short"] = int((~self.usable).sum()) - dropped["empty"]
         return {"mode": self._settings.mode, "dropped": dropped, "replaced": self._replaced}
 
     def told_of(self, target: int) -> dict[str, Any]:

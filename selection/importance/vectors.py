@@ -87,6 +87,7 @@ class VectorEvidence:
     def __init__(self, X: Vectors, targets: dict[str, Vectors], order: Floats) -> None:
         self._X = X
         self.usable: NDArray[np.bool_] = np.asarray(~np.isnan(X).any(axis=1))
+        self.drawn_from = self.usable
         if not self.usable.any():
             raise InputError("No row of X has a vector; pass at least one that has.")
         self._targets = [_by_content(target, X.shape[1], name) for name, target in targets.items()]

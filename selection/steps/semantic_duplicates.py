@@ -8,13 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 
+from assay.selection.algorithms.near_copies import Similarities, copy_threshold, stars
 from assay.selection.contract.inputs import Floats, Graph, Inputs, Rows
 from assay.selection.steps.deduplication import Deduplicator
-from assay.storage.compiling import njit
-from assay.storage.errors import ConfigError, InputError
-
-# share of the usual distance to the last neighbour that counts as none
-_CLOSE = 0.25
+from assay.storage.errors import ConfigError
 
 
 class SemanticDuplicates(Deduplicator):
@@ -31,13 +28,15 @@ class SemanticDuplicates(Deduplicator):
         Least similarity on the graph's scale (the cosine; 1 / (1 + distance) for l2). 0.9 is usual
         for vectors of sentence models under the cosine. Other vectors have other scales, so "auto"
         counts as duplicates what is closer than a quarter of the median distance to the k-th
-        neighbour, where the distance is 1 - s for similarities up to 1 that may be negative, and
-        1 / s - 1 for those of l2.
+        neighbor, where the distance is 1 - s for similarities up to 1 that may be negative, and
+        1 / s - 1 for those of l2. Where that neighbor is itself one of many copies, which lie close
+        together and far from all others, the distance to the rows behind them is taken.
 
     Attributes
     ----------
     keep_, keeper_, similarity_, report_
-        See `Deduplicator`. `report_` adds `threshold` (as used) and `pairs` (joined that closely).
+        See `Deduplicator`. `report_` adds `threshold` (as used), `pairs` (joined that closely) and `crowded`
+        (rows compared beyond their neighbors).
 
     Raises
     ------
@@ -50,8 +49,10 @@ class SemanticDuplicates(Deduplicator):
 
     Notes
     -----
-    O(n k) time and memory. A row with more than k copies is only joined to k of them: let exact
-    duplicates go first.
+    O(n k) time and memory where no row has more copies than the graph has neighbors. Rows whose
+    whole list is that similar are compared with all keepers of their kind, in blocks: their number
+    times that of those keepers, at the cost of a matrix product. That needs the vectors: X, or those
+    that the graph holds; without either, a cluster of more copies than k keeps several rows.
 
     References
     ----------
@@ -73,32 +74,47 @@ class SemanticDuplicates(Deduplicator):
         self.threshold = threshold
 
     def _keepers(self, inputs: Inputs, order: Rows) -> tuple[Rows, Floats, dict[str, Any]]:
-        assert inputs.graph is not None
-        threshold = _threshold(self.threshold, inputs.graph)
-        indptr, columns, weights = _close_pairs(inputs.graph, threshold, inputs.n)
-        keeper, similarity = _stars(indptr, columns, weights, order)
-        return keeper, similarity, {"threshold": threshold, "pairs": len(columns) // 2}
-
-
-def _threshold(threshold: Any, graph: Graph) -> float:
-    if isinstance(threshold, str) and threshold == "auto":
-        found = np.asarray(graph.similarities, dtype=np.float64)
-        there = np.asarray(graph.neighbors) >= 0
-        if not there.any():
-            return 1.0
-        if found[there].max() > 1 + 1e-6:
-            raise InputError(
-                "threshold='auto' needs similarities of at most 1, and the graph has inner "
-                "products; pass a number."
+        graph = inputs.graph
+        assert graph is not None
+        vectors = inputs.graph_vectors()
+        among = None if vectors is None else Similarities(vectors, inputs.metric)
+        if isinstance(self.threshold, str) and self.threshold == "auto":
+            threshold = copy_threshold(
+                np.asarray(graph.neighbors),
+                graph.similarities,
+                inputs.metric,
+                inputs.noise(0, "semantic_duplicates"),
+                among,
             )
-        last = np.take_along_axis(found, np.maximum(there.sum(axis=1, keepdims=True), 1) - 1, 1)
-        usual = float(np.median(last[there.any(axis=1)]))
-        if getattr(graph, "metric", "cosine") == "l2":
-            return 1 / (1 + _CLOSE * (1 / usual - 1))
-        return 1 - _CLOSE * (1 - usual)
+        else:
+            threshold = _as_number(self.threshold)
+        indptr, columns, weights = _close_pairs(graph, threshold, inputs.n)
+        crowded = _crowded(graph, threshold)
+        keeper, similarity = stars(
+            indptr,
+            columns,
+            weights,
+            order,
+            threshold=threshold - 1e-9,
+            crowded=crowded,
+            among=among,
+        )
+        report = {"threshold": threshold, "pairs": len(columns) // 2}
+        return keeper, similarity, {**report, "crowded": int(crowded.sum())}
+
+
+def _as_number(threshold: Any) -> float:
     if isinstance(threshold, bool) or not isinstance(threshold, int | float | np.number):
         raise ConfigError(f"threshold is {threshold!r}; pass a similarity or 'auto'.")
     return float(threshold)
+
+
+def _crowded(graph: Graph, threshold: float) -> NDArray[np.bool_]:
+    """Return the rows whose whole list is that similar: they may have more copies than neighbors."""
+    present = np.asarray(graph.neighbors) >= 0
+    far = np.asarray(graph.similarities, dtype=np.float64) < threshold - 1e-9
+    crowded: NDArray[np.bool_] = np.logical_not((present & far).any(axis=1))
+    return crowded
 
 
 def _close_pairs(
@@ -115,27 +131,3 @@ def _close_pairs(
     ends = (np.concatenate([low, high]), np.concatenate([high, low]))
     pairs = coo_array((np.concatenate([value, value]), ends), shape=(n, n)).tocsr()
     return pairs.indptr, pairs.indices, pairs.data
-
-
-@njit(cache=True, nogil=True)
-def _stars(indptr: Any, columns: Any, weights: Any, order: Any) -> Any:  # pragma: no cover
-    """Let each row become a keeper unless an earlier one is near; then join the nearest keepers."""
-    n = len(indptr) - 1
-    keeps = np.zeros(n, dtype=np.bool_)
-    for row in order:
-        near = False
-        for edge in range(indptr[row], indptr[row + 1]):
-            near |= keeps[columns[edge]]
-        keeps[row] = not near
-    keeper = np.arange(n)
-    similarity = np.ones(n)
-    for row in range(n):
-        if keeps[row]:
-            continue
-        best, which = -np.inf, -1
-        for edge in range(indptr[row], indptr[row + 1]):
-            other = columns[edge]
-            if keeps[other] and (weights[edge] > best or (weights[edge] == best and other < which)):
-                best, which = weights[edge], other
-        keeper[row], similarity[row] = which, best
-    return keeper, similarity

@@ -200,25 +200,6 @@ def test_chinese_is_shingled_by_character() -> None:
     assert found.keeper_.tolist() == [0, 0, 2]
 
 
-def test_semantic_duplicates_are_those_of_all_pairs() -> None:
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(300, 6))
-    X[150:] = X[:150] + rng.normal(size=(150, 6)) * rng.choice([0.02, 0.3], (150, 1))
-    graph = SimilarityGraph.from_vectors(X, k=20)
-    unit = X / np.linalg.norm(X, axis=1, keepdims=True)
-    cosine = unit @ unit.T
-    np.fill_diagonal(cosine, -1)
-    priority = rng.permutation(300)
-    found = SemanticDuplicates(threshold=0.99).fit(graph=graph, priority=priority)
-    expected = stars(np.round(cosine, 9), np.argsort(priority), 0.99)
-    np.testing.assert_array_equal(found.keeper_, expected)
-    assert 60 < (~found.keep_).sum() < 200
-    auto = SemanticDuplicates().fit(graph=graph)
-    usual = np.median(graph.similarities[:, -1])
-    np.testing.assert_allclose(auto.report_["threshold"], 1 - 0.25 * (1 - usual), rtol=1e-6)
-    assert (auto.similarity_ >= auto.report_["threshold"] - 1e-6).all()
-
-
 def test_pivots() -> None:
     rng = np.random.default_rng(4)
     X = rng.normal(size=(400, 4)).astype(np.float32)

@@ -1,0 +1,282 @@
+"""Rows whose vectors lie so close that they are copies: how close that is, and which rows are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.selection.contract.inputs import Floats, Rows
+from assay.storage.compiling import njit
+from assay.storage.errors import InputError
+
+Mask = NDArray[np.bool_]
+
+# share of the usual distance to the last neighbor that counts as none
+_CLOSE = 0.25
+# rows whose usual distance is looked for beyond their list, and rows that it is looked for among
+_ASKED, _AMONG = 512, 20_000
+# a list ends among copies where squared distances stay within _FLAT times its last one, then jump
+# by the factor of the metric; for the cosine, copies are also no farther than _FAR
+_FLAT = 16.0
+_JUMP = {"cosine": 8.0, "l2": 400.0}
+_FAR = {"cosine": 0.1, "l2": np.inf}
+# rows that are compared with each other at once
+_BLOCK = 1_024
+# similarities are rounded to as many places, so that blocks and threads can't change them
+_PLACES = 9
+
+
+class Similarities:
+    """Similarities of rows on the scale of a graph, computed from their vectors in float64.
+
+    Parameters
+    ----------
+    vectors : float[n, d]
+    metric : {"cosine", "l2", "ip"}
+        cos(x, y), 1 / (1 + distance) or the inner product.
+    """
+
+    def __init__(self, vectors: NDArray[np.floating], metric: str) -> None:
+        self._vectors = vectors
+        self._metric = metric
+        self._center = np.zeros(vectors.shape[1])
+        if metric == "l2" and len(vectors):
+            self._center = np.asarray(vectors.mean(axis=0, dtype=np.float64))
+
+    def between(self, rows: Rows, others: Rows) -> Floats:
+        """Return float64[rows, others]; a zero vector has no cosine and is similar to nothing."""
+        left, right = self._taken(rows), self._taken(others)
+        products = left @ right.T
+        if self._metric == "ip":
+            return np.round(products, _PLACES)
+        left_sizes, right_sizes = _squares(left), _squares(right)
+        if self._metric == "l2":
+            squared = left_sizes[:, None] + right_sizes - 2 * products
+            return np.round(1 / (1 + np.sqrt(np.maximum(squared, 0))), _PLACES)
+        lengths = np.sqrt(left_sizes)[:, None] * np.sqrt(right_sizes)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(lengths > 0, np.round(products / lengths, _PLACES), -np.inf)
+
+    def blocks(self, rows: Rows, others: Rows) -> Iterator[tuple[slice, Floats]]:
+        """Yield the similarities of `rows` to blocks of `others`, and which those are."""
+        for first in range(0, len(others), _BLOCK):
+            part = slice(first, first + _BLOCK)
+            yield part, self.between(rows, others[part])
+
+    def have_another(self, rows: Rows, threshold: float, most: int) -> Mask:
+        """Return which rows have another of them at `threshold` or more.
+
+        For the first rows only, as many as take `most` similarities.
+        """
+        asked = rows[: max(1, most // max(1, len(rows)))]
+        near = np.zeros(len(asked), dtype=np.bool_)
+        for first in range(0, len(asked), _BLOCK):
+            part = asked[first : first + _BLOCK]
+            for others, found in self.blocks(part, rows):
+                close = found >= threshold - 1e-9
+                close &= part[:, None] != rows[others]
+                near[first : first + _BLOCK] |= close.any(axis=1)
+        return near
+
+    def _taken(self, rows: Rows) -> Floats:
+        taken: Floats = self._vectors[rows].astype(np.float64) - self._center
+        return taken
+
+
+def _squares(vectors: Floats) -> Floats:
+    return np.asarray(np.einsum("ij,ij->i", vectors, vectors))
+
+
+def copy_threshold(
+    neighbors: NDArray[Any],
+    similarities: NDArray[Any],
+    metric: str,
+    noise: Floats,
+    among: Similarities | None,
+) -> float:
+    """Return the similarity from which rows are copies: a quarter of the usual distance.
+
+    The usual distance is the median distance to the last neighbor. Where a row's list ends among
+    copies, which lie close together and far from everything else, it is the distance to the rows
+    behind them, found among 20,000 rows (with `among`), so that it isn't read from copies.
+
+    Parameters
+    ----------
+    neighbors, similarities : arrays of shape (n, k)
+        -1 where there are fewer.
+    metric : str
+        Distances are 1 - s, and 1 / s - 1 for "l2".
+    noise : float[n]
+        Chooses the rows that are looked at.
+    among : Similarities, optional
+    """
+    present = neighbors >= 0
+    values = np.asarray(similarities, dtype=np.float64)
+    if not present.any():
+        return 1.0
+    if values[present].max() > 1 + 1e-6:
+        raise InputError(
+            "threshold='auto' needs similarities of at most 1, and the graph has inner "
+            "products; pass a number."
+        )
+    last = np.take_along_axis(values, np.maximum(present.sum(axis=1, keepdims=True), 1) - 1, 1)
+    ends = _distances(last[:, 0], metric)
+    # a list can be empty because its rows were left out as exact copies
+    listed: Mask = np.asarray(present.any(axis=1))
+    ends[~listed] = 0.0
+    usual = float(np.median(last[listed]))
+    if among is not None and metric in _JUMP:
+        order = np.argsort(noise, kind="stable")
+        asked, others = order[:_ASKED], order[:_AMONG]
+        beyond = _distances_beyond_copies(
+            among, asked, others, ends[asked], metric, values.shape[1]
+        )
+        if not np.isnan(beyond).all():
+            inside = np.where(listed[asked], ends[asked], np.nan)
+            distance = _CLOSE * float(np.nanmedian(np.where(np.isnan(beyond), inside, beyond)))
+            return 1 / (1 + distance) if metric == "l2" else 1 - distance
+    if metric == "l2":
+        return 1 / (1 + _CLOSE * (1 / usual - 1))
+    return 1 - _CLOSE * (1 - usual)
+
+
+def _distances(similarities: Floats, metric: str) -> Floats:
+    with np.errstate(divide="ignore"):
+        return np.asarray(1 / similarities - 1 if metric == "l2" else 1 - similarities)
+
+
+def _distances_beyond_copies(
+    among: Similarities, asked: Rows, others: Rows, ends: Floats, metric: str, k: int
+) -> Floats:
+    """Return each row's distance to the k-th row behind its copies; NaN where its list holds more."""
+    power = 2.0 if metric == "l2" else 1.0
+    beyond = np.full(len(asked), np.nan)
+    for place, row in enumerate(asked):
+        distances = _distances(among.between(asked[place : place + 1], others)[0], metric)
+        distances = np.sort(distances[(others != row) & np.isfinite(distances)])
+        if not len(distances):
+            continue
+        # nearer than this, distances are rounding
+        least = 1e-6 * float(np.median(distances))
+        end = max(float(ends[place]), least)
+        outer = distances[np.searchsorted(distances, end, side="right") :]
+        steps = np.concatenate([[end], outer])
+        jumps = steps[1:] ** power >= _JUMP[metric] * steps[:-1] ** power
+        flat = (steps[:-1] ** power <= _FLAT * end**power) & (steps[:-1] <= _FAR[metric])
+        first = np.flatnonzero(jumps & flat)
+        if len(first):
+            behind = outer[first[0] :]
+            beyond[place] = behind[min(k, len(behind)) - 1]
+    return beyond
+
+
+def stars(
+    indptr: Any,
+    columns: Any,
+    weights: Any,
+    order: Rows,
+    *,
+    threshold: float,
+    crowded: Mask,
+    among: Similarities | None,
+) -> tuple[Rows, Floats]:
+    """Let each row become a keeper unless an earlier one is near; then join the nearest keepers.
+
+    Parameters
+    ----------
+    indptr, columns, weights : arrays
+        Pairs of near rows in both directions, with their similarities.
+    order : int64[n]
+        All rows in order of their claim to be a keeper.
+    threshold : float
+    crowded : bool[n]
+        Rows that may be near to rows beyond the pairs: all of these are compared with `among`.
+    among : Similarities or None
+
+    Returns
+    -------
+    keeper int64[n], similarity float64[n]
+    """
+    n = len(order)
+    keeps = np.zeros(n, dtype=np.bool_)
+    place = np.full(n, -1, dtype=np.int64)
+    near = np.zeros(n, dtype=np.bool_)
+    kept = np.empty(0, dtype=np.int64)
+    for begin in range(0, n, _BLOCK):
+        block = order[begin : begin + _BLOCK]
+        inner = block[crowded[block]] if among is not None else block[:0]
+        within = np.zeros((0, 0), dtype=np.bool_)
+        if among is not None and len(inner):
+            for _, found in among.blocks(inner, kept):
+                near[inner] |= (found >= threshold).any(axis=1)
+            inner = inner[~near[inner]]
+            within = among.between(inner, inner) >= threshold
+            place[inner] = np.arange(len(inner))
+        _sweep(indptr, columns, block, near, place, inner, within, keeps)
+        kept = np.concatenate([kept, inner[keeps[inner]]])
+    keeper, similarity = _nearest_keepers(indptr, columns, weights, keeps)
+    if among is not None and len(kept):
+        kept = np.sort(kept)
+        rows = np.flatnonzero(crowded & ~keeps)
+        for first in range(0, len(rows), _BLOCK):
+            part = rows[first : first + _BLOCK]
+            best, which = similarity[part], keeper[part]
+            for columns_, found in among.blocks(part, kept):
+                nearest = found.argmax(axis=1)
+                value, name = found[np.arange(len(part)), nearest], kept[columns_][nearest]
+                # both are the same similarity, of which one was rounded to float32
+                equal = np.abs(value - best) <= 1e-6
+                better = (which < 0) | (~equal & (value > best)) | (equal & (name < which))
+                best, which = np.where(better, value, best), np.where(better, name, which)
+            similarity[part], keeper[part] = best, which
+    return keeper, similarity
+
+
+@njit(cache=True, nogil=True)
+def _sweep(  # pragma: no cover
+    indptr: Any,
+    columns: Any,
+    block: Any,
+    near: Any,
+    place: Any,
+    inner: Any,
+    within: Any,
+    keeps: Any,
+) -> None:
+    """Decide which rows of a block keep, in their order."""
+    for row in block:
+        if near[row]:
+            continue
+        found = False
+        for edge in range(indptr[row], indptr[row + 1]):
+            found |= keeps[columns[edge]]
+        at = place[row]
+        if at >= 0 and not found:
+            for earlier in range(at):
+                if within[at, earlier] and keeps[inner[earlier]]:
+                    found = True
+                    break
+        keeps[row] = not found
+
+
+@njit(cache=True, nogil=True)
+def _nearest_keepers(
+    indptr: Any, columns: Any, weights: Any, keeps: Any
+) -> Any:  # pragma: no cover
+    """Return each row's most similar keeper among its pairs; -1 for a row that has none there."""
+    n = len(keeps)
+    keeper = np.arange(n)
+    similarity = np.ones(n)
+    for row in range(n):
+        if keeps[row]:
+            continue
+        best, which = -np.inf, -1
+        for edge in range(indptr[row], indptr[row + 1]):
+            other = columns[edge]
+            if keeps[other] and (weights[edge] > best or (weights[edge] == best and other < which)):
+                best, which = weights[edge], other
+        keeper[row], similarity[row] = which, best
+    return keeper, similarity

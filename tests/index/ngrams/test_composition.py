@@ -1,0 +1,85 @@
+"""Composed and decomposed spellings of a text give the same tokens; the stored text stays."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from assay.index.embedding.text import HashedTextEmbedder
+from assay.index.ngrams.hasher import NGramHasher
+from assay.selection import ImportanceResampler, NearDuplicates
+
+LETTERS = "aäöéñçşğıİΣσ한국어조선วันนี้नमस्तेがぎバパ\u0301\u0308\u1161 .,"  # noqa: RUF001
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.text(st.sampled_from(LETTERS), max_size=30), max_size=6), st.booleans())
+def test_every_form_gives_the_tokens_of_nfc(texts: list[str], characters: bool) -> None:
+    hasher = NGramHasher(characters=characters)
+    composed = [unicodedata.normalize("NFC", text) for text in texts]
+    plain = NGramHasher(characters=characters, compose=False)
+    expected = plain.transform(composed)
+    for form in ("NFC", "NFD"):
+        found = hasher.transform([unicodedata.normalize(form, text) for text in texts])
+        np.testing.assert_array_equal(found.indptr, expected.indptr)
+        np.testing.assert_array_equal(found.buckets, expected.buckets)
+    assert hasher.tokens(texts) == plain.tokens(composed)
+
+
+def test_text_of_many_chunks_is_composed() -> None:
+    texts = ["plain words only"] * 50_000 + [unicodedata.normalize("NFD", "öffentlich İstanbul")]
+    found = NGramHasher().transform([*texts, *texts])
+    again = NGramHasher().transform([unicodedata.normalize("NFC", text) for text in texts])
+    np.testing.assert_array_equal(found.buckets[: len(again.buckets)], again.buckets)
+
+
+PLAIN = ["the", "quick", "brown", "fox", "jumps", "over", "dogs"]
+SENTENCES = {
+    "ko": "모든 인간은 태어날 때부터 자유로우며 그 존엄과 권리에 있어 동등하다",
+    "vi": "tất cả mọi người sinh ra đều được tự do và bình đẳng về nhân phẩm",
+    "de": "früh über Bäume Möhren Füße grün schön höflich müde Tür Nächte",
+}
+
+
+@pytest.mark.parametrize("language", SENTENCES)
+def test_a_pool_in_two_forms_is_one_pool(language: str) -> None:
+    rng, words = np.random.default_rng(0), SENTENCES[language].split()
+    texts = [" ".join(rng.choice(words, 20)) for _ in range(80)]
+    decomposed = [unicodedata.normalize("NFD", text) for text in texts]
+    others = [" ".join(rng.choice(PLAIN, 20)) for _ in texts]
+    embedder = HashedTextEmbedder(dimensions=16).fit(texts + others)
+    np.testing.assert_array_equal(embedder.encode(texts), embedder.encode(decomposed))
+    near = NearDuplicates().fit([texts[0], decomposed[0]])
+    assert near.keep_.tolist() == [True, False]
+    target = [" ".join(rng.choice(words, 20)) for _ in range(40)]
+    pool = decomposed[:40] + texts[40:] + others
+    step = ImportanceResampler(budget=60, random_state=0).fit(pool, target=target)
+    assert 20 <= (step.indices_ < 40).sum() <= 40
+    assert (step.indices_ >= 80).sum() <= 6
+    plain = ImportanceResampler(budget=60, random_state=0).fit(texts + others, target=target)
+    np.testing.assert_array_equal(step.indices_, plain.indices_)
+
+
+def test_the_published_mode_leaves_short_texts_out_and_forms_as_they_are() -> None:
+    rng = np.random.default_rng(0)
+    words = [f"w{i}" for i in range(50)]
+    lengths = rng.integers(1, 30, 200)
+    texts = [" ".join(rng.choice(words, n)) for n in lengths]
+    options = {"budget": 40, "mode": "dsir", "random_state": 1}
+    step = ImportanceResampler(**options, min_example_length=12).fit(texts, target=texts[:50])
+    assert (lengths[step.indices_] >= 12).all()
+    assert step.report_["dropped"] == {"empty": 0, "short": int((lengths < 12).sum())}
+    every = ImportanceResampler(**options).fit(texts, target=texts[:50])
+    long = lengths >= 12
+    np.testing.assert_array_equal(step.log_weights_[long], every.log_weights_[long])
+    assert np.isnan(step.log_weights_[~long]).all()
+    # the package draws noise for the rows that are left, in their order
+    noise = np.random.RandomState(1).gumbel(size=int(long.sum()))
+    keys = every.log_weights_[long] + noise
+    expected = np.flatnonzero(long)[np.argsort(-keys, kind="stable")[:40]]
+    np.testing.assert_array_equal(step.indices_, expected)
+    assert not ImportanceResampler(budget=1, mode="dsir").hasher().compose
