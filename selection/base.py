@@ -255,7 +255,7 @@ class Scorer(_Estimator):
 def _shares(inputs: Inputs, chosen: Rows) -> dict[str, dict[str, float]]:
     """Return each group's share of the pool and of the selection, largest in the pool first."""
     assert inputs.groups is not None
-    names = [*inputs.groups.classes, "(none)"]
+    names = [*inputs.groups.classes, inputs.groups.without]
     codes = np.where(inputs.groups.codes < 0, len(names) - 1, inputs.groups.codes)
     pool = np.bincount(codes, minlength=len(names)) / inputs.n
     selected = np.bincount(codes[chosen], minlength=len(names)) / max(1, len(chosen))

@@ -60,6 +60,8 @@ class Declaration:
     copies_tie : bool
         Rankers: whether copies of a column score equally (not where redundancy counts against a
         column, or a column's place in the table decides its random start).
+    in_consensus : bool
+        Rankers: whether a consensus counts it without being told to.
     """
 
     needs: tuple[str, ...] = ()
@@ -76,6 +78,7 @@ class Declaration:
     exempt_from_order: bool = False
     exempt_modes: tuple[str, ...] = ()
     copies_tie: bool = True
+    in_consensus: bool = True
 
 
 class Method:
@@ -100,6 +103,7 @@ class Method:
     exempt_from_order: ClassVar[bool] = False
     exempt_modes: ClassVar[tuple[str, ...]] = ()
     copies_tie: ClassVar[bool] = True
+    in_consensus: ClassVar[bool] = True
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -241,7 +245,7 @@ _RELATIVE = (
     Entry("laplacian", "ranker", "rankers.laplacian:LaplacianScore", "columns by how smooth they are on the similarity graph of the rows, without labels", needs=("vectors",), has_metric=True),
     Entry("fisher", "ranker", "rankers.fisher:FisherScore", "columns by variance between the classes over variance within them", needs=("vectors", "labels")),
     Entry("f_classif", "ranker", "rankers.univariate:FTest", "columns by the F statistic of their class means (scikit-learn)", needs=("vectors", "labels")),
-    Entry("mutual_info_classif", "ranker", "rankers.univariate:NeighborInformation", "columns by mutual information estimated from neighbours (scikit-learn)", needs=("vectors", "labels")),
+    Entry("mutual_info_classif", "ranker", "rankers.univariate:NeighborInformation", "columns by mutual information estimated from neighbours (scikit-learn); not corrected for chance, so that with rare classes noise may rank high: left out of a consensus unless named", needs=("vectors", "labels"), in_consensus=False),
     Entry("chi2", "ranker", "rankers.univariate:ChiSquared", "columns of counts by how far their sums per class are from chance (scikit-learn)", needs=("vectors", "labels")),
 )
 # fmt: on

@@ -43,6 +43,9 @@ class FeatureConfig(Form):
         ``frequency:<method>:<feature>``, how often a selected feature is among the best k.
     consensus : {"rra", "borda", "median"}, optional
         Store what the methods agree on as a method more, named ``consensus``.
+    consensus_of : tuple of str, optional
+        The methods that the consensus counts; by default all but those whose scores are not
+        corrected for chance (``mutual_info_classif``).
     memory_mb : int, default 1024
         A table that takes more as 64-bit floats is ranked by blocks of columns or rows, where the
         method allows.
@@ -61,6 +64,7 @@ class FeatureConfig(Form):
     missing: Literal["median", "indicator", "raise"] = "median"
     stability: int = Field(default=0, ge=0)
     consensus: Literal["rra", "borda", "median"] | None = None
+    consensus_of: Names | None = None
     memory_mb: int = Field(default=1024, ge=1)
     store: str = "assay-store"
     seed: int = Field(default=0, ge=0, lt=2**63)

@@ -60,6 +60,8 @@ def resolve_run(config: FeatureConfig) -> FeatureRun:
         registry.entry(method, "ranker")
     for method in config.options:
         _ranker(config, method)
+    if config.consensus:
+        counted_methods(config)
     resolved = config.model_copy(update={"name": config.name or table_name(config.table)})
     made_of = table_fingerprint(config.table, config.reading)
     settings = resolved.model_dump(mode="json", exclude={"store", "table", "keep_runs"})
@@ -273,7 +275,9 @@ def persist(run: FeatureRun, started_at: datetime, refs: dict[str, Ref], quality
         missing = pl.read_parquet(folder / "missing.parquet")
         samples = json.loads((folder / "report.json").read_text())["samples"]
     if run.config.consensus:
-        frames.append(_consensus(frames, run.config.consensus))
+        counted = counted_methods(run.config)
+        chosen = [frame for method, frame in zip(refs, frames, strict=True) if method in counted]
+        frames.append(_consensus(chosen, run.config.consensus))
     ranked = pl.concat(frames)
     told = [
         ("samples", float(samples), None),
@@ -292,6 +296,28 @@ def persist(run: FeatureRun, started_at: datetime, refs: dict[str, Ref], quality
     )
     run.store.finish(run_info(run, started_at, samples), data)
     return run.run_id
+
+
+def counted_methods(config: FeatureConfig) -> list[str]:
+    """Return the methods that the consensus counts.
+
+    Raises
+    ------
+    ConfigError, ColumnError
+        There is none, or one that is named does not rank.
+    """
+    for method in config.consensus_of or ():
+        if method not in config.methods:
+            raise ColumnError.missing(method, config.methods, what="method of the consensus")
+    if config.consensus_of:
+        return list(config.consensus_of)
+    counted = [m for m in config.methods if registry.entry(m, "ranker").in_consensus]
+    if not counted:
+        raise ConfigError(
+            f"A consensus leaves out {', '.join(config.methods)} by default, as their scores are not "
+            "corrected for chance; name them in consensus_of, or add other methods."
+        )
+    return counted
 
 
 def _consensus(frames: list[pl.DataFrame], how: str) -> pl.DataFrame:

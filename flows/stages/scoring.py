@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from assay.flows.config.rules import RULES_REVISION, columns_of_expressions
-from assay.flows.progress import step
+from assay.flows.progress import logger, step
 from assay.flows.stages.artifacts import (
     folder,
     load_graph,
@@ -85,6 +85,8 @@ def score(
                 if scorer.reported:
                     metrics = {name: scorer.report_[name] for name in scorer.reported}
                     write_report(out / "report.json", metrics)
+                if "log" in entry.needs:
+                    logger.info("%s: the training log is %s", method, scorer.report_["log"])
             np.save(out / "scores.npy", np.asarray(found, dtype=np.float64))
 
     return make_stage(run, SCORE, ref, make, method)

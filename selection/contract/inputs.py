@@ -52,6 +52,15 @@ class Labels(NamedTuple):
     codes: NDArray[np.int32]
     classes: list[str]
 
+    @property
+    def without(self) -> str:
+        """What reports call the rows without a label: "(none)", unless a class is called so."""
+        name, n = "(none)", 1
+        while name in self.classes:
+            n += 1
+            name = f"(none {n})"
+        return name
+
 
 class Inputs:
     """The inputs of one fit, checked, with rows in canonical order (by id where ids are given).

@@ -95,7 +95,7 @@ def summary(
 
 def group_shares(labels: Labels, rows: Rows, times: Rows, random: Rows) -> dict[str, Any]:
     """Return each group's share of the pool, of the selection and of the random subset."""
-    names = [*labels.classes, "(none)"]
+    names = [*labels.classes, labels.without]
     codes = np.where(labels.codes < 0, len(names) - 1, labels.codes)
     counts = {
         "pool": np.bincount(codes, minlength=len(names)),

@@ -171,6 +171,7 @@ class FeatureRanker(Method, SelectorMixin, BaseEstimator):  # type: ignore[misc]
         codes = None
         X, self._of_names = encode_names(X)
         if self._uses_labels:
+            _refuse_missing_labels(y)
             X, y = validate_data(self, X, y, **options)
             codes = self._encode_labels(y)
         else:
@@ -252,7 +253,10 @@ class FeatureRanker(Method, SelectorMixin, BaseEstimator):  # type: ignore[misc]
         try:
             check_classification_targets(y)
         except ValueError as error:
-            raise InputError(str(error)) from None
+            raise InputError(
+                f"{error}. If these numbers with fractions are names of classes, pass them as text: "
+                "y.astype(str)."
+            ) from None
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise InputError(
@@ -343,3 +347,15 @@ class FeatureRanker(Method, SelectorMixin, BaseEstimator):  # type: ignore[misc]
         tags.input_tags.sparse = True
         tags.input_tags.allow_nan = self.missing != "raise"
         return tags
+
+
+def _refuse_missing_labels(y: Any) -> None:
+    """Raise `InputError` where labels of any type are None: they can't be sorted."""
+    labels = np.asarray(y, dtype=object if isinstance(y, list) else None)
+    if y is None or labels.dtype.kind != "O":
+        return
+    missing = pl.Series(labels.ravel().tolist(), dtype=pl.Object).is_null().sum()
+    if missing:
+        raise InputError(
+            f"Input y contains NaN or None in {missing} rows; drop the rows without a label first."
+        )

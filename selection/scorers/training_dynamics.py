@@ -37,7 +37,8 @@ class FromTrainingLog(Scorer):
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
         log = read_log(self.log, inputs.ids)
         scores, report = self._of(log, inputs.labels)
-        return scores, {"epochs": log.epochs, "mean": float(scores.mean()), **report}
+        told = {"log": log.describe(), "epochs": log.epochs, "mean": float(scores.mean())}
+        return scores, {**told, **report}
 
 
 class AUM(FromTrainingLog):
@@ -59,7 +60,7 @@ class AUM(FromTrainingLog):
     scores_ : float64[n], from -epochs to epochs
         Higher = easier. A row without a label gets the margin of its likeliest class.
     report_ : dict
-        `epochs`, `mean`.
+        `log` (what it was taken for), `epochs`, `mean`.
 
     Raises
     ------
@@ -112,7 +113,7 @@ class EL2N(FromTrainingLog):
     scores_ : float64[n], from 0 to T sqrt(2)
         Higher = harder. A row without a label gets the distance from its likeliest class.
     report_ : dict
-        `epochs`, `mean`, `epochs_used`.
+        `log` (what it was taken for), `epochs`, `mean`, `epochs_used`.
 
     Raises
     ------
@@ -171,7 +172,7 @@ class Forgetting(FromTrainingLog):
     scores_ : float64[n]
         Whole numbers. Higher = harder. A row without a label counts as never forgotten: 0.
     report_ : dict
-        `epochs`, `mean`, `never_learnt`, `unforgettable` (learnt and never forgotten).
+        `log` (what it was taken for), `epochs`, `mean`, `never_learnt`, `unforgettable` (learnt and never forgotten).
 
     Raises
     ------
@@ -233,7 +234,7 @@ class Entropy(FromTrainingLog):
     scores_ : float64[n], from 0 to log(classes)
         Higher = harder.
     report_ : dict
-        `epochs`, `mean`.
+        `log` (what it was taken for), `epochs`, `mean`.
 
     Raises
     ------

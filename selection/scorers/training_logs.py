@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from assay.selection.algorithms.cross_fitting import class_columns
 from assay.selection.contract.inputs import Floats, Labels
+from assay.selection.scorers.epoch_order import epoch_places, natural_order
 from assay.storage.errors import ColumnError, IdError, InputError, MissingInputError, NonFiniteError
 
 _ID, _EPOCH = "sample_id", "epoch"
@@ -23,6 +25,7 @@ class TrainingLog:
     Attributes
     ----------
     kind : {"probabilities", "margin", "correct"}
+    shape : {"long", "wide"}
     values : float64[n, epochs, columns]
         Of margins and correctness one column.
     names : list of str or None
@@ -30,6 +33,7 @@ class TrainingLog:
     """
 
     kind: str
+    shape: str
     values: Floats
     names: list[str] | None = None
 
@@ -37,6 +41,17 @@ class TrainingLog:
     def epochs(self) -> int:
         """How many epochs were logged."""
         return int(self.values.shape[1])
+
+    def describe(self) -> str:
+        """Say what the log was taken for.
+
+        Examples
+        --------
+        >>> TrainingLog("probabilities", "long", np.zeros((5, 3, 2))).describe()
+        'long, probabilities of 2 classes in 3 epochs'
+        """
+        of = f" of {self.values.shape[2]} classes" if self.kind == "probabilities" else ""
+        return f"{self.shape}, {self.kind}{of} in {self.epochs} epochs"
 
     def probabilities(self, asked_by: str) -> Floats:
         """Return float64[n, epochs, classes].
@@ -79,11 +94,24 @@ def log_ids(log: Any) -> pl.Series:
 def read_log(log: Any, ids: pl.Series) -> TrainingLog:
     """Read a long or wide log for the samples `ids`, in their order.
 
-    A long log has one row per sample and epoch: `sample_id`, `epoch`, and then either one column
-    of probabilities per class, named after it, or a column `margin` (probability of the label less
-    that of the likeliest other class), or a column `correct` (whether the likeliest class was the
-    label). A wide one has one row per sample: `sample_id`, and one column per epoch, in order: a
-    list or array of probabilities, or a margin (numbers), or whether it was right (booleans).
+    The log's shape says what it holds, not the names of its columns:
+
+    =====  =====================================  ===============================================
+    shape  columns                                kind
+    =====  =====================================  ===============================================
+    long   sample_id, epoch, two or more numbers  probabilities, each column named after its class
+    long   sample_id, epoch, a list               probabilities
+    long   sample_id, epoch, a boolean or 0 / 1   correct: whether the likeliest class was the label
+    long   sample_id, epoch, one other number     margin: probability of the label less that of the
+                                                  likeliest other class
+    wide   sample_id, one list per epoch          probabilities
+    wide   sample_id, one boolean per epoch       correct
+    wide   sample_id, one number per epoch        margin
+    =====  =====================================  ===============================================
+
+    A log is long if it has a column `epoch`. Epochs are in order of their numbers, also as text
+    ("epoch 9" before "epoch 10"; see `assay.selection.scorers.epoch_order`); columns of a wide log
+    whose names hold no such numbers in the order in which they stand.
 
     Raises
     ------
@@ -100,59 +128,89 @@ def read_log(log: Any, ids: pl.Series) -> TrainingLog:
     missing = ids.filter(~ids.is_in(frame[_ID].unique().implode()))
     if len(missing):
         raise IdError(f"The log has no row of {len(missing)} samples, one of them {missing[0]!r}.")
-    wanted = pl.DataFrame({_ID: ids, "place": np.arange(len(ids))})
-    frame = frame.join(wanted, on=_ID)
+    frame = frame.filter(pl.col(_ID).is_in(ids.implode()))
+    place = frame[_ID].replace_strict(ids, np.arange(len(ids)), return_dtype=pl.Int64)
     read = _read_long if _EPOCH in frame.columns else _read_wide
-    found = read(frame, len(ids))
+    found = read(frame, place, len(ids))
     if not np.isfinite(found.values).all():
         raise NonFiniteError("The log holds null, NaN or infinite values; leave no epoch out.")
     if found.kind == "probabilities" and (
         (found.values < 0).any() or (np.abs(found.values.sum(axis=2) - 1) > 1e-3).any()
     ):
-        raise InputError("The probabilities of the log must be >= 0 and sum to 1 in every epoch.")
+        listed = f" Its columns {', '.join(map(repr, found.names[:10]))}" if found.names else " It"
+        raise InputError(
+            f"The probabilities of the log must be >= 0 and sum to 1 in every epoch.{listed} were "
+            "read as probabilities of classes; a long log of margins or of correctness has one "
+            "column besides sample_id and epoch."
+        )
     return found
 
 
-def _read_long(frame: pl.DataFrame, n: int) -> TrainingLog:
-    if frame.select(pl.struct(_ID, _EPOCH).is_duplicated().any()).item():
+def _read_long(frame: pl.DataFrame, place: pl.Series, n: int) -> TrainingLog:
+    order = epoch_places(frame[_EPOCH])
+    epochs = int(order.max()) + 1  # type: ignore[arg-type]
+    if pl.DataFrame([place.alias("place"), order.alias("order")]).is_duplicated().any():
         raise IdError("The log has two rows of the same sample and epoch; keep one.")
-    epochs = frame[_EPOCH].n_unique()
     if frame.height != n * epochs:
         raise InputError(
             f"The log has {frame.height} rows for {n} samples and {epochs} epochs; log every "
             "sample in every epoch."
         )
-    frame = frame.sort("place", _EPOCH)
-    names = [name for name in frame.columns if name not in (_ID, _EPOCH, "place")]
-    kind = next((name for name in ("margin", "correct") if name in names), "probabilities")
-    columns = names if kind == "probabilities" else [kind]
-    if not columns:
+    names = [name for name in frame.columns if name not in (_ID, _EPOCH)]
+    if not names:
         raise InputError("The log has no column besides sample_id and epoch; log probabilities.")
-    values = _numbers(frame.select(columns))
-    return TrainingLog(kind, values.reshape(n, epochs, len(columns)), names)
+    rows = np.lexsort((order.to_numpy(), place.to_numpy()))
+    table = pl.DataFrame([frame.get_column(name) for name in names])[rows]
+    kind = "probabilities" if len(names) > 1 else _kind_of_one(table.to_series())
+    if kind == "probabilities" and len(names) == 1:
+        lists = _lists([table.to_series()])
+        return TrainingLog(kind, "long", lists.reshape(n, epochs, -1))
+    values = _numbers(table).reshape(n, epochs, len(names))
+    return TrainingLog(kind, "long", values, names if kind == "probabilities" else None)
 
 
-def _read_wide(frame: pl.DataFrame, n: int) -> TrainingLog:
-    frame = frame.sort("place").drop(_ID, "place")
+def _kind_of_one(column: pl.Series) -> str:
+    """Return what a long log's only column holds."""
+    if column.dtype.is_nested():
+        return "probabilities"
+    if column.dtype == pl.Boolean:
+        return "correct"
+    zero_or_one = column.dtype.is_numeric() and ((column == 0) | (column == 1)).all()
+    if column.name == "correct" and column.dtype.is_numeric() and not zero_or_one:
+        raise InputError(
+            "The log's column 'correct' holds other numbers than 0 and 1; rename it if they are "
+            "margins, and log one column per class if they are probabilities."
+        )
+    whole = zero_or_one and (column.dtype.is_integer() or column.name == "correct")
+    return "correct" if whole else "margin"
+
+
+def _read_wide(frame: pl.DataFrame, place: pl.Series, n: int) -> TrainingLog:
     if frame.height != n:
         raise IdError("The log has two rows of the same sample; a long log needs a column epoch.")
-    if not frame.width:
+    names = [name for name in frame.columns if name != _ID]
+    if not names:
         raise InputError("The log has no column besides sample_id; log one column per epoch.")
-    kinds = {_kind(dtype) for dtype in frame.dtypes}
+    order = natural_order(names) or range(len(names))
+    columns = [frame.get_column(names[at]) for at in order]
+    table = pl.DataFrame(columns)[place.arg_sort()]
+    kinds = {_kind(dtype) for dtype in table.dtypes}
     if len(kinds) > 1:
         raise InputError(f"The epochs of the log differ in what they hold: {sorted(kinds)}.")
     kind = kinds.pop()
     if kind != "probabilities":
-        return TrainingLog(kind, _numbers(frame)[:, :, None])
-    widths = frame.select(pl.all().cast(pl.List(pl.Float64)).list.len()).to_numpy()
+        return TrainingLog(kind, "wide", _numbers(table)[:, :, None])
+    return TrainingLog(kind, "wide", _lists(table.get_columns()))
+
+
+def _lists(columns: Sequence[pl.Series]) -> Floats:
+    """Return columns of lists of equal length as float64[rows, columns, length]."""
+    lists = [column.cast(pl.List(pl.Float64)) for column in columns]
+    widths = np.stack([column.list.len().to_numpy() for column in lists])
     if widths.min() != widths.max():
         raise InputError("The lists of probabilities differ in length; log every class each time.")
-    parts = [
-        column.cast(pl.List(pl.Float64)).explode(empty_as_null=False).to_numpy() for column in frame
-    ]
-    return TrainingLog(
-        "probabilities", np.stack(parts, axis=1).reshape(n, -1, len(parts)).swapaxes(1, 2)
-    )
+    parts = [column.explode(empty_as_null=False).to_numpy() for column in lists]
+    return np.stack(parts, axis=1).reshape(len(columns[0]), -1, len(parts)).swapaxes(1, 2)
 
 
 def _kind(dtype: pl.DataType) -> str:

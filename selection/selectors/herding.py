@@ -142,10 +142,10 @@ def _members(inputs: Inputs, by: str | None) -> dict[str, Rows]:
 
 
 def rows_by_class(labels: Labels) -> dict[str, Rows]:
-    """Return the rows of each class, ascending, by name; "(none)" for rows without a label."""
+    """Return the rows of each class, ascending, by name; rows without a label are one class."""
     order = np.argsort(labels.codes, kind="stable")
     codes, starts = np.unique(labels.codes[order], return_index=True)
-    names = [labels.classes[code] if code >= 0 else "(none)" for code in codes]
+    names = [labels.classes[code] if code >= 0 else labels.without for code in codes]
     return dict(zip(names, np.split(order, starts[1:]), strict=True))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,9 @@ from assay.storage.reading.samples import (
 from assay.storage.reading.source import BATCH_ROWS, Source
 from assay.storage.reading.values import Mask, Matrix
 from assay.storage.reading.vector_files import with_vectors
+
+# rows by which it is decided whether a column may be the content by default
+_LOOKED_AT = 10_000
 
 
 def read_pool(
@@ -72,7 +75,9 @@ def read_pool(
         working directory), or a struct of `bytes` and `path`, whose path counts where the bytes are
         null. By default the column named ``text``, else the only text column without another role,
         else ``messages`` or ``conversations``, else a list column named ``vector`` or
-        ``embedding``, else bytes in ``image``.
+        ``embedding``, else bytes in ``image``. A text column that is called as a label is, or whose
+        values come twice or more in the mean, is not taken by default (one named ``text`` is,
+        unless there are images).
     label, group : str, optional
         Columns of class labels, and of groups of rows that belong together; kept as text.
     keep : sequence of str, optional
@@ -126,12 +131,30 @@ def read_pool(
     if vector is not None and vector.endswith(".npy"):
         sources = with_vectors(sources, vector)
     sources = [each for each in sources if each.n_rows != 0]
-    roles = resolve_roles(given, {each.name: each.schema for each in sources}) if sources else given
+    schemas = {each.name: each.schema for each in sources}
+    roles = resolve_roles(given, schemas, partial(_repeats, sources)) if sources else given
     if not any(_has_rows(each, roles) for each in sources):
         raise InputError(
             f"The pool {name or found_name!r} has no rows; there is nothing to choose."
         )
     return Pool(sources, roles, name or found_name)
+
+
+def _repeats(sources: Sequence[Source], column: str) -> bool:
+    """Return whether the values of a column's first rows come twice each, or more, in the mean."""
+    values: list[pa.Array] = []
+    for source in (each for each in sources if column in each.schema.names):
+        for batch in source.batches([column], _LOOKED_AT):
+            values.append(batch.column(0))
+            if sum(map(len, values)) >= _LOOKED_AT:
+                break
+        else:
+            continue
+        break
+    if not values:
+        return False
+    present = pl.concat([pl.Series(part).cast(pl.String) for part in values]).drop_nulls()
+    return len(present) > 1 and 2 * present.n_unique() <= len(present)
 
 
 def _has_rows(source: Source, roles: Roles) -> bool:

@@ -9,11 +9,14 @@ from typing import Literal
 import pyarrow as pa
 
 from assay.storage.errors import ColumnError, ConfigError, InputError
-from assay.storage.names import PROBLEM, SAMPLE_NAMES, check_kept
+from assay.storage.names import PROBLEM, SAMPLE_NAMES, check_kept, fold
 from assay.storage.reading.chat import check_template, message_fields
 from assay.storage.reading.source import Reading
 
 Kind = Literal["text", "vector", "image"]
+
+# names of columns that are never content by default
+_LABELS = {"label", "labels", "class", "classes", "category", "categories", "target", "y"}
 
 FIXED_NAMES = (*SAMPLE_NAMES, PROBLEM)
 
@@ -59,8 +62,14 @@ class Roles:
         return list(dict.fromkeys(name for name in named if name is not None))
 
 
-def resolve_roles(given: Roles, schemas: Mapping[str, pa.Schema]) -> Roles:
+def resolve_roles(
+    given: Roles,
+    schemas: Mapping[str, pa.Schema],
+    repeats: Callable[[str], bool] = lambda column: False,
+) -> Roles:
     """Choose the content column where none is given, and check every role against every schema.
+
+    `repeats` says whether a column has few distinct values, as labels have.
 
     Raises
     ------
@@ -78,7 +87,7 @@ def resolve_roles(given: Roles, schemas: Mapping[str, pa.Schema]) -> Roles:
     if len(contents) > 1:
         raise ConfigError(f"Give one of text, vector and image, not {' and '.join(contents)}.")
     types = {field.name: field.type for schema in schemas.values() for field in schema}
-    roles = given if contents else _with_default_content(given, types)
+    roles = given if contents else _with_default_content(given, types, repeats)
     for column in roles.columns:
         if column not in types:
             raise ColumnError.missing(column, types)
@@ -105,15 +114,26 @@ def _listed(names: Sequence[str], most: int = 30) -> str:
     return ", ".join(names[:most]) + more
 
 
-def _with_default_content(given: Roles, types: Mapping[str, pa.DataType]) -> Roles:
+def _with_default_content(
+    given: Roles, types: Mapping[str, pa.DataType], repeats: Callable[[str], bool]
+) -> Roles:
     other = {given.id, given.label, given.group, *given.keep}
     texts = [name for name, kind in types.items() if _is_text(kind) and name not in other]
-    if "text" in types and "text" not in other:
+    images = _has_image(types, other)
+    # its name says what it is, unless images are there and it repeats as labels do
+    if (
+        "text" in types
+        and "text" not in other
+        and not ("text" in texts and images and repeats("text"))
+    ):
         return replace(given, text="text")
+    labels = []
     # categories are content only where no other text is
     for names in ([name for name in texts if not pa.types.is_dictionary(types[name])], texts):
-        if len(names) == 1 and not _has_image(types, other):
-            return replace(given, text=names[0])
+        if len(names) == 1 and not images:
+            if fold(names[0]) not in _LABELS and not repeats(names[0]):
+                return replace(given, text=names[0])
+            labels = names
     for name in ("messages", "conversations"):
         if name in types and message_fields(types[name]):
             return replace(given, text=name)
@@ -122,10 +142,15 @@ def _with_default_content(given: Roles, types: Mapping[str, pa.DataType]) -> Rol
             return replace(given, vector=name)
     if _has_image(types, other):
         return replace(given, image="image")
+    because = (
+        f" Column {labels[0]!r} looks like a label: by its name, or as its values come again."
+        if labels
+        else ""
+    )
     raise ConfigError(
         "Say which column holds the content with text=, vector= or image=; the columns are: "
         + _listed([f"{name} ({kind})" for name, kind in types.items()])
-        + "."
+        + f".{because}"
     )
 
 

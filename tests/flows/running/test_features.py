@@ -221,3 +221,21 @@ def test_the_quality_of_columns_is_stored_and_told(tmp_path: Path) -> None:
             ("gap:s", "missing"): 0.75,
             ("rare", "dominated"): 0.995,
         }
+
+
+def test_a_consensus_counts_what_is_corrected_for_chance(path: str, tmp_path: Path) -> None:
+    settings = {"table": path, "label": "label", "k": 4, "consensus": "rra", "store": str(tmp_path)}
+
+    def agreed(**more: Any) -> list[int]:
+        result = rank_features(**settings, **more)
+        return result.sql("FROM feature_scores WHERE method = 'consensus' ORDER BY feature")[
+            "rank"
+        ].to_list()
+
+    two, three = ("fisher", "outrank"), ("fisher", "mutual_info_classif", "outrank")
+    assert agreed(methods=three) == agreed(methods=two)
+    assert agreed(methods=three, consensus_of=("fisher",)) == agreed(methods=("fisher",))
+    with pytest.raises(ConfigError, match="consensus_of"):
+        agreed(methods=("mutual_info_classif",))
+    with pytest.raises(ColumnError, match="method of the consensus"):
+        agreed(methods=two, consensus_of=("ecfs",))

@@ -112,3 +112,16 @@ def test_wrong_inputs_are_named(monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         HerdingSelector(budget=2).fit(X)
+
+
+def test_a_class_that_is_called_as_rows_without_a_label_are():
+    X = np.random.default_rng(0).normal(size=(30, 3))
+    y = ["(none)", None, "(none 2)"] * 10
+    selector = HerdingSelector(budget=9, by="labels").fit(X, y)
+    assert selector.report_["shares"] == {"(none)": 3, "(none 2)": 3, "(none 3)": 3}
+    renamed = HerdingSelector(budget=9, by="labels").fit(X, ["b", "a", "c"] * 10)
+    np.testing.assert_array_equal(np.sort(selector.indices_), np.sort(renamed.indices_))
+    np.testing.assert_array_equal(selector.scores_, renamed.scores_)
+    different = HerdingSelector(budget=9, by="labels").fit(X, range(30))
+    assert len(set(different.indices_)) == 9
+    assert np.isfinite(different.scores_).all()

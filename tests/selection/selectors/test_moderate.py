@@ -106,3 +106,16 @@ def test_the_cosine_does_not_see_lengths():
 def test_parameters_are_checked(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         ModerateSelector(budget=1, **wrong).fit(np.eye(3), y=[0, 1, 1])
+
+
+def test_a_class_that_is_called_as_rows_without_a_label_are():
+    X = np.random.default_rng(0).normal(size=(30, 3))
+    y = ["(none)", None, "(none 2)"] * 10
+    selector = ModerateSelector(budget=9).fit(X, y)
+    assert selector.report_["shares"] == {"(none)": 3, "(none 2)": 3, "(none 3)": 3}
+    renamed = ModerateSelector(budget=9).fit(X, ["b", "a", "c"] * 10)
+    np.testing.assert_array_equal(np.sort(selector.indices_), np.sort(renamed.indices_))
+    np.testing.assert_array_equal(selector.scores_, renamed.scores_)
+    different = ModerateSelector(budget=9).fit(X, range(30))
+    assert len(set(different.indices_)) == 9
+    assert np.isfinite(different.scores_).all()

@@ -745,3 +745,18 @@ def test_memory_follows_a_batch_not_the_file(
 def test_roles_are_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Roles().text = "a"  # type: ignore[misc]
+
+
+def test_a_label_is_never_the_content_by_default():
+    pixels = [b"x%d" % i for i in range(12)]
+    kinds = ["cat", "dog", "emu"] * 4
+    assert read_pool({"image": pixels, "label": kinds}).kind == "image"
+    assert read_pool({"image": pixels, "animal": kinds}).kind == "image"
+    assert read_pool({"image": pixels, "text": kinds}).kind == "image"
+    assert read_pool({"image": pixels, "text": [f"cat {i}" for i in range(12)]}).kind == "text"
+    assert read_pool({"text": ["same"] * 12, "n": range(12)}).kind == "text"
+    assert read_pool({"embedding": [[1.0]] * 12, "animal": kinds}).kind == "vector"
+    for name, values in (("animal", kinds), ("Label", [str(i) for i in range(12)])):
+        with pytest.raises(ConfigError, match=f"{name!r} looks like a label"):
+            read_pool({"payload": pixels, name: values})
+        assert read_pool({"payload": pixels, name: values}, text=name).kind == "text"

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from assay.storage.errors import ConfigError
-from assay.storage.sql.expressions import evaluate, holds, numbers, places
+from assay.storage.sql.expressions import columns_named, evaluate, holds, numbers, places
 
 FRAME = pl.DataFrame(
     {
@@ -57,3 +59,91 @@ def test_what_is_no_condition_is_refused(expression: str, told: str) -> None:
 def test_a_text_is_no_score() -> None:
     with pytest.raises(ConfigError, match="pass a number"):
         numbers(FRAME, "sample_id")
+
+
+POOL = pl.DataFrame(
+    {
+        "score": [1.0, 1.0, 0.0],
+        "Score": [0.0, 0.0, 1.0],
+        "label": ["own", "own", "spam"],
+        "q": [0.9, float("nan"), None],
+        "tags": [[1, 2], [3], []],
+        "meta": [{"lang": "de"}, {"lang": "en"}, {"lang": None}],
+    }
+)
+OURS = pl.DataFrame({"sample_id": ["b", "a", "c"], "label": ["x", "y", "z"], "row": [0, 1, 2]})
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ('"Score" > 0.5', [0, 0, 1]),
+        ("score > 0.5", [1, 1, 0]),
+        ("score > Score", [1, 1, 0]),
+        ("label <> 'spam'", [1, 1, 0]),
+        ("LABEL = 'spam'", [0, 0, 1]),
+        ("assay.label = 'y' and label = 'own'", [0, 1, 0]),
+        ("row > 0", [0, 1, 1]),
+        ("meta.lang = 'de'", [1, 0, 0]),
+        ("pool.meta.lang = 'de'", [1, 0, 0]),
+        ("len(list_filter(tags, lambda row: row > 1)) > 0", [1, 1, 0]),
+        ("len(list_filter(tags, lambda t: t > assay.row)) > 1", [1, 0, 0]),
+        ("score = (select max(score) from pool)", [1, 1, 0]),
+        ("row_number() over (order by assay.sample_id) = 1", [0, 1, 0]),
+        # NaN is as null: in columns, and where an expression makes it
+        ("q > 0.5", [1, 0, 0]),
+        ("q is null", [0, 1, 1]),
+        ("coalesce(q, 0) = 0", [0, 1, 1]),
+        ("q between 0.5 and 'inf'::double", [1, 0, 0]),
+        ("(q - q) / (q - q) > 0", [0, 0, 0]),
+        ("'nan'::double > score", [0, 0, 0]),
+        ("greatest(0.5, 'nan'::float) = 0.5", [1, 1, 1]),
+        ("max(q) over () < 1", [1, 1, 1]),
+    ],
+)
+def test_which_column_a_name_means(condition: str, expected: list[int]) -> None:
+    assert holds(POOL, condition, ours=OURS).astype(int).tolist() == expected
+
+
+def test_orders_put_nan_last_and_know_both_owners() -> None:
+    assert places(POOL, "q desc", ours=OURS).tolist() == [0, 1, 2]
+    assert places(POOL, "q", ours=OURS).tolist() == [0, 1, 2]
+    assert places(POOL, '"Score" desc, assay.label desc', ours=OURS).tolist() == [2, 1, 0]
+    own = POOL.with_columns(sample_id=pl.Series(["1", "2", "3"]))
+    assert places(own, "0 * score", ours=OURS).tolist() == [1, 0, 2]
+
+
+def test_names_that_could_be_two_columns_are_refused() -> None:
+    with pytest.raises(ConfigError, match="differ in case only"):
+        holds(POOL, "SCORE > 1", ours=OURS)
+    for star in ("count(columns(*)) over () > 0", "*", "#1 > 0"):
+        with pytest.raises(ConfigError, match="name those you mean"):
+            evaluate(POOL, star, ours=OURS)
+    for more in ("1) FROM pool WHERE (true", "1) LIMIT (1"):
+        with pytest.raises(ConfigError, match="more than one expression"):
+            evaluate(POOL, more, ours=OURS)
+    for more in ("score) , (select 1", "score rows between 1 preceding and current row"):
+        with pytest.raises(ConfigError):
+            places(POOL, more, ours=OURS)
+
+
+NAMES = st.text(
+    st.characters(exclude_categories=("Cs",), exclude_characters="\0"), min_size=1, max_size=6
+) | st.sampled_from(
+    ["select", "a b", 'a"b', "a.b", "pool", "assay", "value", "__row", "x", "é", "É"]
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(NAMES, min_size=1, max_size=4, unique=True), st.data())
+def test_a_quoted_name_means_its_column(names: list[str], data: st.DataObject) -> None:
+    frame = pl.DataFrame({name: [at, at + 10] for at, name in enumerate(names)})
+    name = data.draw(st.sampled_from(names))
+    quoted = '"' + name.replace('"', '""') + '"'
+    at = names.index(name)
+    assert evaluate(frame, f"{quoted} + 0").to_list() == [at, at + 10]
+    assert columns_named(f"{quoted} + 0", names) == [name]
+    everything = " + ".join('"' + n.replace('"', '""') + '"' for n in names)
+    assert evaluate(frame, everything).to_list() == frame.sum_horizontal().to_list()
+    ids = pl.DataFrame({"sample_id": ["b", "a"]})
+    assert places(frame, f"{quoted} desc", ours=ids).tolist() == [1, 0]
