@@ -75,7 +75,9 @@ class PlanConfig(Form):
     Parameters
     ----------
     filters : tuple of str
-        SQL conditions that a row must meet, over the samples, the pool's own columns and the scores.
+        SQL conditions that a row must meet. A name means a column of the pool first; ours are
+        ``assay.label``, ``assay.source``, ``assay.pagerank`` (see `assay.storage.names`). NaN acts
+        as null does.
     leakage : mapping of name to path
         Evaluation sets, with the pool's text column, whose items must not be chosen; its parameters
         are `leakage_options`. Rows at a cosine of `leakage_neighbors` to an item are listed too.
@@ -162,8 +164,9 @@ class CurationConfig(Form):
         others, and may be the difficulty, in a blend or in a rule.
     training_log : str, optional
         File with what a model said of every sample in every epoch, for `aum`, `el2n`, `forgetting`
-        and `entropy`: long (`sample_id`, `epoch`, and probabilities by class, `margin` or `correct`)
-        or wide (`sample_id`, and one column per epoch).
+        and `entropy`: long (`sample_id`, `epoch`, and a column of probabilities for each class, or
+        one column of margins, or one that is true or false) or wide (`sample_id`, and one column
+        per epoch). Its shape says which; see `assay.selection.scorers.training_logs.read_log`.
     difficulty : str, optional
         The score that a selector takes as difficulty (higher = harder).
     options : mapping
