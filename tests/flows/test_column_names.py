@@ -1,0 +1,157 @@
+"""Columns of any name go through curate, sql, export, explain and diff; or are refused at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from assay.flows.commands.diff import difference
+from assay.flows.commands.export import export
+from assay.flows.commands.summary import explanation
+from assay.flows.running.runner import curate
+from assay.storage import ScoreStore
+from assay.storage.errors import AssayError, ConfigError
+from assay.storage.names import EXPORT_NAMES, SAMPLE_NAMES, VIEW_NAMES, fold
+from assay.storage.runs.schema import TABLES
+
+N = 8
+RESERVED = {*SAMPLE_NAMES, *VIEW_NAMES, *EXPORT_NAMES, "knn_density"}
+INSIDE = {part.split()[0] for columns in TABLES.values() for part in columns.split(", ")}
+NAMES = st.text(
+    st.characters(exclude_categories=("Cs",), exclude_characters="\0"), min_size=1, max_size=5
+) | st.sampled_from(
+    [
+        *sorted(INSIDE | RESERVED),
+        "Key",
+        "LABEL",
+        "Weight",
+        "problem",
+        "kept.key",
+        "value",
+        "chosen",
+        "share",
+        "select",
+        "^a$",
+        "*",
+        "a,b",
+        'a"b',
+        "a'b",
+        "a.b",
+        "assay",
+        "assay.label",
+        "group by",
+        "é",
+        "É",
+        "__row",
+    ]
+)
+SETTINGS: dict[str, Any] = {"id": "id", "text": "text", "select": "random", "budget": 4}
+
+
+def frame_of(columns: dict[str, list[Any]]) -> pl.DataFrame:
+    rng = np.random.default_rng(0)
+    words = [f"w{i}" for i in range(40)]
+    texts = [" ".join(rng.choice(words, 6)) for _ in range(N)]
+    return pl.DataFrame({"id": range(N), "text": texts, **columns})
+
+
+def quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+@settings(max_examples=12, deadline=None)
+@given(kept=NAMES.filter(lambda n: n not in ("id", "text")), other=NAMES)
+def test_a_kept_column_of_any_name(
+    tmp_path_factory: pytest.TempPathFactory, kept: str, other: str
+) -> None:
+    folder = tmp_path_factory.mktemp("names")
+    columns: dict[str, list[Any]] = {kept: [i % 2 for i in range(N)]}
+    if other not in ("id", "text", kept):
+        columns[other] = [1 - i % 2 for i in range(N)]
+    frame_of(columns).write_parquet(folder / "p.parquet")
+    store = ScoreStore(folder / "s", create=True)
+
+    def run(seed: int) -> Any:
+        return curate(
+            pool=str(folder / "p.parquet"), keep=[kept], scores=["knn_density"], seed=seed,
+            store=str(folder / "s"), plan={"filters": [f"{quoted(kept)} = 1"]}, **SETTINGS,
+        )  # fmt: skip
+
+    if fold(kept) in RESERVED:
+        with pytest.raises(ConfigError, match="can't be kept"):
+            run(0)
+        assert not (folder / "s" / "runs").exists()
+        return
+    one, two = run(0), run(1)
+    rows = store.sql(f"SELECT sample_id, {quoted(kept)} AS k FROM latest_samples ORDER BY row")
+    assert rows["k"].to_list() == columns[kept]
+    chosen = two.sql("SELECT sample_id FROM latest_selection ORDER BY position")["sample_id"]
+    assert sorted(chosen) == [str(i) for i in range(1, N, 2)]
+    assert export(store, folder / "o.parquet", run=two.run_id) == 4
+    out = pl.read_parquet(folder / "o.parquet")
+    assert out.get_column(kept).to_list() == [1] * 4
+    assert len({fold(name) for name in out.columns[-3:]} | {fold(kept)}) == 4
+    assert explanation(store, "1")[0]["selected"]
+    assert difference(store, one.run_id, two.run_id).rows.height == 0
+
+
+@pytest.mark.parametrize("name", ["source", "label", "row", "group_id", "Label", "knn_density"])
+def test_the_pools_own_column_is_meant(tmp_path: Path, name: str) -> None:
+    values = ["spam"] * 3 + ["good"] * (N - 3)
+    frame = frame_of({name: values, "cls": ["x", "y"] * (N // 2), "cost": [1.0] * N})
+    frame.write_parquet(tmp_path / "p.parquet")
+    result = curate(
+        pool=str(tmp_path / "p.parquet"), label="cls", scores=["knn_density"],
+        expressions={"spam": f"({name} = 'spam')::int + 10 * (assay.label = 'y')::int"},
+        plan={
+            "filters": ["assay.label <> 'z'"], "by": name, "quotas": {"spam": 1}, "cost": "COST",
+        },
+        store=str(tmp_path / "s"), **SETTINGS,
+    )  # fmt: skip
+    chosen = result.sql("SELECT sample_id FROM latest_selection")["sample_id"].cast(int)
+    assert sum(values[at] == "spam" for at in chosen) == 1
+    scores = result.sql("SELECT spam FROM latest_scores ORDER BY sample_id")["spam"].to_list()
+    assert scores == [(v == "spam") + 10 * (at % 2) for at, v in enumerate(values)]
+
+
+@pytest.mark.parametrize(
+    "name", ["PageRank", "key", "POOL", "run_id", "Sample_ID", "position", "label", "random", ""]
+)
+def test_a_score_of_ones_own_with_a_name_of_ours(tmp_path: Path, name: str) -> None:
+    frame = frame_of({})
+    with pytest.raises(ConfigError, match="expression"):
+        curate(
+            pool=frame, scores=["knn_density"], expressions={name: "length(text)"},
+            store=str(tmp_path / "s"), **SETTINGS,
+        )  # fmt: skip
+    twice = {"words": "1", "Words": "2"}
+    with pytest.raises(AssayError, match="another expression"):
+        curate(
+            pool=frame, scores=["knn_density"], expressions=twice, store=str(tmp_path / "s"),
+            **SETTINGS,
+        )  # fmt: skip
+
+
+def test_a_result_answers_for_its_own_run(tmp_path: Path) -> None:
+    for pool in ("a", "b"):
+        frame_of({"k": [pool] * N if pool == "a" else [[1]] * N}).write_parquet(
+            tmp_path / f"{pool}.parquet"
+        )
+    results = [
+        curate(
+            pool=str(tmp_path / f"{pool}.parquet"), keep=["k"], scores=["knn_density"],
+            store=str(tmp_path / "s"), **SETTINGS,
+        )
+        for pool in ("a", "b")
+    ]  # fmt: skip
+    for pool, result in zip("ab", results, strict=True):
+        assert result.sql("SELECT DISTINCT pool FROM latest_samples").item() == pool
+        assert result.sql("SELECT count(*) FROM latest_selection").item() == 4
+    whole = ScoreStore(tmp_path / "s").sql("SELECT DISTINCT pool, k FROM latest_samples ORDER BY 1")
+    assert whole.rows() == [("a", "a"), ("b", "[1]")]
