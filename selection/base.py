@@ -42,7 +42,7 @@ class _Estimator(Method, BaseEstimator):  # type: ignore[misc]
                 raise MissingInputError(
                     f"{type(self).__name__} needs {need}, and {argument} was not given; pass {what}."
                 )
-        return Inputs(**given)
+        return Inputs(**given, method=type(self).__name__)
 
 
 class Selector(_Estimator):

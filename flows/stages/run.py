@@ -291,7 +291,7 @@ def _methods(config: CurationConfig, there: set[str]) -> dict[str, Any]:
         elif there & {"labels", "scores"}:
             order.append("ccs")
         else:
-            order += ["facility_location", "ccs"]
+            order.append("stratified")
         # `top` takes the score `like`
         ready = there | ({"scores"} if "seeds" in there else set())
         select = next(n for n in order if n in known and not known[n].lacks(ready))

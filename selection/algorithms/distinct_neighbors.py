@@ -31,6 +31,8 @@ class DistinctNeighbors:
         Euclidean; inf where there are fewer.
     searched : bool
         Whether the graph's lists did not do.
+    unit : float
+        What differences of `vectors` are to be multiplied by.
     """
 
     vectors: NDArray[np.float32]
@@ -38,15 +40,16 @@ class DistinctNeighbors:
     rows: NDArray[np.int64]
     distances: Floats
     searched: bool
+    unit: float = 1.0
 
 
-def distinct_neighbors(inputs: Inputs, k: int) -> DistinctNeighbors:
-    """Return the k nearest distinct rows of every distinct row, by the graph's metric.
+def distinct_neighbors(inputs: Inputs, k: int, metric: str = "auto") -> DistinctNeighbors:
+    """Return the k nearest distinct rows of every distinct row, see `Inputs.metric_of`.
 
     Copies would be each other's neighbours at distance 0 and make a row look as if it lay in a
     dense region. The graph's lists are taken, without copies, where they leave k neighbours to
-    every row; else, and without a graph, the distinct rows are searched. Distances are Euclidean:
-    between rows scaled to length 1 for a cosine graph, which is also taken where there is none.
+    every row; else, without a graph, and where its metric is another, the distinct rows are
+    searched. Distances are Euclidean, under the cosine between rows scaled to length 1.
 
     Raises
     ------
@@ -58,9 +61,8 @@ def distinct_neighbors(inputs: Inputs, k: int) -> DistinctNeighbors:
     From the graph O(n k d), else the cost of a graph over the distinct rows.
     """
     check_whole("k", k)
-    X = inputs.vectors()
-    cosine = inputs.metric == "cosine"
-    X = unit_rows(X) if cosine else X
+    cosine = inputs.metric_of(metric) == "cosine"
+    X, unit = (unit_rows(inputs.vectors()), 1.0) if cosine else inputs.moved_vectors()
     groups = equal_rows(X, np.arange(len(X)))
     place = np.empty(len(X), dtype=np.int64)
     place[groups.members] = np.repeat(np.arange(len(groups.first)), np.diff(groups.starts))
@@ -70,7 +72,7 @@ def distinct_neighbors(inputs: Inputs, k: int) -> DistinctNeighbors:
         empty = np.full((len(distinct), 1), -1)
         return DistinctNeighbors(distinct, place, empty, np.full(empty.shape, np.inf), False)
     rows = None
-    if inputs.graph is not None:
+    if inputs.graph is not None and cosine == (inputs.metric_of("auto") == "cosine"):
         rows = _without_copies(inputs.graph, place, groups.first, wanted)
     searched = rows is None
     if rows is None:
@@ -80,9 +82,8 @@ def distinct_neighbors(inputs: Inputs, k: int) -> DistinctNeighbors:
     distances = _distances(distinct, rows)
     nearer = np.argsort(distances, axis=1, kind="stable")
     rows = np.take_along_axis(rows, nearer, axis=1)
-    return DistinctNeighbors(
-        distinct, place, rows, np.take_along_axis(distances, nearer, axis=1), searched
-    )
+    distances = np.take_along_axis(distances, nearer, axis=1) * unit
+    return DistinctNeighbors(distinct, place, rows, distances, searched, unit)
 
 
 def _without_copies(

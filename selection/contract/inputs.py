@@ -11,9 +11,17 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 
 from assay.storage.errors import ConfigError, IdError, InputError, NonFiniteError
 from assay.storage.hashing.rows import uniform
+
+# sparse vectors are made dense up to this size
+_DENSE_BYTES = 2**31
+# a column this many times further from 0 than it is wide is moved there
+_FAR = 64.0
+# squares of values inside these bounds, and sums of such, are held by float32
+_SMALL, _LARGE = 2.0**-40, 2.0**40
 
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -67,6 +75,8 @@ class Inputs:
 
     Parameters
     ----------
+    method : str
+        Who asks, for the error messages.
     X, y, graph, scores, target, ids, groups
         As given to `fit`. Where `ids` is None those of the graph are taken, else positions.
 
@@ -89,7 +99,9 @@ class Inputs:
         target: Any = None,
         ids: Any = None,
         groups: Any = None,
+        method: str = "The method",
     ) -> None:
+        self.method = method
         lengths = {
             name: _length(name, value)
             for name, value in {
@@ -120,7 +132,9 @@ class Inputs:
     def holds_vectors(self) -> bool:
         """Whether X holds numbers rather than texts."""
         if isinstance(self._X, np.ndarray):
-            return self._X.dtype.kind in "biuf"
+            return self._X.dtype.kind in "biufc"
+        if issparse(self._X):
+            return True
         first: Any = None if isinstance(self._X, pl.DataFrame) else next(iter(self._X), None)
         return not isinstance(first.as_py() if hasattr(first, "as_py") else first, str | None)
 
@@ -131,15 +145,68 @@ class Inputs:
 
     def vectors(self) -> NDArray[np.float32]:
         """Return the vectors, C-contiguous and finite."""
+        with np.errstate(over="ignore"):
+            vectors = np.asarray(self._numbers, dtype=np.float32)
+        if not np.isfinite(vectors).all():
+            raise NonFiniteError(
+                "X holds NaN or infinite values, or values beyond float32 (3.4e38); drop, impute or "
+                "rescale those rows first."
+            )
+        return np.ascontiguousarray(vectors if self.order is None else vectors[self.order])
+
+    def moved_vectors(self) -> tuple[NDArray[np.float32], float]:
+        """Return vectors for methods that go by differences of rows alone, and their unit.
+
+        Columns that lie far from 0 beside their spread are moved there in float64, so that float32
+        holds the differences; rows too large or too small to be squared in float32 are divided by a
+        power of two, the unit. All other vectors stay as they are, with the unit 1.
+        """
+        numbers = self._numbers
+        low, high = (side(axis=0).astype(np.float64) for side in (numbers.min, numbers.max))
+        if not (np.isfinite(low).all() and np.isfinite(high).all()):
+            return self.vectors(), 1.0
+        middle = low / 2 + high / 2
+        spread = high / 2 - low / 2
+        shift = np.where(np.abs(middle) > _FAR * spread, middle, 0.0)
+        largest = float(np.maximum(np.abs(low - shift), np.abs(high - shift)).max())
+        unit = 1.0
+        if largest > 0 and not _SMALL <= largest <= _LARGE:
+            unit = float(2.0 ** np.floor(np.log2(largest)))
+        if unit == 1.0 and not shift.any():
+            return self.vectors(), 1.0
+        moved = ((numbers - shift) / unit).astype(np.float32)
+        return np.ascontiguousarray(moved if self.order is None else moved[self.order]), unit
+
+    @cached_property
+    def _numbers(self) -> NDArray[Any]:
+        """X as a two-dimensional array of real numbers, in the order given."""
+        X = self._X
+        if issparse(X):
+            size = 4 * X.shape[0] * X.shape[1]
+            if size > _DENSE_BYTES:
+                raise InputError(
+                    f"{self.method} takes dense vectors, and X is a sparse matrix of "
+                    f"{X.shape[0]} x {X.shape[1]} values, {size / 2**30:.1f} GiB when dense; project "
+                    "it on fewer columns first (sklearn.decomposition.TruncatedSVD)."
+                )
+            X = X.toarray()
         try:
-            vectors = np.asarray(self._X, dtype=np.float32)
+            numbers = np.asarray(X)
+            if numbers.dtype.kind == "O":
+                numbers = np.asarray(X, dtype=np.float64)
         except (TypeError, ValueError) as error:
             raise InputError(f"X is not a numeric array: {error}.") from error
-        if vectors.ndim != 2:
-            raise InputError(f"X has shape {vectors.shape}; vectors have shape (n, d).")
-        if not np.isfinite(vectors).all():
-            raise NonFiniteError("X holds NaN or infinite values; drop or impute those rows first.")
-        return np.ascontiguousarray(vectors if self.order is None else vectors[self.order])
+        if numbers.dtype.kind not in "biuf":
+            raise InputError(
+                f"{self.method} takes real numbers, and X holds {numbers.dtype}; pass a float array "
+                "of shape (n, d), for complex values the real and imaginary parts as columns."
+            )
+        if numbers.ndim != 2 or numbers.shape[1] == 0:
+            raise InputError(
+                f"X has shape {numbers.shape}; {self.method} takes vectors of shape (n, d) with at "
+                "least one column."
+            )
+        return numbers.view(np.uint8) if numbers.dtype.kind == "b" else numbers
 
     @cached_property
     def scores(self) -> Floats | None:
@@ -188,6 +255,20 @@ class Inputs:
     def metric(self) -> str:
         """The metric of the graph given; that of the default graph, the cosine, without one."""
         return str(getattr(self._graph, "metric", "cosine"))
+
+    def metric_of(self, metric: str) -> str:
+        """Return the metric that a parameter means: "cosine" or "l2".
+
+        "auto" is that of the graph given (l2 for inner products), and l2 without a graph. Rows of
+        length 1, which embedders give, have the same neighbors under both.
+        """
+        if metric == "auto":
+            if self._graph is None:
+                return "l2"
+            return "cosine" if getattr(self._graph, "metric", "cosine") == "cosine" else "l2"
+        if metric not in ("cosine", "l2"):
+            raise ConfigError(f"metric is {metric!r}; it may be 'auto', 'cosine' or 'l2'.")
+        return metric
 
     def noise(self, random_state: int, stream: str) -> Floats:
         """Return numbers in (0, 1) that depend on (random_state, stream, id) alone.

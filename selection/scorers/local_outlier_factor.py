@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from assay.selection.algorithms.distinct_neighbors import DistinctNeighbors, dis
 from assay.selection.base import Scorer
 from assay.selection.contract.inputs import Floats, Inputs
 
+# of the mean distance to the k-th neighbor
 _SMALLEST = 1e-10
 
 
@@ -29,6 +30,9 @@ class LocalOutlierFactor(Scorer):
     ----------
     k : int, default 10
         The density of a row is estimated from so many; the authors advise at least 10.
+    metric : {"auto", "cosine", "l2"}, default "auto"
+        "auto": that of the graph, and l2 without one. Rows of length 1, which embedders give, have
+        the same neighbors under both; for other arrays, such as tables, length tells something.
 
     Attributes
     ----------
@@ -61,11 +65,12 @@ class LocalOutlierFactor(Scorer):
     4
     """
 
-    def __init__(self, *, k: int = 10) -> None:
+    def __init__(self, *, k: int = 10, metric: Literal["auto", "cosine", "l2"] = "auto") -> None:
         self.k = k
+        self.metric = metric
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
-        found = distinct_neighbors(inputs, self.k)
+        found = distinct_neighbors(inputs, self.k, self.metric)
         own = local_outlier_factors(found)
         scores = own[found.place]
         return scores, {
@@ -82,6 +87,7 @@ def local_outlier_factors(found: DistinctNeighbors) -> Floats:
     count = np.maximum(there.sum(axis=1), 1)
     furthest = np.where(there, found.distances, 0).max(axis=1)
     reach = np.where(there, np.maximum(furthest[found.rows], found.distances), 0)
-    density = 1 / (reach.sum(axis=1) / count + _SMALLEST)
+    usual = float(furthest.mean())
+    density = 1 / (reach.sum(axis=1) / count + _SMALLEST * (usual if usual > 0 else 1.0))
     around = np.where(there, density[found.rows], 0).sum(axis=1) / count
     return np.where(there.any(axis=1), around / density, 1.0)

@@ -52,7 +52,7 @@ class Mahalanobis(Scorer):
     """
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
-        X = inputs.vectors()
+        X, _ = inputs.moved_vectors()
         first = equal_rows(X, np.arange(len(X))).first
         with threadpool_limits(limits=1):  # sums that do not depend on the number of threads
             mean = X[first].mean(axis=0, dtype=np.float64)

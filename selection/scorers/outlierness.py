@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -23,11 +23,14 @@ class Outlierness(Scorer):
     ----------
     k : int, default 10
         Groups of up to k odd rows stand out; a graph of 15 neighbours leaves room for some copies.
+    metric : {"auto", "cosine", "l2"}, default "auto"
+        "auto": that of the graph, and l2 without one. Rows of length 1, which embedders give, have
+        the same neighbors under both; for other arrays, such as tables, length tells something.
 
     Attributes
     ----------
     scores_ : float64[n]
-        Higher = further out; of fewer than k neighbours, the last. Distances are Euclidean, for a cosine graph (and without a graph)
+        Higher = further out; of fewer than k neighbours, the last. Distances are Euclidean, under the cosine
         between rows scaled to length 1. A row without neighbours gets the highest score.
     report_ : dict
         `k`, `mean`, `duplicates` (rows that have an equal one before them), `searched` (whether
@@ -58,11 +61,12 @@ class Outlierness(Scorer):
     [0.2, 0.1, 0.2, 4.9, 4.9, 4.9]
     """
 
-    def __init__(self, *, k: int = 10) -> None:
+    def __init__(self, *, k: int = 10, metric: Literal["auto", "cosine", "l2"] = "auto") -> None:
         self.k = k
+        self.metric = metric
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
-        found = distinct_neighbors(inputs, self.k)
+        found = distinct_neighbors(inputs, self.k, self.metric)
         there = np.isfinite(found.distances)
         last = np.where(there, found.distances, 0).max(axis=1)
         own = filled(np.where(there.any(axis=1), last, np.inf))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -30,12 +30,15 @@ class Prototypicality(Scorer):
         rows as there are cells.
     random_state : int, default 0
         Seed of the first centroids.
+    metric : {"auto", "cosine", "l2"}, default "auto"
+        "auto": that of the graph, and l2 without one. Rows of length 1, which embedders give, have
+        the same neighbors under both; for other arrays, such as tables, length tells something.
 
     Attributes
     ----------
     scores_ : float64[n], at most 0
-        Higher = more typical of its cluster. Distances are Euclidean, for a cosine graph (and
-        without a graph) between rows and centroids scaled to length 1.
+        Higher = more typical of its cluster. Distances are Euclidean, under the
+        cosine between rows and centroids scaled to length 1.
     report_ : dict
         `clusters`, `mean`, `duplicates`.
 
@@ -63,13 +66,21 @@ class Prototypicality(Scorer):
     3
     """
 
-    def __init__(self, *, clusters: int | None = None, random_state: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        clusters: int | None = None,
+        metric: Literal["auto", "cosine", "l2"] = "auto",
+        random_state: int = 0,
+    ) -> None:
         self.clusters = clusters
+        self.metric = metric
         self.random_state = random_state
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
-        metric = "cosine" if inputs.metric == "cosine" else "l2"
-        X = prepared(inputs.vectors(), metric)
+        metric = inputs.metric_of(self.metric)
+        X, unit = (inputs.vectors(), 1.0) if metric == "cosine" else inputs.moved_vectors()
+        X = prepared(X, metric)
         groups = equal_rows(X, np.arange(len(X)))
         place = np.empty(len(X), dtype=np.int64)
         place[groups.members] = np.repeat(np.arange(len(groups.first)), np.diff(groups.starts))
@@ -80,7 +91,7 @@ class Prototypicality(Scorer):
         sizes = np.bincount(cells.of_row)
         centroids = np.ascontiguousarray(cells.centroids[sizes >= _LEAST * sizes.mean()])
         apart = distinct - centroids[nearest(distinct, centroids, metric)].astype(np.float64)
-        scores = -np.sqrt(np.einsum("ij,ij->i", apart, apart))[place]
+        scores = -unit * np.sqrt(np.einsum("ij,ij->i", apart, apart))[place]
         return scores, {
             "clusters": len(centroids),
             "mean": float(scores.mean()),

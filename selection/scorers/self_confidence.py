@@ -43,7 +43,7 @@ class CrossFitted(Scorer):
             raise MissingInputError(
                 f"{type(self).__name__} needs labels, and y was not given; pass one label per row."
             )
-        return Inputs(**given)
+        return Inputs(**given, method=type(self).__name__)
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
         found = predictions(

@@ -26,7 +26,7 @@ class FromTrainingLog(Scorer):
     def _inputs(self, **given: Any) -> Inputs:
         if self.log is not None and all(value is None for value in given.values()):
             given["ids"] = log_ids(self.log)
-        inputs = Inputs(**given)
+        inputs = Inputs(**given, method=type(self).__name__)
         if self.log is None:
             raise MissingInputError(
                 f"{type(self).__name__} needs log, and log was not given; pass log=frame with the "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -32,6 +32,9 @@ class Weighting(Scorer):
     t : float, optional
         Scale of the distances. By default 1 over the median distance to the k-th neighbour, so that
         the scores do not depend on the unit of the vectors.
+    metric : {"auto", "cosine", "l2"}, default "auto"
+        "auto": that of the graph, and l2 without one. Rows of length 1, which embedders give, have
+        the same neighbors under both; for other arrays, such as tables, length tells something.
 
     Attributes
     ----------
@@ -66,12 +69,19 @@ class Weighting(Scorer):
     [0.731, 0.462, 0.462, 0.462, 0.731]
     """
 
-    def __init__(self, *, k: int = 10, t: float | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        k: int = 10,
+        t: float | None = None,
+        metric: Literal["auto", "cosine", "l2"] = "auto",
+    ) -> None:
         self.k = k
         self.t = t
+        self.metric = metric
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
-        found = distinct_neighbors(inputs, self.k)
+        found = distinct_neighbors(inputs, self.k, self.metric)
         t = self._scale(found)
         own = local_weights(found, t)
         scores = own[found.place]
@@ -107,7 +117,7 @@ def local_weights(found: DistinctNeighbors, t: float) -> Floats:
         squares = np.einsum("ijk,ijk->ij", points, points)
         apart = squares[:, :, None] + squares[:, None, :]
         apart -= 2 * np.matmul(points, points.transpose(0, 2, 1))
-        kernel = np.exp(-t * np.sqrt(np.maximum(apart, 0)))
+        kernel = np.exp(-t * found.unit * np.sqrt(np.maximum(apart, 0)))
         # a missing neighbour is infinitely far from all others
         there = members >= 0
         kernel *= there[:, :, None] & there[:, None, :]

@@ -146,7 +146,7 @@ class BanditSelector(Selector):
             raise MissingInputError(
                 f"BanditSelector with arms={self.arms!r} needs {argument}, and it was not given."
             )
-        return Inputs(**given)
+        return Inputs(**given, method=type(self).__name__)
 
     def _select(self, inputs: Inputs, budget: int) -> Choice:
         reward, source = self._reward(inputs)

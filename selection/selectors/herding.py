@@ -91,7 +91,7 @@ class HerdingSelector(Selector):
 
     def _select(self, inputs: Inputs, budget: int) -> Choice:
         members = _members(inputs, self.by)
-        X = inputs.vectors()
+        X, unit = inputs.moved_vectors()
         sizes = np.array([len(rows) for rows in members.values()])
         shares = allocate(sizes, budget)
         work = sum(
@@ -103,16 +103,17 @@ class HerdingSelector(Selector):
         for rows, share in zip(members.values(), shares, strict=True):
             mean = X[rows].mean(axis=0, dtype=np.float64)
             taken, squares = _herd(X, rows, mean, int(share))
-            scores[rows] = -np.sqrt(squares)
+            scores[rows] = -unit * np.sqrt(squares)
             order.append(rows[taken])
             places.append(np.arange(len(taken)))
         chosen = np.concatenate(order)[np.argsort(np.concatenate(places), kind="stable")]
         rest = np.setdiff1d(np.arange(inputs.n), chosen)
         mean = X.mean(axis=0, dtype=np.float64)
+        given_mean = inputs.vectors().mean(axis=0, dtype=np.float64)
         away = X[chosen].mean(axis=0, dtype=np.float64) - mean
         report: dict[str, Any] = {
-            "mean_distance": float(np.sqrt((away * away).sum())),
-            "mean_norm": float(np.sqrt((mean * mean).sum())),
+            "mean_distance": unit * float(np.sqrt((away * away).sum())),
+            "mean_norm": float(np.sqrt((given_mean * given_mean).sum())),
             "multiply_adds": work,
         }
         if self.by is not None:

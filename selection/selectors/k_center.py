@@ -104,14 +104,13 @@ class KCenterSelector(Selector):
     def _select(self, inputs: Inputs, budget: int) -> Choice:
         if self.metric not in ("cosine", "l2"):
             raise ConfigError(f"metric is {self.metric!r}; it may be 'cosine' or 'l2'.")
-        X = inputs.vectors()
-        if self.metric == "cosine":
-            X = unit_rows(X)
+        cosine = self.metric == "cosine"
+        X, unit = (unit_rows(inputs.vectors()), 1.0) if cosine else inputs.moved_vectors()
         n, d = X.shape
         work = warn_of_cost(n, d, budget)
         first = int(np.argmin(_squares(X, X.mean(axis=0, dtype=np.float64))))
         chosen, squares, radius, computed = _farthest_first(X, first, budget)
-        scores = squares / 2 if self.metric == "cosine" else np.sqrt(squares)
+        scores = squares / 2 if self.metric == "cosine" else unit * np.sqrt(squares)
         rest = np.setdiff1d(np.arange(inputs.n), chosen)
         threshold = np.full(len(rest), scores[chosen[-1]])
         return Choice(
@@ -121,7 +120,7 @@ class KCenterSelector(Selector):
                 Outcome(rest, "select", "covered", {"score": scores[rest], "threshold": threshold})
             ],
             report={
-                "radius": float(radius / 2 if self.metric == "cosine" else np.sqrt(radius)),
+                "radius": float(radius / 2 if self.metric == "cosine" else unit * np.sqrt(radius)),
                 "multiply_adds": work,
                 "distances": computed / (inputs.n * budget),
             },

@@ -154,11 +154,11 @@ def test_every_selector_runs_in_the_pipeline(
     assert result.sql("FROM latest_decisions").height == 600
 
 
-def test_without_a_target_facility_location_is_taken(
+def test_without_a_target_a_stratified_subset_is_taken(
     settings: dict[str, Any], tmp_path: Path
 ) -> None:
     result = curate(**(settings | {"target": None}), store=str(tmp_path))
-    assert "select=facility_location" in result.defaults
+    assert "select=stratified" in result.defaults
     assert set(result.sql("SELECT DISTINCT method FROM scores")["method"]) == {
         "pagerank",
         "knn_density",

@@ -47,7 +47,7 @@ def unit(X):
 @pytest.mark.parametrize("k", [1, 5, 10])
 def test_outlierness_is_the_kth_distance_of_scikit_learn(k):
     X = cloud()
-    for graph, rows in ((graph_of(X), X), (None, unit(X))):
+    for graph, rows in ((graph_of(X), X), (None, X)):
         expected = NearestNeighbors(n_neighbors=k).fit(rows).kneighbors()[0][:, -1]
         scorer = Outlierness(k=k).fit(X, graph=graph)
         np.testing.assert_allclose(scorer.scores_, expected, atol=1e-5)
@@ -201,3 +201,45 @@ def test_isolation_is_scikit_learns_forest() -> None:
     assert set(np.argsort(-copied.scores_[:400])[:8]) == set(range(8))
     with pytest.raises(ConfigError, match="n_trees"):
         Isolation(n_trees=0).fit(X)
+
+
+@pytest.mark.parametrize("scorer", [Outlierness, LocalOutlierFactor, Prototypicality, Weighting])
+def test_the_metric_is_the_graphs_or_l2_or_as_asked(scorer):
+    X = cloud(150)
+    by_l2, by_cosine = (scorer(metric=metric).fit(X).scores_ for metric in ("l2", "cosine"))
+    assert not np.allclose(by_l2, by_cosine)
+    cosine = SimilarityGraph.from_vectors(X, k=15)
+    np.testing.assert_allclose(scorer().fit(X).scores_, by_l2)
+    np.testing.assert_allclose(scorer().fit(X, graph=cosine).scores_, by_cosine, rtol=1e-6)
+    np.testing.assert_allclose(scorer().fit(X, graph=graph_of(X)).scores_, by_l2, rtol=1e-6)
+    # a metric that is not the graph's is searched
+    np.testing.assert_allclose(scorer(metric="l2").fit(X, graph=cosine).scores_, by_l2)
+    with pytest.raises(ConfigError, match="'auto', 'cosine' or 'l2'"):
+        scorer(metric="ip").fit(X)
+
+
+@pytest.mark.parametrize("name", ["thyroid", "cardio", "annthyroid", "Ionosphere", "pendigits"])
+def test_plain_tables_are_scored_as_well_as_by_distances(name):
+    frame = pl.read_parquet(shared(f"adbench/{name}.parquet"))
+    X = StandardScaler().fit_transform(frame.drop("y").to_numpy())
+    odd = frame["y"].to_numpy()
+    distances = NearestNeighbors(n_neighbors=11).fit(X).kneighbors(X)[0][:, -1]
+    reached = roc_auc_score(odd, Outlierness().fit(X).scores_)
+    assert reached > roc_auc_score(odd, distances) - 0.02
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e25, 1e-25])
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+def test_outlier_scores_follow_scale_and_offset(scale, offset):
+    X = np.random.default_rng(2).normal(size=(150, 3))
+    moved = (X + offset) * scale
+    pairs = (
+        (Outlierness, scale),
+        (LocalOutlierFactor, 1.0),
+        (Mahalanobis, 1.0),
+        (Prototypicality, scale),
+        (Weighting, 1.0),
+    )
+    for scorer, unit in pairs:
+        expected = scorer().fit(X).scores_ * unit
+        np.testing.assert_allclose(scorer().fit(moved).scores_, expected, rtol=1e-3)

@@ -125,3 +125,12 @@ def test_a_class_that_is_called_as_rows_without_a_label_are():
     different = HerdingSelector(budget=9, by="labels").fit(X, range(30))
     assert len(set(different.indices_)) == 9
     assert np.isfinite(different.scores_).all()
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1.0, 1e6), (1e25, 0.0), (1e-25, 0.0), (1e20, 1e5)])
+def test_neither_scale_nor_offset_changes_the_choice(scale, offset):
+    X = np.random.default_rng(5).normal(size=(200, 4))
+    expected = HerdingSelector(budget=20).fit(X)
+    found = HerdingSelector(budget=20).fit((X + offset) * scale)
+    np.testing.assert_array_equal(found.indices_[:10], expected.indices_[:10])
+    np.testing.assert_allclose(found.scores_, expected.scores_ * scale, rtol=1e-3)
