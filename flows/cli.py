@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -36,8 +38,22 @@ def _deduplication() -> str:
     return ", ".join(e.name for e in registry.entries("step") if e.name != "hard_cutoff")
 
 
+class Stopped(SystemExit):
+    """A signal told the process to end."""
+
+
+def _stop(number: int, _: object) -> None:
+    raise Stopped(128 + number)
+
+
 def main() -> None:
-    """Run the command line; errors of assay are one paragraph on standard error."""
+    """Run the command line; errors of assay are one paragraph on standard error.
+
+    A signal to end lets the run be noted as failed, and locks be given back.
+    """
+    before = None
+    with suppress(ValueError):  # not the main thread
+        before = signal.signal(signal.SIGTERM, _stop)
     try:
         app()
     except AssayError as error:
@@ -57,9 +73,15 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.stderr.write("assay: stopped; the same command goes on where it was\n")
         sys.exit(130)
+    except Stopped:
+        sys.stderr.write("assay: stopped; the same command goes on where it was\n")
+        raise
     except Exception as error:
         scrub_error(error)
         raise
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _version(asked: bool) -> None:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from assay.storage.disk.artifacts import ArtifactStore
 from assay.storage.disk.atomic import write_json, writer_of
 from assay.storage.disk.boundaries import boundary
-from assay.storage.disk.locks import WriteLock, write_lock
+from assay.storage.disk.locks import WriteLock, check_in_place, write_lock
 from assay.storage.disk.refusals import refusals_explained
 from assay.storage.errors import StoreError
 from assay.storage.reading.locations import was_url
@@ -95,6 +95,7 @@ class ScoreStore:
 
     def make(self) -> None:
         """Make the folder into a store, unless it is one already."""
+        check_in_place(self.path / LOCK)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             # before anything else: a folder without it is no store

@@ -14,6 +14,7 @@ RANDOM_MOMENTS = 50
 _WHAT = {
     "first": "`curate`, a new store",
     "changed": "`curate`, the pool changed (5 rows gone, 10 new, 1 rewritten)",
+    "refit": "`curate --refit`, the changed pool",
     "features": "`features`, a new store",
     "older": "`features`, a store of schema version 1 that is migrated",
     "damaged": "`curate`, its run gone, scores and ledger damaged",

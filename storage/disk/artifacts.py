@@ -77,6 +77,11 @@ class ArtifactStore:
     def create(self, kind: str, fingerprint: str, **made_by: Any) -> Iterator[Path]:
         """Yield an empty private folder that becomes the artifact when the body is done."""
         target = self.path(kind, fingerprint)
+        if not self.root.parent.is_dir():
+            raise StoreError(
+                f"The folder {self.root.parent} is gone: it was moved or removed while it was written "
+                "to. Run the same command on it where it is now."
+            )
         with atomic_directory(target) as folder:
             yield folder
             boundary("artifact made", target)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.storage.disk.boundaries import boundary
-from assay.storage.disk.processes import this_process, writer_lives
+from assay.storage.disk.processes import is_stopped, this_process, writer_lives
 from assay.storage.errors import ConfigError, StoreError
 
 logger = logging.getLogger("assay.storage")
@@ -66,6 +66,13 @@ class WriteLock:
     def held(self) -> bool:
         """Whether the lock is still held."""
         return self._file is not None
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the lock file is where it was when the lock was taken."""
+        if self._outer is not None:
+            return self._outer.in_place
+        return self._file is None or _is_at(self._file, self.path)
 
     def say(self, what: str, run_id: str | None = None) -> None:
         """Write into the lock file who holds it, and for what."""
@@ -239,6 +246,23 @@ def _try(file: int, path: Path) -> bool:
     return True
 
 
+def check_in_place(path: Path) -> None:
+    """Raise where a lock that this thread holds is no longer at its path: its store was moved.
+
+    Raises
+    ------
+    StoreError
+        It is not.
+    """
+    path = Path(os.path.realpath(path))
+    for lock in _mine.get():
+        if lock.path == path and not lock.in_place:
+            raise StoreError(
+                f"The store {path.parent} was moved or removed while it was being written. What is in "
+                "it is whole; run the same command on it where it is now: it goes on where it stopped."
+            )
+
+
 def _is_at(file: int, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(file), os.stat(path))
@@ -256,6 +280,7 @@ def holder(path: Path) -> str:
         return (
             f"process {record['process']} on {record['host']}: {record['what']}{run}, since "
             f"{record['since']}"
+            + (", stopped by a signal (`kill -CONT` lets it go on)" if is_stopped(record) else "")
         )
     except (OSError, ValueError, KeyError, TypeError):
         return "another process, which has not said yet which one it is"

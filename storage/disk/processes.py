@@ -75,6 +75,12 @@ def this_process() -> dict[str, Any]:
     }
 
 
+def is_stopped(mark: Mapping[str, Any]) -> bool:
+    """Return whether the process marked by `this_process` was stopped by a signal, and not ended."""
+    here = mark.get("host") in (None, platform.node())
+    return here and _stat(int(mark["process"]))[:1] in (["T"], ["t"])
+
+
 def writer_lives(mark: Mapping[str, Any]) -> bool | None:
     """Return whether the process marked by `this_process` lives; None: it is on another host."""
     if mark.get("host") not in (None, platform.node()):

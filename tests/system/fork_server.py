@@ -13,6 +13,7 @@ import importlib
 import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -58,6 +59,8 @@ class ForkServer:
             The child kills itself at this boundary, counted from 0.
         kill_after : float, optional
             The server kills the child after so many seconds.
+        copy_at, move_at : int, optional
+            The store is copied or moved to the path `to` at this boundary, under the child.
         max_file : int, optional
             The greatest size of a file, in bytes, that the child may write.
         """
@@ -192,6 +195,10 @@ def _run(job: dict[str, Any]) -> dict[str, Any]:
     def hook(moment: str, path: Path) -> None:
         if len(_MOMENTS) == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
+        if len(_MOMENTS) == job.get("copy_at"):
+            shutil.copytree(job["settings"]["store"], job["to"], symlinks=True)
+        if len(_MOMENTS) == job.get("move_at"):
+            os.rename(job["settings"]["store"], job["to"])
         _MOMENTS.append(f"{moment}: {path.parent.name}/{path.name}")
 
     with hooked(hook):

@@ -18,9 +18,9 @@ from assay.storage.upkeep.check import check_store
 from tests.system.comparing import contents, differences
 from tests.system.fork_server import ForkServer
 
-SCENARIOS = ("first", "changed", "features", "older", "damaged")
+SCENARIOS = ("first", "changed", "features", "older", "damaged", "refit")
 # the run that a scenario starts after
-_AFTER = {"changed": "first", "older": "first", "damaged": "first"}
+_AFTER = {"changed": "first", "older": "first", "damaged": "first", "refit": "first"}
 
 
 @dataclass
@@ -38,7 +38,8 @@ class Trials:
 
     first: a curation in a store that is not there yet; changed: the next one, over a pool that
     changed; features: a ranking of columns; older: a ranking in a store of schema version 1;
-    damaged: the first again, its run gone and two kinds of artifacts damaged.
+    damaged: the first again, its run gone and two kinds of artifacts damaged; refit: the changed
+    pool, everything fitted and built anew.
 
     Parameters
     ----------
@@ -65,6 +66,10 @@ class Trials:
         self._jobs: dict[str, tuple[str, dict[str, Any]]] = {
             "first": ("curate", common | {"pool": str(folder / "pool.parquet")}),
             "changed": ("curate", common | {"pool": str(folder / "changed.parquet")}),
+            "refit": (
+                "curate",
+                common | {"pool": str(folder / "changed.parquet"), "refit": True},
+            ),
             "features": ("rank_features", table),
             "older": ("rank_features", table),
             "damaged": ("curate", common | {"pool": str(folder / "pool.parquet")}),
