@@ -54,7 +54,8 @@ def started(*arguments: Any, **how: Any) -> subprocess.Popen[str]:
 # --- moved and copied ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("share", [0.4, pytest.param(0.9, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("share", [0.4, 0.9])
 def test_a_store_copied_under_way_is_a_store_of_its_own(trials: Trials, share: float) -> None:
     expected = trials.undisturbed("changed")
     store = trials.store("changed")
@@ -67,9 +68,8 @@ def test_a_store_copied_under_way_is_a_store_of_its_own(trials: Trials, share: f
     assert check_store(ScoreStore(copy)) == []
 
 
-@pytest.mark.parametrize(
-    "share", [0.5, *(pytest.param(s, marks=pytest.mark.slow) for s in (0.15, 0.3, 0.7, 0.9))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("share", [0.15, 0.3, 0.5, 0.7, 0.9])
 def test_a_store_moved_under_way_is_not_written_in_two_places(trials: Trials, share: float) -> None:
     expected = trials.undisturbed("changed")
     store = trials.store("changed")
@@ -187,6 +187,7 @@ for existing in (False, True):
 """
 
 
+@pytest.mark.slow
 def test_an_export_that_is_killed_leaves_a_whole_file(trials: Trials, tmp_path: Path) -> None:
     store = trials.after("first")
     before = contents(store)
