@@ -15,6 +15,7 @@ from assay.storage.runs.attaching import connect_runs, names_history, open_runs
 from assay.storage.runs.catalogue import finished_run
 from assay.storage.runs.facts import RunFile
 from assay.storage.runs.opening import REMEDY, Misfit
+from assay.storage.sql.carrying import carried
 from assay.storage.sql.sandbox import fetch
 from assay.storage.sql.statements import check_reading, reading
 
@@ -57,7 +58,7 @@ def query_run(store: Path, run_id: str, query: str) -> pl.DataFrame:
             raise _missing(store, run_id)
         con.execute(f"USE r_{run_id}")
         try:
-            frame: pl.DataFrame = con.sql(query).pl()
+            frame: pl.DataFrame = carried(con.sql(query)).pl()
         except _DAMAGE as error:
             problem = f"it can't be read ({' '.join(str(error).split())})."
             raise StoreError(str(Misfit(run.path, problem))) from error

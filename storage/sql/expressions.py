@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from assay.storage.errors import ConfigError
 from assay.storage.names import Reference, fold, listed
+from assay.storage.sql.carrying import carried
 from assay.storage.sql.references import (
     NAN_IS_NULL,
     TABLE,
@@ -73,7 +74,7 @@ def _fetch(
     con: duckdb.DuckDBPyConnection, query: str, text: str, what: str, known: list[str]
 ) -> pl.Series:
     try:
-        rows: pl.DataFrame = con.sql(query).pl()
+        rows: pl.DataFrame = carried(con.sql(query)).pl()
     except duckdb.Error as error:
         reason = str(error).splitlines()[0]
         if "GROUP BY" in reason:
