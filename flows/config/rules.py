@@ -8,7 +8,8 @@ from typing import NamedTuple
 from assay.flows.config.curation import CurationConfig, PlanConfig
 from assay.selection import registry
 from assay.selection.contract.budgets import resolve_budget
-from assay.selection.steps.deduplication import deduplicator
+from assay.selection.steps.deduplication import Deduplicator, deduplicator
+from assay.storage.errors import ConfigError
 from assay.storage.names import SAMPLE_NAMES, check_kept, check_score_names, find_or_raise
 from assay.storage.sql.expressions import Named, names_in
 
@@ -83,6 +84,30 @@ def check_rules(config: CurationConfig, pool: Sequence[str]) -> None:
     for name, options in config.plan.steps():
         deduplicator(name)  # refuses other steps
         registry.entry(name, "step").check_options(options)
+
+
+def check_steps(config: CurationConfig, kind: str) -> None:
+    """Refuse a deduplication step that can't take the pool's content, and name those that can.
+
+    Raises
+    ------
+    ConfigError
+        A step compares texts, and the pool holds something else.
+    """
+    if kind == "text":
+        return
+    ready = {"vectors", "graph", "labels"}
+    able = [
+        entry.name
+        for entry in registry.entries("step")
+        if entry.needs and not entry.lacks(ready) and issubclass(entry.load(), Deduplicator)
+    ]
+    for name, _ in config.plan.steps():
+        if "texts" in registry.entry(name, "step").lacks(ready):
+            raise ConfigError(
+                f"{name} compares texts, and the pool holds {kind}s. Use one that can take them: "
+                f"{', '.join(able)}; semantic_duplicates finds near copies by their vectors."
+            )
 
 
 def check_budget(config: CurationConfig, n: int) -> None:

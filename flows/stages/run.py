@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from assay.flows.config.curation import CurationConfig
-from assay.flows.config.rules import RULES_REVISION, check_rules
+from assay.flows.config.rules import RULES_REVISION, check_rules, check_steps
 from assay.flows.stages.generations import Parent, settle
 from assay.flows.stages.stage import REVISIONS
 from assay.index.embedding.embedders import embedder_class, embedder_package
@@ -161,6 +161,7 @@ def resolve_run(config: CurationConfig) -> Run:
     decided |= _methods(config, there)
     resolved = config.model_copy(update=decided)
     check_rules(resolved, pool.columns)
+    check_steps(resolved, pool.kind)
     target_fingerprint = read_target(resolved, pool.kind).fingerprint if config.target else None
     defaults = _defaults_taken(config, resolved)
     embedder = make_model(resolved, pool.kind)

@@ -33,6 +33,7 @@ from assay.flows.stages.contents import (
 from assay.flows.stages.refs import Ref
 from assay.flows.stages.run import Run, evaluation_sets
 from assay.flows.stages.scoring import load_scores, points_easier
+from assay.flows.stages.sharding import own_threads
 from assay.flows.stages.stage import JUDGE, SELECT
 from assay.selection import registry
 from assay.selection.algorithms.difficulty import cutoff_share
@@ -187,6 +188,13 @@ def _given(
         given["stream"] = texts_of(run, keep, stream)
     if run.kind == "text" and (run.evaluation or text_steps(config.plan)):
         given["texts"] = run.read_pool().contents().filter(pa.array(keep))
+    elif run.kind == "image" and text_steps(config.plan):
+        from assay.index.embedding.pixels import pixel_digests
+        from assay.index.threads import thread_count
+
+        # pictures are exact duplicates if their pixels are
+        count = thread_count(own_threads(run))
+        given["texts"] = pixel_digests(run.read_pool().batches(), count).filter(pl.Series(keep))
     if "target" in entry.needs or (config.target and "target" in entry.uses):
         given["target"] = target_of(run, vectors, entry.needs)
     return given
