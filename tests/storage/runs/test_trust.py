@@ -127,7 +127,7 @@ def test_exchanged_run_files_are_found_and_put_back(store: ScoreStore, how: str)
     assert store.sql(LATEST).item() == night_id(1)
     assert store.sql(ALL)["run_id"].to_list() == [night_id(1)]
     for night in (0, 2):
-        with pytest.raises(StoreError, match="hold"):
+        with pytest.raises(StoreError, match="is not used"):
             store.run_table(night_id(night), "FROM selections")
     assert {f"runs/{one.name}", f"runs/{two.name}"} <= damaged(store)
     assert damaged(store, repair=True) == set()
