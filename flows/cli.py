@@ -51,6 +51,8 @@ def main() -> None:
 
     A signal to end lets the run be noted as failed, and locks be given back.
     """
+    if sys.stdout is None:
+        sys.exit("assay: standard output is closed; send it to a file or to /dev/null")
     before = None
     with suppress(ValueError):  # not the main thread
         before = signal.signal(signal.SIGTERM, _stop)
