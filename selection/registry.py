@@ -199,7 +199,7 @@ _RELATIVE = (
     Entry("hierarchical", "selector", "selectors.hierarchical:HierarchicalBalancedSelector", "the budget shared out evenly down a hierarchy of clusters", needs=("vectors",), has_metric=True),
     Entry("stratified", "selector", "selectors.stratified:StratifiedSelector", "a random subset that holds every kind of row in proportion to its frequency", needs=("vectors",), has_metric=True),
     Entry("transport", "selector", "selectors.transport:TransportSelector", "the nearest rows of every target row, whitened, the last ones cut by optimal transport", needs=("vectors", "target")),
-    Entry("bandit", "selector", "selectors.bandit:BanditSelector", "rows of the clusters whose sampled rows earn the highest reward", needs=("vectors",), uses=("target", "scores"), has_metric=True),
+    Entry("bandit", "selector", "selectors.bandit:BanditSelector", "rows of the clusters whose sampled rows earn the highest reward", needs=("vectors",), uses=("target", "scores", "labels"), has_metric=True),
     Entry("top", "selector", "selectors.top:TopSelector", "the rows with the highest scores", needs=("scores",), nested=True),
     # steps
     Entry("hard_cutoff", "step", "steps.hard_cutoff:HardCutoff", "the hardest rows dropped, which are mostly mislabelled or noise", uses=("scores", "graph", "labels"), has_difficulty=True, has_cutoff=True),

@@ -19,6 +19,7 @@ from assay.selection.contract.outcomes import Choice, Outcome
 from assay.storage.errors import ConfigError, InputError, MissingInputError, NonFiniteError
 
 Reward = Callable[[Rows], Any]
+_INFLUENCE = "influence"
 _ARMS = ("kmeans", "groups", "communities")
 
 
@@ -39,10 +40,13 @@ class BanditSelector(Selector):
     ----------
     budget : int, float or str
         A count, or a share of all rows.
-    reward : callable, optional
+    reward : callable or "influence", optional
         Called with row numbers int64[k], as given to `fit`; returns k finite numbers, higher =
         better, which may depend on the row alone. By default the mean cosine to the target's rows
-        where a target is given, else `scores`.
+        where a target is given, else `scores`. "influence": how much a gradient step on the row
+        lowers the loss of a softmax regression on other rows (TracIn), learned by
+        `InfluenceNetwork` from a sample of pairs, and averaged over the target's rows where a target
+        is given, else over a sample of the pool; needs labels.
     arms : {"kmeans", "groups", "communities"}, default "kmeans"
         Clusters of the vectors, the groups given to `fit`, or communities of the graph.
     n_clusters : int or "auto", default "auto"
@@ -72,14 +76,15 @@ class BanditSelector(Selector):
     scores_ : float64[n]
         Final mean reward of the row's arm.
     report_ : dict
-        `reward` ("callable", "target" or "scores"), `arms`, `arms_drawn`, `rounds`, `evaluations`
+        `reward` ("callable", "influence", "target" or "scores"), `arms`, `arms_drawn`, `rounds`, `evaluations`
         of a reward, `reward_selected` (mean over the chosen rows that were rewarded) and
         `reward_pool` (mean of the first rewards of all arms, weighted by their rows).
 
     Raises
     ------
     MissingInputError
-        What the arms are made from was not given, or none of `reward`, `target` and `scores`.
+        What the arms are made from was not given, or none of `reward`, `target` and `scores`, or
+        labels for the influence.
     ConfigError
         A parameter is not what it may be.
     InputError, NonFiniteError
@@ -93,7 +98,8 @@ class BanditSelector(Selector):
     References
     ----------
     Zhang et al., "Harnessing diversity for important data selection in pretraining large language
-    models", 2024 (its gradient-based reward is left out). Auer, Cesa-Bianchi, Fischer,
+    models", 2024. Pruthi, Liu, Kale, Sundararajan, "Estimating training data influence by tracing
+    gradient descent", 2020 (the influence). Auer, Cesa-Bianchi, Fischer,
     "Finite-time analysis of the multiarmed bandit problem", 2002.
 
     Examples
@@ -110,7 +116,7 @@ class BanditSelector(Selector):
         self,
         *,
         budget: int | float | str,
-        reward: Reward | None = None,
+        reward: Reward | Literal["influence"] | None = None,
         arms: Literal["kmeans", "groups", "communities"] = "kmeans",
         n_clusters: int | Literal["auto"] = "auto",
         metric: Literal["cosine", "l2"] = "cosine",
@@ -138,6 +144,13 @@ class BanditSelector(Selector):
                 "BanditSelector needs a reward; pass a callable as reward=, or a sample of the "
                 "distribution wanted as target, or one number per row as scores."
             )
+        if self.reward == _INFLUENCE:
+            if given["y"] is None:
+                raise MissingInputError(
+                    "BanditSelector with reward='influence' needs labels, and y was not given; pass "
+                    "one label per row."
+                )
+            return super()._inputs(**given)
         targeted = self.reward is None and given["target"] is not None
         if self.arms == "kmeans" or targeted:
             return super()._inputs(**given)
@@ -189,7 +202,12 @@ class BanditSelector(Selector):
     def _reward(self, inputs: Inputs) -> tuple[Callable[[Rows], Floats], str]:
         """Return the reward of canonical rows, and where it comes from."""
         scores = inputs.scores
-        if self.reward is not None:
+        if self.reward == _INFLUENCE:
+            # models are loaded where they are fitted
+            from assay.selection.algorithms.influence_reward import influence_reward
+
+            return influence_reward(inputs, int(self.random_state)), _INFLUENCE
+        if callable(self.reward):
             given = self.reward
             return lambda rows: _checked(given(inputs.given_rows(rows).copy()), rows), "callable"
         if inputs.target is None:
@@ -233,8 +251,10 @@ class BanditSelector(Selector):
         check_metric(self.metric)
         if self.arms not in _ARMS:
             raise ConfigError(f"arms is {self.arms!r}; it may be {', '.join(_ARMS)}.")
-        if self.reward is not None and not callable(self.reward):
-            raise ConfigError(f"reward is {self.reward!r}; pass a callable of row numbers.")
+        if self.reward not in (None, _INFLUENCE) and not callable(self.reward):
+            raise ConfigError(
+                f"reward is {self.reward!r}; pass a callable of row numbers, or 'influence'."
+            )
         whole = {"probe": self.probe, "rounds": self.rounds, "n_clusters": self.n_clusters}
         for name, value in whole.items():
             if name == "n_clusters" and isinstance(value, str) and value == "auto":

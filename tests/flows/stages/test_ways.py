@@ -124,3 +124,15 @@ def test_the_cutoff_is_what_the_posterior_says(tmp_path: Path) -> None:
     low = summary["metrics"]["contamination.low"]["value"]
     assert low <= share <= summary["metrics"]["contamination.high"]["value"]
     assert 0.03 < share < 0.1
+
+
+def test_influence_is_a_reward_of_a_run(pool: Path, tmp_path: Path) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text(
+        f'pool = "{pool}"\nid = "id"\nvector = "v"\nlabel = "label"\nselect = "bandit"\n'
+        f'scores = []\nbudget = 20\nstore = "{tmp_path / "s"}"\noptions = {{ reward = "influence" }}\n'
+    )
+    done = command(config, "--json")
+    assert done.exit_code == 0, done.output
+    metrics = json.loads(done.stdout.splitlines()[-1])["metrics"]
+    assert metrics["reward_selected"]["value"] > metrics["reward_pool"]["value"]
