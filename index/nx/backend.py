@@ -6,6 +6,26 @@ graph converted to one of networkx, each time anew; where several are called, co
 copy; functions that change it only with certain arguments (``barycenter`` with ``attr``) work with
 the others. None of this needs any configuration.
 
+Native here, beside other backends by their own lists (README of graphblas-algorithms, ``get_info`` of
+the other two; later versions may have more):
+
+===================================================  ===========  ====================  ==========
+functions                                            nx-parallel  graphblas-algorithms  nx-cugraph
+===================================================  ===========  ====================  ==========
+PageRank, eigenvector and Katz centrality, HITS      no           yes                   yes
+degree centrality                                    no           yes                   yes
+BFS, layers, unweighted shortest paths               all pairs    has_path              yes
+connected components                                 no           no                    yes
+clustering, transitivity, triangles                  no           yes                   yes
+square clustering                                    yes          yes                   no
+core numbers; k-truss                                no; no       no; yes               yes; yes
+k-core, -shell, -crust and -corona subgraphs         no           no                    no
+Louvain and Leiden communities                       no           no                    Louvain
+===================================================  ===========  ====================  ==========
+
+Converted here, and native in one of them: betweenness, closeness vitality, weighted shortest paths,
+local efficiency, reciprocity, ancestors and descendants, cuts and boundaries, tournaments, generators.
+
 Examples
 --------
 >>> import networkx as nx
