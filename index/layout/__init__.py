@@ -1,0 +1,1 @@
+"""The similarity graph laid out in the plane."""
