@@ -13,6 +13,7 @@ import typer
 
 from assay.flows.commands import methods as cli_methods
 from assay.flows.commands import queries as cli_queries
+from assay.flows.commands import report as cli_report
 from assay.flows.commands import service as cli_service
 from assay.flows.commands.options import Json, Store
 from assay.flows.config.credentials import Scrubbing, scrub, scrub_error
@@ -300,7 +301,7 @@ def features(
         print_features(result)
 
 
-for _command in (*cli_queries.COMMANDS, *cli_methods.COMMANDS):
+for _command in (*cli_queries.COMMANDS, *cli_methods.COMMANDS, *cli_report.COMMANDS):
     app.command()(_command)
 for _name, _service in cli_service.COMMANDS.items():
     app.command(_name)(_service)

@@ -13,11 +13,11 @@ LAYERS = ("storage", "index", "selection", "flows")
 # a room imports rooms to its left only; rooms joined by "|" do not import each other
 ROOMS = {
     "storage": "errors, lazy, names, compiling < hashing < disk < reading | sql < runs < store < upkeep",
-    "index": "threads, blas, algorithms, vectors, ngrams < embedding | search < knn < graph < nx",
+    "index": "threads, blas, algorithms, vectors, ngrams < embedding | search < knn | layout < graph < nx",
     "selection": "registry, contract < algorithms, tables < base < scorers, steps, selectors, "
     "importance, rankers < evaluation, plan, conformance",
     "flows": "progress < config < stages < running < engines < deployments < api < estimate "
-    "< commands < cli",
+    "< report < commands < cli",
 }
 # these hold the writers that all others use, and locks
 WRITERS = {

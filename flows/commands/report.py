@@ -22,12 +22,13 @@ def report(
 
     The page opens from disk and loads nothing from the network.
     """
+    from assay.flows.commands.destination import check_destination
     from assay.flows.commands.output import print_json
     from assay.flows.report.write import write_report
 
-    written = write_report(
-        open_store(store), out, run=run, with_map=not no_map, overwrite=overwrite
-    )
+    opened = open_store(store)
+    check_destination(out, opened, overwrite=overwrite)
+    written = write_report(opened, out, run=run, with_map=not no_map, overwrite=overwrite)
     if json:
         print_json({"run_id": written.run_id, "out": str(out), "bytes": written.size})
     else:

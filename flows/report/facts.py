@@ -85,7 +85,7 @@ def curation_facts(store: ScoreStore, run: dict[str, Any], places: pl.DataFrame)
     scores = _wide_scores(store, run_id)
     score_names = [name for name in scores.columns if name != "key"]
     rows = rows.join(scores, on="key", how="left")
-    points, notes = _sample_points(rows)
+    points, notes = sample_points(rows)
     contents = _Contents(store, run, config)
     excerpt_length = max(40, min(160, MAX_CHARACTERS // max(points.height, 1)))
     # chosen rows are drawn last, above the others
@@ -138,7 +138,7 @@ def _reasons(store: ScoreStore, run_id: str) -> pl.DataFrame:
     )
 
 
-def _sample_points(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+def sample_points(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
     """Return the rows to draw: all, or as many chosen and left-out rows as the page can hold."""
     placed = rows.filter(pl.col("x").is_not_null())
     if placed.height <= MAX_POINTS:

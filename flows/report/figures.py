@@ -11,9 +11,20 @@ from numpy.typing import NDArray
 from assay.flows.report.facts import Facts
 
 CHOSEN, LEFT, ALL = "#c2410c", "#9aa7b8", "#5b7089"
-PALETTE = (
-    "#1f77b4 #ff7f0e #2ca02c #d62728 #9467bd #8c564b #e377c2 #17becf #bcbd22 #7f7f7f #393b79 #637939"
-).split()
+PALETTE = [
+    "#1f77b4",
+    "#ff7f0e",
+    "#2ca02c",
+    "#d62728",
+    "#9467bd",
+    "#8c564b",
+    "#e377c2",
+    "#17becf",
+    "#bcbd22",
+    "#7f7f7f",
+    "#393b79",
+    "#637939",
+]
 _OTHER = "#c9d1da"
 _RAMP = ("#2c115f", "#721f81", "#b73779", "#f1605d", "#feb078")
 _MAX_VALUES = 11
@@ -143,7 +154,8 @@ def reasons_figure(reasons: pl.DataFrame) -> Any:
 def ledger_figure(ledger: pl.DataFrame) -> Any | None:
     """Return every figure of the ledger as a multiple of that of a random subset."""
     rows = ledger.filter(
-        pl.col("baseline").is_finite() & (pl.col("baseline").abs() > 1e-12)
+        pl.col("baseline").is_finite()
+        & (pl.col("baseline").abs() > 1e-12)
         & pl.col("value").is_finite()
         & (pl.col("value") / pl.col("baseline")).is_between(0, 20)
     )
@@ -153,7 +165,14 @@ def ledger_figure(ledger: pl.DataFrame) -> Any | None:
     after = rows["after_cutoff"] / rows["baseline"]
     names = [name[:44] for name in rows["name"]]
     figure = _figure(height=60 + 30 * len(names), y_range=names[::-1], tools="")
-    figure.hbar(y=names, left=0, right=ratio.to_list(), height=0.5, color=CHOSEN, legend_label="this selection")
+    figure.hbar(
+        y=names,
+        left=0,
+        right=ratio.to_list(),
+        height=0.5,
+        color=CHOSEN,
+        legend_label="this selection",
+    )
     known = after.is_finite().fill_null(False)
     if known.any():
         figure.scatter(
@@ -166,7 +185,9 @@ def ledger_figure(ledger: pl.DataFrame) -> Any | None:
         )
     from bokeh.models import Span
 
-    figure.add_layout(Span(location=1, dimension="height", line_color="#334155", line_dash="dashed"))
+    figure.add_layout(
+        Span(location=1, dimension="height", line_color="#334155", line_dash="dashed")
+    )
     figure.x_range.start = 0
     figure.xaxis.axis_label = "times the figure of a random subset (dashed)"
     figure.add_layout(figure.legend[0], "below")
@@ -178,12 +199,21 @@ def histogram_figure(name: str, bins: tuple[Any, Any, Any]) -> Any:
     everything, chosen, edges = bins
     figure = _figure(height=220, tools="")
     figure.quad(
-        top=everything, bottom=0, left=edges[:-1], right=edges[1:], color=LEFT, alpha=0.7,
+        top=everything,
+        bottom=0,
+        left=edges[:-1],
+        right=edges[1:],
+        color=LEFT,
+        alpha=0.7,
         legend_label="all rows",
     )
     figure.step(
-        x=np.repeat(edges, 2)[1:-1], y=np.repeat(chosen, 2), mode="center", color=CHOSEN,
-        line_width=2, legend_label="chosen",
+        x=np.repeat(edges, 2)[1:-1],
+        y=np.repeat(chosen, 2),
+        mode="center",
+        color=CHOSEN,
+        line_width=2,
+        legend_label="chosen",
     )
     figure.xaxis.axis_label = name
     figure.add_layout(figure.legend[0], "right")
@@ -192,8 +222,8 @@ def histogram_figure(name: str, bins: tuple[Any, Any, Any]) -> Any:
 
 def groups_figure(frame: pl.DataFrame) -> Any:
     """Return the shares of some groups in the pool and in the selection."""
-    from bokeh.transform import dodge
     from bokeh.models import ColumnDataSource
+    from bokeh.transform import dodge
 
     names = frame["value"].to_list()
     source = ColumnDataSource(
@@ -207,8 +237,12 @@ def groups_figure(frame: pl.DataFrame) -> Any:
     bars = (("pool", -0.18, LEFT, "pool"), ("chosen", 0.18, CHOSEN, "chosen"))
     for column, shift, color, title in bars:
         figure.hbar(
-            y=dodge("name", shift, range=figure.y_range), right=column, height=0.32, source=source,
-            color=color, legend_label=title,
+            y=dodge("name", shift, range=figure.y_range),
+            right=column,
+            height=0.32,
+            source=source,
+            color=color,
+            legend_label=title,
         )
     figure.xaxis.formatter = _percent()
     figure.x_range.start = 0

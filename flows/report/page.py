@@ -14,6 +14,7 @@ from assay.flows.report import figures
 from assay.flows.report.facts import Facts, FeatureFacts, sentence
 from assay.storage.errors import ConfigError
 
+
 def check_packages() -> None:
     """Raise `ConfigError` if a package of the extra `report` is missing."""
     missing = [name for name in ("bokeh", "jinja2", "umap") if find_spec(name) is None]

@@ -87,6 +87,9 @@ FIT_RATIO = Stage("fit_ratio", f"{_HERE}.weight_shards:fit_ratio")
 WEIGH = Stage("weigh", f"{_HERE}.weight_shards:weigh")
 SWEEP = Stage("sweep", f"{_HERE}.sharding:sweep", holds_lock=True)
 
+# of the map of a finished run
+MAP = Stage("map", f"{_HERE}.maps:lay_out_graph", revision=1, progress=90, holds_lock=True)
+
 # of runs that rank the columns of a table
 FEATURE_PLAN = Stage("plan", f"{_HERE}.features:resolve_run", progress=2, holds_lock=True)
 FEATURES = Stage("features", f"{_HERE}.features:rank", revision=1, progress=60)

@@ -22,6 +22,7 @@ from assay.index.graph.context_similarity import CANDIDATES, with_context
 from assay.index.graph.edge_weights import check_weights, similarities_of
 from assay.index.graph.symmetric_edges import Edges, check_symmetrise, symmetric_edges
 from assay.index.knn.nearest_neighbors import Distinct, NearestNeighbors, Search, nearest_neighbors
+from assay.index.layout.umap import umap_layout
 from assay.index.vectors.checks import Vectors, as_ids, as_vectors, check_metric
 from assay.index.vectors.exact import Progress
 from assay.storage.errors import ConfigError, CorruptArtifactError
@@ -284,6 +285,25 @@ class SimilarityGraph:
     def distances(self) -> NDArray[np.float32]:
         """Return float32[n, k]: how far each of `neighbors` is, inf where there are fewer."""
         return self._distances
+
+    def layout(
+        self,
+        *,
+        dims: int = 2,
+        random_state: int = 0,
+        epochs: int | None = None,
+        placed: ArrayLike | None = None,
+    ) -> NDArray[np.float32]:
+        """Return coordinates that keep neighbors close, for a map; see `assay.index.layout.umap`."""
+        return umap_layout(
+            self.neighbors,
+            self._distances,
+            ids=self.sample_ids,
+            dims=dims,
+            random_state=random_state,
+            epochs=epochs,
+            placed=placed,
+        )
 
     def degree(self) -> NDArray[np.int64]:
         """Return the number of edges of every node."""

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from assay.storage.errors import ConfigError, InputError
-
-if TYPE_CHECKING:
-    from assay.index.graph.similarity_graph import SimilarityGraph
 
 Coordinates = NDArray[np.float32]
 SPREAD, MIN_DIST = 1.0, 0.1
@@ -20,15 +18,17 @@ NEGATIVE_SAMPLES = 5
 _SMOOTHINGS = 60
 
 
-def layout(
-    graph: SimilarityGraph,
+def umap_layout(
+    neighbors: NDArray[np.int32],
+    distances: NDArray[np.float32],
     *,
+    ids: pl.Series | None = None,
     dims: int = 2,
     random_state: int = 0,
     epochs: int | None = None,
     placed: ArrayLike | None = None,
 ) -> Coordinates:
-    r"""Lay a similarity graph out so that neighbors stay close.
+    r"""Lay the nearest neighbors of some rows out so that they stay close.
 
     Minimizes UMAP's cross entropy between the graph and the map,
 
@@ -41,8 +41,12 @@ def layout(
 
     Parameters
     ----------
-    graph : SimilarityGraph
-        Its neighbors and their distances.
+    neighbors : int32[n, k]
+        The nearest rows of each row, best first, -1 where there are fewer.
+    distances : float32[n, k]
+        Their distances.
+    ids : Series of str, optional
+        The rows' ids; ties and random numbers go by their order.
     dims : int, default 2
         Dimensions of the map.
     random_state : int, default 0
@@ -77,18 +81,18 @@ def layout(
     --------
     >>> from assay.index import SimilarityGraph
     >>> rows = np.random.default_rng(0).normal(size=(60, 4))
-    >>> layout(SimilarityGraph.from_vectors(rows, k=5, metric="l2"), epochs=20).shape
+    >>> SimilarityGraph.from_vectors(rows, k=5, metric="l2").layout(epochs=20).shape
     (60, 2)
     """
     for name, value in (("dims", dims), ("epochs", epochs)):
         if value is not None and value < 1:
             raise ConfigError(f"{name} must be a whole number of at least 1, not {value!r}.")
-    n = len(graph.neighbors)
-    order = _row_order(graph)
+    n = len(neighbors)
+    order = np.arange(n) if ids is None else ids.arg_sort().to_numpy().astype(np.int64)
     start = None if placed is None else _checked_places(placed, n, dims)[order]
     if n == 0:
         return np.empty((0, dims), np.float32)
-    memberships = _memberships(graph, order)
+    memberships = _memberships(neighbors[order], distances[order], order)
     if epochs is None:
         epochs = max(40, min(200, 200 * 100_000 // n))
     random = np.random.default_rng(random_state)
@@ -113,14 +117,6 @@ def _umap(module: str) -> Any:
         ) from error
 
 
-def _row_order(graph: SimilarityGraph) -> NDArray[np.int64]:
-    """Return the positions of the rows in order of their ids."""
-    if graph.sample_ids is None:
-        return np.arange(len(graph.neighbors))
-    order: NDArray[np.int64] = graph.sample_ids.arg_sort().to_numpy().astype(np.int64)
-    return order
-
-
 def _checked_places(placed: ArrayLike, n: int, dims: int) -> Coordinates:
     places = np.array(placed, dtype=np.float32)
     if places.shape != (n, dims):
@@ -131,20 +127,23 @@ def _checked_places(placed: ArrayLike, n: int, dims: int) -> Coordinates:
     return places
 
 
-def _memberships(graph: SimilarityGraph, order: NDArray[np.int64]) -> sparse.csr_array:
-    """Return the symmetric memberships of UMAP, rows and columns in `order`."""
+def _memberships(
+    neighbors: NDArray[np.int32], distances: NDArray[np.float32], order: NDArray[np.int64]
+) -> sparse.csr_array:
+    """Return the symmetric memberships of UMAP; the rows given, and the result's, are in `order`."""
     umap = _umap("umap_")
-    n, k = graph.neighbors.shape
+    n, k = neighbors.shape
     rank = np.empty(n, np.int64)
     rank[order] = np.arange(n)
-    neighbors = graph.neighbors[order]
-    distances = graph.distances()[order].astype(np.float32)
+    distances = distances.astype(np.float32)
     absent = neighbors < 0
     # inner products have distances below 0; only differences within a row count
     nearest = np.where(absent, np.inf, distances).min(axis=1, keepdims=True)
     distances -= np.where(np.isfinite(nearest), np.minimum(nearest, 0), 0)
     # as UMAP's own search: every row comes first in its own list
-    indices = np.column_stack([np.arange(n), np.where(absent, -1, rank[neighbors])]).astype(np.int32)
+    indices = np.column_stack([np.arange(n), np.where(absent, -1, rank[neighbors])]).astype(
+        np.int32
+    )
     lengths = np.column_stack([np.zeros(n, np.float32), np.where(absent, np.inf, distances)])
     finite = np.where(np.isfinite(lengths), lengths, 0).astype(np.float32)
     bandwidths, nearest_distance = umap.smooth_knn_dist(finite, float(k + 1))
