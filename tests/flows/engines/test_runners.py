@@ -224,7 +224,7 @@ def test_the_engine_does_not_change_the_run(settings: dict[str, Any], tmp_path: 
 def test_a_missing_extra_is_named(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, f"prefect_{engine}", None)
     with (
-        pytest.raises(DependencyError, match=rf"pip install 'assay\[{engine}\]'"),
+        pytest.raises(DependencyError, match=rf"pip install 'assay-curation\[{engine}\]'"),
         engines.task_runner(CurationConfig(engine=engine)),
     ):
         pass

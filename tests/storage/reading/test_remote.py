@@ -293,7 +293,7 @@ def test_a_refused_object_and_a_dead_endpoint(bucket: Any, monkeypatch: pytest.M
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "s3fs", None)
-    with pytest.raises(DependencyError, match=r"pip install 'assay\[s3\]'"):
+    with pytest.raises(DependencyError, match=r"pip install 'assay-curation\[s3\]'"):
         read_pool("s3://bucket/p/")
 
 
