@@ -101,7 +101,7 @@ def curation_facts(store: ScoreStore, run: dict[str, Any], places: pl.DataFrame)
         command=_command(config),
         reasons=_reasons(store, run_id),
         points=points,
-        n_rows=rows["x"].is_not_null().sum(),
+        n_rows=int(rows["x"].is_not_null().sum()),
         n_selected=int(rows["selected"].sum()),
         scores=score_names,
         histograms=_histograms(rows, score_names),
@@ -341,8 +341,10 @@ def sentence(row: dict[str, Any]) -> str:
 def _command(config: dict[str, Any]) -> str:
     """Return the command that repeats the run, as far as flags express it."""
     parts = ["assay", "curate"]
-    flags = ("pool", "name", "id", "text", "vector", "image", "label", "group", "target")
-    flags += ("budget", "select", "difficulty", "seed", "store")
+    flags = [
+        *("pool", "name", "id", "text", "vector", "image", "label", "group", "target"),
+        *("budget", "select", "difficulty", "seed", "store"),
+    ]
     for name in flags:
         value = config.get(name)
         if value is not None:

@@ -183,7 +183,7 @@ def ledger_figure(ledger: pl.DataFrame) -> Any | None:
             color="#334155",
             legend_label="random after the same stages",
         )
-    from bokeh.models import Span
+    from bokeh.models.annotations import Span
 
     figure.add_layout(
         Span(location=1, dimension="height", line_color="#334155", line_dash="dashed")
@@ -263,8 +263,7 @@ def as_json(figure: Any) -> dict[str, Any]:
     """Return a figure as Bokeh's script takes it."""
     from bokeh.embed import json_item
 
-    item: dict[str, Any] = json_item(figure)
-    return item
+    return dict(json_item(figure))
 
 
 def _figure(**options: Any) -> Any:

@@ -71,7 +71,7 @@ def write_report(
 
 
 def _finished_run(store: ScoreStore, run: str | None) -> dict[str, Any]:
-    runs = store.sql(
+    runs = store.trusted_sql(
         "SELECT * FROM runs WHERE kind IN ('curate', 'features') AND status = 'done' "
         f"ORDER BY {NEWEST_FIRST}",
         all_runs=run is not None,

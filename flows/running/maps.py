@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 import polars as pl
 
@@ -61,8 +62,8 @@ def map_run(store: ScoreStore, run_id: str) -> str:
     return map_id
 
 
-def _of_run(store: ScoreStore, run_id: str) -> dict[str, object]:
-    rows = store.sql("SELECT * FROM runs WHERE status = 'done'", all_runs=True)
+def _of_run(store: ScoreStore, run_id: str) -> dict[str, Any]:
+    rows = store.trusted_sql("SELECT * FROM runs WHERE status = 'done'", all_runs=True)
     rows = rows.filter(pl.col("run_id") == run_id)
     if rows.is_empty():
         raise StoreError(f"There is no finished run {run_id} in {store.path}.")
@@ -71,7 +72,7 @@ def _of_run(store: ScoreStore, run_id: str) -> dict[str, object]:
 
 def _map_before(store: ScoreStore, pool: str) -> Ref | None:
     """Return the newest map of the pool, if its artifact is still in the store."""
-    runs = store.sql(
+    runs = store.trusted_sql(
         f"SELECT run_id, pool FROM runs WHERE kind = 'map' AND status = 'done' ORDER BY {NEWEST_FIRST}"
     ).filter(pl.col("pool") == pool)
     for run_id in runs["run_id"]:

@@ -23,7 +23,7 @@ _AS_JSON = {"TIMESTAMPTZ": "BIGINT", "JSON": "VARCHAR"}
 # what is defined over more than the newest runs, and what lists the definitions themselves
 _HISTORY = re.compile(
     r"\b(samples|scores|selections|decisions|feature_scores|metrics|ledger|artifacts|leaks"
-    r"|duplicates|diff|_ranked_by|r_[0-9a-f]{16}|show|information_schema"
+    r"|duplicates|map|diff|_ranked_by|r_[0-9a-f]{16}|show|information_schema"
     r"|(duckdb|sqlite|pg|pragma)_\w+)\b",
     re.IGNORECASE,
 )

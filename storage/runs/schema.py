@@ -44,6 +44,7 @@ TABLES = {
     "leaks": "key INTEGER, evaluation_set VARCHAR, item VARCHAR, span BIGINT, kind VARCHAR",
     "duplicates": "key INTEGER, group_id VARCHAR, keeper BOOLEAN, similarity DOUBLE, kind VARCHAR",
     "artifacts": "stage VARCHAR, kind VARCHAR, fingerprint VARCHAR",
+    "map": "sample_id VARCHAR, x DOUBLE, y DOUBLE",
 }
 
 
@@ -198,7 +199,14 @@ def statements(runs: Sequence[RunTables], *, history: bool = True) -> list[str]:
         views[table] = union(
             [of_samples(r, table) for r in curated], f"{run_id}, {sample}, {rest(table)}"
         )
-    for table in ("feature_scores", "metrics", "ledger", "artifacts"):
+    views["latest_map"] = union(
+        [
+            f"SELECT {literal(r.pool)} AS pool, * FROM ({of_run_only(r, 'map')})"
+            for r in latest(runs, "map")
+        ],
+        f"{pool}, {run_id}, {TABLES['map']}",
+    )
+    for table in ("feature_scores", "metrics", "ledger", "artifacts", "map"):
         views[table] = union(
             [of_run_only(r, table) for r in runs if table in r.tables], f"{run_id}, {TABLES[table]}"
         )

@@ -65,9 +65,11 @@ def page(result: RunResult, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_map_is_a_run_of_its_own_with_every_usable_row(result: RunResult) -> None:
     map_id = map_run(result.store, result.run_id)
     assert map_run(result.store, result.run_id) == map_id
-    row = result.sql("SELECT kind, of_run, pool FROM runs WHERE kind = 'map'").row(0, named=True)
+    row = result.store.sql("SELECT kind, of_run, pool FROM runs WHERE kind = 'map'").row(
+        0, named=True
+    )
     assert row == {"kind": "map", "of_run": result.run_id, "pool": "pool"}
-    places = result.sql("SELECT pool, sample_id, x, y FROM latest_map ORDER BY sample_id")
+    places = result.store.sql("SELECT pool, sample_id, x, y FROM latest_map ORDER BY sample_id")
     assert places["sample_id"].to_list() == sorted(texts(80)["id"])
     assert np.isfinite(places.select("x", "y").to_numpy()).all()
     assert result.sql("SELECT count(DISTINCT run_id) FROM latest_samples").item() == 1
@@ -78,12 +80,12 @@ def test_rows_of_an_earlier_night_stay_in_place(tmp_path: Path) -> None:
     texts(80).write_parquet(tmp_path / "pool.parquet")
     first = curate(pool=str(tmp_path / "pool.parquet"), **stored, **SETTINGS)
     map_run(first.store, first.run_id)
-    before = first.sql("SELECT sample_id, x, y FROM latest_map ORDER BY sample_id")
+    before = first.store.sql("SELECT sample_id, x, y FROM latest_map ORDER BY sample_id")
     grown = pl.concat([texts(80), texts(6, seed=9).with_columns(id="new-" + pl.col("id"))])
     grown.write_parquet(tmp_path / "pool.parquet")
     second = curate(pool=str(tmp_path / "pool.parquet"), **stored, **SETTINGS)
     map_run(second.store, second.run_id)
-    after = second.sql("SELECT sample_id, x, y FROM latest_map ORDER BY sample_id")
+    after = second.store.sql("SELECT sample_id, x, y FROM latest_map ORDER BY sample_id")
     assert after.height == 86
     assert after.join(before, on=["sample_id", "x", "y"], how="semi").height == 80
 
@@ -114,7 +116,7 @@ def test_an_existing_file_and_other_endings_are_refused(
     with pytest.raises((AssayError, FileExistsError)):
         write_report(result.store, page)
     assert page.read_bytes() == before
-    with pytest.raises(ConfigError, match="must end in .html"):
+    with pytest.raises(ConfigError, match=r"must end in \.html"):
         write_report(result.store, tmp_path / "report.pdf")
     with pytest.raises(AssayError, match="finished run"):
         write_report(result.store, tmp_path / "report.html", run="ffff")
