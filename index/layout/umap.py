@@ -97,7 +97,7 @@ def umap_layout(
         epochs = max(40, min(200, 200 * 100_000 // n))
     random = np.random.default_rng(random_state)
     if start is None or np.isnan(start).all():
-        moving = np.ones(n, bool)
+        moving: NDArray[np.bool_] = np.ones(n, bool)
         start = _smooth_start(memberships, dims, random)
     else:
         moving = np.isnan(start).any(axis=1)
