@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -14,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from assay.selection.contract.budgets import ShortfallWarning, resolve_budget
 from assay.selection.contract.inputs import Floats, Inputs, Rows, check_seed
-from assay.selection.contract.outcomes import Choice, Outcome, explained
+from assay.selection.contract.outcomes import Choice, Decision, Outcome, explained
 from assay.selection.registry import Method
 from assay.storage.errors import BudgetError, MissingInputError
 
@@ -82,9 +83,9 @@ class Selector(_Estimator):
         self.random_state = random_state
         self.strict = strict
 
-    @abstractmethod
     def _select(self, inputs: Inputs, budget: int) -> Choice:
         """Choose `budget` rows, or all usable ones where they are fewer."""
+        raise NotImplementedError(f"{type(self).__name__} defines no _select.")
 
     def fit(
         self,
@@ -121,43 +122,64 @@ class Selector(_Estimator):
             Lengths differ, ids are null or repeated, or values can't be used.
         """
         check_seed(self.random_state)
-        inputs = self._inputs(
+        decision = self._decide(
             X=X, y=y, graph=graph, scores=scores, target=target, ids=ids, groups=groups
         )
-        budget = resolve_budget(self.budget, inputs.n)
-        choice = self._select(inputs, budget)
-        shortfall = budget - len(choice.chosen)
+        chosen, times = decision.chosen, decision.times
+        selected = len(chosen) if times is None else int(times.sum())
+        shortfall = decision.budget - selected
         if shortfall:
             message = (
-                f"The budget is {budget} rows but only {len(choice.chosen)} of {inputs.n} rows are "
-                f"usable: {shortfall} are missing"
+                f"The budget is {decision.budget} rows but only {len(chosen)} of {decision.n} rows "
+                f"are usable: {shortfall} are missing"
             )
             if self.strict:
                 raise BudgetError(f"{message}; lower the budget, or set strict=False.")
             warnings.warn(f"{message}.", ShortfallWarning, stacklevel=2)
-        self.indices_ = inputs.given_rows(choice.chosen)
-        if choice.ranking is not None:
-            self.ranking_ = inputs.given_rows(choice.ranking)
-        self.scores_ = inputs.as_given(choice.scores)
-        self.weights_ = np.ones(len(choice.chosen))
+        self.indices_ = chosen
+        if decision.ranking is not None:
+            self.ranking_ = decision.ranking
+        self.scores_ = decision.scores
+        self.weights_ = np.ones(len(chosen)) if times is None else times.astype(np.float64)
         self.__dict__.pop("nearest_", None)
-        self._ids = ids if ids is not None else getattr(graph, "ids", None)
+        self._ids_of_rows = decision.ids
         self.report_: dict[str, Any] = {
-            "rows": inputs.n,
-            "budget": budget,
-            "selected": len(choice.chosen),
+            "rows": decision.n,
+            "budget": decision.budget,
+            "selected": selected,
             "shortfall": shortfall,
-            **choice.report,
+            **decision.report,
         }
-        if inputs.groups is not None:
-            self.report_["groups"] = _shares(inputs, choice.chosen)
+        if decision.groups is not None:
+            self.report_["groups"] = decision.groups
+        self._outcomes = decision.outcomes
+        return self
+
+    def _decide(self, **given: Any) -> Decision:
+        """Choose rows of what was given to `fit`; by default `_select` does, in canonical order."""
+        inputs = self._inputs(**given)
+        budget = resolve_budget(self.budget, inputs.n)
+        choice = self._select(inputs, budget)
         position = np.arange(1, len(choice.chosen) + 1)
         detail = {"position": position, "score": choice.scores[choice.chosen], **choice.detail}
-        self._outcomes = [
-            outcome._replace(rows=inputs.given_rows(outcome.rows))
-            for outcome in (Outcome(choice.chosen, "select", "selected", detail), *choice.outcomes)
-        ]
-        return self
+        ids = given["ids"] if given["ids"] is not None else getattr(given["graph"], "ids", None)
+        return Decision(
+            n=inputs.n,
+            budget=budget,
+            chosen=inputs.given_rows(choice.chosen),
+            scores=inputs.as_given(choice.scores),
+            outcomes=[
+                outcome._replace(rows=inputs.given_rows(outcome.rows))
+                for outcome in (
+                    Outcome(choice.chosen, "select", "selected", detail),
+                    *choice.outcomes,
+                )
+            ],
+            ids=partial(_given_ids, ids),
+            ranking=None if choice.ranking is None else inputs.given_rows(choice.ranking),
+            report=choice.report,
+            groups=None if inputs.groups is None else _shares(inputs, choice.chosen),
+        )
 
     def represent(self, X: Any = None, graph: Any = None, *, metric: str = "cosine") -> Self:
         """Set `weights_` to how many rows of the pool each chosen row stands for.
@@ -178,7 +200,7 @@ class Selector(_Estimator):
 
         check_is_fitted(self)
         self.weights_, self.nearest_, _ = representation_weights(
-            self.indices_, X, graph, self._ids, metric=metric
+            self.indices_, X, graph, self._ids_of_rows(), metric=metric
         )
         return self
 
@@ -250,6 +272,10 @@ class Scorer(_Estimator):
         self.scores_ = inputs.as_given(np.asarray(values, dtype=np.float64))
         self.report_: dict[str, Any] = {"rows": inputs.n, **report}
         return self
+
+
+def _given_ids(ids: Any) -> Any:
+    return ids
 
 
 def _shares(inputs: Inputs, chosen: Rows) -> dict[str, dict[str, float]]:

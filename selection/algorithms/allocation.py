@@ -8,11 +8,11 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from assay.selection.contract.inputs import Floats
 from assay.storage.errors import BudgetError, ConfigError
 
 Rule = Literal["even", "proportional", "largest_remainder", "dhondt"]
 Counts = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 # quotas are computed to a relative error far below this, so equal remainders are seen as equal
 _DECIMALS = 9

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from threadpoolctl import threadpool_limits
 
+from assay.selection.contract.inputs import Floats
 from assay.storage.errors import ConfigError, InputError, NonFiniteError
 
-Floats = NDArray[np.float64]
 # fits between two in the log domain, which is exact but takes the exponential of every cost
 _RUN = 50
 

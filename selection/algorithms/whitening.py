@@ -11,9 +11,9 @@ from scipy.linalg import cholesky, solve_triangular
 from threadpoolctl import threadpool_limits
 
 from assay.index.vectors.exact import unit_rows
+from assay.selection.contract.inputs import Floats
 
 Vectors = NDArray[np.float32]
-Floats = NDArray[np.float64]
 _CHUNK = 16_384
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -39,6 +39,40 @@ class Choice:
     detail: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     ranking: Rows | None = None
     report: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Decision:
+    """What a selector decided, in the rows as they were given: what `Selector.fit` keeps.
+
+    Attributes
+    ----------
+    n, budget : int
+        Rows of the pool, and rows asked for.
+    chosen : int64[m]
+        In order of preference.
+    times : int64[m] or None
+        How often each was chosen; None: once.
+    scores : float64[n]
+    outcomes : iterable of Outcome
+        Of every row once. It may be worked out each time it is gone through.
+    ids : callable
+        Returns the ids of the rows, None where they are the positions.
+    ranking : int64 or None
+    report, groups : mapping
+        What the method reports, and the shares of the groups (None without groups).
+    """
+
+    n: int
+    budget: int
+    chosen: Rows
+    scores: Floats
+    outcomes: Iterable[Outcome]
+    ids: Callable[[], Any]
+    times: Rows | None = None
+    ranking: Rows | None = None
+    report: Mapping[str, Any] = field(default_factory=dict)
+    groups: Mapping[str, Any] | None = None
 
 
 def rank_of(scores: Floats) -> Rows:

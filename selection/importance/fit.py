@@ -11,9 +11,10 @@ import polars as pl
 
 from assay.index.ngrams.stream import BucketStream
 from assay.index.threads import thread_count
+from assay.selection.algorithms.density_ratio import DensityRatio
 from assay.selection.contract.inputs import Floats, Inputs, Labels, Rows, derived_seed
 from assay.selection.importance.draws import Evidence
-from assay.selection.importance.texts import TextEvidence, Texts, TextSettings, TextTarget, WeighAll
+from assay.selection.importance.texts import TextEvidence, Texts, TextSettings, TextTarget
 from assay.selection.importance.vectors import VectorEvidence, embedding_scores, vectors_of
 from assay.storage.errors import ConfigError, InputError, MissingInputError
 from assay.storage.hashing.rows import uniform
@@ -37,6 +38,9 @@ class Population(Protocol):
     def groups(self) -> Labels | None:
         """Return the groups of the rows, where they are known."""
 
+    def ids(self) -> Any:
+        """Return the ids of the rows; None where they are the positions."""
+
 
 class Given:
     """Rows that came with inputs in memory."""
@@ -58,6 +62,9 @@ class Given:
             return None
         return labels._replace(codes=self._inputs.as_given(labels.codes))
 
+    def ids(self) -> Any:
+        return self._inputs.as_given(self._inputs.ids.to_numpy())
+
 
 class Positions:
     """Rows known by their position, of which nothing is held in memory."""
@@ -77,6 +84,9 @@ class Positions:
         return np.sort(rows)
 
     def groups(self) -> Labels | None:
+        return None
+
+    def ids(self) -> Any:
         return None
 
 
@@ -145,7 +155,6 @@ def fit_evidence(
     *,
     embedding: bool,
     ids: Any,
-    weigh_all: WeighAll | None = None,
     **others: Any,
 ) -> Fitted:
     """Weigh every row of `X` under every target.
@@ -157,8 +166,6 @@ def fit_evidence(
     settings : TextSettings
     embedding : bool
         Whether the ratio in the space of text vectors joins in.
-    weigh_all : callable, optional
-        Weighs texts, given their stream and the ratio, elsewhere.
     **others
         The other inputs, which must have one row each.
     """
@@ -183,18 +190,15 @@ def fit_evidence(
     else:
         texts = Texts(X)
         hasher, threads = settings.hasher(), thread_count(settings.threads)
-        wanted_texts = {name: TextTarget(t, hasher, name) for name, t in targets.items()}
+        # what is wrong with a target is said before the pool is hashed
+        hashed = {name: TextTarget(given, hasher, name) for name, given in targets.items()}
         stream = BucketStream.of(texts.batches(), hasher, threads=threads)
     if texts is None:
-        wanted_texts = {name: TextTarget(t, stream.hasher, name) for name, t in targets.items()}
+        hashed = {name: TextTarget(given, X.hasher, name) for name, given in targets.items()}
     rows = rows or population(X, len(stream), ids, **others)
     replaced = 0 if texts is None else texts.replaced
-    # mode "dsir" samples nothing
-    order = rows.noise(0, "sample") if settings.mode == "calibrated" else np.zeros(rows.n)
-    found = TextEvidence(
-        stream, wanted_texts, order, settings, replaced=replaced, weigh_all=weigh_all
-    )
-    del order
+    found = _text_evidence(stream, hashed, rows, settings, replaced)
+    found.weigh()
     if embedding and texts is not None:
         if settings.mode == "dsir":
             raise ConfigError("mode 'dsir' is the package's n-grams alone; set embedding=False.")
@@ -202,6 +206,29 @@ def fit_evidence(
         for place, values in enumerate(scores):
             found.add(place, values)
     return Fitted(rows, found, tuple(targets), isinstance(target, Mapping))
+
+
+def fit_stream_ratio(
+    X: BucketStream, target: Any, settings: TextSettings, ids: Any
+) -> DensityRatio:
+    """Return what the texts of a stream are weighed by, without weighing them."""
+    settings.check()
+    settings.accept(X.hasher)
+    targets = named_targets(target)
+    hashed = {name: TextTarget(given, X.hasher, name) for name, given in targets.items()}
+    return _text_evidence(X, hashed, _in_memory(X, ids, {}), settings, 0).ratio
+
+
+def _text_evidence(
+    stream: BucketStream,
+    targets: dict[str, TextTarget],
+    rows: Population,
+    settings: TextSettings,
+    replaced: int,
+) -> TextEvidence:
+    # mode "dsir" samples nothing
+    order = rows.noise(0, "sample") if settings.mode == "calibrated" else np.zeros(rows.n)
+    return TextEvidence(stream, targets, order, settings, replaced=replaced)
 
 
 def need(X: Any, target: Any, who: str) -> None:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
-from typing import Any, Self
-
-import numpy as np
+from typing import Any
 
 from assay.index.ngrams.hasher import NGramHasher
 from assay.selection.algorithms.density_ratio import Mode, Weighting
 from assay.selection.algorithms.top_k import top_k
 from assay.selection.base import Selector
-from assay.selection.contract.budgets import ShortfallWarning, parse_budget, resolve_budget
-from assay.selection.contract.inputs import Rows, check_seed
+from assay.selection.contract.budgets import parse_budget, resolve_budget
+from assay.selection.contract.inputs import Floats, Rows
+from assay.selection.contract.outcomes import Decision
 from assay.selection.importance.draws import check_temperature
-from assay.selection.importance.fit import Fitted, fit_evidence, need
+from assay.selection.importance.fit import fit_evidence, need
 from assay.selection.importance.report import (
     Decided,
     group_shares,
@@ -24,7 +22,6 @@ from assay.selection.importance.report import (
     target_reports,
 )
 from assay.selection.importance.targets import (
-    Chosen,
     Temperature,
     best,
     checked_proportions,
@@ -32,7 +29,7 @@ from assay.selection.importance.targets import (
     choose_as_published,
 )
 from assay.selection.importance.texts import TextSettings, Tokenizer
-from assay.storage.errors import BudgetError, ConfigError
+from assay.storage.errors import ConfigError
 
 
 class ImportanceResampler(Selector):
@@ -181,6 +178,9 @@ class ImportanceResampler(Selector):
     ['a dog ran', 'shares rose']
     """
 
+    # keys of the draw, where every budget is a prefix of their order
+    _ranked_by: Floats | None = None
+
     def __init__(
         self,
         *,
@@ -222,45 +222,19 @@ class ImportanceResampler(Selector):
         settings.check()
         return settings.hasher()
 
-    def fit(
-        self,
-        X: Any = None,
-        y: Any = None,
-        *,
-        graph: Any = None,
-        scores: Any = None,
-        target: Any = None,
-        ids: Any = None,
-        groups: Any = None,
-    ) -> Self:
-        """Choose rows.
-
-        Parameters
-        ----------
-        X : texts, Pool, BucketStream or vectors
-            See Notes of the class.
-        target : as X but for the stream, or mapping of names to such
-            A sample of the distribution wanted, or several.
-        y, graph, scores
-            Not used; they must have as many rows.
-        ids : n unique texts or whole numbers, optional
-            Where None, those of the pool's id column or of the graph; else the positions.
-        groups : n values, optional
-            Counted before and after; where None those of the pool's group column.
-        """
-        check_seed(self.random_state)
+    def _decide(self, **given: Any) -> Decision:
+        """Draw rows; X may be a `Pool` or a stream, of which no more than is needed is held."""
         check_temperature(self.temperature, replace=self.replace)
         if self.replace and self.mode == "dsir":
             raise ConfigError("mode 'dsir' draws without replacement; set replace=False.")
+        X, target = given.pop("X"), given.pop("target")
         need(X, target, type(self).__name__)
         # a budget that is no budget is said before the work
         parse_budget(self.budget)
-        fitted = fit_evidence(
-            X, target, self._settings(), embedding=self.embedding, ids=ids,
-            y=y, graph=graph, scores=scores, groups=groups,
-        )  # fmt: skip
+        fitted = fit_evidence(X, target, self._settings(), embedding=self.embedding, **given)
+        rows, evidence = fitted.rows, fitted.evidence
         proportions = checked_proportions(self.proportions, fitted.names)
-        budget = resolve_budget(self.budget, fitted.rows.n)
+        budget = resolve_budget(self.budget, rows.n)
         if self.mode == "dsir":
             chosen = choose_as_published(
                 fitted, budget, proportions=proportions, random_state=self.random_state
@@ -274,8 +248,33 @@ class ImportanceResampler(Selector):
                 replace=self.replace,
                 random_state=self.random_state,
             )
-        self._keep(fitted, chosen, budget)
-        return self
+        scores = best(evidence.log_weights)
+        random = random_rows(fitted, self.random_state, len(chosen.rows))
+        reports = target_reports(fitted, chosen, random)
+        self.log_weights_ = evidence.log_weights if fitted.named else evidence.log_weights[0]
+        self.log_ratio_ = evidence.log_ratio if fitted.named else evidence.log_ratio[0]
+        self.targets_ = fitted.names
+        keys = [drawn.keys for drawn in chosen.by_target.values()]
+        own_keys = keys[0] if len(keys) == 1 else None
+        fixed = self.mode == "dsir" or self.temperature != "auto"
+        self._ranked_by = own_keys if fixed and not self.replace else None
+        self._in_order = rows.in_order
+        labels = rows.groups()
+        return Decision(
+            n=rows.n,
+            budget=budget,
+            chosen=chosen.rows,
+            times=chosen.times,
+            scores=scores,
+            outcomes=Decided(
+                rows.in_order, evidence.usable, scores, own_keys, chosen, self.replace
+            ),
+            ids=rows.ids,
+            report={**evidence.told(), **summary(reports, chosen.quota, named=fitted.named)},
+            groups=None
+            if labels is None
+            else group_shares(labels, chosen.rows, chosen.times, random),
+        )
 
     def _settings(self) -> TextSettings:
         return TextSettings(
@@ -283,52 +282,11 @@ class ImportanceResampler(Selector):
             self.smoothing, self.shrinkage, self.threads, self.min_example_length,
         )  # fmt: skip
 
-    def _keep(self, fitted: Fitted, chosen: Chosen, budget: int) -> None:
-        """Set the attributes, and warn of a shortfall."""
-        evidence, rows = fitted.evidence, fitted.rows
-        shortfall = budget - int(chosen.times.sum())
-        if shortfall:
-            message = (
-                f"The budget is {budget} rows but only {len(chosen.rows)} of {rows.n} rows are "
-                f"usable: {shortfall} are missing"
-            )
-            if self.strict:
-                raise BudgetError(f"{message}; lower the budget, or set strict=False.")
-            warnings.warn(f"{message}.", ShortfallWarning, stacklevel=3)
-        scores = best(evidence.log_weights)
-        random = random_rows(fitted, self.random_state, len(chosen.rows))
-        reports = target_reports(fitted, chosen, random)
-        self.indices_ = chosen.rows
-        self.weights_ = chosen.times.astype(np.float64)
-        self.scores_ = scores
-        self.log_weights_ = evidence.log_weights if fitted.named else evidence.log_weights[0]
-        self.log_ratio_ = evidence.log_ratio if fitted.named else evidence.log_ratio[0]
-        self.targets_ = fitted.names
-        self.report_ = {
-            "rows": rows.n,
-            "budget": budget,
-            "selected": int(chosen.times.sum()),
-            "shortfall": shortfall,
-            **evidence.told(),
-            **summary(reports, chosen.quota, named=fitted.named),
-        }
-        labels = rows.groups()
-        if labels is not None:
-            self.report_["groups"] = group_shares(labels, chosen.rows, chosen.times, random)
-        keys = {name: drawn.keys for name, drawn in chosen.by_target.items()}
-        fixed = self.mode == "dsir" or self.temperature != "auto"
-        self._nested = len(keys) == 1 and not self.replace and fixed
-        self._keys = next(iter(keys.values())) if len(keys) == 1 else None
-        self._outcomes = Decided(  # type: ignore[assignment]
-            rows.in_order, evidence.usable, scores, self._keys, chosen, self.replace
-        )
-        self._in_order = rows.in_order
-
     @property
     def ranking_(self) -> Rows:  # type: ignore[override]
         """All usable rows in order of preference, where every budget is a prefix of it."""
-        if not getattr(self, "_nested", False) or self._keys is None:
+        if self._ranked_by is None:
             raise AttributeError(
                 "ranking_ is there for one target, drawn without replacement at a fixed temperature"
             )
-        return top_k(self._keys, len(self._keys), self._in_order)
+        return top_k(self._ranked_by, len(self._ranked_by), self._in_order)

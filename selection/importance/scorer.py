@@ -19,7 +19,7 @@ from assay.selection.algorithms.density_ratio import (
 )
 from assay.selection.base import Scorer
 from assay.selection.contract.inputs import Floats
-from assay.selection.importance.fit import fit_evidence, need
+from assay.selection.importance.fit import fit_evidence, fit_stream_ratio, need
 from assay.selection.importance.report import quantiles
 from assay.selection.importance.targets import best
 from assay.selection.importance.texts import TextSettings, Tokenizer
@@ -137,17 +137,8 @@ class ImportanceScorer(Scorer):
 
     def ratio(self, X: BucketStream, target: Any, ids: Any) -> DensityRatio:
         """Return what every text is weighed by; `weigh_rows` of it may run elsewhere."""
-        found: list[DensityRatio] = []
-
-        def note(stream: BucketStream, ratio: DensityRatio) -> Components:
-            found.append(ratio)
-            unknown = np.full((len(ratio.log_ratio), len(stream)), np.nan)
-            return Components(unknown, None if ratio.presence is None else unknown.copy())
-
         need(X, target, type(self).__name__)
-        settings = self._settings()
-        fit_evidence(X, target, settings, embedding=False, ids=ids, weigh_all=note)
-        return found[0]
+        return fit_stream_ratio(X, target, self._settings(), ids)
 
     def combined(self, parts: Sequence[Components]) -> Floats:
         """Return the scores of all texts, whose shards were weighed by `ratio`."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +17,6 @@ from assay.index.ngrams.hasher import NGramHasher, NGrams
 from assay.index.ngrams.stream import BucketStream
 from assay.index.threads import thread_count
 from assay.selection.algorithms.density_ratio import (
-    Components,
     DensityRatio,
     Mode,
     Moments,
@@ -103,7 +101,6 @@ class Texts:
 
 Tokenizer = Literal["auto", "re", "regex"]
 Divergence = Callable[[Rows, Rows], float]
-WeighAll = Callable[[BucketStream, DensityRatio], Components]
 
 _MODES = ("calibrated", "dsir")
 _WEIGHTINGS = ("joint", "backoff", "logistic")
@@ -209,8 +206,8 @@ class TextEvidence:
         NaN for a text without content.
     sample : int64[m]
         Rows on which temperatures are tried, in an order that is that of their ids' noise.
-
-    `weigh_all` returns the components of all texts; by default they are weighed here.
+    ratio : DensityRatio
+        What texts are weighed by. `log_weights` are there once `weigh` was called.
     """
 
     reason = "empty"
@@ -223,7 +220,6 @@ class TextEvidence:
         settings: TextSettings,
         *,
         replaced: int = 0,
-        weigh_all: WeighAll | None = None,
     ) -> None:
         if not stream.counts.any():
             raise InputError("No text of X has any content; pass at least one that has.")
@@ -235,16 +231,19 @@ class TextEvidence:
         self._sample = sample_shard(stream, order, rows=ROWS if calibrated else 1, ngrams=NGRAMS)
         self.sample = self._sample.rows
         self._negatives = self._sample.head(_FIT_ROWS, _FIT_NGRAMS)
-        ratio = self._fit([(target.counts, target.grams) for target in self._targets])
-        if weigh_all is None:
-            weigh_all = partial(weigh_shard, threads=self._threads)
-        components = weigh_all(stream, ratio)
-        self.log_weights = combine(components, settings.weighting, moments(components))
-        self.log_weights[:, ~self.usable] = np.nan
-        self.log_ratio = ratio.log_ratio
+        self.ratio = self._fit([(target.counts, target.grams) for target in self._targets])
+        self.log_ratio = self.ratio.log_ratio
         self._background = stream.counts / stream.counts.sum()
 
-    def _fit(self, targets: list[tuple[Rows, NGrams]]) -> Any:
+    def weigh(self) -> None:
+        """Weigh every text of the pool."""
+        components = weigh_shard(self._stream, self.ratio, threads=self._threads)
+        self.log_weights: Floats = combine(
+            components, self._settings.weighting, moments(components)
+        )
+        self.log_weights[:, ~self.usable] = np.nan
+
+    def _fit(self, targets: list[tuple[Rows, NGrams]]) -> DensityRatio:
         settings, buckets = self._settings, self._stream.hasher.buckets
         presence = None
         if settings.mode == "calibrated" and settings.weighting != "backoff":

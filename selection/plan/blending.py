@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from assay.selection.contract.inputs import Floats
 from assay.storage.errors import ConfigError, InputError, NonFiniteError
 
-Floats = NDArray[np.float64]
 METHODS = ("rank", "z", "none", "rra", "median")
 
 

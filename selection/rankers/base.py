@@ -15,6 +15,7 @@ from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from assay.selection.contract.inputs import Floats
 from assay.selection.registry import Method
 from assay.selection.tables.blocks import ColumnBlock, bounds, by_columns, column_mask
 from assay.selection.tables.inner_validation import COUNTS, choose_count, split_count
@@ -27,8 +28,6 @@ from assay.selection.tables.missing_values import (
 )
 from assay.selection.tables.moments import Relevance
 from assay.storage.errors import BudgetError, ConfigError, InputError, NonFiniteError
-
-Floats = NDArray[np.float64]
 
 LIMIT = 1e150  # squares of larger values overflow
 
@@ -113,6 +112,10 @@ class FeatureRanker(Method, SelectorMixin, BaseEstimator):  # type: ignore[misc]
 
     n_features_to_select: int | float | str | None
     missing: str = "raise"
+    # parameters that some rankers have
+    alpha: Any = None
+    n_bins: int | None = None
+    discrete_features: Any = None
     validation_: pl.DataFrame
 
     def _score(self, X: Any, y: Any) -> Floats:
@@ -125,7 +128,7 @@ class FeatureRanker(Method, SelectorMixin, BaseEstimator):  # type: ignore[misc]
 
     def _named(self, d: int) -> NDArray[np.bool_] | None:
         """Return which columns hold names: as declared, or by their type in the frame given."""
-        declared = column_mask(getattr(self, "discrete_features", None), d)
+        declared = column_mask(self.discrete_features, d)
         if self._of_names is None or len(self._of_names) != d:
             return declared
         return self._of_names if declared is None else self._of_names | declared
@@ -182,7 +185,7 @@ class FeatureRanker(Method, SelectorMixin, BaseEstimator):  # type: ignore[misc]
             X = fill_medians(X, counts)
             self.missing_ = missing_report(self._names(X.shape[1]), X.shape[0], counts)
         low, high = bounds(X)
-        self._refuse_non_finite(low, high)
+        self.refuse_non_finite(low, high)
         for name in ("n_features_", "validation_", "scores_"):
             if hasattr(self, name):
                 delattr(self, name)
@@ -211,12 +214,12 @@ class FeatureRanker(Method, SelectorMixin, BaseEstimator):  # type: ignore[misc]
             cross-validation.
         """
         self.require_column_blocks()
-        self._check_parameters()
-        codes = self._encode_labels(np.asarray(y))
+        codes = self.start(np.asarray(y))
         figures, names, constant = [], [], []
         for block in blocks:
-            low, high = self.refuse_non_finite(block.X, list(block.names))
-            figures.append(self._figures(block.X, codes, block.discrete))
+            low, high = bounds(block.X)
+            self.refuse_non_finite(low, high, list(block.names))
+            figures.append(self.block_figures(block, codes))
             names += list(block.names)
             constant.append(low == high)
         return self.fit_figures(np.concatenate(figures, axis=1), names, np.concatenate(constant))
@@ -239,11 +242,39 @@ class FeatureRanker(Method, SelectorMixin, BaseEstimator):  # type: ignore[misc]
                 f"{made} with these parameters compares columns with each other, so that it needs "
                 "the whole table in memory; use `fit`."
             )
-        if self._automatic or getattr(self, "alpha", None) == "cv":
+        if self._validates:
             raise ConfigError(
                 "A choice by cross-validation needs the whole table in memory; use `fit`, or give "
                 "n_features_to_select and alpha."
             )
+
+    @property
+    def by_blocks(self) -> bool:
+        """Whether columns can be scored in blocks, each from itself alone."""
+        return bool(self._by_column) and not self._validates
+
+    @property
+    def by_rows(self) -> bool:
+        """Whether columns can be scored from figures that are summed over the rows."""
+        return self.by_blocks and bool(self._streams)
+
+    def start(self, y: Any) -> NDArray[np.int64]:
+        """Check the parameters and return the classes' codes, before columns come in parts."""
+        self._check_parameters()
+        return self._encode_labels(y)
+
+    def block_figures(self, block: ColumnBlock, codes: NDArray[np.int64]) -> Floats:
+        """Return what the scores of a block of columns are made of, for `fit_figures`."""
+        return self._figures(block.X, codes, block.discrete)
+
+    def streamed_figures(self, relevance: Relevance, codes: NDArray[np.int64]) -> Floats:
+        """Return `block_figures` from figures that were summed over the rows."""
+        return self._relevance_figures(relevance, codes)
+
+    @property
+    def _validates(self) -> bool:
+        """Whether something is chosen by cross-validation, which takes the whole table."""
+        return self._automatic or (isinstance(self.alpha, str) and self.alpha == "cv")
 
     @property
     def _automatic(self) -> bool:
@@ -322,15 +353,10 @@ class FeatureRanker(Method, SelectorMixin, BaseEstimator):  # type: ignore[misc]
     def _names(self, d: int) -> list[str]:
         return [str(name) for name in getattr(self, "feature_names_in_", range(d))]
 
-    def refuse_non_finite(self, X: Any, names: Sequence[str]) -> tuple[Floats, Floats]:
-        """Return the columns' smallest and largest values; raise `NonFiniteError` as `fit` does."""
-        low, high = bounds(X)
-        self._refuse_non_finite(low, high, names)
-        return low, high
-
-    def _refuse_non_finite(
+    def refuse_non_finite(
         self, low: Floats, high: Floats, names: Sequence[str] | None = None
     ) -> None:
+        """Raise `NonFiniteError` by the columns' smallest and largest values, as `fit` does."""
         bad = np.flatnonzero(~((low >= -LIMIT) & (high <= LIMIT)))  # also where NaN
         if len(bad):
             names = names or self._names(len(low))

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
-from assay.selection.tables.moments import Counts, Floats
+from assay.selection.contract.inputs import Floats
+from assay.selection.tables.moments import Counts
 
 BLOCK_CELLS = 1 << 18  # 2 MiB
 

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
 
+from assay.selection.contract.inputs import Floats
 from assay.selection.rankers.base import FeatureRanker
 from assay.selection.tables.inner_validation import choose_alpha
-from assay.selection.tables.moments import Floats, Relevance
+from assay.selection.tables.moments import Relevance
 from assay.selection.tables.relevance import column_relevance
 from assay.storage.errors import ConfigError
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from assay.selection.contract.inputs import Floats
 from assay.selection.rankers.base import FeatureRanker
-from assay.selection.tables.moments import Floats, Relevance
+from assay.selection.tables.moments import Relevance
 from assay.selection.tables.relevance import column_relevance, fisher_score
 
 LARGEST = float(np.finfo(np.float64).max)

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.selection.contract.inputs import Floats
 from assay.selection.rankers.base import FeatureRanker
 from assay.selection.rankers.ecfs import EQUAL, VALIDATED_COUNTS
 from assay.selection.rankers.path_energy import Largest, cut_size, energies, step_factor
-from assay.selection.rankers.rank_correlation import AbsoluteSpearman, Floats, Positions
+from assay.selection.rankers.rank_correlation import AbsoluteSpearman, Positions
 from assay.selection.tables.blocks import dense_rows
 from assay.selection.tables.inner_validation import choose_alpha
 from assay.selection.tables.relevance import column_relevance

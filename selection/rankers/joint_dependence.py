@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from assay.selection.contract.inputs import Floats
 from assay.selection.contract.row_order import rows_by_content
 from assay.selection.tables.blocks import dense
-from assay.selection.tables.moments import Floats
 from assay.storage.compiling import njit
 
 NOTHING_NEW = 1e-10  # share of a column's variance that chosen columns leave

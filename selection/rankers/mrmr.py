@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from assay.selection.contract.inputs import Floats
 from assay.selection.rankers.base import FeatureRanker
 from assay.selection.rankers.ecfs import FISHER_LIMIT
 from assay.selection.tables.blocks import bounds, dense_column, dense_rows
-from assay.selection.tables.moments import Floats
 from assay.selection.tables.relevance import column_relevance, default_bins
 from assay.storage.errors import ConfigError
 

@@ -11,10 +11,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
+from assay.selection.contract.inputs import Floats
 from assay.selection.rankers.base import FeatureRanker
 from assay.selection.rankers.chance_information import BLOCK_CELLS, CorrectedInformation
 from assay.selection.tables.blocks import dense_column, dense_rows
-from assay.selection.tables.moments import Counts, Floats
+from assay.selection.tables.moments import Counts
 from assay.selection.tables.relevance import default_bins
 from assay.storage.errors import ConfigError
 

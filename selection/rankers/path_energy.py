@@ -6,10 +6,10 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
-Floats = NDArray[np.float64]
+from assay.selection.contract.inputs import Floats
+
 Operator = Callable[[Floats], Floats]
 
 SHRINKAGE = 5e-6  # per column, as the authors of Inf-FS set it

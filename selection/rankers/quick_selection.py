@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.special import expit
 
+from assay.selection.contract.inputs import Floats
 from assay.selection.contract.row_order import rows_by_content
 from assay.selection.rankers.base import FeatureRanker
 from assay.selection.tables.blocks import dense
-from assay.selection.tables.moments import Floats
 from assay.storage.compiling import njit
 from assay.storage.errors import ConfigError
 

@@ -10,9 +10,9 @@ from scipy.sparse import issparse
 from scipy.stats import rankdata
 from threadpoolctl import threadpool_limits
 
+from assay.selection.contract.inputs import Floats
 from assay.storage.hashing.rows import hash_rows
 
-Floats = NDArray[np.float64]
 Positions = NDArray[np.int64]
 
 TILE = 2048  # columns; a tile of correlations is 32 MiB

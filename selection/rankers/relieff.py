@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist
 
+from assay.selection.contract.inputs import Floats
 from assay.selection.contract.row_order import row_hashes
 from assay.selection.rankers.base import FeatureRanker
 from assay.selection.tables.blocks import dense
-from assay.selection.tables.moments import Floats
 from assay.storage.errors import ConfigError
 
 Positions = NDArray[np.int64]

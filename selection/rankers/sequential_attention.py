@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, issparse
 from threadpoolctl import threadpool_limits
 
+from assay.selection.contract.inputs import Floats
 from assay.selection.rankers.base import FeatureRanker
 from assay.selection.tables.blocks import bounds
-from assay.selection.tables.moments import Floats
 from assay.storage.errors import ConfigError
 
 EXHAUSTED = 1e-10  # share of the target that counts as nothing

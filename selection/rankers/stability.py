@@ -15,10 +15,11 @@ from scipy.special import betainc
 from scipy.stats import norm
 from sklearn.base import clone
 
+from assay.selection.contract.inputs import Floats
 from assay.selection.contract.row_order import rows_by_content
 from assay.selection.tables.blocks import column_mask
 from assay.selection.tables.matrix import encode_names
-from assay.selection.tables.moments import Counts, Floats
+from assay.selection.tables.moments import Counts
 from assay.storage.errors import BudgetError, ConfigError, InputError
 
 

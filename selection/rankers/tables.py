@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from assay.selection.rankers.base import FeatureRanker
+from assay.selection.tables.blocks import ColumnBlock, bounds
 from assay.selection.tables.exact_floats import EXACT_WHOLE
 from assay.selection.tables.matrix import ADDED, FeatureMatrix, encode, labels, to_matrix
 from assay.selection.tables.streamed_relevance import streamed_relevance
@@ -58,9 +59,9 @@ class TableRanking:
 
 def reading_mode(ranker: FeatureRanker, table: Table, memory: int = MEMORY) -> Mode:
     """Return how `rank_table` reads the table for this ranker."""
-    if 8 * table.n_rows * len(table.columns) <= memory or not _separable(ranker):
+    if 8 * table.n_rows * len(table.columns) <= memory or not ranker.by_blocks:
         return "memory"
-    return "rows" if ranker._streams else "columns"
+    return "rows" if ranker.by_rows else "columns"
 
 
 def rank_table(
@@ -149,10 +150,9 @@ class _Parts:
         self, ranker: FeatureRanker, table: Table, label: str, memory: int, missing: str
     ) -> None:
         self.ranker, self.table, self.missing, self.memory = ranker, table, missing, memory
-        ranker._check_parameters()
         self.columns = [name for name in table.columns if name != label]
         self.y = labels(table.read([label])[label])
-        codes = ranker._encode_labels(self.y)
+        codes = ranker.start(self.y)
         self.codes = codes.astype(np.min_scalar_type(int(codes.max())))
         # of each column of the table: names, figures and which are constant
         self.found: dict[str, tuple[list[str], NDArray[Any], NDArray[np.bool_]]] = {}
@@ -192,8 +192,10 @@ class _Parts:
             self.found |= {name: ([], np.empty((0, 0)), np.empty(0, dtype=bool)) for name in some}
             if not matrix.names:
                 continue
-            low, high = self.ranker.refuse_non_finite(matrix.X, matrix.names)
-            figures = self.ranker._figures(matrix.X, codes, matrix.discrete)
+            low, high = bounds(matrix.X)
+            self.ranker.refuse_non_finite(low, high, matrix.names)
+            block = ColumnBlock(matrix.X, matrix.names, matrix.discrete)
+            figures = self.ranker.block_figures(block, codes)
             # a column may have become two, which stand side by side
             owner = [name if name in self.found else name[: -len(ADDED)] for name in matrix.names]
             edges = [j for j in range(len(owner)) if j == 0 or owner[j] != owner[j - 1]]
@@ -214,23 +216,17 @@ class _Parts:
                 for part in frame.iter_slices(height):
                     yield part.select(pl.all().cast(pl.Float64)).to_numpy()
 
-        n_bins = getattr(self.ranker, "n_bins", None)
-        streamed = streamed_relevance(batches, len(names), self.codes, n_bins=n_bins)
+        streamed = streamed_relevance(batches, len(names), self.codes, n_bins=self.ranker.n_bins)
         # whole numbers that floats may not tell apart need all rows
         exact = np.maximum(np.abs(streamed.low), np.abs(streamed.high)) <= EXACT_WHOLE
         known = [names[j] for j in streamed.complete]
-        self.ranker._refuse_non_finite(streamed.low, streamed.high, known)
-        figures = self.ranker._relevance_figures(streamed.relevance, self.codes)
+        self.ranker.refuse_non_finite(streamed.low, streamed.high, known)
+        figures = self.ranker.streamed_figures(streamed.relevance, self.codes)
         constant = streamed.low == streamed.high
         for j, name in enumerate(known):
             if not exact[j]:
                 continue
             self.found[name] = ([name], figures[:, j : j + 1], constant[j : j + 1])
-
-
-def _separable(ranker: FeatureRanker) -> bool:
-    automatic = ranker._automatic or getattr(ranker, "alpha", None) == "cv"
-    return bool(ranker._by_column) and not automatic
 
 
 def _lower_count(ranker: FeatureRanker, d: int) -> None:

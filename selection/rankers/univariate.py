@@ -10,9 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array, issparse
 from sklearn.feature_selection import chi2, mutual_info_classif
 
+from assay.selection.contract.inputs import Floats
 from assay.selection.rankers.base import FeatureRanker
 from assay.selection.tables.blocks import bounds, dense_column
-from assay.selection.tables.moments import Floats, Relevance
+from assay.selection.tables.moments import Relevance
 from assay.selection.tables.relevance import class_blocks, fisher_score
 from assay.selection.tables.sparse_relevance import sorted_by_class
 from assay.storage.errors import ConfigError, InputError

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_array, issparse
 
+from assay.selection.contract.inputs import Floats
 from assay.storage.errors import ConfigError
 
-Floats = NDArray[np.float64]
 Columns = slice | NDArray[Any]
 
 

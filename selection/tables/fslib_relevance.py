@@ -6,13 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from assay.selection.tables.moments import (
-    Counts,
-    Floats,
-    between_and_within,
-    count_cells,
-    weighted_sum,
-)
+from assay.selection.contract.inputs import Floats
+from assay.selection.tables.moments import Counts, between_and_within, count_cells, weighted_sum
 
 EMPTY_CELL = 1e-5  # FSLib's stand-in for an empty bin
 ZERO_SPREAD = 1e4  # FSLib's stand-in for a class variance of zero

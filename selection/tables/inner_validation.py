@@ -10,12 +10,10 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
+from assay.selection.contract.inputs import Floats, Rows
 from assay.selection.contract.row_order import rows_by_content
 from assay.selection.tables.blocks import dense_rows
 from assay.storage.errors import InputError
-
-Floats = NDArray[np.float64]
-Rows = NDArray[np.int64]
 
 FOLDS = 5
 NEIGHBORS = 5

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from assay.selection.contract.inputs import Floats
+
 Counts = NDArray[np.int64]
 
 

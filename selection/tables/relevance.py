@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
+from assay.selection.contract.inputs import Floats
 from assay.selection.tables.blocks import dense_column, dense_rows
 from assay.selection.tables.fslib_relevance import fslib_figures
 from assay.selection.tables.moments import (
     Counts,
-    Floats,
     Parts,
     Relevance,
     between_and_within,

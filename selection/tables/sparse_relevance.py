@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csc_array
 
-from assay.selection.tables.moments import Counts, Floats, Parts
+from assay.selection.contract.inputs import Floats
+from assay.selection.tables.moments import Counts, Parts
 
 BLOCK_VALUES = 1 << 19
 

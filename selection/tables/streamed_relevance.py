@@ -8,14 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.selection.tables.moments import (
-    Counts,
-    Floats,
-    Parts,
-    Relevance,
-    entropy_weights,
-    finish,
-)
+from assay.selection.contract.inputs import Floats
+from assay.selection.tables.moments import Counts, Parts, Relevance, entropy_weights, finish
 from assay.selection.tables.relevance import default_bins
 
 WEIGHTS_UP_TO = 1 << 20  # rows; beyond, logarithms cost less than a table of them

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import pickle
 import re
 from collections import Counter
 from itertools import pairwise
@@ -307,3 +308,23 @@ def test_joint_weights_are_both_parts_on_one_scale():
     )
     expected = backoff + (logistic - logistic.mean()) * backoff.std() / logistic.std()
     np.testing.assert_allclose(joint, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_rows_drawn_can_stand_for_the_pool(replace):
+    texts = ["the cat sat", "a dog ran", "stocks fell", "shares rose"] * 5
+    vectors = np.random.default_rng(0).normal(size=(20, 4))
+    ids = [f"r{row:02}" for row in range(20)]
+    selector = ImportanceResampler(budget=5, temperature=0.1, replace=replace)
+    selector.fit(texts, target=["stocks rose"], ids=ids, groups=["g", "h"] * 10)
+    groups = selector.report_["groups"]
+    selector.represent(vectors)
+    assert selector.weights_.sum() == pytest.approx(20)
+    np.testing.assert_array_equal(selector.propagate(selector.indices_), selector.nearest_)
+    # another fit forgets the weights of the first
+    again = selector.fit(texts, target=["stocks rose"], ids=ids)
+    assert again.weights_.sum() == 5
+    assert not hasattr(again, "nearest_")
+    assert "groups" not in again.report_
+    assert set(groups) == {"g", "h"}
+    assert pickle.loads(pickle.dumps(again)).decisions().equals(again.decisions())
