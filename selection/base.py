@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import abstractmethod
 from functools import partial
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import polars as pl
@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from assay.selection.contract.budgets import ShortfallWarning, resolve_budget
 from assay.selection.contract.inputs import Floats, Inputs, Rows, check_seed
 from assay.selection.contract.outcomes import Choice, Decision, Outcome, explained
+from assay.selection.contract.parameters import Limits, check_limits
 from assay.selection.registry import Method
 from assay.storage.errors import BudgetError, MissingInputError
 
@@ -33,7 +34,14 @@ _GROUPS_TOLD = 100
 
 
 class _Estimator(Method, BaseEstimator):  # type: ignore[misc]
-    """What selectors and scorers have in common."""
+    """What selectors, scorers and steps have in common."""
+
+    # what each parameter may be
+    limits: ClassVar[Limits] = {}
+
+    def _check_limits(self) -> None:
+        """Refuse parameters that are not what they may be."""
+        check_limits(self.limits, self.get_params(deep=False))
 
     def _inputs(self, **given: Any) -> Inputs:
         """Check what was given against `needs` and put rows in canonical order."""
@@ -122,6 +130,7 @@ class Selector(_Estimator):
             Lengths differ, ids are null or repeated, or values can't be used.
         """
         check_seed(self.random_state)
+        self._check_limits()
         decision = self._decide(
             X=X, y=y, graph=graph, scores=scores, target=target, ids=ids, groups=groups
         )
@@ -265,6 +274,7 @@ class Scorer(_Estimator):
         groups: Any = None,
     ) -> Self:
         """Score every row. Takes the inputs of `Selector.fit`, uses those that the method needs."""
+        self._check_limits()
         inputs = self._inputs(
             X=X, y=y, graph=graph, scores=scores, target=target, ids=ids, groups=groups
         )

@@ -23,7 +23,7 @@ from assay.selection.plan.fitted import Fitted
 from assay.selection.plan.inputs import PlanInputs
 from assay.selection.plan.outcomes import told
 from assay.selection.plan.stages import difficulty_of
-from assay.storage.errors import BudgetError, MissingInputError
+from assay.storage.errors import BudgetError, ConfigError, MissingInputError
 
 _NONE = np.empty(0, dtype=np.int64)
 # rows * chosen * dimensions that are still searched exactly for the nearest chosen row
@@ -197,8 +197,13 @@ def _fitted(
     """Fit for as many rows as the constraints need, at least for those of `start`."""
     entry = registry.entry(plan.selector, "selector")
     options = dict(plan.options or {})
-    entry.check_options(options)
     make = entry.load()
+    known = registry.parameter_defaults(make)
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise ConfigError(
+            f"{plan.selector} has no parameter {unknown[0]!r}; it has: {', '.join(known)}."
+        )
     if plan.cutoff is not None and entry.has_cutoff:
         options.setdefault("cutoff", 0.0)
     must = np.flatnonzero(constraints.must)

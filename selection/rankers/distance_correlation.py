@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from numbers import Integral
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import column_or_1d
 
 from assay.selection.contract.inputs import Floats
+from assay.selection.contract.parameters import Limits, Whole
 from assay.selection.rankers._distance_kernels import paired_distances
 from assay.selection.rankers.base import LIMIT, FeatureRanker
 from assay.selection.rankers.joint_dependence import forward_search
 from assay.selection.tables.blocks import dense_rows
 from assay.selection.tables.moments import Counts
 from assay.selection.tables.relevance import BLOCK_VALUES
-from assay.storage.errors import ConfigError, InputError, NonFiniteError
+from assay.storage.errors import InputError, NonFiniteError
 
 
 class DistanceCorrelation(FeatureRanker):
@@ -96,6 +96,12 @@ class DistanceCorrelation(FeatureRanker):
     array([0.51, 1.  ])
     """
 
+    limits: ClassVar[Limits] = {
+        "target": ("classes", "numbers"),
+        "search": ("marginal", "forward"),
+        "max_rows": (Whole(2),),
+    }
+
     def __init__(
         self,
         n_features_to_select: int | float | str | None = None,
@@ -117,7 +123,6 @@ class DistanceCorrelation(FeatureRanker):
 
     def fit(self, X: Any, y: ArrayLike | None = None) -> DistanceCorrelation:
         """Score and rank the columns of X against y, classes or numbers as `target` says."""
-        self._check_parameters()
         if self.target == "classes" or y is None:
             super().fit(X, y)
             return self
@@ -146,16 +151,6 @@ class DistanceCorrelation(FeatureRanker):
         if self.target == "classes":
             return class_distance_correlation(X, y)[None]
         return numeric_distance_correlation(X, self._values[y])[None]
-
-    def _check_parameters(self) -> None:
-        for name, allowed in (
-            ("target", ("classes", "numbers")),
-            ("search", ("marginal", "forward")),
-        ):
-            if getattr(self, name) not in allowed:
-                raise ConfigError(f"{name} is {getattr(self, name)!r}; it may be one of {allowed}.")
-        if not (isinstance(self.max_rows, Integral) and self.max_rows >= 2):
-            raise ConfigError(f"max_rows is {self.max_rows!r}; it may be a count from 2.")
 
 
 def class_distance_correlation(X: Any, y: Counts) -> Floats:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import warnings
 from functools import partial
-from numbers import Integral, Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from assay.selection.contract.inputs import Floats
+from assay.selection.contract.parameters import Limits, Number, Whole
 from assay.selection.rankers.base import FeatureRanker
 from assay.selection.tables.inner_validation import choose_alpha
 from assay.selection.tables.moments import Relevance
 from assay.selection.tables.relevance import column_relevance
-from assay.storage.errors import ConfigError
 
 DEFAULT_ALPHA = 0.98
 ALPHAS = (0.2, 0.5, 0.7, 0.8, 0.9, 0.95, DEFAULT_ALPHA, 1.0)
@@ -113,6 +112,12 @@ class ECFS(FeatureRanker):
     (150, 2)
     """
 
+    limits: ClassVar[Limits] = {
+        "alpha": (Number("[0, 1]"), "cv"),
+        "relevance": ("nmi", "fslib"),
+        "n_bins": (Whole(2), None),
+    }
+
     def __init__(
         self,
         n_features_to_select: int | float | str | None = None,
@@ -139,7 +144,6 @@ class ECFS(FeatureRanker):
         return self.relevance == "nmi"
 
     def _score(self, X: Any, y: Any) -> Floats:
-        self._check_parameters()
         named = self._named(X.shape[1])
         if self.alpha != "cv":
             return self._score_figures(self._figures(X, y, named))
@@ -175,17 +179,6 @@ class ECFS(FeatureRanker):
             deviation = deviation / np.where(span > 0, span, 1.0)
         relevance = (np.minimum(fisher, FISHER_LIMIT) + information) / 2
         return leading_eigenvector(relevance, deviation, alpha)
-
-    def _check_parameters(self) -> None:
-        alpha: Any = self.alpha
-        number = isinstance(alpha, Real) and 0 <= float(alpha) <= 1
-        if not number and not (isinstance(alpha, str) and alpha == "cv"):
-            raise ConfigError(f"alpha is {alpha!r}; it may be a number from 0 to 1, or 'cv'.")
-        if self.relevance not in ("nmi", "fslib"):
-            raise ConfigError(f"relevance is {self.relevance!r}; it may be 'nmi' or 'fslib'.")
-        bins = self.n_bins
-        if bins is not None and not (isinstance(bins, Integral) and bins >= 2):
-            raise ConfigError(f"n_bins is {bins!r}; it may be a count from 2, or None.")
 
 
 def leading_eigenvector(relevance: Floats, deviation: Floats, alpha: float) -> Floats:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from numbers import Integral
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from assay.index.graph.similarity_graph import SimilarityGraph
+from assay.selection.contract.parameters import Limits, Whole
 from assay.selection.contract.row_order import rows_by_content
 from assay.selection.rankers.base import FeatureRanker
 from assay.selection.tables.blocks import dense_rows
-from assay.storage.errors import ConfigError
 
 BLOCK_VALUES = 1 << 20
 
@@ -80,6 +79,11 @@ class LaplacianScore(FeatureRanker):
 
     _uses_labels = False
 
+    limits: ClassVar[Limits] = {
+        "n_neighbors": (Whole(1),),
+        "metric": ("l2", "cosine"),
+    }
+
     def __init__(
         self,
         n_features_to_select: int | float | str | None = None,
@@ -96,11 +100,6 @@ class LaplacianScore(FeatureRanker):
         self.missing = missing
 
     def _score(self, X: Any, y: Any) -> NDArray[np.float64]:
-        k = self.n_neighbors
-        if isinstance(k, bool) or not isinstance(k, Integral) or k < 1:
-            raise ConfigError(f"n_neighbors is {k!r}; it may be a count from 1.")
-        if self.metric not in ("l2", "cosine"):
-            raise ConfigError(f"metric is {self.metric!r}; it may be 'l2' or 'cosine'.")
         X = X[rows_by_content(X)]
         n, d = X.shape
         rows = np.empty((n, d), dtype=np.float32)
@@ -108,10 +107,13 @@ class LaplacianScore(FeatureRanker):
         for start in range(0, d, width):
             columns = slice(start, start + width)
             rows[:, columns] = _centred(X, columns, self.scale).T
-        graph = SimilarityGraph.from_vectors(rows, k=min(int(k), n - 1), metric=self.metric)
+        graph = SimilarityGraph.from_vectors(
+            rows, k=min(int(self.n_neighbors), n - 1), metric=self.metric
+        )
         weights = graph.weights.astype(np.float64)
         edges = csr_array((weights, graph.indices, graph.indptr), shape=(n, n))
-        degree = np.bincount(np.repeat(np.arange(n), np.diff(graph.indptr)), weights, minlength=n)
+        owners = np.repeat(np.arange(n), np.diff(graph.indptr))
+        degree = np.bincount(owners, weights, minlength=n).astype(np.float64)
         scores = np.empty(d)
         for start in range(0, d, width):
             columns = slice(start, start + width)

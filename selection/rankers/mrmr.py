@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from numbers import Integral
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from assay.selection.contract.inputs import Floats
+from assay.selection.contract.parameters import Limits, Whole
 from assay.selection.rankers.base import FeatureRanker
 from assay.selection.rankers.ecfs import FISHER_LIMIT
 from assay.selection.tables.blocks import bounds, dense_column, dense_rows
 from assay.selection.tables.relevance import column_relevance, default_bins
-from assay.storage.errors import ConfigError
 
 CRITERIA = ("fcq", "fcd", "miq", "mid")
 LEAST_REDUNDANCY = 1e-3  # a quotient by chance correlations near 0 would outweigh any relevance
@@ -88,6 +87,12 @@ class MRMR(FeatureRanker):
     array([1, 3, 2])
     """
 
+    limits: ClassVar[Limits] = {
+        "criterion": CRITERIA,
+        "depth": (Whole(1), None),
+        "n_bins": (Whole(2, MOST_BINS), None),
+    }
+
     def __init__(
         self,
         n_features_to_select: int | float | str | None = None,
@@ -106,7 +111,6 @@ class MRMR(FeatureRanker):
         self.missing = missing
 
     def _score(self, X: Any, y: Any) -> Floats:
-        self._check_parameters()
         n, d = X.shape
         names = self._named(d)
         low, high = bounds(X)
@@ -147,22 +151,6 @@ class MRMR(FeatureRanker):
             return min(int(self.depth), usable)
         kept = 0 if self.n_features_to_select is None else self._count_to_select(d)
         return min(max(kept, DEFAULT_DEPTH), usable)
-
-    def _check_parameters(self) -> None:
-        if self.criterion not in CRITERIA:
-            raise ConfigError(
-                f"criterion is {self.criterion!r}; it may be one of {', '.join(CRITERIA)}."
-            )
-        for name, value, least, most in (
-            ("depth", self.depth, 1, np.inf),
-            ("n_bins", self.n_bins, 2, MOST_BINS),
-        ):
-            whole = isinstance(value, Integral) and not isinstance(value, bool)
-            if value is not None and not (whole and least <= value <= most):
-                to = f" to {most}" if most < np.inf else ""
-                raise ConfigError(
-                    f"{name} is {value!r}; it may be a count from {least}{to}, or None."
-                )
 
 
 class _Correlation:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import isqrt
-from numbers import Integral, Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
 from assay.selection.contract.inputs import Floats
+from assay.selection.contract.parameters import Limits, Number, Whole
 from assay.selection.rankers.base import FeatureRanker
 from assay.selection.rankers.chance_information import BLOCK_CELLS, CorrectedInformation
 from assay.selection.tables.blocks import dense_column, dense_rows
 from assay.selection.tables.moments import Counts
 from assay.selection.tables.relevance import default_bins
-from assay.storage.errors import ConfigError
 
 Levels = NDArray[np.int32]
 
@@ -114,6 +113,17 @@ class OutRank(FeatureRanker):
     array([0.  , 0.32])
     """
 
+    limits: ClassVar[Limits] = {
+        "mode": ("expected", "shift"),
+        "search": ("relevance", "3mr"),
+        "interaction_order": (1, 2),
+        "aggregate": tuple(_AGGREGATES),
+        "alpha": (Number("[0, inf)"),),
+        "beta": (Number("[0, inf)"),),
+        "max_pairs": (Whole(1),),
+        "n_bins": (Whole(2), None),
+    }
+
     def __init__(
         self,
         n_features_to_select: int | float | str | None = None,
@@ -163,7 +173,6 @@ class OutRank(FeatureRanker):
         return relevance
 
     def _score(self, X: Any, y: Any) -> Floats:
-        self._check_parameters()
         n, d = X.shape
         bins = int(self.n_bins or default_bins(n))
         nominal = self._named(d)
@@ -237,27 +246,6 @@ class OutRank(FeatureRanker):
             criterion = relevance - self.alpha * aggregate(redundancy[: step + 1], axis=0)
             criterion += self.beta * aggregate(relation[: step + 1], axis=0)
         return chosen, criterion
-
-    def _check_parameters(self) -> None:
-        for name, allowed in (
-            ("mode", ("expected", "shift")),
-            ("search", ("relevance", "3mr")),
-            ("interaction_order", (1, 2)),
-            ("aggregate", tuple(_AGGREGATES)),
-        ):
-            value = getattr(self, name)
-            if value not in allowed:
-                raise ConfigError(f"{name} is {value!r}; it may be one of {allowed}.")
-        for name in ("alpha", "beta"):
-            value = getattr(self, name)
-            if not (isinstance(value, Real) and 0 <= float(value) < np.inf):
-                raise ConfigError(f"{name} is {value!r}; it may be a number from 0.")
-        for name, least in (("max_pairs", 1), ("n_bins", 2)):
-            value = getattr(self, name)
-            if value is None and name == "n_bins":
-                continue
-            if not (isinstance(value, Integral) and int(value) >= least):
-                raise ConfigError(f"{name} is {value!r}; it may be a count from {least}.")
 
 
 def _best(relevance: Floats, count: int) -> Counts:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +10,11 @@ from scipy.sparse import csr_array
 from scipy.special import expit
 
 from assay.selection.contract.inputs import Floats
+from assay.selection.contract.parameters import Limits, Number, Whole
 from assay.selection.contract.row_order import rows_by_content
 from assay.selection.rankers.base import FeatureRanker
 from assay.selection.tables.blocks import dense
 from assay.storage.compiling import njit
-from assay.storage.errors import ConfigError
 
 Singles = NDArray[np.float32]
 Places = NDArray[np.int64]
@@ -105,6 +104,20 @@ class QuickSelection(FeatureRanker):
 
     _uses_labels = False
 
+    limits: ClassVar[Limits] = {
+        "hidden": (Whole(1),),
+        "batch_size": (Whole(1),),
+        "epochs": (Whole(1),),
+        "random_state": (Whole(0),),
+        "rewire": (Number("[0, 1)"),),
+        "dropout": (Number("[0, 1)"),),
+        "momentum": (Number("[0, 1)"),),
+        "noise": (Number("[0, inf)"),),
+        "weight_decay": (Number("[0, inf)"),),
+        "learning_rate": (Number("[0, inf)"),),
+        "density": (Number("[0, inf)"),),
+    }
+
     def __init__(
         self,
         n_features_to_select: int | float | str | None = None,
@@ -137,7 +150,6 @@ class QuickSelection(FeatureRanker):
         self.missing = missing
 
     def _score(self, X: Any, y: Any) -> Floats:
-        self._check_parameters()
         Z = _standardised(dense(X[rows_by_content(X)]))
         d, h = len(Z), int(self.hidden)
         rng = np.random.default_rng(int(self.random_state))
@@ -173,22 +185,6 @@ class QuickSelection(FeatureRanker):
         for layer, values, gradient in ((decoder, passed, error), (encoder, noisy, back)):
             layer.descend(values, gradient, self.learning_rate, self.momentum, self.weight_decay)
         return total
-
-    def _check_parameters(self) -> None:
-        for name, least in (("hidden", 1), ("batch_size", 1), ("epochs", 1), ("random_state", 0)):
-            value = getattr(self, name)
-            if not (
-                isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
-            ):
-                raise ConfigError(f"{name} is {value!r}; it may be a whole number from {least}.")
-        for name in ("rewire", "dropout", "momentum"):
-            value = getattr(self, name)
-            if not (isinstance(value, Real) and 0 <= float(value) < 1):
-                raise ConfigError(f"{name} is {value!r}; it may be a number in [0, 1).")
-        for name in ("noise", "weight_decay", "learning_rate", "density"):
-            value = getattr(self, name)
-            if not (isinstance(value, Real) and 0 <= float(value) < np.inf):
-                raise ConfigError(f"{name} is {value!r}; it may be a number from 0.")
 
 
 class _Layer:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from numbers import Integral
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist
 
 from assay.selection.contract.inputs import Floats
+from assay.selection.contract.parameters import Limits, Whole
 from assay.selection.contract.row_order import row_hashes
 from assay.selection.rankers.base import FeatureRanker
 from assay.selection.tables.blocks import dense
-from assay.storage.errors import ConfigError
 
 Positions = NDArray[np.int64]
 
@@ -83,6 +82,12 @@ class ReliefF(FeatureRanker):
     array([1, 3, 2])
     """
 
+    limits: ClassVar[Limits] = {
+        "n_neighbors": (Whole(1),),
+        "n_samples": (Whole(1), None),
+        "random_state": (Whole(0),),
+    }
+
     def __init__(
         self,
         n_features_to_select: int | float | str | None = None,
@@ -101,7 +106,6 @@ class ReliefF(FeatureRanker):
         self.missing = missing
 
     def _score(self, X: Any, y: Any) -> Floats:
-        self._check_parameters()
         n, d = X.shape
         order = np.lexsort((y, *row_hashes(X, int(self.random_state)).T))
         X, y = X[order], y[order]
@@ -141,16 +145,6 @@ class ReliefF(FeatureRanker):
             slots.append(members[nearest])
             weights.append(factor[:, None] * there / np.maximum(there.sum(axis=1), 1)[:, None])
         return np.concatenate(slots, axis=1), np.concatenate(weights, axis=1)
-
-    def _check_parameters(self) -> None:
-        for name, value in (("n_neighbors", self.n_neighbors), ("n_samples", self.n_samples)):
-            count = isinstance(value, Integral) and not isinstance(value, bool) and value >= 1
-            if not count and not (value is None and name == "n_samples"):
-                more = ", or None" if name == "n_samples" else ""
-                raise ConfigError(f"{name} is {value!r}; it may be a count from 1{more}.")
-        seed = self.random_state
-        if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
-            raise ConfigError(f"random_state is {seed!r}; it may be a whole number from 0.")
 
 
 def _scaled(X: Any, named: NDArray[np.bool_]) -> Floats:

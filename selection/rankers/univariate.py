@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Integral
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,12 +10,13 @@ from scipy.sparse import csr_array, issparse
 from sklearn.feature_selection import chi2, mutual_info_classif
 
 from assay.selection.contract.inputs import Floats
+from assay.selection.contract.parameters import Limits, Whole
 from assay.selection.rankers.base import FeatureRanker
 from assay.selection.tables.blocks import bounds, dense_column
 from assay.selection.tables.moments import Relevance
 from assay.selection.tables.relevance import class_blocks, fisher_score
 from assay.selection.tables.sparse_relevance import sorted_by_class
-from assay.storage.errors import ConfigError, InputError
+from assay.storage.errors import InputError
 
 LARGEST = float(np.finfo(np.float64).max)
 
@@ -145,6 +145,11 @@ class NeighborInformation(FeatureRanker):
 
     _by_column = True
 
+    limits: ClassVar[Limits] = {
+        "n_neighbors": (Whole(1),),
+        "random_state": (Whole(0),),
+    }
+
     def __init__(
         self,
         n_features_to_select: int | float | str | None = None,
@@ -160,14 +165,7 @@ class NeighborInformation(FeatureRanker):
         self.random_state = random_state
         self.missing = missing
 
-    def _check_parameters(self) -> None:
-        for name, least in (("n_neighbors", 1), ("random_state", 0)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:
-                raise ConfigError(f"{name} is {value!r}; it may be a whole number from {least}.")
-
     def _figures(self, X: Any, y: Any, named: NDArray[np.bool_] | None) -> Floats:
-        self._check_parameters()
         if np.bincount(y).max() < 2:
             raise InputError(
                 f"All {len(y)} labels are different; information by neighbors needs two rows of a "
@@ -242,6 +240,10 @@ class ChiSquared(FeatureRanker):
 
     _by_column = True
 
+    limits: ClassVar[Limits] = {
+        "negative": ("shift", "raise"),
+    }
+
     def __init__(
         self,
         n_features_to_select: int | float | str | None = None,
@@ -253,12 +255,7 @@ class ChiSquared(FeatureRanker):
         self.negative = negative
         self.missing = missing
 
-    def _check_parameters(self) -> None:
-        if self.negative not in ("shift", "raise"):
-            raise ConfigError(f"negative is {self.negative!r}; it may be 'shift' or 'raise'.")
-
     def _figures(self, X: Any, y: Any, named: NDArray[np.bool_] | None) -> Floats:
-        self._check_parameters()
         low, high = bounds(X)
         below = low < 0
         if below.any() and self.negative == "raise":

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from assay.selection.algorithms.distinct_neighbors import DistinctNeighbors, distinct_neighbors
 from assay.selection.base import Scorer
 from assay.selection.contract.inputs import Floats, Inputs
-from assay.storage.errors import ConfigError
+from assay.selection.contract.parameters import Limits, Number
 
 _BLOCK = 2_048
 # on the diagonal, so that rows that nearly coincide can be told apart
@@ -69,6 +69,10 @@ class Weighting(Scorer):
     [0.731, 0.462, 0.462, 0.462, 0.731]
     """
 
+    limits: ClassVar[Limits] = {
+        "t": (Number("(0, inf)"), None),
+    }
+
     def __init__(
         self,
         *,
@@ -99,9 +103,6 @@ class Weighting(Scorer):
             last = np.where(found.rows >= 0, found.distances, 0).max(axis=1)
             usual = float(np.median(last))
             return 1 / usual if usual > 0 else 1.0
-        number = isinstance(self.t, int | float | np.number) and not isinstance(self.t, bool)
-        if not number or not 0 < self.t < np.inf:
-            raise ConfigError(f"t is {self.t!r}; pass a number above 0.")
         return float(self.t)
 
 

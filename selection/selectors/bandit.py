@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Real
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,15 +11,15 @@ from numpy.typing import NDArray
 from assay.index.algorithms.communities import communities
 from assay.index.vectors.checks import as_vectors, check_width
 from assay.index.vectors.exact import unit_rows
-from assay.selection.algorithms.cells import check_metric, cluster, places, prepared
+from assay.selection.algorithms.cells import cluster, places, prepared
 from assay.selection.base import Selector
-from assay.selection.contract.inputs import Floats, Inputs, Rows, check_whole
+from assay.selection.contract.inputs import Floats, Inputs, Rows
 from assay.selection.contract.outcomes import Choice, Outcome
-from assay.storage.errors import ConfigError, InputError, MissingInputError, NonFiniteError
+from assay.selection.contract.parameters import Function, Limits, Number, Whole
+from assay.storage.errors import InputError, MissingInputError, NonFiniteError
 
 Reward = Callable[[Rows], Any]
 _INFLUENCE = "influence"
-_ARMS = ("kmeans", "groups", "communities")
 
 
 class BanditSelector(Selector):
@@ -112,6 +111,17 @@ class BanditSelector(Selector):
     (20, 3)
     """
 
+    limits: ClassVar[Limits] = {
+        "reward": (Function("row numbers"), _INFLUENCE, None),
+        "arms": ("kmeans", "groups", "communities"),
+        "n_clusters": (Whole(1), "auto"),
+        "metric": ("cosine", "l2"),
+        "probe": (Whole(1),),
+        "exploration": (Number("[0, inf)"),),
+        "radius": (Number("[0, inf)"),),
+        "rounds": (Whole(1),),
+    }
+
     def __init__(
         self,
         *,
@@ -138,7 +148,6 @@ class BanditSelector(Selector):
         self.rounds = rounds
 
     def _inputs(self, **given: Any) -> Inputs:
-        self._check()
         if self.reward is None and given["target"] is None and given["scores"] is None:
             raise MissingInputError(
                 "BanditSelector needs a reward; pass a callable as reward=, or a sample of the "
@@ -246,24 +255,6 @@ class BanditSelector(Selector):
         nearness = np.maximum(1 - distance / self.radius, 0)
         np.fill_diagonal(nearness, 1)
         return cells.of_row, nearness
-
-    def _check(self) -> None:
-        check_metric(self.metric)
-        if self.arms not in _ARMS:
-            raise ConfigError(f"arms is {self.arms!r}; it may be {', '.join(_ARMS)}.")
-        if self.reward not in (None, _INFLUENCE) and not callable(self.reward):
-            raise ConfigError(
-                f"reward is {self.reward!r}; pass a callable of row numbers, or 'influence'."
-            )
-        whole = {"probe": self.probe, "rounds": self.rounds, "n_clusters": self.n_clusters}
-        for name, value in whole.items():
-            if name == "n_clusters" and isinstance(value, str) and value == "auto":
-                continue
-            check_whole(name, value)
-        for name, number in {"exploration": self.exploration, "radius": self.radius}.items():
-            real = isinstance(number, Real) and not isinstance(number, bool)
-            if not real or not 0 <= number < np.inf:
-                raise ConfigError(f"{name} is {number!r}; pass a finite number >= 0.")
 
 
 def _checked(rewards: Any, rows: Rows) -> Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,8 @@ from assay.selection.algorithms.heaps import build, pop, settle
 from assay.selection.base import Selector
 from assay.selection.contract.inputs import Inputs
 from assay.selection.contract.outcomes import Choice, Outcome, rank_of
+from assay.selection.contract.parameters import Limits, Number
 from assay.storage.compiling import njit
-from assay.storage.errors import ConfigError
 
 
 class D2Selector(Selector):
@@ -89,6 +89,12 @@ class D2Selector(Selector):
     [1, 3]
     """
 
+    limits: ClassVar[Limits] = {
+        "mode": ("sum", "product"),
+        "update": ("weighted", "absolute"),
+        "gamma": (Number("[0, inf)"),),
+    }
+
     def __init__(
         self,
         *,
@@ -107,11 +113,6 @@ class D2Selector(Selector):
         self.cutoff = cutoff
 
     def _select(self, inputs: Inputs, budget: int) -> Choice:
-        _one_of("mode", self.mode, ("sum", "product"))
-        _one_of("update", self.update, ("weighted", "absolute"))
-        number = isinstance(self.gamma, int | float | np.number)
-        if isinstance(self.gamma, bool) or not number or not 0 <= self.gamma < np.inf:
-            raise ConfigError(f"gamma is {self.gamma!r}; pass a finite number >= 0.")
         assert inputs.graph is not None
         assert inputs.scores is not None
         difficulty = inputs.scores
@@ -140,11 +141,6 @@ class D2Selector(Selector):
                 "cutoff_shrunk": len(cut) < int(inputs.n * cutoff),
             },
         )
-
-
-def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ConfigError(f"{name} is {value!r}; it may be {' or '.join(map(repr, allowed))}.")
 
 
 def _distances(inputs: Inputs) -> NDArray[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import ClassVar
 
 from assay.selection.algorithms.set_functions import (
     GRAPH_CUT,
@@ -11,8 +11,8 @@ from assay.selection.algorithms.set_functions import (
     similarities,
 )
 from assay.selection.contract.inputs import Graph
+from assay.selection.contract.parameters import Limits, Number
 from assay.selection.selectors.greedy import LazyGreedySelector
-from assay.storage.errors import ConfigError
 
 
 class GraphCutSelector(LazyGreedySelector):
@@ -77,6 +77,10 @@ class GraphCutSelector(LazyGreedySelector):
     [2, 0]
     """
 
+    limits: ClassVar[Limits] = {
+        "lam": (Number("[0, inf)"),),
+    }
+
     def __init__(
         self,
         *,
@@ -89,9 +93,6 @@ class GraphCutSelector(LazyGreedySelector):
         self.lam = lam
 
     def _function(self, graph: Graph) -> SetFunction:
-        number = isinstance(self.lam, int | float | np.number)
-        if isinstance(self.lam, bool) or not number or not 0 <= self.lam < np.inf:
-            raise ConfigError(f"lam is {self.lam!r}; pass a finite number >= 0.")
         indptr, indices, weights, own = similarities(graph)
         sums = column_sums(indptr, weights, own)
         first = float(self.lam) * sums - own

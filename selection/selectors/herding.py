@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -10,9 +10,10 @@ from assay.selection.algorithms.allocation import allocate
 from assay.selection.base import Selector
 from assay.selection.contract.inputs import Inputs, Labels, Rows
 from assay.selection.contract.outcomes import Choice, Outcome
+from assay.selection.contract.parameters import Limits
 from assay.selection.selectors.k_center import warn_of_cost
 from assay.storage.compiling import njit
-from assay.storage.errors import ConfigError, MissingInputError
+from assay.storage.errors import MissingInputError
 
 
 class HerdingSelector(Selector):
@@ -78,6 +79,10 @@ class HerdingSelector(Selector):
     [2, 1]
     """
 
+    limits: ClassVar[Limits] = {
+        "by": ("labels", "groups", None),
+    }
+
     def __init__(
         self,
         *,
@@ -130,8 +135,6 @@ def _members(inputs: Inputs, by: str | None) -> dict[str, Rows]:
     """Return the rows of each class, ascending; all rows where the classes don't matter."""
     if by is None:
         return {"all": np.arange(inputs.n)}
-    if by not in ("labels", "groups"):
-        raise ConfigError(f"by is {by!r}; it may be 'labels', 'groups' or None.")
     found = inputs.labels if by == "labels" else inputs.groups
     if found is None:
         argument = {"labels": "y", "groups": "groups"}[by]

@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from numbers import Integral
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from assay.selection.algorithms.allocation import allocate
-from assay.selection.algorithms.cells import Cells, check_metric, nested_clusters, places, prepared
+from assay.selection.algorithms.cells import (
+    Cells,
+    nested_clusters,
+    places,
+    prepared,
+)
 from assay.selection.base import Selector
 from assay.selection.contract.inputs import Inputs, Rows
 from assay.selection.contract.outcomes import Choice, Outcome
+from assay.selection.contract.parameters import Limits, Whole
 from assay.storage.errors import ConfigError
 
 # as many cells as this times the square root of the rows, then tenths of that
@@ -89,6 +95,12 @@ class HierarchicalBalancedSelector(Selector):
     [5, 5]
     """
 
+    limits: ClassVar[Limits] = {
+        "metric": ("cosine", "l2"),
+        "resampling": (Whole(0),),
+        "iterations": (Whole(1),),
+    }
+
     def __init__(
         self,
         *,
@@ -107,11 +119,6 @@ class HierarchicalBalancedSelector(Selector):
         self.iterations = iterations
 
     def _select(self, inputs: Inputs, budget: int) -> Choice:
-        check_metric(self.metric)
-        for name, least in (("resampling", 0), ("iterations", 1)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:
-                raise ConfigError(f"{name} is {value!r}; pass a whole number >= {least}.")
         counts = _levels(self.levels, inputs.n)
         hierarchy = self._cluster(inputs, counts)
         budgets = _share_out(hierarchy, budget)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -12,8 +12,8 @@ from assay.selection.algorithms.heaps import sift
 from assay.selection.base import Selector
 from assay.selection.contract.inputs import Inputs
 from assay.selection.contract.outcomes import Choice, Outcome
+from assay.selection.contract.parameters import Limits
 from assay.storage.compiling import njit
-from assay.storage.errors import ConfigError
 
 MULTIPLY_ADDS = 1e12
 
@@ -90,6 +90,10 @@ class KCenterSelector(Selector):
     [2, 3, 0]
     """
 
+    limits: ClassVar[Limits] = {
+        "metric": ("cosine", "l2"),
+    }
+
     def __init__(
         self,
         *,
@@ -102,8 +106,6 @@ class KCenterSelector(Selector):
         self.metric = metric
 
     def _select(self, inputs: Inputs, budget: int) -> Choice:
-        if self.metric not in ("cosine", "l2"):
-            raise ConfigError(f"metric is {self.metric!r}; it may be 'cosine' or 'l2'.")
         cosine = self.metric == "cosine"
         X, unit = (unit_rows(inputs.vectors()), 1.0) if cosine else inputs.moved_vectors()
         n, d = X.shape

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -12,8 +12,8 @@ from assay.selection.algorithms.cells import cluster
 from assay.selection.base import Selector
 from assay.selection.contract.inputs import Inputs, Rows, check_whole
 from assay.selection.contract.outcomes import Choice, Outcome
+from assay.selection.contract.parameters import Limits
 from assay.selection.selectors.herding import rows_by_class
-from assay.storage.errors import ConfigError
 
 
 class ModerateSelector(Selector):
@@ -71,6 +71,10 @@ class ModerateSelector(Selector):
     [0]
     """
 
+    limits: ClassVar[Limits] = {
+        "metric": ("l2", "cosine"),
+    }
+
     def __init__(
         self,
         *,
@@ -85,8 +89,6 @@ class ModerateSelector(Selector):
         self.metric = metric
 
     def _select(self, inputs: Inputs, budget: int) -> Choice:
-        if self.metric not in ("l2", "cosine"):
-            raise ConfigError(f"metric is {self.metric!r}; it may be 'l2' or 'cosine'.")
         check_whole("clusters", self.clusters)
         X = inputs.vectors()
         if self.metric == "cosine":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import ClassVar
 
 from assay.selection.algorithms.set_functions import (
     SATURATED_COVERAGE,
@@ -11,8 +11,8 @@ from assay.selection.algorithms.set_functions import (
     similarities,
 )
 from assay.selection.contract.inputs import Graph
+from assay.selection.contract.parameters import Limits, Number
 from assay.selection.selectors.greedy import LazyGreedySelector
-from assay.storage.errors import ConfigError
 
 
 class SaturatedCoverageSelector(LazyGreedySelector):
@@ -77,6 +77,10 @@ class SaturatedCoverageSelector(LazyGreedySelector):
     [2, 3]
     """
 
+    limits: ClassVar[Limits] = {
+        "alpha": (Number("(0, 1]"),),
+    }
+
     def __init__(
         self,
         *,
@@ -89,9 +93,6 @@ class SaturatedCoverageSelector(LazyGreedySelector):
         self.alpha = alpha
 
     def _function(self, graph: Graph) -> SetFunction:
-        number = isinstance(self.alpha, int | float | np.number)
-        if isinstance(self.alpha, bool) or not number or not 0 < self.alpha <= 1:
-            raise ConfigError(f"alpha is {self.alpha!r}; pass a share above 0 and at most 1.")
         indptr, indices, weights, own = similarities(graph)
         limits = float(self.alpha) * column_sums(indptr, weights, own)
         whole = float(limits.sum())

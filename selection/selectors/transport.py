@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from assay.selection.algorithms.whitening import fit_whitening
 from assay.selection.base import Selector
 from assay.selection.contract.inputs import Floats, Inputs, Rows, derived_seed
 from assay.selection.contract.outcomes import Choice, Outcome, rank_of
+from assay.selection.contract.parameters import Limits, Number, Whole
 from assay.selection.selectors.transport_layers import (
     ESTIMATED_DEPTH,
     Context,
@@ -24,7 +24,6 @@ from assay.selection.selectors.transport_layers import (
     layered,
     search,
 )
-from assay.storage.errors import ConfigError
 from assay.storage.hashing.rows import hash_rows, hex_digests, uniform
 
 _LAYERS_TOLD = 100
@@ -106,6 +105,13 @@ class TransportSelector(Selector):
     True
     """
 
+    limits: ClassVar[Limits] = {
+        "max_depth": (Whole(1),),
+        "folds": (Whole(2), 0),
+        "transport_rows": (Whole(2),),
+        "eps": (Number("(0, inf)"),),
+    }
+
     def __init__(
         self,
         *,
@@ -124,7 +130,6 @@ class TransportSelector(Selector):
         self.transport_rows = transport_rows
 
     def _select(self, inputs: Inputs, budget: int) -> Choice:
-        self._check()
         X = inputs.vectors()
         target = check_width(as_vectors(inputs.target, what="targets"), X.shape[1])
         # equal rows are alike, so the order of the target rows has no effect either
@@ -203,16 +208,6 @@ class TransportSelector(Selector):
             if len(layers.rows) >= budget or depth >= most:
                 return lists, layers
             depth *= 2
-
-    def _check(self) -> None:
-        for name, least in (("max_depth", 1), ("folds", 0), ("transport_rows", 2)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:
-                raise ConfigError(f"{name} is {value!r}; pass a whole number >= {least}.")
-        if self.folds == 1:
-            raise ConfigError("folds is 1; pass 2 or more, or 0 for no estimate.")
-        if isinstance(self.eps, bool) or not isinstance(self.eps, Real) or not self.eps > 0:
-            raise ConfigError(f"eps is {self.eps!r}; pass a number above 0.")
 
 
 class _Passed(NamedTuple):

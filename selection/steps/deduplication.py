@@ -68,6 +68,7 @@ class Deduplicator(_Estimator):
         priority : n numbers, optional
             The row with the lowest is the keeper, ties by id; None: by id alone.
         """
+        self._check_limits()
         inputs = self._inputs(
             X=X, y=y, graph=graph, scores=scores, target=target, ids=ids, groups=groups
         )

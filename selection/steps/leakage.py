@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import polars as pl
@@ -14,7 +13,8 @@ from threadpoolctl import threadpool_limits
 
 from assay.selection.algorithms.span_matching import SpanMatcher, Words, words_of
 from assay.selection.base import _Estimator
-from assay.selection.contract.inputs import Inputs, check_whole, text_series
+from assay.selection.contract.inputs import Inputs, text_series
+from assay.selection.contract.parameters import Limits, Number, Whole
 from assay.storage.errors import ConfigError, InputError
 
 SCHEMA = {
@@ -92,6 +92,12 @@ class Leakage(_Estimator):
     ([False, True], [13, 0])
     """
 
+    limits: ClassVar[Limits] = {
+        "ngrams": (Whole(1),),
+        "span": (Whole(1),),
+        "share": (Number("(0, 1]"),),
+    }
+
     def __init__(
         self,
         *,
@@ -117,10 +123,12 @@ class Leakage(_Estimator):
         groups: Any = None,
     ) -> Self:
         """Search the texts X. Takes the inputs of `Selector.fit`, uses texts and ids."""
+        self._check_limits()
         inputs: Inputs = self._inputs(
             X=X, y=y, graph=graph, scores=scores, target=target, ids=ids, groups=groups
         )
-        self._check()
+        if not self.evaluation:
+            raise ConfigError("evaluation is empty; name at least one evaluation set.")
         items = _items(self.evaluation or {})
         words = words_of(items["text"])
         matcher = SpanMatcher(words, self.ngrams)
@@ -163,14 +171,6 @@ class Leakage(_Estimator):
             },
             schema=SCHEMA,
         )
-
-    def _check(self) -> None:
-        for name in ("ngrams", "span"):
-            check_whole(name, getattr(self, name))
-        if not (isinstance(self.share, int | float) and 0 < self.share <= 1):
-            raise ConfigError(f"share is {self.share!r}; pass a number in (0, 1].")
-        if not math.isfinite(self.share) or not self.evaluation:
-            raise ConfigError("evaluation is empty; name at least one evaluation set.")
 
 
 def _items(evaluation: Mapping[str, Any]) -> pl.DataFrame:

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from assay.selection.contract.inputs import Floats, Inputs, Rows, check_whole
+from assay.selection.contract.inputs import Floats, Inputs, Rows
+from assay.selection.contract.parameters import Limits, Number, Whole
 from assay.selection.steps.deduplication import Deduplicator
-from assay.storage.errors import ConfigError
 
 _BLOCK = 4_096
 
@@ -60,6 +60,11 @@ class PivotDeduplicator(Deduplicator):
 
     duplicate_kind: ClassVar[str] = "pivot"
 
+    limits: ClassVar[Limits] = {
+        "n_pivots": (Whole(1),),
+        "threshold": (Number("(-1, 1]"),),
+    }
+
     def __init__(
         self, *, n_pivots: int = 100, threshold: float = 0.9, random_state: int = 0
     ) -> None:
@@ -69,9 +74,6 @@ class PivotDeduplicator(Deduplicator):
 
     def _keepers(self, inputs: Inputs, order: Rows) -> tuple[Rows, Floats, dict[str, Any]]:
         n_pivots, threshold = self.n_pivots, self.threshold
-        check_whole("n_pivots", n_pivots)
-        if not -1 < threshold <= 1:
-            raise ConfigError(f"threshold is {threshold!r}; pass a cosine in (-1, 1].")
         X = inputs.vectors()
         length = np.linalg.norm(X.astype(np.float64), axis=1)
         claim = np.argsort(-inputs.noise(self.random_state, "pivots"), kind="stable")

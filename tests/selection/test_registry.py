@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import ast
+import dataclasses
+import inspect
 import subprocess
 import sys
+import textwrap
 
 import pytest
 
@@ -57,3 +61,43 @@ def test_looking_through_the_registry_imports_no_method():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_every_class_of_the_table_is_importable_from_the_face():
+    import assay.selection
+
+    for entry in registry.entries():
+        name = entry.path.partition(":")[2]
+        assert getattr(assay.selection, name) is entry.load()
+        assert name in assay.selection.__all__
+
+
+@pytest.mark.parametrize("entry", registry.entries(), ids=lambda e: f"{e.kind}-{e.name}")
+def test_what_is_declared_is_declared_once_and_true(entry):
+    method = entry.load()
+    fields = {field.name for field in dataclasses.fields(registry.Declaration)}
+    source = ast.parse(textwrap.dedent(inspect.getsource(method))).body[0]
+    assigned = {
+        target.id
+        for node in source.body
+        if isinstance(node, ast.Assign | ast.AnnAssign)
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        if isinstance(target, ast.Name)
+    }
+    assert not assigned & {*fields, "kind"}
+    parameters = registry.parameter_defaults(method)
+    assert entry.has_cutoff == ("cutoff" in parameters)
+    assert entry.has_metric == ("metric" in parameters)
+    assert entry.has_hasher == callable(vars(method).get("hasher"))
+    assert entry.by_shards == callable(vars(method).get("ratio"))
+    for parameter in registry.parameters(method):
+        assert parameter.meaning or parameter.name in ("missing", "y"), parameter.name
+
+
+def test_options_are_checked_by_name():
+    entry = registry.entry("ccs", "selector")
+    entry.check_options(["cutoff"], {"budget"})
+    with pytest.raises(ColumnError, match="Did you mean 'cutoff'"):
+        entry.check_options(["cutof"])
+    with pytest.raises(ColumnError, match="budget"):
+        entry.check_options(["budget"], {"budget"})
