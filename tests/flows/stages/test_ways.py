@@ -76,7 +76,7 @@ def test_like_is_personalized_pagerank(pool: Path, tmp_path: Path) -> None:
     names = [str(name) for name in graph.ids]
     seed = {names.index("r150"): 1}
     expected = nx.pagerank(
-        nx.from_scipy_sparse_array(graph.to_scipy()), personalization=seed, tol=1e-12
+        nx.from_scipy_sparse_array(graph.to_scipy()), personalization=seed, tol=1e-12, max_iter=1000
     )
     stored = dict(result.sql("SELECT sample_id, score FROM scores WHERE method = 'like'").rows())
     assert {names[n]: pytest.approx(v, abs=1e-7) for n, v in expected.items()} == stored
