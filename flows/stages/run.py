@@ -183,8 +183,10 @@ def resolve_run(config: CurationConfig) -> Run:
     evaluation = {name: p.fingerprint for name, p in evaluation_sets(resolved, pool.kind).items()}
     log_fingerprint = table_fingerprint(config.training_log) if config.training_log else None
     made_of = (pool.fingerprint, target_fingerprint, evaluation, log_fingerprint, settings)
-    added = (plugins,) if plugins else ()
-    run_id = fingerprint("curate", REVISIONS, RULES_REVISION, *made_of, generation, *added)[:16]
+    # what most runs lack is left out of their ids
+    ruled = resolved.expressions or resolved.plan.model_dump(exclude_defaults=True)
+    added = (*([plugins] if plugins else []), *([RULES_REVISION] if ruled else []))
+    run_id = fingerprint("curate", REVISIONS, *made_of, generation, *added)[:16]
     return Run(
         config=resolved,
         kind=pool.kind,
