@@ -49,7 +49,7 @@ from typing import Any
 import networkx as nx
 
 from assay.index.graph.similarity_graph import SimilarityGraph
-from assay.index.nx import functions as networkx_algorithms
+from assay.index.nx.functions import NATIVE
 from assay.index.nx.graph import CSRGraph
 from assay.index.nx.info import FUNCTIONS
 
@@ -135,7 +135,7 @@ def _changes_its_graph(algorithm: Any, args: tuple[Any, ...], kwargs: dict[str, 
 
 def _obstacle(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
     """Say what about the arguments the native function leaves to networkx."""
-    signature = inspect.signature(getattr(networkx_algorithms, name))
+    signature = inspect.signature(NATIVE[name])
     try:
         # networkx may pass any argument by position
         bound = signature.bind(*args, **kwargs)
@@ -168,7 +168,7 @@ def _has_loops(graph: Any) -> bool:
 def _run(name: str, *args: Any, **kwargs: Any) -> Any:
     if _obstacle(name, args, kwargs):
         return _run_converted(_registered(name), *args, **kwargs)
-    return getattr(networkx_algorithms, name)(*args, **kwargs)
+    return NATIVE[name](*args, **kwargs)
 
 
 def _run_converted(algorithm: Any, *args: Any, **kwargs: Any) -> Any:

@@ -214,3 +214,6 @@ class CSRGraph:
             return node in self.places
         except TypeError:
             return False
+
+
+BackendGraph = CSRGraph | SimilarityGraph
