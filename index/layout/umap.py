@@ -100,7 +100,7 @@ def umap_layout(
         moving: NDArray[np.bool_] = np.ones(n, bool)
         start = _smooth_start(memberships, dims, random)
     else:
-        moving = np.isnan(start).any(axis=1)
+        moving = np.asarray(np.isnan(start).any(axis=1), np.bool_)
         start = _among_neighbors(memberships, start, moving, random)
     result = np.empty((n, dims), np.float32)
     result[order] = _optimize(memberships, start, moving, epochs, random)
