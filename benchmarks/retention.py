@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from service.nights import info, run_id, tables
 
 from assay.storage import ScoreStore
 from assay.storage.runs.catalogue import list_runs
+from assay.storage.runs.requests import microseconds, next_request, record_request
 
 METHODS, KEEP, POOL = 6, 90, "docs"
 MEASURED = (1, 10, 90, 200, 400)
@@ -66,6 +68,7 @@ def taken_over(store: ScoreStore, night: int, template: Path) -> None:
             "UPDATE run SET run_id = ?, started_at = now(), finished_at = now()", [path.stem]
         )
     copy.rename(path)
+    record_request(store.path, path, next_request(store.path), microseconds(datetime.now(UTC)))
     list_runs(store.path, complete=True)
     store.archive(POOL, keep=KEEP)
 
@@ -83,13 +86,13 @@ def measure(store: ScoreStore, rows: int, night: int) -> dict[str, str]:
     found["archive, nothing to move"] = cost(lambda: store.archive(POOL, keep=KEEP))
     found["what the next run starts from"] = cost(lambda: store.newest_run(POOL))
     for name, query in SQL.items():
-        found[name] = cost(lambda query=query: store.sql(query))
+        found[name] = cost(lambda query=query: store.trusted_sql(query))
     first, newest = run_id(1, POOL), run_id(night, POOL)
     found["scores of the first run"] = cost(
-        lambda: store.sql("SELECT avg(score) FROM scores", runs=[first])
+        lambda: store.trusted_sql("SELECT avg(score) FROM scores", runs=[first])
     )
     found["`diff` of the first run and the newest"] = cost(
-        lambda: store.sql(f"FROM diff('{first}', '{newest}')", runs=[first, newest])
+        lambda: store.trusted_sql(f"FROM diff('{first}', '{newest}')", runs=[first, newest])
     )
     link = str(store.path / "published" / "latest.duckdb")
 
@@ -99,10 +102,10 @@ def measure(store: ScoreStore, rows: int, night: int) -> dict[str, str]:
 
     found["top 100, published file, plain DuckDB"] = cost(published)
     found["`connect()`: every kept run attached"] = cost(lambda: store.connect().close(), 3)
-    found["chosen rows of every kept run"] = cost(lambda: store.sql(CHOSEN), 3)
-    found["`runs --all-runs`"] = cost(lambda: store.sql("FROM runs", all_runs=True), 3)
+    found["chosen rows of every kept run"] = cost(lambda: store.trusted_sql(CHOSEN), 3)
+    found["`runs --all-runs`"] = cost(lambda: store.trusted_sql("FROM runs", all_runs=True), 3)
     found["chosen rows of every run, `--all-runs`"] = cost(
-        lambda: store.sql(CHOSEN, all_runs=True), 1
+        lambda: store.trusted_sql(CHOSEN, all_runs=True), 1
     )
     for folder in ("runs", "archive", "published", "catalogue"):
         found[f"`{folder}/`, MiB"] = size(store.path / folder)
@@ -150,7 +153,7 @@ def main() -> None:
         f"`python benchmarks/retention.py`, 2 shared cores. {given.rows:,} rows and {METHODS} scores a "
         f"night, one pool, `keep_runs = {KEEP}`. Nights that were not measured took over the tables of "
         "the last measured one under their own id and time. CPU milliseconds of all threads, median; "
-        "each query with its own connection, as `ScoreStore.sql` and `assay sql` make it.\n"
+        "each query with its own connection, as `ScoreStore.sql` makes it in a process of its own.\n"
     )
     print("| | " + " | ".join(f"night {night}" for night in columns) + " |")
     print("| --- | " + " | ".join("---:" for _ in columns) + " |")

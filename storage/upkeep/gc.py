@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -22,12 +23,14 @@ from assay.storage.runs.catalogue import newest_runs, survey
 from assay.storage.runs.facts import CATALOGUE, RunFile, read_note
 from assay.storage.runs.migrations import BACKUP
 from assay.storage.runs.notes import read_notes
-from assay.storage.runs.opening import RUN_ID, RUNS, find_run
+from assay.storage.runs.opening import RUN_ID, RUNS, Misfit, find_run
 from assay.storage.runs.publishing import outdated, remove_published
 from assay.storage.runs.recovery import leftovers
 from assay.storage.runs.requests import REQUESTS, broken_requests, request_files
 from assay.storage.runs.schema import RunTables
 from assay.storage.store import ScoreStore
+
+logger = logging.getLogger("assay.storage")
 
 # copies of frames that were handed in; a run names them by its configuration's paths
 FRAMES = "frames"
@@ -54,14 +57,18 @@ class Garbage:
 
 @dataclass
 class _Wanted:
-    """What runs refer to: artifacts, whatever certain runs made, copies of frames."""
+    """What runs refer to: artifacts, whatever certain runs made, copies of frames.
 
+    `all_known` is False where a run can't be read, so that no artifact is known to be unwanted.
+    """
+
+    all_known: bool = True
     artifacts: set[tuple[str, str]] = field(default_factory=set)
     makers: set[str] = field(default_factory=set)
     frames: set[str] = field(default_factory=set)
 
     def holds(self, store: ScoreStore, kind: str, fingerprint: str) -> bool:
-        if (kind, fingerprint) in self.artifacts:
+        if not self.all_known or (kind, fingerprint) in self.artifacts:
             return True
         if kind == FRAMES:
             return fingerprint in self.frames
@@ -81,18 +88,14 @@ def collect(store: ScoreStore, *, dry_run: bool = False) -> list[Garbage]:
     finished run of its pool, because it goes on where it was. Archived runs hold none: what they say
     is in their files. Removed with the others: what dead processes left half-written, published files
     that no reader can be about to open, notes of the catalogue and backups of migrations that are of
-    no use any more. Runs are never removed.
+    no use any more. Runs are never removed. Where a run file is not as it was written, it is not known
+    what it refers to: it is named on the log, and no artifact is removed.
 
     Parameters
     ----------
     store : ScoreStore
     dry_run : bool, default False
         Only say what would be removed; nothing is written, no lock is waited for.
-
-    Raises
-    ------
-    StoreError
-        A run file can't be read, so that it is not known what it refers to; nothing is removed.
     """
     if dry_run:
         return list(_find(store))
@@ -108,7 +111,6 @@ def collect(store: ScoreStore, *, dry_run: bool = False) -> list[Garbage]:
 
 
 def _find(store: ScoreStore) -> Iterator[Garbage]:
-    # all of it before the first removal: an unreadable run file stops everything
     wanted = _wanted(store)
     for kind, fingerprint in store.artifacts.listed():
         with suppress(FileNotFoundError):
@@ -156,12 +158,14 @@ def _wanted(store: ScoreStore) -> _Wanted:
     wanted = _Wanted()
     notes = read_notes(store.path / RUNS)
     runs, misfits = survey(store.path)
-    if misfits:
-        raise StoreError(f"{misfits[0]} Until then it is not known which artifacts it refers to.")
+    referred, unreadable = _referred_to(store, runs)
+    wanted.artifacts.update(referred)
+    for misfit in (*misfits, *unreadable):
+        wanted.all_known = False
+        logger.warning("%s Until then no artifact is removed.", misfit)
     for run in runs:
         wanted.makers.add(run.tables.run_id)
         wanted.frames.update(_FRAME.findall(str(run.run["config"])))
-    wanted.artifacts.update(_referred_to(store, runs))
     newest = {(run.tables.pool, run.tables.kind): run.tables for run in newest_runs(runs)}
     for note in notes:
         if _goes_on(note, newest):
@@ -170,23 +174,26 @@ def _wanted(store: ScoreStore) -> _Wanted:
     return wanted
 
 
-def _referred_to(store: ScoreStore, runs: Sequence[RunFile]) -> Iterator[tuple[str, str]]:
-    """Yield what runs name as theirs; those of earlier versions name nothing, but made it."""
+def _referred_to(
+    store: ScoreStore, runs: Sequence[RunFile]
+) -> tuple[set[tuple[str, str]], list[Misfit]]:
+    """Return what runs name as theirs, and the run files that can't be read.
+
+    Runs of earlier versions name nothing, but made what is theirs.
+    """
+    referred: set[tuple[str, str]] = set()
     with duckdb.connect(":memory:") as con:
         opened, misfits = open_runs(con, store.path, runs)
-        if misfits:
-            raise StoreError(
-                f"{misfits[0]} Until then it is not known which artifacts it refers to."
-            )
-        for run in (run.tables for run in opened if "artifacts" in run.tables.tables):
+        for run in opened:
+            if "artifacts" not in run.tables.tables:
+                continue
             try:
-                query = f"SELECT kind, fingerprint FROM {run.alias}.main.artifacts"
-                yield from con.sql(query).fetchall()
+                query = f"SELECT kind, fingerprint FROM {run.tables.alias}.main.artifacts"
+                referred.update(con.sql(query).fetchall())
             except duckdb.Error as error:
-                raise StoreError(
-                    f"The run {run.run_id} can't be read ({' '.join(str(error).split())}), so it is "
-                    "not known which artifacts it refers to. `assay check --repair` moves it aside."
-                ) from error
+                problem = f"it can't be read ({' '.join(str(error).split())})."
+                misfits.append(Misfit(run.path, problem))
+    return referred, misfits
 
 
 def _goes_on(note: dict[str, Any], newest: dict[tuple[str, str], RunTables]) -> bool:
