@@ -225,6 +225,7 @@ _RELATIVE = (
     Entry("prototypicality", "scorer", "scorers.prototypicality:Prototypicality", "closeness to the centre of the row's cluster", needs=("vectors",), uses=("graph",), has_metric=True, points="easier"),
     Entry("weighting", "scorer", "scorers.weighting:Weighting", "weight of the row in its surroundings: large at the boundary", needs=("vectors",), uses=("graph",), has_metric=True, points="harder"),
     Entry("label_agreement", "scorer", "scorers.label_agreement:LabelAgreement", "weighted share of neighbours with the same label", needs=("graph", "labels"), points="easier"),
+    Entry("community_agreement", "scorer", "scorers.community_agreement:CommunityAgreement", "share of the other labelled rows of the community with the same label", needs=("graph", "labels"), points="easier"),
     Entry("self_confidence", "scorer", "scorers.self_confidence:SelfConfidence", "out-of-fold probability of the row's own label", needs=("texts", "labels"), uses=("graph",), vectors_for_texts=True, points="easier"),
     Entry("margin", "scorer", "scorers.self_confidence:Margin", "out-of-fold probability of the row's label less that of the likeliest other one", needs=("texts", "labels"), uses=("graph",), vectors_for_texts=True, points="easier"),
     Entry("noise_weight", "scorer", "scorers.noise_weight:NoiseWeight", "weight that makes rows drawn by it as if labels were clean; near 0 = label likely wrong", needs=("texts", "labels"), uses=("graph",), vectors_for_texts=True, points="easier", reported=("noise", "transition")),

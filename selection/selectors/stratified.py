@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -80,8 +80,6 @@ class StratifiedSelector(Selector):
     >>> np.bincount(np.searchsorted([40, 70, 90], chosen, side="right")).tolist()
     [4, 3, 2, 1]
     """
-
-    needs: ClassVar[tuple[str, ...]] = ("vectors",)
 
     def __init__(
         self,
