@@ -172,6 +172,10 @@ def curate(
     budget: Annotated[str | None, typer.Option(help="A count (1000) or a share (10%).")] = None,
     select: Annotated[str | None, typer.Option(help=f"The selector: {_names('selector')}.")] = None,
     scores: Annotated[str | None, typer.Option(help=f"Scores, A,B: {_names('scorer')}.")] = None,
+    score_option: Annotated[
+        list[str] | None,
+        typer.Option(help="A parameter of a score: like.method=flow. Repeatable."),
+    ] = None,
     difficulty: Annotated[str | None, typer.Option(help="The score taken as difficulty.")] = None,
     training_log: Annotated[
         str | None, typer.Option(help="A model's log of training, for aum, el2n, ...")
@@ -210,6 +214,7 @@ def curate(
     from assay.flows.commands.output import print_json
     from assay.flows.commands.summary import print_curation
     from assay.flows.config.curation import CurationConfig
+    from assay.flows.config.fields import method_options
     from assay.flows.running.results import curation_summary
 
     names = CurationConfig.model_fields
@@ -226,6 +231,8 @@ def curate(
         del given["refit"]
     if plan:
         given["plan"] = plan
+    if score_option:
+        given["score_options"] = method_options(score_option)
     if config is not None:
         settings = CurationConfig.from_toml(config, **given)
     else:
@@ -271,7 +278,8 @@ def features(
     from assay.flows import api, progress
     from assay.flows.commands.output import print_json
     from assay.flows.commands.summary import print_features
-    from assay.flows.config.features import FeatureConfig, method_options
+    from assay.flows.config.features import FeatureConfig
+    from assay.flows.config.fields import method_options
     from assay.flows.running.results import feature_summary
 
     settings = FeatureConfig.build(

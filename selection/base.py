@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import abstractmethod
 from functools import partial
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from assay.selection.contract.budgets import ShortfallWarning, resolve_budget
 from assay.selection.contract.inputs import Floats, Inputs, Rows, check_seed
 from assay.selection.contract.outcomes import Choice, Decision, Outcome, explained
-from assay.selection.contract.parameters import Limits, check_limits
+from assay.selection.contract.parameters import check_limits
 from assay.selection.registry import Method
 from assay.storage.errors import BudgetError, MissingInputError
 
@@ -35,9 +35,6 @@ _GROUPS_TOLD = 100
 
 class _Estimator(Method, BaseEstimator):  # type: ignore[misc]
     """What selectors, scorers and steps have in common."""
-
-    # what each parameter may be
-    limits: ClassVar[Limits] = {}
 
     def _check_limits(self) -> None:
         """Refuse parameters that are not what they may be."""

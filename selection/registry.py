@@ -104,6 +104,13 @@ class Method:
     exempt_modes: ClassVar[tuple[str, ...]] = ()
     copies_tie: ClassVar[bool] = True
     in_consensus: ClassVar[bool] = True
+    # what each parameter may be; see `assay.selection.contract.parameters`
+    limits: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
+
+    @classmethod
+    def lacks_under(cls, options: Mapping[str, Any], given: Collection[str]) -> tuple[str, ...]:
+        """Return what its parameters need, beyond `needs`, that is not among the inputs `given`."""
+        return ()
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

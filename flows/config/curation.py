@@ -162,6 +162,8 @@ class CurationConfig(Form):
         Scores of one's own: name -> SQL expression over the columns of samples and pool
         (``{"words": "length(text) - length(replace(text, ' ', ''))"}``). They are stored with the
         others, and may be the difficulty, in a blend or in a rule.
+    score_options : mapping
+        Score -> further parameters of its scorer: ``{"like": {"method": "flow", "size": 200}}``.
     training_log : str, optional
         File with what a model said of every sample in every epoch, for `aum`, `el2n`, `forgetting`
         and `entropy`: long (`sample_id`, `epoch`, and a column of probabilities for each class, or
@@ -226,6 +228,7 @@ class CurationConfig(Form):
     select: str | None = None
     scores: Names | None = None
     expressions: dict[str, str] = Field(default_factory=dict)
+    score_options: dict[str, Options] = Field(default_factory=dict)
     training_log: Location | None = None
     difficulty: str | None = None
     options: Options = Field(default_factory=dict)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from assay.flows.config.fields import Location, Names, Options
 from assay.flows.config.form import Form
-from assay.storage.errors import ConfigError
 from assay.storage.reading.source import Reading
 
 
@@ -74,30 +71,3 @@ class FeatureConfig(Form):
     def reading(self) -> Reading:
         """How text files are read."""
         return Reading(self.delimiter, self.encoding)
-
-
-def method_options(given: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Return the `options` that texts METHOD.PARAMETER=VALUE mean; values are TOML, or text.
-
-    Raises
-    ------
-    ConfigError
-        A text is not of that form.
-
-    Examples
-    --------
-    >>> method_options(["ecfs.alpha=cv", "inf_fs.supervised=true"])
-    {'ecfs': {'alpha': 'cv'}, 'inf_fs': {'supervised': True}}
-    """
-    options: dict[str, dict[str, Any]] = {}
-    for text in given:
-        key, equals, value = text.partition("=")
-        method, dot, parameter = key.strip().partition(".")
-        if not (equals and dot and method and parameter):
-            raise ConfigError(f"The option {text!r} is not of the form METHOD.PARAMETER=VALUE.")
-        try:
-            parsed = tomllib.loads(f"value = {value.strip()}")["value"]
-        except tomllib.TOMLDecodeError:
-            parsed = value.strip()
-        options.setdefault(method, {})[parameter] = parsed
-    return options

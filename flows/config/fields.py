@@ -6,7 +6,8 @@ before it stores what it was given.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, WithJsonSchema
@@ -15,6 +16,7 @@ from assay.flows.config.credentials import SECRET_SHAPE, without_secrets
 from assay.flows.config.memory_size import parse_memory
 from assay.selection.contract.budgets import parse_budget
 from assay.selection.plan.churn import parse_churn
+from assay.storage.errors import ConfigError
 
 
 def as_tuple(value: Any) -> Any:
@@ -81,3 +83,30 @@ def location_keys(form: type[BaseModel], above: tuple[str, ...] = ()) -> Iterato
 def _holds_location(annotation: Any) -> bool:
     marked = IS_LOCATION in getattr(annotation, "__metadata__", ())
     return marked or any(_holds_location(part) for part in get_args(annotation))
+
+
+def method_options(given: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return the `options` that texts METHOD.PARAMETER=VALUE mean; values are TOML, or text.
+
+    Raises
+    ------
+    ConfigError
+        A text is not of that form.
+
+    Examples
+    --------
+    >>> method_options(["ecfs.alpha=cv", "inf_fs.supervised=true"])
+    {'ecfs': {'alpha': 'cv'}, 'inf_fs': {'supervised': True}}
+    """
+    options: dict[str, dict[str, Any]] = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        method, dot, parameter = key.strip().partition(".")
+        if not (equals and dot and method and parameter):
+            raise ConfigError(f"The option {text!r} is not of the form METHOD.PARAMETER=VALUE.")
+        try:
+            parsed = tomllib.loads(f"value = {value.strip()}")["value"]
+        except tomllib.TOMLDecodeError:
+            parsed = value.strip()
+        options.setdefault(method, {})[parameter] = parsed
+    return options

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from assay.flows.config.curation import CurationConfig, PlanConfig
 from assay.selection import registry
 from assay.selection.contract.budgets import resolve_budget
+from assay.selection.contract.parameters import check_limits
 from assay.selection.steps.deduplication import Deduplicator, deduplicator
-from assay.storage.errors import ConfigError
+from assay.storage.errors import ColumnError, ConfigError
 from assay.storage.names import SAMPLE_NAMES, check_kept, check_score_names, find_or_raise
 from assay.storage.sql.expressions import Named, names_in
 
@@ -83,7 +84,37 @@ def check_rules(config: CurationConfig, pool: Sequence[str]) -> None:
     columns_of_rules(config.plan, known_columns(config, pool))
     for name, options in config.plan.steps():
         deduplicator(name)  # refuses other steps
-        registry.entry(name, "step").check_options(options)
+        check_options(registry.entry(name, "step"), options)
+
+
+def check_options(
+    entry: registry.Entry, options: Mapping[str, Any], fixed: Collection[str] = ()
+) -> None:
+    """Refuse options that a method doesn't have, or whose values are not what they may be.
+
+    Raises
+    ------
+    ColumnError, ConfigError
+        An option is unknown or among the `fixed` ones, or its value is not allowed.
+    """
+    entry.check_options(options, fixed)
+    limits = entry.load().limits
+    check_limits({name: limits[name] for name in options if name in limits}, options)
+
+
+def check_score_options(config: CurationConfig, scores: Sequence[str]) -> None:
+    """Refuse options of scores that the run doesn't have, and such as their scorers don't take.
+
+    Raises
+    ------
+    ColumnError, ConfigError
+        A name is none of `scores`, or an option is unknown, or its value is not allowed.
+    """
+    known = [name for name in scores if name not in config.expressions]
+    for name, options in config.score_options.items():
+        if name not in known:
+            raise ColumnError.missing(name, known, what="score of the run with options")
+        check_options(registry.entry(name, "scorer"), options, {"seeds", "log"})
 
 
 def check_steps(config: CurationConfig, kind: str) -> None:

@@ -115,7 +115,7 @@ def _methods(run: Run) -> dict[str, Any]:
     for name in scorers:
         entry = registry.entry(name, "scorer")
         if "texts" in {*entry.needs, *entry.uses} and "log" not in entry.needs:
-            found[name] = registry.get(name, "scorer")()
+            found[name] = registry.get(name, "scorer")(**run.config.score_options.get(name, {}))
     if "texts" in registry.entry(run.select, "selector").needs:
         make = registry.get(run.select, "selector")
         found[run.select] = make(budget=1, **run.config.options)

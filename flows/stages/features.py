@@ -14,6 +14,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict
 
 from assay.flows.config.features import FeatureConfig
+from assay.flows.config.rules import check_options
 from assay.flows.progress import logger, step
 from assay.flows.stages.artifacts import get_or_make
 from assay.flows.stages.persisting import artifact_rows
@@ -151,7 +152,7 @@ class _Found:
 def _ranker(config: FeatureConfig, method: str) -> Any:
     ranker = registry.get(method, "ranker")(n_features_to_select=config.k)
     options = config.options.get(method, {})
-    registry.entry(method, "ranker").check_options(options)
+    check_options(registry.entry(method, "ranker"), options)
     if "random_state" in ranker.get_params():
         ranker.set_params(random_state=config.seed)
     return ranker.set_params(**options)

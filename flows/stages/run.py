@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import cache, cached_property
 from importlib.metadata import version
@@ -12,7 +12,13 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from assay.flows.config.curation import CurationConfig
-from assay.flows.config.rules import RULES_REVISION, check_rules, check_steps
+from assay.flows.config.rules import (
+    RULES_REVISION,
+    check_options,
+    check_rules,
+    check_score_options,
+    check_steps,
+)
 from assay.flows.stages.generations import Parent, settle
 from assay.flows.stages.stage import REVISIONS
 from assay.index.embedding.embedders import embedder_class, embedder_package
@@ -41,7 +47,7 @@ _ENGINE = {
     "engine_options",
 }
 # left at their defaults, keys that came later leave the ids of earlier runs as they are
-_LATER = ("like", "columns")
+_LATER = ("like", "columns", "score_options")
 _LIBRARIES = ("duckdb", "faiss-cpu", "numba", "numpy", "polars", "scikit-learn", "scipy")
 
 
@@ -267,6 +273,8 @@ def _inputs(config: CurationConfig, pool: Pool) -> set[str]:
         there.add("log")
     if config.like:
         there.add("seeds")
+    if config.group:
+        there.add("groups")
     return there
 
 
@@ -313,12 +321,15 @@ def _methods(config: CurationConfig, there: set[str]) -> dict[str, Any]:
         _check_needs(registry.entry(name, "scorer"), there)
     # a difficulty that was decided above counts as there
     scored = {"scores"} if difficulty or config.plan.blend else set()
-    _check_needs(registry.entry(select, "selector"), there | scored)
-    registry.entry(select, "selector").check_options(config.options, {"budget", "random_state"})
+    selector = registry.entry(select, "selector")
+    check_options(selector, config.options, {"budget", "random_state"})
+    ready = there | scored
+    _check_needs(selector, ready, selector.load().lacks_under(config.options, ready))
+    check_score_options(config, tuple(dict.fromkeys(scores)))
     return {"scores": tuple(dict.fromkeys(scores)), "select": select, "difficulty": difficulty}
 
 
-def _check_needs(entry: registry.Entry, there: set[str]) -> None:
+def _check_needs(entry: registry.Entry, there: set[str], further: Sequence[str] = ()) -> None:
     how = {
         "texts": "a text column (--text)",
         "labels": "labels (--label)",
@@ -326,8 +337,10 @@ def _check_needs(entry: registry.Entry, there: set[str]) -> None:
         "scores": "a difficulty (--difficulty)",
         "log": "a log of training (--training-log)",
         "seeds": "ids of rows to be like (--like)",
+        "groups": "a column of groups (--group)",
+        "target or scores": "a target (--target) or a difficulty (--difficulty)",
     }
-    missing = [how.get(need, need) for need in entry.lacks(there)]
+    missing = [how.get(need, need) for need in (*entry.lacks(there), *further)]
     if missing:
         raise InputError(f"{entry.kind} {entry.name!r} needs {' and '.join(missing)}.")
 

@@ -103,15 +103,16 @@ def score_ref(run: Run, method: str, vectors: Ref, graph: Ref) -> Ref:
         "seeds": run.config.like,
     }
     of = [made_of.get(need) for need in (*entry.needs, *entry.uses)]
-    made_by = [entry.package] if entry.package else []
+    made_by: list[Any] = [entry.package] if entry.package else []
+    made_by += [options] if (options := run.config.score_options.get(method)) else []
     address = fingerprint(SCORE.revision, method, vectors, of, run.config.seed, *made_by)
     return Ref("scores", address)
 
 
 def scorer_of(run: Run, method: str) -> Any:
-    """Return a scorer of the registry, with the log or the seeds that it needs."""
+    """Return a scorer of the registry with its parameters, the log or the seeds among them."""
     needs = registry.entry(method, "scorer").needs
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] = dict(run.config.score_options.get(method, {}))
     if "log" in needs:
         parameters["log"] = read_table(str(run.config.training_log))
     if "seeds" in needs:

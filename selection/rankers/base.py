@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
@@ -16,7 +16,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from assay.selection.contract.inputs import Floats
-from assay.selection.contract.parameters import Limits, check_limits
+from assay.selection.contract.parameters import check_limits
 from assay.selection.registry import Method
 from assay.selection.tables.blocks import ColumnBlock, bounds, by_columns, column_mask
 from assay.selection.tables.inner_validation import COUNTS, choose_count, split_count
@@ -106,8 +106,6 @@ class FeatureRanker(Method, SelectorMixin, BaseEstimator):  # type: ignore[misc]
     array([2, 3, 1])
     """
 
-    # what each parameter may be
-    limits: ClassVar[Limits] = {}
     _uses_labels = True
     _by_column = False
     _of_names: NDArray[np.bool_] | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
@@ -12,9 +12,8 @@ from assay.index.algorithms.flow_diffusion import flow_diffusion
 from assay.index.algorithms.personalized_pagerank import personalized_pagerank
 from assay.selection.base import Scorer
 from assay.selection.contract.inputs import Floats, Inputs
+from assay.selection.contract.parameters import Limits, Number, Whole
 from assay.storage.errors import ConfigError, IdError, MissingInputError
-
-_METHODS = ("pagerank", "flow")
 
 
 class Like(Scorer):
@@ -77,6 +76,12 @@ class Like(Scorer):
     [3, 4]
     """
 
+    limits: ClassVar[Limits] = {
+        "method": ("pagerank", "flow"),
+        "alpha": (Number("[0, 1)"),),
+        "size": (Whole(1), None),
+    }
+
     def __init__(
         self,
         *,
@@ -91,8 +96,6 @@ class Like(Scorer):
         self.size = size
 
     def _inputs(self, **given: Any) -> Inputs:
-        if self.method not in _METHODS:
-            raise ConfigError(f"method is {self.method!r}; it may be {' or '.join(_METHODS)}.")
         if given["graph"] is None:
             raise MissingInputError(
                 "Like needs graph, and it was not given; pass "
@@ -111,8 +114,6 @@ class Like(Scorer):
         seeds = _positions(inputs.ids, self.seeds)
         weights = np.maximum(graph.weights, 0).astype(np.float64)
         if self.method == "pagerank":
-            if not 0 <= self.alpha < 1:
-                raise ConfigError(f"alpha is {self.alpha!r}; pass a number in [0, 1).")
             scores = personalized_pagerank(
                 graph.indptr, graph.indices, weights, seeds, alpha=self.alpha
             )

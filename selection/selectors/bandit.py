@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -146,6 +146,19 @@ class BanditSelector(Selector):
         self.exploration = exploration
         self.radius = radius
         self.rounds = rounds
+
+    @classmethod
+    def lacks_under(cls, options: Mapping[str, Any], given: Collection[str]) -> tuple[str, ...]:
+        """Return the inputs that the reward and the arms need and that are not `given`."""
+        lacking = []
+        reward = options.get("reward")
+        if reward == _INFLUENCE and "labels" not in given:
+            lacking.append("labels")
+        if reward is None and not {"target", "scores"} & set(given):
+            lacking.append("target or scores")
+        if options.get("arms") == "groups" and "groups" not in given:
+            lacking.append("groups")
+        return tuple(lacking)
 
     def _inputs(self, **given: Any) -> Inputs:
         if self.reward is None and given["target"] is None and given["scores"] is None:

@@ -12,7 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from assay.flows.cli import app
-from assay.flows.config.features import FeatureConfig, method_options
+from assay.flows.config.features import FeatureConfig
+from assay.flows.config.fields import method_options
 from assay.flows.running.runner import rank_features
 from assay.selection import consensus_ranking, registry
 from assay.storage.errors import ColumnError, ConfigError, InputError

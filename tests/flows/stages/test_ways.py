@@ -17,7 +17,7 @@ from assay.flows.cli import app
 from assay.flows.running.runner import curate
 from assay.flows.stages import artifacts
 from assay.flows.stages.run import resolve_run
-from assay.storage.errors import IdError, InputError
+from assay.storage.errors import AssayError, IdError, InputError
 
 CENTRES = np.eye(3, 12) * 4
 
@@ -140,3 +140,61 @@ def test_influence_is_a_reward_of_a_run(pool: Path, tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     metrics = json.loads(done.stdout.splitlines()[-1])["metrics"]
     assert metrics["reward_selected"]["value"] > metrics["reward_pool"]["value"]
+
+
+def test_the_flow_of_like_from_the_command_line_and_from_toml(pool: Path, tmp_path: Path) -> None:
+    store = tmp_path / "s"
+    how = ("--pool", pool, "--id", "id", "--vector", "v", "--store", store, "--json")
+    flow = ("--score-option", "like.method=flow", "--score-option", "like.size=25")
+    done = command(*how, "--like", "r070,r100", *flow, "--budget", 20)
+    assert done.exit_code == 0, done.output
+    first = json.loads(done.stdout.splitlines()[-1])["run_id"]
+    from assay.index import SimilarityGraph
+    from assay.selection import Like
+    from assay.storage import ScoreStore
+
+    query = ScoreStore(store).sql
+    stored = dict(query("SELECT sample_id, score FROM scores WHERE method = 'like'").rows())
+    (path,) = (store / "artifacts" / "graph").iterdir()
+    graph = SimilarityGraph.load(path)
+    scorer = Like(seeds=["r070", "r100"], method="flow", size=25).fit(graph=graph)
+    assert stored == dict(zip(map(str, graph.ids), scorer.scores_, strict=True))
+    assert 0 < sum(score > 0 for score in stored.values()) < 60
+    config = tmp_path / "c.toml"
+    config.write_text(
+        f'pool = "{pool}"\nid = "id"\nvector = "v"\nstore = "{store}"\nbudget = 20\n'
+        'like = ["r070", "r100"]\n[score_options.like]\nmethod = "flow"\nsize = 25\n'
+    )
+    again = json.loads(command(config, "--json").stdout.splitlines()[-1])
+    assert again["run_id"] == first
+    assert not again["computed"]
+    # other parameters are another run, whose scores are its own
+    other = json.loads(command(*how, "--like", "r070,r100", "--budget", 20).stdout.splitlines()[-1])
+    assert other["run_id"] != first
+    assert query('SELECT min("like") > 0 FROM latest_scores').item() is False
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"score_options": {"like": {"method": "walk"}}}, "'pagerank' or 'flow'"),
+        ({"score_options": {"like": {"alpha": 1.5}}}, "alpha is 1.5"),
+        ({"score_options": {"like": {"methods": "flow"}}}, "Did you mean 'method'"),
+        ({"score_options": {"like": {"seeds": ["r002"]}}}, "no option of like 'seeds'"),
+        ({"score_options": {"lof": {"k": 3}}}, "'lof'"),
+        ({"select": "bandit", "options": {"reward": "influence"}}, "--label"),
+        ({"select": "bandit", "scores": [], "like": []}, "--target.* or .*--difficulty"),
+        ({"select": "bandit", "options": {"reward": "x"}, "difficulty": "like"}, "reward is 'x'"),
+        ({"select": "bandit", "options": {"arms": "groups"}, "difficulty": "like"}, "--group"),
+        ({"select": "k_center", "options": {"metric": "l9"}}, "metric is 'l9'"),
+        ({"plan": {"deduplicate": [{"name": "pivot_duplicates", "n_pivots": 0}]}}, "n_pivots is 0"),
+    ],
+)
+def test_wrong_parameters_are_refused_before_any_work(
+    pool: Path, tmp_path: Path, settings: dict[str, Any], message: str
+) -> None:
+    store = tmp_path / "s"
+    how: dict[str, Any] = {"pool": str(pool), "id": "id", "vector": "v", "store": str(store)}
+    with pytest.raises(AssayError, match=message):
+        curate(**how | {"like": ["r001"]} | settings)
+    assert not (store / "artifacts").exists()
