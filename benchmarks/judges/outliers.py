@@ -16,12 +16,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 
 from assay.index import SimilarityGraph
+from assay.selection.algorithms.contamination import estimate_contamination
 from judges.goals import Floats, Section, goal, rank_mean, say, scored, scorers
-
-try:
-    from assay.selection.evaluation import contamination
-except ImportError:
-    contamination = None
 
 K = 15
 ROWS = 12_000
@@ -118,8 +114,6 @@ def against_peers(results: Results, told: str) -> list[tuple[str, str, str, str]
 def contamination_table(limit: int) -> tuple[str, list[tuple[str, str, str, str]]]:
     """Return what the contamination factor's posterior says of the sets."""
     aim = "2. contamination factor, mean error of the posterior mean"
-    if contamination is None:
-        return "Not there.", [(aim, "below a fixed 10%", "not there", "-")]
     rows, errors, fixed = [], [], []
     for name, (X, odd) in adbench(limit).items():
         say(f"contamination, {name}")
@@ -143,7 +137,7 @@ def posterior(X: NDArray[np.float32]) -> tuple[float, float, float]:
     """Return mean, 10th and 90th percentile of the contamination factor, from three detectors."""
     graph = SimilarityGraph.from_vectors(X, k=K, metric="l2")
     detectors = [-scored(x, X, None, graph) for x in ("outlierness", "lof", "mahalanobis")]
-    found = contamination.estimate_contamination(*detectors)
+    found = estimate_contamination(*detectors)
     return found.mean, *found.interval(0.8)
 
 

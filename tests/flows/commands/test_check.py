@@ -15,7 +15,8 @@ from assay.flows import curate
 from assay.flows.cli import app
 from assay.index.blas import blas_report
 from assay.storage import ScoreStore
-from assay.storage.upkeep.check import check_store, process_lives
+from assay.storage.disk.processes import process_lives
+from assay.storage.upkeep.check import check_store
 
 POOL = pl.DataFrame({"id": range(60), "text": [f"about {i % 9} things and {i}" for i in range(60)]})
 
