@@ -21,6 +21,7 @@ from assay.flows.estimate.estimation import Costs, Estimate, estimate, sample_co
 from assay.flows.estimate.measuring import Meter, StageCost, as_share, forget_peak, peak_memory
 from assay.flows.stages.memory import known_memory
 from assay.flows.stages.run import resolve_run
+from assay.flows.stages.stage import Stage
 from assay.selection.plan import choice as plan_choice
 from assay.storage.errors import ColumnError, ConfigError, ResourceError
 
@@ -228,20 +229,22 @@ def test_a_sample_has_the_same_methods_and_counts_in_proportion(
     assert sample_config(plan, 10**6, 60_000)["graph"]["method"] == "block_join"
 
 
+def large_stage(folder: Path) -> int:
+    (folder / "file").write_bytes(bytes(12_345))
+    return int(np.ones(20_000_000).sum())
+
+
+def small_stage() -> None:
+    return None
+
+
 def test_a_meter_tells_what_a_stage_took(tmp_path: Path) -> None:
     meter = Meter(tmp_path)
-
-    def score(_: object, method: str) -> int:
-        (tmp_path / "file").write_bytes(bytes(12_345))
-        return int(np.ones(20_000_000).sum())
-
-    def persist() -> None:
-        return None
-
+    score = Stage("score", f"{__name__}:large_stage", label="pagerank")
     forget_peak()
     before = peak_memory()
-    assert meter(score, None, "pagerank") == 20_000_000
-    meter(persist)
+    assert meter(score, tmp_path) == 20_000_000
+    meter(Stage("persist", f"{__name__}:small_stage"))
     start, scored, persisted = meter.costs
     assert [start.stage, scored.stage, persisted.stage] == ["start", "score pagerank", "persist"]
     assert scored.disk == 12_345
@@ -300,7 +303,7 @@ def test_what_is_wrong_is_said_before_anything_is_run(
     given_ = {**settings, "store": str(tmp_path / "store")}
     with pytest.raises(ColumnError, match="body"):
         estimate(CurationConfig.build({**given_, "text": "body"}))
-    with pytest.raises(ResourceError, match=r"sample of 600 rows.*alpha is 7"):
+    with pytest.raises(ConfigError, match="alpha is 7"):
         estimate(
             CurationConfig.build(
                 {**given_, "select": "saturated_coverage", "options": {"alpha": 7}}
