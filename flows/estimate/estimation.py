@@ -19,9 +19,10 @@ import polars as pl
 from assay.flows.config.curation import CurationConfig
 from assay.flows.config.memory_size import machine_memory
 from assay.flows.estimate.measuring import StageCost
+from assay.flows.stages.artifacts import usable
 from assay.flows.stages.memory import refusal
 from assay.flows.stages.run import Run, resolve_run
-from assay.storage import Pool
+from assay.storage import Pool, read_pool
 from assay.storage.errors import ResourceError
 from assay.storage.reading.types import storable
 
@@ -258,6 +259,10 @@ def _measured(
     storable(sample, as_tables=False).write_parquet(folder / "pool.parquet")
     values = sample_config(run, rows, size)
     values |= {"pool": str(folder / "pool.parquet"), "store": str(folder / "store")}
+    if size < rows and run.config.like:
+        # as many seeds, of those that the sample holds
+        there = read_pool(values["pool"], **run.config.roles()).samples()
+        values["like"] = usable(there)["sample_id"].head(len(run.config.like)).to_list()
     (folder / "config.json").write_text(json.dumps(values), encoding="utf-8")
     done = subprocess.run(
         [

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from assay.examples import example_path
 from assay.flows import CurationConfig, cli, curate
 from assay.flows.config.memory_size import memory_told, parse_memory
+from assay.flows.estimate import estimation
 from assay.flows.estimate.estimation import Costs, Estimate, estimate, sample_config, sample_sizes
 from assay.flows.estimate.measuring import Meter, StageCost, as_share, forget_peak, peak_memory
 from assay.flows.stages.memory import known_memory
@@ -303,6 +304,10 @@ def test_what_is_wrong_is_said_before_anything_is_run(
     given_ = {**settings, "store": str(tmp_path / "store")}
     with pytest.raises(ColumnError, match="body"):
         estimate(CurationConfig.build({**given_, "text": "body"}))
+    seeds = pl.read_parquet(settings["pool"])["id"].head(2).to_list()
+    flow = {"like": seeds, "score_options": {"like": {"method": "flow", "size": 1}}}
+    with pytest.raises(ResourceError, match=r"sample of 600 rows.*size is 1"):
+        estimate(CurationConfig.build({**given_, "target": None, **flow}))
     with pytest.raises(ConfigError, match="alpha is 7"):
         estimate(
             CurationConfig.build(
@@ -333,3 +338,17 @@ def test_the_plan_of_20_000_rows_comes_true(tmp_path: Path, monkeypatch: Any, ca
     code, out, _ = run(monkeypatch, capsys, "plan", config)
     assert "20,000 rows" in out
     assert "score pagerank" in out
+
+
+def test_a_sample_has_seeds_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(estimation, "sample_sizes", lambda rows: (60, 120))
+    vectors = np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32)
+    ids = [f"r{row:03}" for row in range(300)]
+    pl.DataFrame({"id": ids, "v": vectors}).write_parquet(tmp_path / "pool.parquet")
+    found = estimate(
+        CurationConfig(
+            pool=str(tmp_path / "pool.parquet"), id="id", vector="v", like=("r299", "r298"),
+            scores=(), budget=10, store=str(tmp_path / "store"),
+        )
+    )  # fmt: skip
+    assert "score like" in [stage.stage for stage in found.stages]
