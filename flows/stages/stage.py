@@ -57,7 +57,7 @@ class Stage:
 _HERE = "assay.flows.stages"
 
 PLAN = Stage("plan", f"{_HERE}.run:resolve_run", progress=2, holds_lock=True)
-READ = Stage("read", f"{_HERE}.artifacts:read", revision=1, progress=10, holds_lock=True)
+READ = Stage("read", f"{_HERE}.artifacts:read", revision=2, progress=10, holds_lock=True)
 COMPARE = Stage("compare", f"{_HERE}.changes:compare", revision=1, progress=12)
 FIT = Stage("fit", f"{_HERE}.embedding:fit", revision=2, progress=25)
 EMBED = Stage("embed", f"{_HERE}.embedding:embed", revision=3, progress=35)
@@ -65,7 +65,7 @@ DRIFT = Stage("drift", f"{_HERE}.drift:measure", revision=1, progress=38)
 HASH = Stage("hash", f"{_HERE}.contents:hash_texts", revision=3)
 GRAPH = Stage("graph", f"{_HERE}.graphs:graph", revision=1, progress=50)
 INDEX = Stage("index", f"{_HERE}.graphs:index", revision=2, progress=55)
-SCORE = Stage("score", f"{_HERE}.scoring:score", revision=2, progress=70)
+SCORE = Stage("score", f"{_HERE}.scoring:score", revision=3, progress=70)
 SELECT = Stage("select", f"{_HERE}.selecting:select", revision=5, progress=85)
 JUDGE = Stage("judge", f"{_HERE}.selecting:judge", revision=3, progress=92)
 PERSIST = Stage("persist", f"{_HERE}.persisting:persist", revision=3, progress=98, holds_lock=True)
@@ -92,7 +92,7 @@ MAP = Stage("map", f"{_HERE}.maps:lay_out_graph", revision=1, progress=90, holds
 
 # of runs that rank the columns of a table
 FEATURE_PLAN = Stage("plan", f"{_HERE}.features:resolve_run", progress=2, holds_lock=True)
-FEATURES = Stage("features", f"{_HERE}.features:rank", revision=1, progress=60)
+FEATURES = Stage("features", f"{_HERE}.features:rank", revision=2, progress=60)
 QUALITY = Stage("quality", f"{_HERE}.features:describe", revision=1, progress=70)
 FEATURE_PERSIST = Stage("persist", f"{_HERE}.features:persist", progress=98, holds_lock=True)
 FEATURE_PUBLISH = Stage("publish", f"{_HERE}.features:publish", progress=100, holds_lock=True)
