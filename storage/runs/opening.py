@@ -76,7 +76,7 @@ def attach(con: duckdb.DuckDBPyConnection, store: Path, paths: Sequence[Path]) -
     Raises
     ------
     StoreError
-        The system does not let so many files be open at once.
+        The system does not let so many files be open at once, or this user read one of them.
     """
     allow_open_files(len(paths) + _OTHER_FILES)
     found = (_attach_one(con, store, path, len(paths)) for path in paths)
@@ -103,9 +103,24 @@ def _attach_one(
                     f"{files} run files can't be open at once: {message}. Raise the limit of open "
                     "files (`ulimit -n`), or keep fewer runs (`keep_runs`)."
                 ) from error
+            if not _may_read(at):
+                raise StoreError(
+                    f"The run file {at} can't be read: Permission denied. Nothing is wrong with it; "
+                    "let its owner give you the right to read it."
+                ) from error
             return Misfit(at, f"it can't be opened ({message}).")
         return None
     return None
+
+
+def _may_read(path: Path) -> bool:
+    try:
+        path.open("rb").close()
+    except PermissionError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def allow_open_files(files: int) -> None:
