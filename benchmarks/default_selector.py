@@ -2,7 +2,7 @@
 
     python benchmarks/default_selector.py --kept FOLDER [--sets NAME ...] [--seeds 0 1 2]
 
-Ten labelled sets. A seed splits a set into a pool (at most 15,000 rows) and rows to test
+Ten labeled sets. A seed splits a set into a pool (at most 15,000 rows) and rows to test
 (at most 4,000), builds the graph of 15 neighbors that a run builds, and lets every candidate choose
 100, 300, 1,000 rows and 10 % without labels. Two judges, ridge and logistic regression on the same
 vectors, learn the labels of what was chosen and are tested on the rest; the baseline is the mean of

@@ -3,7 +3,7 @@
     python benchmarks/features_quality.py [--sets colon,ALLAML] [--methods ...] [--kept FOLDER]
 
 Columns are chosen on the training part of each fold only (5 stratified folds, two shuffles), then a
-linear SVM (C = 1) and a 5-nearest-neighbour classifier are trained on the standardised columns
+linear SVM (C = 1) and a 5-nearest-neighbor classifier are trained on the standardized columns
 kept. Reported is the mean accuracy of the two on the held-out parts, in percent. The standard error
 of a mean over sets is that of folds within sets (the two shuffles share their data, so it is a
 little too small). The data folder is `ASSAY_TEST_DATA`, else `shared/data` beside the repository;
@@ -99,9 +99,9 @@ class Fold:
 
     def __init__(self, X: Floats, y: Codes, train: Codes, test: Codes) -> None:
         self.X, self.y = X[train], y[train]
-        centre, scale = self.X.mean(axis=0), self.X.std(axis=0)
+        center, scale = self.X.mean(axis=0), self.X.std(axis=0)
         scale = np.where(scale > 0, scale, 1.0)
-        self.Z, self.Z_test = (self.X - centre) / scale, (X[test] - centre) / scale
+        self.Z, self.Z_test = (self.X - center) / scale, (X[test] - center) / scale
         self.y_test = y[test]
         self._known: dict[bytes, float] = {}
 

@@ -1,8 +1,8 @@
-"""The graph of nearest neighbours against every library one could pick instead.
+"""The graph of nearest neighbors against every library one could pick instead.
 
     python benchmarks/graph.py [--size 200000] [--million] [--scale] [--peers "faiss HNSW,hnswlib"]
 
-Every method builds the 15 nearest neighbours (Euclidean) of all rows with one thread; time is that
+Every method builds the 15 nearest neighbors (Euclidean) of all rows with one thread; time is that
 of the build and of the search of all rows, without compilation. Each is tuned over a grid to the
 recall asked for, measured on 1,000 rows that are searched exactly: its build settings on 10,000
 rows, its breadth on all. The best two peers and assay are then run in full, in turns, and their
@@ -229,7 +229,7 @@ def plot(results: dict[str, list[Entry]]) -> str:
     """Draw recall against CPU time, one panel for each set of vectors."""
     figure, axes = pyplot.subplots(1, len(results), figsize=(5 * len(results), 4.2), squeeze=False)
     methods = sorted({e.method for entries in results.values() for e in entries})
-    colours = {method: f"C{at}" for at, method in enumerate(methods)}
+    colors = {method: f"C{at}" for at, method in enumerate(methods)}
     for axis, (name, entries) in zip(axes[0], results.items(), strict=True):
         for method in methods:
             points = sorted((e.recall, e.cpu) for e in entries if e.method == method)
@@ -237,7 +237,7 @@ def plot(results: dict[str, list[Entry]]) -> str:
             axis.plot(
                 *zip(*points, strict=True),
                 marker="o",
-                color="black" if mine else colours[method],
+                color="black" if mine else colors[method],
                 linewidth=2.5 if mine else 1.2,
                 label=method,
             )
@@ -311,7 +311,7 @@ def main() -> None:
         "graph.md" if results else "graph_scale.md",
         "\n\n".join(
             (
-                "# The graph of nearest neighbours",
+                "# The graph of nearest neighbors",
                 f"`python benchmarks/{' '.join([Path(__file__).name, *sys.argv[1:]])}`: {os.cpu_count()} cores, load average "
                 f"{began} before and {load()} after, Python {platform.python_version()}, "
                 f"{versions()}. Left out: {', '.join(missing + absent) or 'nothing'}.",

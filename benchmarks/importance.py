@@ -243,7 +243,7 @@ class Speeds(NamedTuple):
 
 
 def passes(pool: pl.DataFrame, target: pl.Series) -> Speeds:
-    """Time one pass over the text - tokenise, hash, weigh - and weights from a stored stream."""
+    """Time one pass over the text - tokenize, hash, weigh - and weights from a stored stream."""
     part, whole = slice_of(pool), pool["text"].rechunk()
     exact = NGramHasher(2, 10_000, hash="sha256", tokenizer=INSTALLED_ENGINE)
     fast = ImportanceResampler(budget=1).hasher()
@@ -433,8 +433,8 @@ def plot(told: dict[str, float]) -> str:
     """Draw all speeds."""
     figure, axis = pyplot.subplots(figsize=(9, 0.3 * len(told) + 1.2), layout="constrained")
     names = list(told)[::-1]
-    colours = ["C1" if "package" in name else "C0" for name in names]
-    bars = axis.barh(names, [told[name] for name in names], color=colours)
+    colors = ["C1" if "package" in name else "C0" for name in names]
+    bars = axis.barh(names, [told[name] for name in names], color=colors)
     axis.bar_label(bars, [speed_told(told[name]) for name in names], padding=3, fontsize=8)
     axis.set_xscale("log")
     axis.set_xlabel("MB of text per CPU second")
@@ -514,7 +514,7 @@ def main() -> None:
         "CPU seconds of one thread, both sides in turn within one run, medians of 3 to 5 rounds "
         "after one that warms up: neither imports nor compilation count. The package gets random "
         f"documents of {SLICE_BYTES / 1e6:.0f} MB and one process; a ratio is taken within each "
-        "round. A pass tokenises, hashes and weighs, and keeps the weights alone. End to end is fit, weights and resampling of "
+        "round. A pass tokenizes, hashes and weighs, and keeps the weights alone. End to end is fit, weights and resampling of "
         "a tenth, from file to file: exact is mode dsir; fast hash is the same work in mode "
         "calibrated, without classifier and without a choice of temperature; default has both, "
         "about a second more whatever the size of the pool (its speed is in the second table). Of a second target, on a pool whose "

@@ -2,7 +2,7 @@
 
     python benchmarks/judging.py [--sections labels outliers duplicates leakage] [--rows 5000]
 
-Every labelled and every label-free scorer of the registry runs, beside cleanlab, scikit-learn and
+Every labeled and every label-free scorer of the registry runs, beside cleanlab, scikit-learn and
 datasketch on the same data. Prints a report and writes it, with a plot, to `results/judging.md`.
 Data: `ASSAY_TEST_DATA`, else `shared/data` beside the repository. Peers that aren't installed are
 left out. `--rows` makes all data sets smaller, to try it out. Times are CPU seconds.
@@ -57,7 +57,7 @@ def plot(columns: Any, plain: Any, doubled: Any) -> str:
                 [columns[kind][n] for n in names], range(len(names)), "os^"[at], label=kind
             )
         axes[0].set_yticks(range(len(names)), names, fontsize=7)
-        axes[0].set(xlabel="AUROC, mislabelled rows of CIFAR-10N")
+        axes[0].set(xlabel="AUROC, mislabeled rows of CIFAR-10N")
         axes[0].legend(fontsize=8)
     if plain:
         names = sorted(plain, key=lambda n: np.mean(list(plain[n].values())))

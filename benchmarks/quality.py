@@ -120,7 +120,7 @@ def after_cutoff(given: Given, k: int) -> Rows:
 
 
 def after_agreement(given: Given, k: int) -> Rows:
-    """Return random rows without those whose neighbours' labels agree least, as many as CCS cuts."""
+    """Return random rows without those whose neighbors' labels agree least, as many as CCS cuts."""
     scorer = LabelAgreement().fit(graph=given.task.graph, y=given.y)
     cut = given.fit("ccs", k, scores=-scorer.scores_).report_["cut"]
     noise = given.shuffled(3)
@@ -128,7 +128,7 @@ def after_agreement(given: Given, k: int) -> Rows:
     return kept[np.argsort(noise[kept])][:k]
 
 
-def unlabelled(given: Given, k: int, *, name: str, most: float) -> Rows:
+def unlabeled(given: Given, k: int, *, name: str, most: float) -> Rows:
     """Return what a nested method chooses that looks at the vectors or the graph alone."""
     rankings = given.task.rankings
     if name not in rankings:
@@ -137,11 +137,11 @@ def unlabelled(given: Given, k: int, *, name: str, most: float) -> Rows:
     return rankings[name][:k]
 
 
-def labelled(given: Given, k: int, *, name: str) -> Rows:
+def labeled(given: Given, k: int, *, name: str) -> Rows:
     """Return what a method chooses from all inputs."""
     inputs = {"X": given.task.X, "y": given.y, "graph": given.task.graph}
     if given.difficulty:
-        # not below 0, as messages between neighbours are to add to a difficulty
+        # not below 0, as messages between neighbors are to add to a difficulty
         inputs["scores"] = given.difficulty["el2n"]
     return np.asarray(given.fit(name, k, **inputs).indices_)
 
@@ -170,13 +170,13 @@ def methods() -> list[Method]:
         ("facility_location", 0.5), ("graph_cut", 0.5), ("k_center", 0.1), ("herding", 0.1)
     ):  # fmt: skip
         if name in known:
-            choose = partial(unlabelled, name=name, most=most)
+            choose = partial(unlabeled, name=name, most=most)
             by_mlp = name == "facility_location"
             found.append(Method(name, choose, by_mlp=by_mlp, most=most))
     if "moderate" in known:
-        found.append(Method("moderate", partial(labelled, name="moderate"), by_mlp=False))
+        found.append(Method("moderate", partial(labeled, name="moderate"), by_mlp=False))
     if "d2" in known:
-        found.append(Method("d2, EL2N", partial(labelled, name="d2"), scored=True, both=False))
+        found.append(Method("d2, EL2N", partial(labeled, name="d2"), scored=True, both=False))
     return found
 
 

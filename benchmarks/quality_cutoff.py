@@ -6,7 +6,7 @@ The default was chosen here, on pools that `quality.py` reports on separately or
 first 20,000 CIFAR-10 images (judged on the first 5,000 to test) and titles of Stack Overflow, clean
 and with 20 % of the labels changed, seeds 100 and 101. Models, logs and judges are those of
 `quality.py`; the perceptron judges the first seed, with difficulties of its own log. Difficulty is
-AUM from either log, 1 - label agreement, or negated density on the graph of 10 neighbours.
+AUM from either log, 1 - label agreement, or negated density on the graph of 10 neighbors.
 
 A rule says what share of the pool is cut off. "Published": 0, 10 or 30 % where 50, above 10, or
 10 % and less are kept. "c of the pruned": c times the share of the pool that is pruned. The budget

@@ -264,8 +264,8 @@ def plot(bars: Bars) -> str:
     for at, method in enumerate(methods):
         told = {group: cpu for group, name, cpu in bars if name == method}
         places = [groups.index(group) + (at - 2) * 0.16 for group in told]
-        colour = "black" if method == "assay" else f"C{at}"
-        axis.bar(places, list(told.values()), width=0.15, label=method, color=colour)
+        color = "black" if method == "assay" else f"C{at}"
+        axis.bar(places, list(told.values()), width=0.15, label=method, color=color)
     axis.set_xticks(range(len(groups)), [g.replace(" ", "\n", 1) for g in groups], fontsize=8)
     axis.set(yscale="log", ylabel="CPU seconds, one thread")
     axis.grid(alpha=0.3, axis="y")
@@ -292,7 +292,7 @@ def main() -> None:
         large, memory_goals = million(folder, options.repeats)
         lazily, goals, bars = against_libraries(options.repeats, absent)
         goals += dense_share()
-        centres, more, other_bars = k_center(options.repeats)
+        centers, more, other_bars = k_center(options.repeats)
     goals += more + memory_goals
     there = [x for x in ("apricot-select", "submodlib-py") if x not in absent]
     packages = ("numpy", "numba", "scipy", *there)
@@ -319,7 +319,7 @@ def main() -> None:
                 "come out differently; the goal compares with NumPy in float64.",
                 table(
                     ["data", "budget", "method", "CPU s", "times assay", "same place", "distances"],
-                    centres,
+                    centers,
                 ),
                 "## A large pool, graph given, 10%",
                 table(

@@ -221,7 +221,7 @@ def report(runs: list[Run]) -> None:
     text = f"""# Scale
 
 `python benchmarks/scale.py`: 2 shared cores, load average {load} after it. Documents made of halves
-of real ones, default methods (hashed n-grams, 128 dimensions, 15 neighbours, PageRank, density,
+of real ones, default methods (hashed n-grams, 128 dimensions, 15 neighbors, PageRank, density,
 facility location), a tenth chosen, one process, empty store.
 
 {goals(runs)}

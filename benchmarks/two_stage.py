@@ -1,6 +1,6 @@
 """Greedy selection in two stages against the same greedy over the whole pool, on real documents.
 
-The graph of 100,000 documents of 21 domains (and of 20,000 of them), 15 neighbours each. Data:
+The graph of 100,000 documents of 21 domains (and of 20,000 of them), 15 neighbors each. Data:
 `text_pool.parquet` in the folder named by `ASSAY_TEST_DATA`, else in `../shared/data` beside the
 repository.
 
@@ -133,7 +133,7 @@ def main() -> None:
     more = ("best shard", "random", "own edges only", "bytes a row", "CPU s")
     text = f"""# Greedy in two stages
 
-`python benchmarks/two_stage.py`: 2 shared cores. Real documents of 21 domains, 15 neighbours.
+`python benchmarks/two_stage.py`: 2 shared cores. Real documents of 21 domains, 15 neighbors.
 
 `ratio` is the objective of the two stages over that of the same greedy on the whole pool, `best
 shard` that of the best shard by itself, `random` that of a random subset of equal size. The

@@ -23,7 +23,7 @@ from assay.storage.errors import AssayError
 
 app = typer.Typer(
     name="assay",
-    help="Choose the part of a data set that is worth labelling or training on, with a reason "
+    help="Choose the part of a data set that is worth labeling or training on, with a reason "
     "for every row.",
     no_args_is_help=True,
     add_completion=False,

@@ -1,4 +1,4 @@
-"""Native algorithms on a graph of nearest neighbours against networkx, igraph and networkit."""
+"""Native algorithms on a graph of nearest neighbors against networkx, igraph and networkit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The other libraries that build graphs of nearest neighbours, each with a grid to be tuned over."""
+"""The other libraries that build graphs of nearest neighbors, each with a grid to be tuned over."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _EFFORTS = tuple(sorted({round(8 * 1.2**i) for i in range(24)}))
 
 @dataclass(frozen=True)
 class Peer:
-    """A library: how it builds, how it finds neighbours of rows that it holds, what can be tuned.
+    """A library: how it builds, how it finds neighbors of rows that it holds, what can be tuned.
 
     `settings` rise in quality; `efforts` are the breadths of a search, or (0,) where the build
     already ends in a graph.
@@ -219,5 +219,5 @@ def without_itself(labels: Labels, rows: Labels, k: int) -> Labels:
 
 
 def own_graph(X: Vectors, k: int, target: float, threads: int = 1) -> Any:
-    """Return assay's nearest neighbours, with the recall that it measured for itself."""
+    """Return assay's nearest neighbors, with the recall that it measured for itself."""
     return nearest_neighbors(X, k=k, metric="l2", target_recall=target, threads=threads)

@@ -1,4 +1,4 @@
-"""Vectors for the benchmark of the similarity graph, and the truth about their neighbours."""
+"""Vectors for the benchmark of the similarity graph, and the truth about their neighbors."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def resnet18() -> Vectors:
 def generated(n: int, d: int = 128, seed: int = 0) -> Vectors:
     """Return a Gaussian mixture of 15 dimensions, sent through one layer of tanh into d."""
     rng = np.random.default_rng(seed)
-    centres = rng.normal(size=(_COMPONENTS, _LATENT))
+    centers = rng.normal(size=(_COMPONENTS, _LATENT))
     inner = rng.normal(size=(_LATENT, _HIDDEN)) * 1.5 / _LATENT**0.5
     outer = rng.normal(size=(_HIDDEN, d)) / _HIDDEN**0.5
     X = np.empty((n, d), np.float32)
     for begin in range(0, n, 65_536):
         part = X[begin : begin + 65_536]
-        latent = centres[rng.integers(_COMPONENTS, size=len(part))]
+        latent = centers[rng.integers(_COMPONENTS, size=len(part))]
         latent += rng.normal(size=latent.shape)
         part[:] = np.tanh(latent @ inner) @ outer
     return X
@@ -66,7 +66,7 @@ class Truth:
         return cls(X, np.sort(rows))
 
     def recall(self, neighbors: NDArray[np.integer]) -> float:
-        """Return the share of true neighbours in `neighbors` of the sampled rows (-1: none)."""
+        """Return the share of true neighbors in `neighbors` of the sampled rows (-1: none)."""
         near = self.X[np.maximum(neighbors, 0)].astype(np.float64)
         near -= self.X[self.rows][:, None]
         keys = np.einsum("ijk,ijk->ij", near, near)

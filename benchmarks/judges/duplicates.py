@@ -93,7 +93,7 @@ def characters() -> TfidfVectorizer:
 
 
 def entity_pairs() -> tuple[str, Goals]:
-    """Return the AP of similarities on labelled pairs of records."""
+    """Return the AP of similarities on labeled pairs of records."""
     say("entities")
     records = pl.read_parquet(data_folder() / "er_records.parquet")
     pairs = pl.read_parquet(data_folder() / "er_pairs.parquet")
@@ -182,7 +182,7 @@ def clusters() -> tuple[str, Goals]:
     text = (
         f"{len(truth):,} records of {truth.max() + 1:,} entities, precision / recall / F1 over rows. "
         "Components are those of all pairs at the same threshold. Stars by id: keepers in order of "
-        "id, as by default; central: rows with the largest sum of similarities of close neighbours "
+        "id, as by default; central: rows with the largest sum of similarities of close neighbors "
         "are keepers first (`priority`).\n\n"
         + table(
             [

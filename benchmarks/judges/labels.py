@@ -44,7 +44,7 @@ def cross_fitted(X: Any, y: Any, graph: Any) -> tuple[Floats, Spent]:
 
 
 def assay_scores(X: Any, y: Any, graph: Any, P: Floats) -> dict[str, Floats]:
-    """Return every labelled scorer's scores, and rank means."""
+    """Return every labeled scorer's scores, and rank means."""
     found = {f"assay {x}": scored(x, X, y, graph, P) for x in scorers(labels=True)}
     for names in COMBINATIONS:
         parts = [found[f"assay {x}"] for x in names if f"assay {x}" in found]
@@ -175,13 +175,13 @@ def texts(limit: int | None) -> tuple[Columns, Columns]:
 
 
 def text_scores(column: pl.Series, y: NDArray[Any]) -> tuple[dict[str, Floats], Floats]:
-    """Return all scores of labelled texts."""
+    """Return all scores of labeled texts."""
     Z = HashedTextEmbedder().fit(column).encode(column)
     graph = SimilarityGraph.from_vectors(Z, k=K)
     P, _ = cross_fitted(column, y, graph)
     alone, _ = cross_fitted(column, y, None)
-    neighbours = y[graph.neighbors] == y[:, None]
-    found = {"kNN-20 share of equal labels": neighbours.mean(axis=1)}
+    neighbors = y[graph.neighbors] == y[:, None]
+    found = {"kNN-20 share of equal labels": neighbors.mean(axis=1)}
     found |= assay_scores(column, y, graph, P)
     for name in ("self_confidence", "margin", "pvi"):
         found[f"assay {name}, no graph"] = scored(name, column, y, None, alone)
@@ -247,7 +247,7 @@ def section(limit: int | None = None) -> tuple[Section, Columns]:
                 columns[kind]["kNN-20 share of equal labels"],
             )
             goals.append(
-                goal(f"5. {name}, mislabelled rows of {kind} first, AUROC", f">= {base:.3f} (kNN-20)",
+                goal(f"5. {name}, mislabeled rows of {kind} first, AUROC", f">= {base:.3f} (kNN-20)",
                      f"{value:.3f}", value >= base)
             )  # fmt: skip
     text = "\n\n".join(
@@ -255,7 +255,7 @@ def section(limit: int | None = None) -> tuple[Section, Columns]:
             "## Label errors and difficulty",
             "AUROC of low scores for rows whose label is wrong. Goals take the best score of each "
             "side, which one can only know afterwards. CIFAR-10N, 192 "
-            f"columns, cosine graph of {K} neighbours. " + "; ".join(notes) + ".",
+            f"columns, cosine graph of {K} neighbors. " + "; ".join(notes) + ".",
             as_table(columns),
             "Texts, a tenth of the labels changed at random. The movie reviews of the pool have no "
             "labels, so movie snippets (subjective or objective) stand in; product reviews "

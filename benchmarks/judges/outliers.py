@@ -28,7 +28,7 @@ Results = dict[str, dict[str, float]]
 
 
 def adbench(limit: int) -> dict[str, tuple[NDArray[np.float32], NDArray[np.bool_]]]:
-    """Return standardised rows and which are anomalies, at most `limit` rows of each set."""
+    """Return standardized rows and which are anomalies, at most `limit` rows of each set."""
     found = {}
     for path in sorted((data_folder() / "adbench").glob("*.parquet")):
         frame = pl.read_parquet(path)
@@ -155,7 +155,7 @@ def times(rows: int) -> tuple[str, list[tuple[str, str, str, str]]]:
         total, wall = total + spent.cpu, wall + spent.wall
         lines.append([name, f"{spent.cpu:.2f}", f"{spent.wall:.2f}"])
     lines.append(["all", f"{total:.2f}", f"{wall:.2f}"])
-    text = f"The graph (cosine, {K} neighbours) took {built.cpu:.1f} CPU s.\n\n"
+    text = f"The graph (cosine, {K} neighbors) took {built.cpu:.1f} CPU s.\n\n"
     text += table(["score", "CPU s", "s on the clock"], lines)
     aim = f"6. all {len(lines) - 1} label-free scores, {rows:,} x 64, given the graph"
     return text, [goal(aim, "< 60 s", f"{total:.1f} CPU s, {wall:.1f} s on the clock", total < 60)]
@@ -171,9 +171,9 @@ def section(limit: int | None = None) -> tuple[Section, Results, Results]:
     text = "\n\n".join(
         (
             "## Outliers",
-            f"AUROC for the anomalies of {len(next(iter(plain.values())))} sets, standardised, at most {most:,} rows "
+            f"AUROC for the anomalies of {len(next(iter(plain.values())))} sets, standardized, at most {most:,} rows "
             f"each; scores that are high in dense regions are turned round. Graph: l2, {K} "
-            "neighbours. Doubled: half of the rows are there twice.",
+            "neighbors. Doubled: half of the rows are there twice.",
             summary(plain, doubled),
             "By set, as they are and with half of the rows twice:",
             by_set(plain, doubled),

@@ -147,13 +147,13 @@ def direct_distance_correlation(X: Floats, y: NDArray[np.int64]) -> Floats:
     """Return the distance correlation of each column with the classes from its definition."""
     other = np.not_equal.outer(y, y).astype(np.float64)
 
-    def centred(a: Floats) -> Floats:
+    def centered(a: Floats) -> Floats:
         return a - a.mean(axis=0) - a.mean(axis=1)[:, None] + a.mean()
 
-    B = centred(other)
+    B = centered(other)
     result = np.empty(X.shape[1])
     for j in range(X.shape[1]):
-        A = centred(np.abs(np.subtract.outer(X[:, j], X[:, j])))
+        A = centered(np.abs(np.subtract.outer(X[:, j], X[:, j])))
         result[j] = np.sqrt((A * B).sum() / np.sqrt((A * A).sum() * (B * B).sum()))
     return result
 

@@ -19,7 +19,7 @@ FIXED = ("start", "plan", "fit", "drift")
 CANDIDATE_BYTES = 220
 OVERSAMPLING = 3
 BUDGET = 0.1
-# vectors of 128 float32; 15 neighbours and similarities; about 21 edge ends of 8 bytes, and a place
+# vectors of 128 float32; 15 neighbors and similarities; about 21 edge ends of 8 bytes, and a place
 VECTOR_BYTES = 128 * 4
 GRAPH_BYTES = 15 * 8 + 21 * 8 + 8
 # what a row number of the graph can count
@@ -116,7 +116,7 @@ run above took.
 
 So on a machine of 24 GiB `{largest[0]}` breaks first, at about {first:,.0f} million rows.
 
-**At 100 million rows, spread**, what embeds, tokenises, searches and scores single rows needs no more
+**At 100 million rows, spread**, what embeds, tokenizes, searches and scores single rows needs no more
 than a shard at a time. What does not shrink with the shard: the vectors that a shard's rows are
 compared with ({_size(VECTOR_BYTES * LARGER[0])} in all, read cell by cell from disk or object
 storage), PageRank on the whole graph ({_size(base + slopes["score pagerank"] * LARGER[0])} in one

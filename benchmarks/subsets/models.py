@@ -24,7 +24,7 @@ EPOCHS = 10
 
 
 def relu_features(X: Singles, seed: int) -> Singles:
-    """Return a one, the columns of X and 320 random ReLU features; X is standardised."""
+    """Return a one, the columns of X and 320 random ReLU features; X is standardized."""
     rng = np.random.default_rng(seed)
     d = X.shape[1]
     weights = rng.standard_normal((d, RELU_FEATURES), dtype=np.float32) / np.float32(np.sqrt(d))

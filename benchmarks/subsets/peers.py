@@ -61,7 +61,7 @@ def numpy_k_center(X: NDArray[Any], first: int, budget: int) -> list[int]:
 def matrix_k_center(X: NDArray[Any], first: int, budget: int) -> list[int]:
     """Farthest-first as DeepCore formulates it, in NumPy instead of torch.
 
-    For every centre the distances to all rows not yet chosen are computed by a matrix product, kept
+    For every center the distances to all rows not yet chosen are computed by a matrix product, kept
     as a row of a budget x n matrix, and entered into a running minimum.
     """
     distances = np.zeros((budget, len(X)), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""The labelled pools that selections are judged on."""
+"""The labeled pools that selections are judged on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DIMENSIONS = 128
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """Rows to choose from (`X`, `y`) and to be judged on (`T`, `t`), standardised by one factor."""
+    """Rows to choose from (`X`, `y`) and to be judged on (`T`, `t`), standardized by one factor."""
 
     name: str
     X: Singles
@@ -45,10 +45,10 @@ def data(name: str) -> pl.DataFrame:
 
 
 def task(name: str, X: Singles, y: Rows, T: Singles, t: Rows) -> Task:
-    """Return a task with its graph; vectors are centred and divided by their mean deviation."""
+    """Return a task with its graph; vectors are centered and divided by their mean deviation."""
     graph = SimilarityGraph.from_vectors(X, k=NEIGHBORS)
-    centre, spread = X.mean(axis=0), X.std(axis=0).mean()
-    return Task(name, (X - centre) / spread, y, (T - centre) / spread, t, graph)
+    center, spread = X.mean(axis=0), X.std(axis=0).mean()
+    return Task(name, (X - center) / spread, y, (T - center) / spread, t, graph)
 
 
 def cifar(

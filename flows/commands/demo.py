@@ -21,7 +21,7 @@ def term_columns(texts: pl.Series, labels: pl.Series, terms: int = TERMS) -> pl.
     Parameters
     ----------
     texts, labels : Series of String, length n
-        The documents and what they are labelled with.
+        The documents and what they are labeled with.
     terms : int, default 1,000
         How many columns: the terms that most documents hold.
 

@@ -202,7 +202,7 @@ def serve(
 
     Everything that can be wrong is looked for before anything starts. Each run is a process of its
     own; a run that is due while `limit` others are under way waits for one of them. When the
-    service stops, runs under way are cancelled (the next one goes on where they were) and the
+    service stops, runs under way are canceled (the next one goes on where they were) and the
     schedule is paused on the server.
 
     Parameters

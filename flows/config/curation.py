@@ -20,7 +20,7 @@ class EmbeddingConfig(Form):
     Parameters
     ----------
     name : {"default", "sentence-transformers", "onnx", "openai"} or that of a plug-in
-        The default needs no model: hashed n-grams for texts, gradients and colours for images.
+        The default needs no model: hashed n-grams for texts, gradients and colors for images.
     options : mapping
         Parameters of the model's embedder. A secret is not one: it belongs into the environment.
     dimensions, fit_rows : int

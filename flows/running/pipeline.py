@@ -63,7 +63,7 @@ def compose(run: Run, started_at: datetime, call: Call = directly) -> Run | None
     weights = _weights(run, call, samples, vectors, graph, streams)
     scores = {
         method: call(
-            stage.SCORE.labelled(method),
+            stage.SCORE.labeled(method),
             *(run, method, samples, vectors, graph, streams, weights.get(method, ())),
         )
         for method in run.scores
@@ -85,7 +85,7 @@ def compose(run: Run, started_at: datetime, call: Call = directly) -> Run | None
 def compose_ranking(run: FeatureRun, started_at: datetime, call: Call = directly) -> None:
     """Run the stages of a run that ranks columns, and wait for the last; see `compose`."""
     refs = {
-        method: call(stage.FEATURES.labelled(method), run, method, started_at)
+        method: call(stage.FEATURES.labeled(method), run, method, started_at)
         for method in run.config.methods
     }
     # after the methods, which find what is wrong with the table

@@ -51,7 +51,7 @@ def get_or_make(
     made_by |= {"stage": stage.name, "revision": stage.revision, "run": run_id}
     _, made = store.artifacts.get_or_make(*ref, make, **made_by)
     if not made:
-        found(stage.labelled(label).title)
+        found(stage.labeled(label).title)
     return ref
 
 

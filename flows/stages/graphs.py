@@ -1,4 +1,4 @@
-"""The stages that join rows to their neighbours: what the parent built is updated, not rebuilt."""
+"""The stages that join rows to their neighbors: what the parent built is updated, not rebuilt."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def graph(
 ) -> Ref:
     """Make the similarity graph of the usable rows: the parent's with the changes, or a new one.
 
-    `found` returns the neighbours where they were searched in shards.
+    `found` returns the neighbors where they were searched in shards.
     """
     config = run.config.graph
     settings = graph_settings(run)

@@ -35,7 +35,7 @@ class Stage:
     holds_lock: bool = False
     label: str = ""
 
-    def labelled(self, label: str) -> Stage:
+    def labeled(self, label: str) -> Stage:
         """Return this stage with a label."""
         return replace(self, label=label)
 

@@ -49,7 +49,7 @@ def allocate(
     total : int
         What to share out.
     rule : {"even", "proportional", "largest_remainder", "dhondt"}, default "even"
-        D'Hondt favours heavy bins a little, and no share falls when the total grows; largest
+        D'Hondt favors heavy bins a little, and no share falls when the total grows; largest
         remainder keeps every unbounded share within 1 of its exact quota.
     weights : array of shape (bins,), optional
         What the rules other than even share by, finite and >= 0 (default: `counts`). A bin of

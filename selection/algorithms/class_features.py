@@ -1,4 +1,4 @@
-"""What classes are told from: standardised vectors, TF-IDF of texts, the classes of neighbours."""
+"""What classes are told from: standardized vectors, TF-IDF of texts, the classes of neighbors."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from assay.selection.contract.inputs import Graph, Labels
 TERMS = 1 << 14
 
 
-class Neighbours:
-    """Shares of the classes among the neighbours of a row and among theirs."""
+class Neighbors:
+    """Shares of the classes among the neighbors of a row and among theirs."""
 
     def __init__(self, graph: Graph) -> None:
         n = len(graph.indptr) - 1
@@ -25,7 +25,7 @@ class Neighbours:
         self.returns = np.asarray(self.W.multiply(self.W).sum(axis=1)).reshape(-1, 1)
 
     def beside(self, X: Any, labels: Labels, usable: NDArray[np.bool_]) -> Any:
-        """Return the columns of X and, standardised, the shares in the labels of usable rows."""
+        """Return the columns of X and, standardized, the shares in the labels of usable rows."""
         n, n_classes = len(labels.codes), len(labels.classes)
         onehot = np.zeros((n, n_classes))
         onehot[np.flatnonzero(usable), labels.codes[usable]] = 1
@@ -65,9 +65,9 @@ def tf_idf(texts: pl.Series, terms: int = TERMS) -> csr_matrix:
 
 def standard(X: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return columns with mean 0 and variance 1; constant ones are 0."""
-    centred = X - X.mean(axis=0, dtype=np.float64).astype(np.float32)
-    spread = np.sqrt(np.square(centred).mean(axis=0, dtype=np.float64)).astype(np.float32)
+    centered = X - X.mean(axis=0, dtype=np.float64).astype(np.float32)
+    spread = np.sqrt(np.square(centered).mean(axis=0, dtype=np.float64)).astype(np.float32)
     constant = spread <= 1e-6 * np.abs(X).max(axis=0, initial=0)
-    centred /= np.where(constant, 1, spread)
-    centred[:, constant] = 0
-    return np.asarray(centred, dtype=np.float32)
+    centered /= np.where(constant, 1, spread)
+    centered[:, constant] = 0
+    return np.asarray(centered, dtype=np.float32)

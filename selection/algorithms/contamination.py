@@ -65,7 +65,7 @@ def estimate_contamination(
 ) -> Contamination:
     r"""Estimate the share of outliers from several outlier scores of the same rows.
 
-    The scores, as standardised logarithms, are modelled by a Dirichlet process mixture of normal
+    The scores, as standardized logarithms, are modeled by a Dirichlet process mixture of normal
     distributions. In each draw from its posterior, components are sorted by how extreme they are,
 
     .. math:: r_k = \frac{1}{M} \sum_{m=1}^{M} \frac{\mu_{km}}{1 + \sqrt{\Sigma_{kmm}}}
@@ -255,7 +255,7 @@ def _shares(
 
 
 def _prepared(S: Floats, max_rows: int) -> Floats:
-    """Return standardised logarithms in order of the scores, at most `max_rows` rows."""
+    """Return standardized logarithms in order of the scores, at most `max_rows` rows."""
     S = S[np.lexsort(S.T[::-1])]
     S = np.log(S - S.min(axis=0) + _OFFSET * np.maximum(S.std(axis=0), 1e-300))
     spread = S.std(axis=0)

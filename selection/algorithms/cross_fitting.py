@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 from scipy.sparse import issparse
 from threadpoolctl import threadpool_limits
 
-from assay.selection.algorithms.class_features import TERMS, Neighbours, standard, tf_idf
+from assay.selection.algorithms.class_features import TERMS, Neighbors, standard, tf_idf
 from assay.selection.algorithms.equal_content import content_codes, first_of_each
 from assay.selection.contract.inputs import Floats, Graph, Inputs, Labels, Rows, check_whole
 from assay.storage.errors import InputError, MissingInputError, NonFiniteError
@@ -51,9 +51,9 @@ def predictions(
     """Return the probabilities given, checked, else those of a cross-fitted softmax regression.
 
     Rows are dealt to folds by a hash of their id, each class evenly and copies together. The model of a fold sees the
-    labelled rows of the others: at most `train_rows` of them, by the same hash. Its columns are
-    the standardised vectors, or the TF-IDF of hashed words of texts; and, where there are vectors
-    and a graph (beside words it only blurs what these say), the share of each class among a row's neighbours and among theirs, counted in the labels
+    labeled rows of the others: at most `train_rows` of them, by the same hash. Its columns are
+    the standardized vectors, or the TF-IDF of hashed words of texts; and, where there are vectors
+    and a graph (beside words it only blurs what these say), the share of each class among a row's neighbors and among theirs, counted in the labels
     of the other folds, the row's own left out.
 
     Raises
@@ -122,7 +122,7 @@ def _cross_fit(
 ) -> Floats:
     codes, n_classes = labels.codes, len(labels.classes)
     n = len(codes)
-    neighbours = None if graph is None else Neighbours(graph)
+    neighbors = None if graph is None else Neighbors(graph)
     out = np.empty((n, n_classes))
     for held in range(min(folds, n)):
         test = np.flatnonzero(fold == held)
@@ -135,7 +135,7 @@ def _cross_fit(
             continue
         if len(train) > train_rows:
             train = np.sort(train[np.argsort(noise[train], kind="stable")[:train_rows]])
-        columns = X if neighbours is None else neighbours.beside(X, labels, usable)
+        columns = X if neighbors is None else neighbors.beside(X, labels, usable)
         coefficients = softmax_regression(columns[train], codes[train], n_classes)
         out[test] = _softmax(columns[test] @ coefficients[:-1] + coefficients[-1])
     return out
@@ -144,7 +144,7 @@ def _cross_fit(
 def softmax_regression(X: Any, codes: NDArray[Any], n_classes: int) -> NDArray[np.float32]:
     """Return coefficients, float32[d + 1, classes], the last row the intercepts.
 
-    They minimise the mean negative log-likelihood plus half the penalty times their squares,
+    They minimize the mean negative log-likelihood plus half the penalty times their squares,
     by at most 30 steps of L-BFGS; classes without a row get the probability 0.
     """
     n, d = X.shape

@@ -13,7 +13,7 @@ from assay.storage.errors import ConfigError, MissingInputError
 
 
 def knn_density(graph: Graph) -> Floats:
-    """Return each row's similarity to the last of its k nearest neighbours."""
+    """Return each row's similarity to the last of its k nearest neighbors."""
     similarities = np.asarray(graph.similarities, dtype=np.float64)
     found = (np.asarray(graph.neighbors) >= 0).sum(axis=1)
     if not found.any():
@@ -23,24 +23,24 @@ def knn_density(graph: Graph) -> Floats:
 
 
 def label_agreement(graph: Graph, labels: Labels) -> tuple[Floats, int]:
-    """Return the agreement of every row, and how many rows have no labelled neighbour."""
+    """Return the agreement of every row, and how many rows have no labeled neighbor."""
     codes = labels.codes
-    labelled = codes >= 0
+    labeled = codes >= 0
     n = len(codes)
-    shares = np.bincount(codes[labelled], minlength=len(labels.classes)) / labelled.sum()
+    shares = np.bincount(codes[labeled], minlength=len(labels.classes)) / labeled.sum()
     chance = np.append(shares, shares @ shares)[codes]
     of_row = np.repeat(codes, np.diff(graph.indptr))
-    of_neighbour = codes[graph.indices]
+    of_neighbor = codes[graph.indices]
     weights = np.maximum(graph.weights, 0).astype(np.float64)
-    weights[of_neighbour < 0] = 0
+    weights[of_neighbor < 0] = 0
     one = np.ones(n)
 
     def row_sums(values: Floats) -> Floats:
         return np.asarray(csr_matrix((values, graph.indices, graph.indptr), shape=(n, n)) @ one)
 
     total = row_sums(weights)
-    same = row_sums(np.where(of_neighbour == of_row, weights, 0.0))
-    told = (total > 0) & labelled
+    same = row_sums(np.where(of_neighbor == of_row, weights, 0.0))
+    told = (total > 0) & labeled
     scores = np.divide(same, total, out=chance, where=told)
     return scores, int(n - (total > 0).sum())
 

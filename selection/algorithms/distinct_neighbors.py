@@ -17,7 +17,7 @@ _BLOCK = 4_096
 
 @dataclass(frozen=True, eq=False)
 class DistinctNeighbors:
-    """Neighbour lists over the distinct rows of a pool.
+    """Neighbor lists over the distinct rows of a pool.
 
     Attributes
     ----------
@@ -46,8 +46,8 @@ class DistinctNeighbors:
 def distinct_neighbors(inputs: Inputs, k: int, metric: str = "auto") -> DistinctNeighbors:
     """Return the k nearest distinct rows of every distinct row, see `Inputs.metric_of`.
 
-    Copies would be each other's neighbours at distance 0 and make a row look as if it lay in a
-    dense region. The graph's lists are taken, without copies, where they leave k neighbours to
+    Copies would be each other's neighbors at distance 0 and make a row look as if it lay in a
+    dense region. The graph's lists are taken, without copies, where they leave k neighbors to
     every row; else, without a graph, and where its metric is another, the distinct rows are
     searched. Distances are Euclidean, under the cosine between rows scaled to length 1.
 
@@ -89,7 +89,7 @@ def distinct_neighbors(inputs: Inputs, k: int, metric: str = "auto") -> Distinct
 def _without_copies(
     graph: Graph, place: NDArray[np.int64], first: NDArray[np.int64], k: int
 ) -> NDArray[np.int64] | None:
-    """Return the first k distinct neighbours in the graph's lists, None where some row has fewer."""
+    """Return the first k distinct neighbors in the graph's lists, None where some row has fewer."""
     neighbors = np.asarray(graph.neighbors)[first]
     lists = np.where(neighbors >= 0, place[neighbors], -1)
     m, width = lists.shape

@@ -150,12 +150,12 @@ class InfluenceNetwork(BaseEstimator):  # type: ignore[misc]
         if not len(learned):
             raise InputError(f"There are {inputs.n} rows; pass at least 2 to learn from.")
         values = told[tuple(learned.T)]
-        self._centre = float(values.mean())
+        self._center = float(values.mean())
         self._spread = float(values.std()) or 1.0
         self._learn(
             vectors[left[learned[:, 0]]],
             vectors[right[learned[:, 1]]],
-            (values - self._centre) / self._spread,
+            (values - self._center) / self._spread,
         )
         tested = np.argwhere(apart[kept:, kept:]) + kept
         found = self.predict(vectors[left[tested[:, 0]]], vectors[right[tested[:, 1]]])
@@ -182,7 +182,7 @@ class InfluenceNetwork(BaseEstimator):  # type: ignore[misc]
             for begin in range(0, len(left), _CHUNK):
                 part = slice(begin, begin + _CHUNK)
                 found[part] = self.network_.predict(self._features(left[part], right[part]))
-        return self._centre + self._spread * found
+        return self._center + self._spread * found
 
     def graph(self, graph: Graph, X: Any) -> UtilityGraph:
         """Return `graph` with the utilities of its edges as weights, scaled to [0, 1].

@@ -51,8 +51,8 @@ def influence_reward(inputs: Inputs, random_state: int) -> Callable[[Rows], Floa
     found = predictions(inputs, None, _FOLDS, random_state, _TRAIN_ROWS)
     codes = found.labels.codes
     residuals = np.array(found.probabilities[:, : len(found.labels.classes)])
-    labelled = np.flatnonzero(codes >= 0)
-    residuals[labelled, codes[labelled]] -= 1
+    labeled = np.flatnonzero(codes >= 0)
+    residuals[labeled, codes[labeled]] -= 1
     residuals[codes < 0] = 0
     utility = gradient_utility(vectors.astype(np.float64), residuals)
     network = InfluenceNetwork(random_state=random_state).fit(vectors, utility, ids=inputs.ids)

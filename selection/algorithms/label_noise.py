@@ -40,10 +40,10 @@ def label_noise(found: Predictions) -> LabelNoise:
 
 
 def _joint(P: Floats, found: Predictions) -> Floats:
-    """Return the share of the labelled rows of each class (row) and label (column)."""
+    """Return the share of the labeled rows of each class (row) and label (column)."""
     codes = found.labels.codes
-    labelled = codes >= 0
-    codes, P = codes[labelled], P[labelled]
+    labeled = codes >= 0
+    codes, P = codes[labeled], P[labeled]
     count = P.shape[1]
     labels = np.bincount(codes, minlength=count)
     sums = np.bincount(codes, weights=P[np.arange(len(P)), codes], minlength=count)

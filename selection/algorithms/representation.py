@@ -36,7 +36,7 @@ def representation_weights(
 
     With vectors, near is by `metric`: up to 50,000 chosen rows exactly, beyond by an approximate
     search. Where a graph of that metric is given too, the first chosen row on a row's list of
-    neighbours is taken, and only rows without one are searched: as exact as those lists are. With a
+    neighbors is taken, and only rows without one are searched: as exact as those lists are. With a
     graph alone, it is the path, past no other chosen row, whose edges have the
     greatest product of weights (each at most 1); rows that no path joins to a chosen row have similarity 0 and are dealt out
     to the chosen rows in turn, in order of id, so that the weights sum to n all the same.
@@ -108,7 +108,7 @@ def representation_weights(
 
 
 def lists_nearest(graph: Any, metric: str) -> bool:
-    """Return whether the neighbours that a graph lists are the nearest rows by a metric."""
+    """Return whether the neighbors that a graph lists are the nearest rows by a metric."""
     robust = getattr(graph, "report_", {}).get("robust")
     return getattr(graph, "metric", None) == metric and not robust
 
@@ -189,7 +189,7 @@ def _by_vectors(
 def _by_lists(
     lists: Any, chosen: Rows, rest: Rows, owner: Rows, similarity: Similarities
 ) -> NDArray[np.bool_]:
-    """Fill in what the lists of neighbours tell; return which of the rows `rest` they don't."""
+    """Fill in what the lists of neighbors tell; return which of the rows `rest` they don't."""
     place = np.full(len(owner) + 1, -1, dtype=np.int32)
     place[chosen] = np.arange(len(chosen))
     missing = np.ones(len(rest), dtype=bool)

@@ -34,7 +34,7 @@ def sinkhorn(
     tolerance: float = 1e-6,
     max_iterations: int = 2_000,
 ) -> Transport:
-    r"""Sinkhorn's iteration, stabilised in the log domain, with epsilon scaling.
+    r"""Sinkhorn's iteration, stabilized in the log domain, with epsilon scaling.
 
     .. math:: \min_{P \ge 0} \langle P, C \rangle + \varepsilon \, \mathrm{KL}(P \,|\, a b^T)
         \quad \text{with } P 1 = a, \; P^T 1 = b

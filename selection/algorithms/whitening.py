@@ -28,8 +28,8 @@ class Whitening(NamedTuple):
         found = np.empty(X.shape, dtype=np.float32)
         with threadpool_limits(1, user_api="blas"):
             for part in _parts(len(X)):
-                centred = X[part] - self.mean
-                found[part] = solve_triangular(self.factor, centred.T, lower=True).T
+                centered = X[part] - self.mean
+                found[part] = solve_triangular(self.factor, centered.T, lower=True).T
         return found
 
     def directions(self, X: Vectors) -> Vectors:
@@ -60,8 +60,8 @@ def fit_whitening(pools: Sequence[Vectors], eps: float = 1e-5) -> Whitening:
             mean += X.sum(axis=0, dtype=np.float64) / n
         for X in pools:
             for part in _parts(len(X)):
-                centred = X[part] - mean
-                covariance += centred.T @ centred / n
+                centered = X[part] - mean
+                covariance += centered.T @ centered / n
         return Whitening(mean, cholesky(covariance, lower=True))
 
 

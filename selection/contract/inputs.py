@@ -396,7 +396,7 @@ def _reordered(graph: Graph, order: Rows) -> GraphView:
     n = len(order)
     rank = np.empty(n + 1, dtype=graph.indices.dtype)
     rank[order] = np.arange(n)
-    rank[n] = -1  # a missing neighbour is -1, which indexes this last place
+    rank[n] = -1  # a missing neighbor is -1, which indexes this last place
     degrees = np.diff(graph.indptr)[order]
     indptr = np.concatenate([[0], np.cumsum(degrees)])
     places = np.repeat(graph.indptr[:-1][order] - indptr[:-1], degrees) + np.arange(indptr[-1])

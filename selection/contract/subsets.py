@@ -32,7 +32,7 @@ def rows_of(values: Any, rows: Rows) -> Any:
 def induced(graph: Graph, rows: Rows) -> Graph:
     """Return the graph of some rows (ascending) and of the edges between them.
 
-    Neighbours that are left out leave their place to the next ones.
+    Neighbors that are left out leave their place to the next ones.
     """
     n = len(graph.indptr) - 1
     place = np.full(n + 1, -1, dtype=graph.indices.dtype)

@@ -100,7 +100,7 @@ class Representation:
 
     .. math:: \frac{f(S)}{f(V)}, \quad f(S) = \sum_i \max_{j \in S} s_{ij}
 
-    with s the similarity on the edges of the symmetrised graph, 0 where there is no edge (and for
+    with s the similarity on the edges of the symmetrized graph, 0 where there is no edge (and for
     negative similarities), and s_ii the larger of 1 and the row's best edge: the objective of
     `FacilityLocationSelector`. V is all rows.
 

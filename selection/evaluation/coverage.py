@@ -13,20 +13,20 @@ from assay.storage.errors import ConfigError
 Vectors = NDArray[np.float32]
 
 PORTIONS = (0.5, 0.9, 0.95, 0.99)
-_QUERIES, _CENTRES = 1_024, 8_192
+_QUERIES, _CENTERS = 1_024, 8_192
 
 
-def nearest_distances(queries: Vectors, centres: Vectors) -> Floats:
-    r"""Return the Euclidean distance of every query to its nearest centre.
+def nearest_distances(queries: Vectors, centers: Vectors) -> Floats:
+    r"""Return the Euclidean distance of every query to its nearest center.
 
-    With :math:`q \cdot c - |c|^2 / 2` the nearest centre is found by matrix products in blocks of
-    1,024 queries by 8,192 centres; the distance to it is then computed again in double precision,
+    With :math:`q \cdot c - |c|^2 / 2` the nearest center is found by matrix products in blocks of
+    1,024 queries by 8,192 centers; the distance to it is then computed again in double precision,
     so that near copies do not suffer from cancellation.
 
     Parameters
     ----------
     queries : float32[q, d]
-    centres : float32[c, d], c >= 1
+    centers : float32[c, d], c >= 1
 
     Returns
     -------
@@ -43,8 +43,8 @@ def nearest_distances(queries: Vectors, centres: Vectors) -> Floats:
     >>> nearest_distances(line, line[:1]).tolist()
     [0.0, 1.0, 5.0]
     """
-    origin = centres.mean(axis=0, dtype=np.float64).astype(np.float32)
-    moved = centres - origin
+    origin = centers.mean(axis=0, dtype=np.float64).astype(np.float32)
+    moved = centers - origin
     half = (moved.astype(np.float64) ** 2).sum(axis=1) / 2
     table = np.column_stack([moved, -half.astype(np.float32)])
     distances = np.empty(len(queries))
@@ -54,14 +54,14 @@ def nearest_distances(queries: Vectors, centres: Vectors) -> Floats:
         asked = np.column_stack([block - origin, ones])
         best = np.full(len(block), -np.inf, dtype=np.float32)
         nearest = np.zeros(len(block), dtype=np.int64)
-        for first in range(0, len(table), _CENTRES):
-            found = asked @ table[first : first + _CENTRES].T
+        for first in range(0, len(table), _CENTERS):
+            found = asked @ table[first : first + _CENTERS].T
             place = found.argmax(axis=1)
             value = found[np.arange(len(block)), place]
             closer = value > best
             best[closer] = value[closer]
             nearest[closer] = place[closer] + first
-        apart = block.astype(np.float64) - centres[nearest]
+        apart = block.astype(np.float64) - centers[nearest]
         distances[start : start + _QUERIES] = np.sqrt((apart**2).sum(axis=1))
     return distances
 

@@ -45,38 +45,38 @@ def backed_off_divergence(target: ArrayLike, selection: ArrayLike, pool: ArrayLi
 
 
 def fit_cells(vectors: Vectors, cells: int) -> Vectors:
-    """Return the centres of k-means cells: Lloyd's algorithm from the first different rows.
+    """Return the centers of k-means cells: Lloyd's algorithm from the first different rows.
 
     Parameters
     ----------
     vectors : float32[n, d]
         In random order: the first `cells` different ones are the start.
     cells : int
-        At most this many centres are returned, fewer where there are fewer different rows.
+        At most this many centers are returned, fewer where there are fewer different rows.
 
     Notes
     -----
-    10 rounds, time O(n cells d) each. A cell that becomes empty keeps its centre.
+    10 rounds, time O(n cells d) each. A cell that becomes empty keeps its center.
     """
     _, first = np.unique(vectors[: 4 * cells], axis=0, return_index=True)
-    centres = vectors[np.sort(first)[:cells]].copy()
+    centers = vectors[np.sort(first)[:cells]].copy()
     for _ in range(_ITERATIONS):
-        codes = cell_of(vectors, centres)
-        counts = np.bincount(codes, minlength=len(centres))
+        codes = cell_of(vectors, centers)
+        counts = np.bincount(codes, minlength=len(centers))
         order = np.argsort(codes, kind="stable")
         filled = np.flatnonzero(counts)
         starts = (np.cumsum(counts) - counts)[filled]
         sums = np.add.reduceat(vectors[order], starts, axis=0, dtype=np.float64)
-        centres[filled] = sums / counts[filled, None]
-    return centres
+        centers[filled] = sums / counts[filled, None]
+    return centers
 
 
-def cell_of(vectors: Vectors, centres: Vectors) -> NDArray[np.int64]:
-    """Return the nearest centre of every row, in blocks."""
-    half = (centres.astype(np.float64) ** 2).sum(axis=1).astype(np.float32) / 2
+def cell_of(vectors: Vectors, centers: Vectors) -> NDArray[np.int64]:
+    """Return the nearest center of every row, in blocks."""
+    half = (centers.astype(np.float64) ** 2).sum(axis=1).astype(np.float32) / 2
     codes = np.empty(len(vectors), dtype=np.int64)
     for start in range(0, len(vectors), _BLOCK):
-        near = vectors[start : start + _BLOCK] @ centres.T - half
+        near = vectors[start : start + _BLOCK] @ centers.T - half
         codes[start : start + _BLOCK] = near.argmax(axis=1)
     return codes
 

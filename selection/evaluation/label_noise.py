@@ -64,7 +64,7 @@ def noise_transition(
     r"""Estimate the label noise from out-of-fold probabilities of the labels given.
 
     Row i is counted as of class c where :math:`\hat p(c \mid x_i)` is at least the mean of
-    :math:`\hat p(c \mid \cdot)` over the rows labelled c (of several such classes the likeliest).
+    :math:`\hat p(c \mid \cdot)` over the rows labeled c (of several such classes the likeliest).
     The counts, scaled to the number of labels of each kind, give the joint of class and label, and
     its rows T. The probabilities are those of labels, so that the class posterior f solves
 
@@ -91,7 +91,7 @@ def noise_transition(
 
     Notes
     -----
-    f is found by 50 multiplicative rounds (expectation maximisation), each of O(n classes^2).
+    f is found by 50 multiplicative rounds (expectation maximization), each of O(n classes^2).
     Classes that no row was counted as keep their labels: their row of T is that of the identity.
 
     References

@@ -120,12 +120,12 @@ def vasicek_entropy(values: Floats) -> Floats:
 def _principal(vectors: NDArray[Any]) -> tuple[Floats, Floats]:
     """Return the largest min(n, d) eigenvalues of the covariance, and the rows turned onto them."""
     rows = np.asarray(vectors, dtype=np.float64)
-    centred = rows - rows.mean(axis=0)
-    values, axes = np.linalg.eigh(centred.T @ centred / (len(rows) - 1))
+    centered = rows - rows.mean(axis=0)
+    values, axes = np.linalg.eigh(centered.T @ centered / (len(rows) - 1))
     most = min(rows.shape)
     values, axes = values[::-1][:most], axes[:, ::-1][:, :most]
     # rounding leaves eigenvalues about 0, of either sign, where there is no variance
     values = np.where(values > 1e-14 * max(values[0], 0), values, 0.0)
-    turned = centred @ axes
+    turned = centered @ axes
     turned[:, values == 0] = 0
     return values, turned

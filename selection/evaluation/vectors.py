@@ -124,17 +124,17 @@ def target_measures(space: Space, target: Vectors, pool: Rows, noise: Floats) ->
     # pool and target by turns, as the first rows are where the cells start
     turns = np.argsort(np.concatenate([np.arange(len(side)) for side in both]), kind="stable")
     cells = min(_MOST_CELLS, max(2, len(target) // 10))
-    centres = fit_cells(np.concatenate(both)[turns], cells)
+    centers = fit_cells(np.concatenate(both)[turns], cells)
     codes = np.empty(len(noise), dtype=np.int64)
     order = np.argsort(noise)
     for start in range(0, len(order), _BLOCK):
         block = order[start : start + _BLOCK]
-        codes[block] = cell_of(space.rows(block), centres)
+        codes[block] = cell_of(space.rows(block), centers)
 
     def counts(of: NDArray[np.int64]) -> NDArray[np.int64]:
-        return np.bincount(of, minlength=len(centres))
+        return np.bincount(of, minlength=len(centers))
 
-    wanted = counts(cell_of(target, centres))
+    wanted = counts(cell_of(target, centers))
     in_pool = counts(codes)
     before = backed_off_divergence(wanted, in_pool, in_pool)
 

@@ -36,7 +36,7 @@ _UNIT, _LIMIT = 2.0**-24, 128.0
 
 
 class LogisticRatio:
-    """A logistic regression of target against pool, on standardised coordinates.
+    """A logistic regression of target against pool, on standardized coordinates.
 
     Its score is the log of the density ratio up to a constant, as far as that is linear. The rows
     must come in an order that does not depend on that of the input, since the last bits do.
@@ -46,7 +46,7 @@ class LogisticRatio:
         self.center = pool.mean(axis=0, dtype=np.float64)
         spread = pool.std(axis=0, dtype=np.float64)
         self.scale = np.where(spread > 0, spread, 1.0)
-        both = self.standardised(np.concatenate([target, pool]))
+        both = self.standardized(np.concatenate([target, pool]))
         wanted = np.arange(len(both)) < len(target)
         model = LogisticRegression(C=_C, class_weight="balanced", max_iter=200, tol=1e-3)
         with threadpool_limits(1), warnings.catch_warnings():
@@ -55,13 +55,13 @@ class LogisticRatio:
         self.weights = model.coef_[0]
         self.offset = float(model.intercept_[0])
 
-    def standardised(self, vectors: Vectors) -> Floats:
+    def standardized(self, vectors: Vectors) -> Floats:
         return np.asarray((vectors - self.center) / self.scale)
 
     def score(self, vectors: Vectors) -> Floats:
         """Return the score of each row, which depends on that row alone."""
         parts = [
-            (self.standardised(vectors[row : row + _PART]) * self.weights).sum(axis=1)
+            (self.standardized(vectors[row : row + _PART]) * self.weights).sum(axis=1)
             for row in range(0, len(vectors), _PART)
         ]
         return np.asarray(np.concatenate([np.empty(0), *parts]) + self.offset)
@@ -77,7 +77,7 @@ class VectorEvidence:
     log_weights : float64[T, n]
         NaN for a missing vector.
     log_ratio : float64[T, d]
-        Weights of the standardised coordinates.
+        Weights of the standardized coordinates.
     sample : int64[m]
         Rows on which temperatures are tried, in an order that is that of their ids' noise.
     """
@@ -130,7 +130,7 @@ class VectorEvidence:
         totals = np.zeros((3, vectors.shape[1]))
         whole = np.zeros((3, vectors.shape[1]), dtype=np.int64)
         for row in range(0, len(vectors), _PART):
-            z = np.clip(self._ratio.standardised(vectors[row : row + _PART]), -_LIMIT, _LIMIT)
+            z = np.clip(self._ratio.standardized(vectors[row : row + _PART]), -_LIMIT, _LIMIT)
             count = np.ones(len(z), np.int64) if times is None else times[row : row + _PART]
             whole[0] += count.sum()
             for power in (1, 2):

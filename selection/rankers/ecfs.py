@@ -21,7 +21,7 @@ DEFAULT_ALPHA = 0.98
 ALPHAS = (0.2, 0.5, 0.7, 0.8, 0.9, 0.95, DEFAULT_ALPHA, 1.0)
 VALIDATED_COUNTS = (10, 50, 100, 200)
 TOLERANCE = 1e-13
-EQUAL = 1e-6  # standardised columns differ in deviation by rounding only
+EQUAL = 1e-6  # standardized columns differ in deviation by rounding only
 MAX_ITERATIONS = 10_000
 FISHER_LIMIT = 1e10  # in place of infinity where Fisher scores are used as they are
 
@@ -32,7 +32,7 @@ class ECFS(FeatureRanker):
     A column's score is its entry in the leading eigenvector of A = alpha K + (1 - alpha) S, where
     K_ij = u_i u_j joins columns that tell the classes apart and S_ij = max(s_i, s_j) columns that
     spread, each brought to [0, 1] by its smallest and largest entry. u_i is the mean of a Fisher
-    term and of the normalised mutual information with the classes, s_i the deviation.
+    term and of the normalized mutual information with the classes, s_i the deviation.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class ECFS(FeatureRanker):
         by over one standard error. It takes five times as long. Measured by
         `benchmarks/features_quality.py` on nine public data sets: columns kept at 0.98 are on
         average as accurate as those of the F test and of mutual information or a little more; less
-        alpha helps some sets and harms word counts. The authors' 0.5, without normalisation, comes
+        alpha helps some sets and harms word counts. The authors' 0.5, without normalization, comes
         close to a ranking by deviation and is on average no better than columns drawn at random.
     relevance : {"nmi", "fslib"}, default "nmi"
         "nmi": Fisher score and mutual information over all classes, from consistent counts.

@@ -18,7 +18,7 @@ BLOCK_VALUES = 1 << 20
 
 
 class LaplacianScore(FeatureRanker):
-    """Rank columns by how alike their values are in neighbouring rows (Laplacian score); no labels.
+    """Rank columns by how alike their values are in neighboring rows (Laplacian score); no labels.
 
     With S the weights of the similarity graph of the rows, D its degrees and f a column less its
     mean under D, the Laplacian score is L = f'(D - S)f / f'Df, in [0, 2], and smaller is better. As
@@ -106,7 +106,7 @@ class LaplacianScore(FeatureRanker):
         width = max(1, BLOCK_VALUES // n)
         for start in range(0, d, width):
             columns = slice(start, start + width)
-            rows[:, columns] = _centred(X, columns, self.scale).T
+            rows[:, columns] = _centered(X, columns, self.scale).T
         graph = SimilarityGraph.from_vectors(
             rows, k=min(int(self.n_neighbors), n - 1), metric=self.metric
         )
@@ -117,11 +117,11 @@ class LaplacianScore(FeatureRanker):
         scores = np.empty(d)
         for start in range(0, d, width):
             columns = slice(start, start + width)
-            scores[columns] = _smoothness(edges, degree, _centred(X, columns, True))
+            scores[columns] = _smoothness(edges, degree, _centered(X, columns, True))
         return scores
 
 
-def _centred(X: Any, columns: slice, scale: bool) -> NDArray[np.float64]:
+def _centered(X: Any, columns: slice, scale: bool) -> NDArray[np.float64]:
     """Columns as contiguous rows, from 0 (and up to 1)."""
     values = dense_rows(X, columns)
     block: NDArray[np.float64] = values - values.min(axis=1, keepdims=True)

@@ -24,7 +24,7 @@ class QuickSelection(FeatureRanker):
     """Rank columns, without labels, by their links in a sparse denoising auto-encoder.
 
     A network of d inputs, one hidden layer of sigmoids and d linear outputs learns to restore
-    standardised rows from noisy ones. It is sparse from the start: of the d h links of a layer only
+    standardized rows from noisy ones. It is sparse from the start: of the d h links of a layer only
     density (d + h) exist. After each epoch the weakest `rewire` of the positive and of the
     negative links are cut, and as many grow elsewhere (sparse evolutionary training), so that links
     gather where they help. A column's score is the sum of |w| over the links that leave it.
@@ -41,7 +41,7 @@ class QuickSelection(FeatureRanker):
     rewire : float, default 0.2
         Share of the links cut and regrown per epoch, the authors' zeta.
     noise : float, default 0.2
-        Deviation of the noise that is added to the standardised input, the authors'.
+        Deviation of the noise that is added to the standardized input, the authors'.
     dropout : float, default 0.2
         Share of hidden units left out of each step, the authors'.
     learning_rate, momentum, weight_decay : float, default 0.01, 0.9, 1e-5
@@ -150,7 +150,7 @@ class QuickSelection(FeatureRanker):
         self.missing = missing
 
     def _score(self, X: Any, y: Any) -> Floats:
-        Z = _standardised(dense(X[rows_by_content(X)]))
+        Z = _standardized(dense(X[rows_by_content(X)]))
         d, h = len(Z), int(self.hidden)
         rng = np.random.default_rng(int(self.random_state))
         encoder, decoder = (_Layer(*shape, self.density, rng) for shape in ((d, h), (h, d)))
@@ -256,7 +256,7 @@ class _Layer:
         self._speed = np.concatenate([self._speed[keep], zeros])[order]
 
 
-def _standardised(X: NDArray[Any]) -> Singles:
+def _standardized(X: NDArray[Any]) -> Singles:
     """Return columns as rows, mean 0 and deviation 1 (constant ones 0), float32[d, n]."""
     Z = np.ascontiguousarray(X.T, dtype=np.float64)
     Z -= Z.min(axis=1, keepdims=True)

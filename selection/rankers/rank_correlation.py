@@ -66,7 +66,7 @@ class AbsoluteSpearman:
                 if issparse(X)
                 else X.T[start : start + width]
             )
-            ranks[start : start + width] = _centred_ranks(block)
+            ranks[start : start + width] = _centered_ranks(block)
         _, first, group = np.unique(
             hash_rows(ranks), axis=0, return_index=True, return_inverse=True
         )
@@ -118,7 +118,7 @@ class AbsoluteSpearman:
         return tile
 
 
-def _centred_ranks(columns: NDArray[Any]) -> Floats:
+def _centered_ranks(columns: NDArray[Any]) -> Floats:
     """Twice the mid-ranks less their mean, the first that is not 0 above 0."""
     ranks: Floats = 2.0 * rankdata(columns, axis=1) - (columns.shape[1] + 1)
     leading = np.take_along_axis(ranks, (ranks != 0).argmax(axis=1)[:, None], axis=1)

@@ -112,7 +112,7 @@ class ReliefF(FeatureRanker):
         names = self._named(d)
         named = np.zeros(d, dtype=bool) if names is None else names
         visited = n if self.n_samples is None else min(int(self.n_samples), n)
-        near, weight = self._neighbours(_distances(X, visited, named), y)
+        near, weight = self._neighbors(_distances(X, visited, named), y)
         scores = np.empty(d)
         width = max(1, BLOCK_VALUES // n)
         for start in range(0, d, width):
@@ -126,7 +126,7 @@ class ReliefF(FeatureRanker):
             scores[columns] = total / visited
         return scores
 
-    def _neighbours(self, distance: Floats, y: Positions) -> tuple[Positions, Floats]:
+    def _neighbors(self, distance: Floats, y: Positions) -> tuple[Positions, Floats]:
         """Hits and misses of the first rows, k slots per class, with their weights in W."""
         visited, n = distance.shape
         share = np.bincount(y) / n

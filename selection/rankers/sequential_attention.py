@@ -22,7 +22,7 @@ TIED = 1e-10
 class SequentialAttention(FeatureRanker):
     """Rank columns by how well they explain what the columns chosen before leave unexplained.
 
-    With the columns z_j centred and of unit length and the classes as indicator columns Y, step t
+    With the columns z_j centered and of unit length and the classes as indicator columns Y, step t
     takes the column of the largest |z_j' R|^2, R being the residual of the least squares fit of Y
     on the columns chosen so far. For linear models, sequential attention (a softmax mask, trained
     with the model, from which the heaviest column is taken) is this orthogonal matching pursuit.
@@ -95,7 +95,7 @@ def orthogonal_matching_pursuit(X: Any, Y: Floats, k: int) -> Floats:
     X : array or csc_array of shape (n, d)
         Finite numbers.
     Y : float64[n, m]
-        Outputs; they are centred, not scaled.
+        Outputs; they are centered, not scaled.
     k : int
         How many columns are chosen by pursuit.
 
@@ -131,7 +131,7 @@ def orthogonal_matching_pursuit(X: Any, Y: Floats, k: int) -> Floats:
 
 
 class _Dense:
-    """Columns, centred and of unit length; constant ones are 0."""
+    """Columns, centered and of unit length; constant ones are 0."""
 
     def __init__(self, X: NDArray[Any]) -> None:
         Z = np.ascontiguousarray(X.T, dtype=np.float64)

@@ -242,9 +242,9 @@ def _strata(X: Any, y: NDArray[Any] | None, classes: bool) -> list[NDArray[np.in
 
 
 def _wilson(share: Floats, n: int, z: float) -> tuple[Floats, Floats]:
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    center = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     reach = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    return np.maximum(centre - reach, 0.0), np.minimum(centre + reach, 1.0)
+    return np.maximum(center - reach, 0.0), np.minimum(center + reach, 1.0)
 
 
 def _nogueira(taken: NDArray[np.bool_], k: int) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""scikit-learn's filters for classes as rankers: F test, mutual information by neighbours, chi-square."""
+"""scikit-learn's filters for classes as rankers: F test, mutual information by neighbors, chi-square."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class FTest(FeatureRanker):
 
 
 class NeighborInformation(FeatureRanker):
-    """Rank columns by mutual information estimated from neighbours (`mutual_info_classif`).
+    """Rank columns by mutual information estimated from neighbors (`mutual_info_classif`).
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ from assay.selection.contract.inputs import Floats, Inputs
 
 
 class PageRank(Scorer):
-    """PageRank on the weighted, symmetrised similarity graph.
+    """PageRank on the weighted, symmetrized similarity graph.
 
     The share of time that a walk spends on each row which follows an edge, in proportion to its
     similarity, with probability `alpha`, and else jumps to any row.
@@ -73,7 +73,7 @@ class PageRank(Scorer):
 class CoreNumber(Scorer):
     """Core number of each row: the largest k such that it is in the graph's k-core.
 
-    The k-core is the largest subgraph in which every row has at least k neighbours. Rows on the
+    The k-core is the largest subgraph in which every row has at least k neighbors. Rows on the
     fringe and small tight clusters get small numbers, rows inside dense regions large ones.
 
     Attributes
@@ -112,7 +112,7 @@ class CoreNumber(Scorer):
 
 
 class Hubness(Scorer):
-    """How many rows have this row among their k nearest neighbours (its k-occurrence).
+    """How many rows have this row among their k nearest neighbors (its k-occurrence).
 
     Attributes
     ----------
@@ -146,9 +146,9 @@ class Hubness(Scorer):
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
         assert inputs.graph is not None
         counts = centrality.hubness(inputs.graph.neighbors).astype(np.float64)
-        centred = counts - counts.mean()
+        centered = counts - counts.mean()
         spread = counts.std()
-        skewness = float((centred**3).mean() / spread**3) if spread > 0 else 0.0
+        skewness = float((centered**3).mean() / spread**3) if spread > 0 else 0.0
         return counts, {
             "skewness": skewness,
             "antihubs": int((counts == 0).sum()),
@@ -157,18 +157,18 @@ class Hubness(Scorer):
 
 
 class KNNDensity(Scorer):
-    """Similarity of each row to its k-th nearest neighbour.
+    """Similarity of each row to its k-th nearest neighbor.
 
-    The k-th, not the mean over k: a few copies of a row then only move on which neighbour is its
+    The k-th, not the mean over k: a few copies of a row then only move on which neighbor is its
     k-th, and with k or more the score is the similarity to a copy, which is bounded.
 
     Attributes
     ----------
     scores_ : float64[n]
-        Higher = in a denser region. A row with fewer than k neighbours gets its last one's
-        similarity; one without neighbours the lowest score of the others.
+        Higher = in a denser region. A row with fewer than k neighbors gets its last one's
+        similarity; one without neighbors the lowest score of the others.
     report_ : dict
-        `k`, `mean`, `isolated` (rows without a neighbour).
+        `k`, `mean`, `isolated` (rows without a neighbor).
 
     Raises
     ------
@@ -204,12 +204,12 @@ class KNNDensity(Scorer):
 
 
 class Degree(Scorer):
-    """Number of rows that a row is joined to in the symmetrised graph.
+    """Number of rows that a row is joined to in the symmetrized graph.
 
     Attributes
     ----------
     scores_ : float64[n]
-        Whole numbers: neighbours of the row, and rows that it is a neighbour of.
+        Whole numbers: neighbors of the row, and rows that it is a neighbor of.
     report_ : dict
         `mean`, `largest`.
 
@@ -237,13 +237,13 @@ class Degree(Scorer):
 
 
 class ClusteringCoefficient(Scorer):
-    """Share of the pairs of a row's neighbours that are joined themselves.
+    """Share of the pairs of a row's neighbors that are joined themselves.
 
     Attributes
     ----------
     scores_ : float64[n], from 0 to 1
         Higher = the row lies inside a clique-like group; low = between groups. 0 with fewer than
-        two neighbours.
+        two neighbors.
     report_ : dict
         `mean`.
 
@@ -278,9 +278,9 @@ class ClusteringCoefficient(Scorer):
 
 
 class Eigenvector(Scorer):
-    """Eigenvector centrality on the weighted, symmetrised graph, component by component.
+    """Eigenvector centrality on the weighted, symmetrized graph, component by component.
 
-    On graphs of nearest neighbours it is mostly carried by one dense cluster of each component:
+    On graphs of nearest neighbors it is mostly carried by one dense cluster of each component:
     `report_["participation"]` is the number of rows that carry it, and PageRank the better default.
 
     Parameters

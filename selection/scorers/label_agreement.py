@@ -1,4 +1,4 @@
-"""How far the labels of a row's neighbours agree with its own."""
+"""How far the labels of a row's neighbors agree with its own."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from assay.selection.contract.inputs import Floats, Inputs
 
 
 class LabelAgreement(Scorer):
-    r"""Weighted share of a row's neighbours that carry its label.
+    r"""Weighted share of a row's neighbors that carry its label.
 
     .. math:: a_i = \frac{\sum_j w_{ij}\,[y_j = y_i]}{\sum_j w_{ij}}
 
-    over the labelled neighbours j of row i in the symmetrised graph, where w is the similarity
-    (negative ones count as 0). A row is no neighbour of its own. Where a row has no labelled
-    neighbour its neighbourhood says nothing, and it gets what chance would give: its class's
-    share of the labelled rows (without a label of its own: the chance that two rows agree).
+    over the labeled neighbors j of row i in the symmetrized graph, where w is the similarity
+    (negative ones count as 0). A row is no neighbor of its own. Where a row has no labeled
+    neighbor its neighborhood says nothing, and it gets what chance would give: its class's
+    share of the labeled rows (without a label of its own: the chance that two rows agree).
 
     Attributes
     ----------
-    scores_ : float64[n], from 0 (all neighbours disagree: a likely label error) to 1
+    scores_ : float64[n], from 0 (all neighbors disagree: a likely label error) to 1
     report_ : dict
-        `mean`, `isolated` (rows without a labelled neighbour), `unlabelled`.
+        `mean`, `isolated` (rows without a labeled neighbor), `unlabeled`.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""How much sparser the surroundings of a row are than those of its neighbours."""
+"""How much sparser the surroundings of a row are than those of its neighbors."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _SMALLEST = 1e-10
 
 
 class LocalOutlierFactor(Scorer):
-    r"""Local outlier factor over distinct rows: density of the neighbours over that of the row.
+    r"""Local outlier factor over distinct rows: density of the neighbors over that of the row.
 
     .. math::
         r_{ij} = \max(d_k(j),\, d_{ij}), \quad
         \rho_i = \Big(\frac{1}{k} \sum_{j \in N_k(i)} r_{ij}\Big)^{-1}, \quad
         \mathrm{LOF}_i = \frac{1}{k} \sum_{j \in N_k(i)} \frac{\rho_j}{\rho_i}
 
-    with d_k(j) the distance of row j to its k-th neighbour. About 1 inside a cluster of any
+    with d_k(j) the distance of row j to its k-th neighbor. About 1 inside a cluster of any
     density, larger outside. Copies of a row count once: k of them would have infinite density and
     make outliers of all rows next to them.
 
@@ -37,7 +37,7 @@ class LocalOutlierFactor(Scorer):
     Attributes
     ----------
     scores_ : float64[n]
-        Higher = further out. A row without neighbours gets 1.
+        Higher = further out. A row without neighbors gets 1.
     report_ : dict
         `k`, `mean`, `duplicates`, `searched`: as in `Outlierness`.
 

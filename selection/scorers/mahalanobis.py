@@ -19,7 +19,7 @@ class Mahalanobis(Scorer):
         m_i = \sqrt{(x_i - \mu)^\top \Sigma^{-1} (x_i - \mu)}, \quad
         \Sigma = (1 - \delta) S + \delta\, \frac{\operatorname{tr} S}{d} I
 
-    with S the covariance and the share delta by Ledoit and Wolf, in closed form: what minimises the
+    with S the covariance and the share delta by Ledoit and Wolf, in closed form: what minimizes the
     expected squared error of Sigma. Copies of a row count once in the mean and the covariance.
 
     Attributes
@@ -56,12 +56,12 @@ class Mahalanobis(Scorer):
         first = equal_rows(X, np.arange(len(X))).first
         with threadpool_limits(limits=1):  # sums that do not depend on the number of threads
             mean = X[first].mean(axis=0, dtype=np.float64)
-            centred = X - mean
-            covariance, shrinkage = shrunk_covariance(centred[first])
+            centered = X - mean
+            covariance, shrinkage = shrunk_covariance(centered[first])
             values, directions = np.linalg.eigh(covariance)
             told = values > values[-1] * len(values) * np.finfo(np.float64).eps
             scale = np.where(told, 1 / np.sqrt(np.where(told, values, 1)), 0)
-            along = centred @ (directions * scale)
+            along = centered @ (directions * scale)
         scores = np.sqrt(np.einsum("ij,ij->i", along, along))
         return scores, {
             "shrinkage": shrinkage,
@@ -70,8 +70,8 @@ class Mahalanobis(Scorer):
         }
 
 
-def shrunk_covariance(centred: Floats) -> tuple[Floats, float]:
-    r"""Return the Ledoit-Wolf covariance of centred rows, and its share of the identity.
+def shrunk_covariance(centered: Floats) -> tuple[Floats, float]:
+    r"""Return the Ledoit-Wolf covariance of centered rows, and its share of the identity.
 
     .. math::
         \delta = \frac{\min(\beta, \gamma)}{\gamma}, \quad
@@ -79,12 +79,12 @@ def shrunk_covariance(centred: Floats) -> tuple[Floats, float]:
         \beta = \frac{1}{n^2} \sum_i \lVert x_i x_i^\top - S \rVert_F^2, \quad
         m = \operatorname{tr} S / d
     """
-    n, d = centred.shape
-    S = centred.T @ centred / n
+    n, d = centered.shape
+    S = centered.T @ centered / n
     mean = float(np.trace(S)) / d
     total = float((S**2).sum())
     gamma = total - d * mean**2
-    fourth = float((np.einsum("ij,ij->i", centred, centred) ** 2).sum())
+    fourth = float((np.einsum("ij,ij->i", centered, centered) ** 2).sum())
     beta = (fourth / n - total) / n
     shrinkage = min(max(beta, 0.0), gamma) / gamma if gamma > 0 else 0.0
     S *= 1 - shrinkage

@@ -32,7 +32,7 @@ class NoiseWeight(CrossFitted):
     scores_ : float64[n], mean 1
         Near 0: the label is most likely wrong. 0 for rows without a label.
     report_ : dict
-        `classes`, `unlabelled`, `fitted`, `noise` (estimated share of wrong labels) and
+        `classes`, `unlabeled`, `fitted`, `noise` (estimated share of wrong labels) and
         `transition` (for each class, the shares of the labels given to its rows; the 20 classes
         with the most rows).
 

@@ -22,7 +22,7 @@ class Outlierness(Scorer):
     Parameters
     ----------
     k : int, default 10
-        Groups of up to k odd rows stand out; a graph of 15 neighbours leaves room for some copies.
+        Groups of up to k odd rows stand out; a graph of 15 neighbors leaves room for some copies.
     metric : {"auto", "cosine", "l2"}, default "auto"
         "auto": that of the graph, and l2 without one. Rows of length 1, which embedders give, have
         the same neighbors under both; for other arrays, such as tables, length tells something.
@@ -30,11 +30,11 @@ class Outlierness(Scorer):
     Attributes
     ----------
     scores_ : float64[n]
-        Higher = further out; of fewer than k neighbours, the last. Distances are Euclidean, under the cosine
-        between rows scaled to length 1. A row without neighbours gets the highest score.
+        Higher = further out; of fewer than k neighbors, the last. Distances are Euclidean, under the cosine
+        between rows scaled to length 1. A row without neighbors gets the highest score.
     report_ : dict
         `k`, `mean`, `duplicates` (rows that have an equal one before them), `searched` (whether
-        the graph left some row fewer than k distinct neighbours, so that they were searched).
+        the graph left some row fewer than k distinct neighbors, so that they were searched).
 
     Raises
     ------
@@ -45,7 +45,7 @@ class Outlierness(Scorer):
 
     Notes
     -----
-    Given a graph with more than k neighbours, time O(n k d) and memory O(n (k + d)); else that of
+    Given a graph with more than k neighbors, time O(n k d) and memory O(n (k + d)); else that of
     building one. Only copies that are equal to the bit count as copies.
 
     References

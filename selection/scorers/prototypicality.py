@@ -16,12 +16,12 @@ _LEAST = 0.25
 
 
 class Prototypicality(Scorer):
-    r"""Closeness of a row to the centre of its k-means cluster.
+    r"""Closeness of a row to the center of its k-means cluster.
 
     .. math:: p_i = -\lVert x_i - c_{k(i)} \rVert
 
     for the centroid nearest to row i. Copies of a row count once in the clusters, and clusters of
-    less than a quarter of the mean size are left out: outliers would be centres of their own.
+    less than a quarter of the mean size are left out: outliers would be centers of their own.
 
     Parameters
     ----------

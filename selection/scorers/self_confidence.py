@@ -68,7 +68,7 @@ class SelfConfidence(CrossFitted):
 
     where the model was fitted on the folds other than that of row i. Low where the label is likely
     wrong. The model is a softmax regression on the vectors (or, for texts, on the TF-IDF of hashed
-    words) and, where a graph is given, on the shares of the classes among a row's neighbours; or
+    words) and, where a graph is given, on the shares of the classes among a row's neighbors; or
     the probabilities are given.
 
     Parameters
@@ -89,7 +89,7 @@ class SelfConfidence(CrossFitted):
     scores_ : float64[n], from 0 to 1
         A row without a label gets the probability that a label drawn from its prediction has.
     report_ : dict
-        `mean`, `classes`, `unlabelled`, `accuracy` (how often the likeliest class is the label),
+        `mean`, `classes`, `unlabeled`, `accuracy` (how often the likeliest class is the label),
         `fitted` (False where probabilities were given).
 
     Raises
@@ -201,7 +201,7 @@ class PVI(CrossFitted):
         A row without a label gets the mean over labels drawn from its prediction. Probabilities
         under g_0 / (n + 1), one row's worth, count as that much: no score is below -log2(n + 1).
     report_ : dict
-        As in `SelfConfidence`, and of the labelled rows `v_information` and `label_entropy`, both
+        As in `SelfConfidence`, and of the labeled rows `v_information` and `label_entropy`, both
         in bits.
 
     Raises

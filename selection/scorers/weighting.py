@@ -30,7 +30,7 @@ class Weighting(Scorer):
     k : int, default 10
         Rows beside the row itself in each system; with k = n - 1 the weights are the exact ones.
     t : float, optional
-        Scale of the distances. By default 1 over the median distance to the k-th neighbour, so that
+        Scale of the distances. By default 1 over the median distance to the k-th neighbor, so that
         the scores do not depend on the unit of the vectors.
     metric : {"auto", "cosine", "l2"}, default "auto"
         "auto": that of the graph, and l2 without one. Rows of length 1, which embedders give, have
@@ -40,7 +40,7 @@ class Weighting(Scorer):
     ----------
     scores_ : float64[n]
         Higher = nearer to the boundary. Copies of a row have the weight of one; a row without
-        neighbours has weight 1.
+        neighbors has weight 1.
     report_ : dict
         `k`, `t`, `mean`, `magnitude` (the sum over distinct rows), `duplicates`, `searched`.
 
@@ -53,7 +53,7 @@ class Weighting(Scorer):
 
     Notes
     -----
-    Distances and neighbours: `Outlierness`. Time O(n k^2 (d + k)), memory O(n (k + d)).
+    Distances and neighbors: `Outlierness`. Time O(n k^2 (d + k)), memory O(n (k + d)).
 
     References
     ----------
@@ -107,7 +107,7 @@ class Weighting(Scorer):
 
 
 def local_weights(found: DistinctNeighbors, t: float) -> Floats:
-    """Return for each distinct row its weight among itself and its neighbours."""
+    """Return for each distinct row its weight among itself and its neighbors."""
     m, k = found.rows.shape
     out = np.empty(m)
     for begin in range(0, m, _BLOCK):
@@ -119,7 +119,7 @@ def local_weights(found: DistinctNeighbors, t: float) -> Floats:
         apart = squares[:, :, None] + squares[:, None, :]
         apart -= 2 * np.matmul(points, points.transpose(0, 2, 1))
         kernel = np.exp(-t * found.unit * np.sqrt(np.maximum(apart, 0)))
-        # a missing neighbour is infinitely far from all others
+        # a missing neighbor is infinitely far from all others
         there = members >= 0
         kernel *= there[:, :, None] & there[:, None, :]
         kernel[:, np.arange(k + 1), np.arange(k + 1)] = 1 + _JITTER

@@ -26,7 +26,7 @@ class Strata(NamedTuple):
 class CoverageCentricSelector(Selector):
     """Coverage-centric coreset selection (CCS): a hard cutoff, then even cover of difficulties.
 
-    The hardest ``floor(cutoff * n)`` rows are dropped, as they are mostly mislabelled or noise.
+    The hardest ``floor(cutoff * n)`` rows are dropped, as they are mostly mislabeled or noise.
     The others are split into strata of equal width of difficulty, the budget is shared out over
     the strata as evenly as their sizes allow, and inside a stratum rows are drawn at random.
 

@@ -18,7 +18,7 @@ from assay.storage.compiling import njit
 
 
 class D2Selector(Selector):
-    r"""Message passing on the directed neighbours: difficult rows, but not next to each other.
+    r"""Message passing on the directed neighbors: difficult rows, but not next to each other.
 
     Forward, every row takes the difficulty of its nearest rows into its own,
 
@@ -42,7 +42,7 @@ class D2Selector(Selector):
         spreads widely.
     cutoff : float in [0, 1) or "auto", default "auto"
         Share of the pool to drop as too hard first, as in `HardCutoff`: the hardest rows are mostly
-        mislabelled, and this method seeks them. Rows that are cut send no messages.
+        mislabeled, and this method seeks them. Rows that are cut send no messages.
     random_state : int, default 0
         No effect: nothing is random. Equal densities are decided by id.
     strict : bool, default False
@@ -70,7 +70,7 @@ class D2Selector(Selector):
     -----
     :math:`d` is the graph's own distance (Euclidean for a graph of the metric l2, as published),
     or 1 - similarity where the graph tells no distances. A negative :math:`\rho` raises the
-    neighbours of the row taken, so keys go both ways and the rows are kept in an indexed heap.
+    neighbors of the row taken, so keys go both ways and the rows are kept in an indexed heap.
     Time O(n k + budget k log n), memory 30 bytes per row. Not nested, as the cutoff follows the
     budget; with a given cutoff every budget is a prefix of any larger one.
 
@@ -144,7 +144,7 @@ class D2Selector(Selector):
 
 
 def _distances(inputs: Inputs) -> NDArray[Any]:
-    """Return how far each of the graph's neighbours is, float32[n, k] in canonical order."""
+    """Return how far each of the graph's neighbors is, float32[n, k] in canonical order."""
     tell = getattr(inputs._graph, "distances", None)
     if tell is None:
         assert inputs.graph is not None

@@ -10,11 +10,11 @@ from assay.selection.selectors.greedy import LazyGreedySelector
 
 
 class FacilityLocationSelector(LazyGreedySelector):
-    r"""Greedy maximisation of facility location on the similarity graph.
+    r"""Greedy maximization of facility location on the similarity graph.
 
     .. math:: f(S) = \sum_i \max_{j \in S} s_{ij}
 
-    with s the similarity on the edges of the symmetrised graph, 0 where there is no edge (and
+    with s the similarity on the edges of the symmetrized graph, 0 where there is no edge (and
     for negative similarities), and s_ii the larger of 1 and the row's best edge: every row
     represents itself best. f is monotone and submodular, so the greedy choice reaches at least
     1 - 1/e of the best f of any subset of equal size. Gains are evaluated lazily (CELF): a gain

@@ -16,12 +16,12 @@ from assay.selection.selectors.greedy import LazyGreedySelector
 
 
 class GraphCutSelector(LazyGreedySelector):
-    r"""Greedy maximisation of the graph cut function on the similarity graph.
+    r"""Greedy maximization of the graph cut function on the similarity graph.
 
     .. math:: f(S) = \lambda \sum_{i \in V} \sum_{j \in S} s_{ij}
               - \sum_{i \in S} \sum_{j \in S} s_{ij}
 
-    with s the similarity on the edges of the symmetrised graph, 0 where there is no edge (and for
+    with s the similarity on the edges of the symmetrized graph, 0 where there is no edge (and for
     negative similarities), and s_ii the larger of 1 and the row's best edge. f is submodular; it
     is monotone for lambda of 2 and more, and only then has the greedy choice its guarantee of
     1 - 1/e. Below, rows with a negative gain are still taken until the budget is met.
@@ -32,7 +32,7 @@ class GraphCutSelector(LazyGreedySelector):
         A count, or a share of all rows.
     lam : float >= 0, default 2.0
         Weight of similarity to the pool against likeness within the subset: the least value at
-        which f is monotone. Larger ones favour dense regions.
+        which f is monotone. Larger ones favor dense regions.
     random_state : int, default 0
         Used for the random subset of the report alone. Equal gains are decided by id.
     strict : bool, default False
@@ -60,7 +60,7 @@ class GraphCutSelector(LazyGreedySelector):
 
     Notes
     -----
-    Taking a row changes the gains of its neighbours alone, so a gain is looked up rather than
+    Taking a row changes the gains of its neighbors alone, so a gain is looked up rather than
     summed: time O(edges + n log n), memory 55 bytes per row beside the graph.
 
     References

@@ -1,4 +1,4 @@
-"""Lazy greedy maximisation of a submodular function of sets of rows on a sparse graph."""
+"""Lazy greedy maximization of a submodular function of sets of rows on a sparse graph."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ class LazyRanking:
 
 
 class LazyGreedySelector(Selector):
-    """Base of the selectors that maximise a `SetFunction` greedily, one row after another.
+    """Base of the selectors that maximize a `SetFunction` greedily, one row after another.
 
     The order is computed up to the budget, and goes on when `ranking_` is asked for.
     """
 
     @abstractmethod
     def _function(self, graph: Graph) -> SetFunction:
-        """Return the function to maximise."""
+        """Return the function to maximize."""
 
     @property
     def ranking_(self) -> Rows:  # type: ignore[override]

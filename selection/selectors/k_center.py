@@ -183,9 +183,9 @@ def _farthest_first(X: Any, first: int, budget: int) -> Any:  # pragma: no cover
     slack = 1 + (d + 8) * 2.0**-23
     found = np.empty(n)
     chosen = np.empty(budget, dtype=np.int64)
-    centres = np.empty((budget, d), dtype=np.float32)
+    centers = np.empty((budget, d), dtype=np.float32)
     chosen[0] = first
-    centres[0] = X[first]
+    centers[0] = X[first]
     keys, rows = np.empty(n), np.empty(n, dtype=np.int32)
     size = 0
     for row in range(n):
@@ -205,7 +205,7 @@ def _farthest_first(X: Any, first: int, budget: int) -> Any:  # pragma: no cover
                 break
             found[row] = radius
             chosen[taken] = row
-            centres[taken] = X[row]
+            centers[taken] = X[row]
             taken += 1
             size -= 1
             keys[0], rows[0] = keys[size], rows[size]
@@ -215,11 +215,11 @@ def _farthest_first(X: Any, first: int, budget: int) -> Any:  # pragma: no cover
             while upto < taken and bound >= following:
                 end = min(taken, upto + 32)
                 computed += end - upto
-                for centre in range(upto, end):
-                    rough = _rough_square(X, row, centres, centre)
+                for center in range(upto, end):
+                    rough = _rough_square(X, row, centers, center)
                     # beyond the range of float32 it is infinite
                     if rough <= bound * slack or rough == np.inf:
-                        bound = min(bound, _square(X, row, centres[centre]))
+                        bound = min(bound, _square(X, row, centers[center]))
                 upto = end
             keys[0], compared[row] = bound, upto
         if size:

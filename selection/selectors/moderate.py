@@ -1,4 +1,4 @@
-"""Moderate coresets: rows at the median distance from the centre of their class."""
+"""Moderate coresets: rows at the median distance from the center of their class."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from assay.selection.selectors.herding import rows_by_class
 
 
 class ModerateSelector(Selector):
-    r"""Keep the rows whose distance from the centre of their class is in the middle.
+    r"""Keep the rows whose distance from the center of their class is in the middle.
 
-    The centre of a class is the median of each coordinate over its rows. Of the class, ordered by
+    The center of a class is the median of each coordinate over its rows. Of the class, ordered by
     Euclidean distance from there, the middle ranks are kept: neither the most typical rows nor the
     outliers. The budget is shared out over the classes by their sizes (largest remainder), so that
     exactly `budget` rows are kept.

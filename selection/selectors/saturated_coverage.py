@@ -16,11 +16,11 @@ from assay.selection.selectors.greedy import LazyGreedySelector
 
 
 class SaturatedCoverageSelector(LazyGreedySelector):
-    r"""Greedy maximisation of saturated coverage on the similarity graph.
+    r"""Greedy maximization of saturated coverage on the similarity graph.
 
     .. math:: f(S) = \sum_i \min\Big(\alpha \sum_j s_{ij},\; \sum_{j \in S} s_{ij}\Big)
 
-    with s the similarity on the edges of the symmetrised graph, 0 where there is no edge (and for
+    with s the similarity on the edges of the symmetrized graph, 0 where there is no edge (and for
     negative similarities), and s_ii the larger of 1 and the row's best edge. Unlike facility
     location, a row goes on counting after its best representative is in, until the share `alpha` of
     all its similarity is covered. f is monotone and submodular, so the greedy choice reaches at
@@ -33,7 +33,7 @@ class SaturatedCoverageSelector(LazyGreedySelector):
     alpha : float in (0, 1], default 0.25
         Share of a row's similarity beyond which it is covered. Small values spread the choice; at
         1 nothing saturates and the rows are ranked by their sums of similarity. On a graph of 15
-        neighbours a quarter is about what the row itself and two or three neighbours give.
+        neighbors a quarter is about what the row itself and two or three neighbors give.
     random_state : int, default 0
         Used for the random subset of the report alone. Equal gains are decided by id.
     strict : bool, default False

@@ -32,7 +32,7 @@ _LAYERS_TOLD = 100
 class TransportSelector(Selector):
     r"""The nearest rows of every target row, in coordinates where all directions count equally.
 
-    Pool and target are centred and whitened together, by the Cholesky factor L of their covariance
+    Pool and target are centered and whitened together, by the Cholesky factor L of their covariance
     plus :math:`\varepsilon I`, and scaled to length 1. Then the nearest row of every target row is
     taken, then the second nearest of every one, and so on until the budget is full. Of the last
     layer those rows are taken that optimal transport from the chosen rows to the target has most

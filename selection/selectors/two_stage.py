@@ -71,7 +71,7 @@ def propose(shard: Shard) -> Proposal:
 
 
 class TwoStageSelector(Selector):
-    r"""Greedy maximisation over shards, then over the union of what they propose.
+    r"""Greedy maximization over shards, then over the union of what they propose.
 
     Rows go to one of P shards each, by a hash of their id. Stage 1 runs the greedy selector on
     every shard, by itself, with the whole budget k; stage 2 runs it among the candidates, at most

@@ -25,7 +25,7 @@ from assay.storage.errors import ConfigError
 
 
 class HardCutoff(_Estimator):
-    """Drop the hardest ``floor(cutoff * n)`` rows, which are mostly mislabelled or noise.
+    """Drop the hardest ``floor(cutoff * n)`` rows, which are mostly mislabeled or noise.
 
     A step of its own, to be followed by any selector on the rows kept. Much of what
     coverage-centric selection gains over a random subset is the cutoff, so "random after the same

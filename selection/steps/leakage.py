@@ -213,7 +213,7 @@ def leak_neighbors(
 ) -> pl.DataFrame:
     r"""Return the rows whose cosine with the nearest item is at least `threshold`.
 
-    Reworded items share no run of words with a row; a close neighbour is a hint, to be looked at, and
+    Reworded items share no run of words with a row; a close neighbor is a hint, to be looked at, and
     no proof. What is close depends on the embedder: 0.95 suits hashed n-grams and most sentence
     models.
 

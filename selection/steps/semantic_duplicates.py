@@ -18,7 +18,7 @@ class SemanticDuplicates(Deduplicator):
     r"""Rows joined in the similarity graph to a keeper that is at least `threshold` similar.
 
     Rows are gone through in order of their claim to be a keeper; one is left out where an earlier
-    keeper is among its neighbours, or has it among its own, at a similarity of at least `threshold`.
+    keeper is among its neighbors, or has it among its own, at a similarity of at least `threshold`.
     In the end it belongs to the most similar of all keepers that it is joined to. Groups are stars:
     two rows left out for one keeper may be less alike.
 
@@ -120,7 +120,7 @@ def _crowded(graph: Graph, threshold: float) -> NDArray[np.bool_]:
 def _close_pairs(
     graph: Graph, threshold: float, n: int
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float64]]:
-    """Return, in both directions, the pairs of neighbours that are similar enough."""
+    """Return, in both directions, the pairs of neighbors that are similar enough."""
     neighbors = np.asarray(graph.neighbors)
     similarities = np.asarray(graph.similarities, dtype=np.float64)
     row, place = np.nonzero((neighbors >= 0) & (similarities >= threshold - 1e-9))

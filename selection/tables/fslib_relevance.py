@@ -29,18 +29,18 @@ def _right_closed_bins(block: Floats, bins: int) -> Counts:
     low = block.min(axis=1, keepdims=True)
     width = block.max(axis=1, keepdims=True) - low
 
-    def centre(k: int) -> Any:
+    def center(k: int) -> Any:
         return (width * (2 * k + 1) + 2 * bins * low) / (2 * bins)
 
     if bins > 10:
-        first_cut = (centre(0) + centre(1)) / 2
-        step = (centre(bins - 1) - centre(0)) / (bins - 1)
+        first_cut = (center(0) + center(1)) / 2
+        step = (center(bins - 1) - center(0)) / (bins - 1)
         place = np.ceil((block - first_cut) / np.where(step > 0, step, 1.0))
         bin_of: Counts = np.clip(place, 0, bins - 1).astype(np.int64)
         return bin_of
     bin_of = np.zeros(block.shape, dtype=np.int64)
     for k in range(bins - 1):
-        bin_of += block > (centre(k) + centre(k + 1)) / 2
+        bin_of += block > (center(k) + center(k + 1)) / 2
     return bin_of
 
 

@@ -74,7 +74,7 @@ def accuracies(
     """Return how well two cheap models predict y from the first columns of `order`, per count.
 
     For classes, the mean of the shares of test rows that the nearest of the class means and the
-    majority of the 5 nearest rows get right, in standardised columns. For numbers, the share of
+    majority of the 5 nearest rows get right, in standardized columns. For numbers, the share of
     variance that the mean of the 5 nearest rows explains.
 
     Parameters
@@ -105,9 +105,9 @@ def accuracies(
     columns = order[: counts[-1]]
     Z = dense_rows(X[np.concatenate(fold)], columns).T
     known, asked = Z[: len(learn)], Z[len(learn) :]
-    centre, scale = known.mean(axis=0), known.std(axis=0)
-    scale = np.where(scale > 1e-12 * np.abs(centre), scale, np.inf)  # constant: of no use
-    known, asked = (known - centre) / scale, (asked - centre) / scale
+    center, scale = known.mean(axis=0), known.std(axis=0)
+    scale = np.where(scale > 1e-12 * np.abs(center), scale, np.inf)  # constant: of no use
+    known, asked = (known - center) / scale, (asked - center) / scale
     classes = y.dtype.kind in "iu"
     labels = np.unique(y[learn]) if classes else np.empty(0)
     means = np.array([known[y[learn] == c].mean(axis=0) for c in labels])

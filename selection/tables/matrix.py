@@ -47,7 +47,7 @@ class FeatureMatrix(_Parts):
         Columns of X whose values are codes of names: `ECFS(discrete_features=matrix.discrete)`.
     missing : polars.DataFrame
         One row per column of the table that has missing values: feature, missing (values), share,
-        treatment ("median", "level", "indicator", "left out") and label_information, the normalised
+        treatment ("median", "level", "indicator", "left out") and label_information, the normalized
         mutual information of whether a value is missing with the labels. Where that is not near 0,
         values are not missing at random, and filling them hides something.
     """
@@ -114,10 +114,10 @@ def to_matrix(
     --------
     >>> import polars as pl
     >>> from assay.selection.tables.matrix import to_matrix
-    >>> frame = pl.DataFrame({"size": [1.0, None, 3.0], "colour": ["r", "g", "r"], "cls": ["a", "b", "a"]})
+    >>> frame = pl.DataFrame({"size": [1.0, None, 3.0], "color": ["r", "g", "r"], "cls": ["a", "b", "a"]})
     >>> X, names, y, report = to_matrix(frame, label="cls")
     >>> X.tolist(), names
-    ([[1.0, 0.0], [1.0, 1.0], [3.0, 0.0]], ['size', 'colour'])
+    ([[1.0, 0.0], [1.0, 1.0], [3.0, 0.0]], ['size', 'color'])
     >>> report
     {'size': '1 of 3 values is missing and takes the median, 1'}
     """

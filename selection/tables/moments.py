@@ -20,7 +20,7 @@ class Relevance(NamedTuple):
     fisher
         Fisher score; infinite where every class is constant and the classes differ.
     mutual_information
-        Normalised mutual information with the classes.
+        Normalized mutual information with the classes.
     deviation
         Standard deviation, n - 1 in the denominator.
     span
@@ -92,9 +92,9 @@ def weighted_sum(weights: Any, terms: Floats) -> Floats:
 
 def between_and_within(sizes: Counts, mean: Floats, scatter: Floats) -> tuple[Floats, Floats]:
     """Return the sums of squares between and within classes."""
-    centre = weighted_sum(sizes, mean) / sizes.sum()
+    center = weighted_sum(sizes, mean) / sizes.sum()
     within = weighted_sum(np.ones(len(sizes)), scatter)
-    return weighted_sum(sizes, (mean - centre) ** 2), within
+    return weighted_sum(sizes, (mean - center) ** 2), within
 
 
 def ratio(numerator: Any, denominator: Any) -> Floats:
@@ -152,7 +152,7 @@ def entropy(table: Counts, n: int, weight: Floats | None) -> Floats:
 
 
 def class_information(table: Counts, sizes: Counts, weight: Floats | None) -> Floats:
-    """Return the normalised mutual information of counts[m, class, bin]."""
+    """Return the normalized mutual information of counts[m, class, bin]."""
     n = int(sizes.sum())
     own = entropy(table.sum(axis=1), n, weight)
     of_class = entropy(sizes[None], n, weight)

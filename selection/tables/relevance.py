@@ -76,7 +76,7 @@ def normalized_mutual_information(
     n_bins: int | None = None,
     nominal: NDArray[np.bool_] | None = None,
 ) -> Floats:
-    """Normalised mutual information 2 I(x_j; y) / (H(x_j) + H(y)) of every column with the classes.
+    """Normalized mutual information 2 I(x_j; y) / (H(x_j) + H(y)) of every column with the classes.
 
     A numeric column is cut into `n_bins` bins of equal width, each closed on the left; a nominal
     one has one bin per value. All entropies come from one table of counts, so that the result lies

@@ -1,4 +1,4 @@
-"""Schedules against a real Prefect server: runs fire, publish, are retried, refused and serialised."""
+"""Schedules against a real Prefect server: runs fire, publish, are retried, refused and serialized."""
 
 from __future__ import annotations
 

@@ -187,7 +187,7 @@ def test_ids_decide_ties_bytewise(entry):
 
 @selectors
 @pytest.mark.parametrize("n", [1, 2, 4])
-def test_fewer_rows_than_neighbours(entry, n):
+def test_fewer_rows_than_neighbors(entry, n):
     selector = fitted(entry, inputs(n=n), budget=n)
     assert sorted(selector.indices_.tolist()) == list(range(n))
 

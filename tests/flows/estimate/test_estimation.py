@@ -115,7 +115,7 @@ def test_the_limit_is_not_part_of_the_run(settings: dict[str, Any], tmp_path: Pa
     assert len(runs) == 1
 
 
-def test_what_is_known_grows_with_rows_dimensions_and_neighbours() -> None:
+def test_what_is_known_grows_with_rows_dimensions_and_neighbors() -> None:
     config = CurationConfig()
     at = [known_memory(config, "text", n) for n in (1_000, 1_000_000, 10_000_000)]
     assert at[0] < at[1] < at[2]

@@ -30,7 +30,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> str:
         signal=pl.Series(y * 2.0 + rng.normal(size=n) * 0.3),
         other=pl.Series(y + rng.normal(size=n)),
         gap=pl.Series(np.where(rng.random(n) < 0.1 + 0.4 * y, np.nan, rng.normal(size=n))),
-        colour=pl.Series(np.array(["red", "green", "blue"])[rng.integers(0, 3, n)]),
+        color=pl.Series(np.array(["red", "green", "blue"])[rng.integers(0, 3, n)]),
         label=pl.Series(np.where(y, "yes", "no")),
     )
     path = tmp_path_factory.mktemp("tables") / "t.parquet"

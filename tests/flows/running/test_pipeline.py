@@ -166,12 +166,12 @@ def test_without_a_target_a_stratified_subset_is_taken(
 
 
 def test_with_labels_ccs_takes_their_disagreement(settings: dict[str, Any], tmp_path: Path) -> None:
-    labelled = settings | {"target": None, "label": "domain"}
-    result = curate(**labelled, store=str(tmp_path))
+    labeled = settings | {"target": None, "label": "domain"}
+    result = curate(**labeled, store=str(tmp_path))
     assert {"select=ccs", "difficulty=label_agreement"} <= set(result.defaults)
     cut = result.sql("SELECT count(*) AS n FROM decisions WHERE reason = 'hard_cutoff'")["n"].item()
     assert cut > 0
-    # what was cut off are rows whose neighbours have other labels
+    # what was cut off are rows whose neighbors have other labels
     agreement = result.sql(
         "SELECT reason, avg(label_agreement) AS a FROM latest_scores "
         "JOIN latest_decisions USING (pool, sample_id) GROUP BY reason"

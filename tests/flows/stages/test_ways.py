@@ -19,7 +19,7 @@ from assay.flows.stages import artifacts
 from assay.flows.stages.run import resolve_run
 from assay.storage.errors import AssayError, IdError, InputError
 
-CENTRES = np.eye(3, 12) * 4
+CENTERS = np.eye(3, 12) * 4
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def pool(tmp_path: Path) -> Path:
     """Three clusters of 60 rows; labels that name them, a fifth of "a" called "b"."""
     rng = np.random.default_rng(3)
     cluster = np.repeat([0, 1, 2], 60)
-    X = CENTRES[cluster] + rng.normal(size=(180, 12))
+    X = CENTERS[cluster] + rng.normal(size=(180, 12))
     labels = np.array(list("abc"))[cluster]
     labels[:12] = "b"
     path = tmp_path / "pool.parquet"

@@ -45,8 +45,8 @@ def test_pagerank_of_a_star_has_a_closed_form() -> None:
     A = sparse.csr_array(nx.to_scipy_sparse_array(nx.star_graph(leaves), dtype=float))
     found = pagerank(A.indptr, A.indices, A.data, tol=1e-14)
     n, alpha = leaves + 1, 0.85
-    centre = (alpha * leaves + 1) / (n * (1 + alpha))
-    np.testing.assert_allclose(found, [centre] + [(1 - centre) / leaves] * leaves, rtol=1e-12)
+    center = (alpha * leaves + 1) / (n * (1 + alpha))
+    np.testing.assert_allclose(found, [center] + [(1 - center) / leaves] * leaves, rtol=1e-12)
 
 
 def test_pagerank_stops_at_the_same_precision_whatever_the_size() -> None:

@@ -1,4 +1,4 @@
-"""The default image embedding: oracles, invariances, odd files, and neighbours on real images."""
+"""The default image embedding: oracles, invariances, odd files, and neighbors on real images."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def described(pixels: np.ndarray) -> np.ndarray:
     energy = (windows**2).sum(axis=2)
     around = np.sqrt(9 * ndimage.uniform_filter(energy, 3, mode="nearest")) + 0.01
     gradients = 3 * np.sqrt(windows / around[..., None])
-    colours = (values / 255).reshape(CELLS, size, CELLS, size, 3).mean(axis=(1, 3))
-    return np.concatenate([gradients.ravel(), colours.ravel()])
+    colors = (values / 255).reshape(CELLS, size, CELLS, size, 3).mean(axis=(1, 3))
+    return np.concatenate([gradients.ravel(), colors.ravel()])
 
 
 @pytest.mark.parametrize("side", [8, 32, 64])
@@ -92,11 +92,11 @@ def test_directions_are_the_principal_ones_half_whitened() -> None:
     features = np.empty((60, FEATURES), np.float32)
     describe(pixels, features)
     embedder = ImageEmbedder(dimensions=5).fit(IMAGES)
-    centred = features - features.mean(axis=0, dtype=float)
-    _, values, directions = np.linalg.svd(centred, full_matrices=False)
+    centered = features - features.mean(axis=0, dtype=float)
+    _, values, directions = np.linalg.svd(centered, full_matrices=False)
     np.testing.assert_allclose(embedder.variances_, values[:5] ** 2 / 60, rtol=1e-4)
     signs = np.sign((embedder.directions_ * directions[:5].T).sum(axis=0))
-    wanted = centred @ (directions[:5].T * signs) / embedder.variances_**0.25
+    wanted = centered @ (directions[:5].T * signs) / embedder.variances_**0.25
     wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
     np.testing.assert_allclose(embedder.encode(IMAGES), wanted, atol=1e-4)
     largest = np.abs(embedder.directions_).argmax(axis=0)
@@ -309,7 +309,7 @@ def test_the_protocol_and_embed() -> None:
         assert embed(images, ids=IDS, dimensions=6, random_state=2).tobytes() == wanted
 
 
-def test_neighbours_are_of_the_same_class() -> None:
+def test_neighbors_are_of_the_same_class() -> None:
     """Of 8,000 images .37 for raw pixels on 128 principal directions, .57 for this."""
     pool = pl.read_parquet(shared("cifar10_jpeg.parquet")).sample(8_000, seed=0, shuffle=True)
     ids = pl.select(pl.format("{}-{}", pool["split"], pool["idx"])).to_series()

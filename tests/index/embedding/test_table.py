@@ -1,4 +1,4 @@
-"""The table embedding: closed forms, invariances, odd columns, and neighbours on real rows."""
+"""The table embedding: closed forms, invariances, odd columns, and neighbors on real rows."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FRAME = pl.DataFrame(
     {
         "size": RANDOM.normal(5, 3, 200),
         "count": RANDOM.integers(0, 9, 200),
-        "colour": RANDOM.choice(["red", "green", "blue"], 200),
+        "color": RANDOM.choice(["red", "green", "blue"], 200),
         "kind": RANDOM.choice(["a", "b"], 200),
     }
 )
@@ -51,7 +51,7 @@ def test_numbers_are_standardised_and_categories_hashed() -> None:
     for i, name in enumerate(("size", "count")):
         values = FRAME[name].to_numpy()
         wanted[:, i] = (values - values.mean()) / values.std()
-    for name in ("colour", "kind"):
+    for name in ("color", "kind"):
         for row, level in enumerate(FRAME[name]):
             bucket, sign = place(name, level, 16)
             wanted[row, 2 + bucket] += sign
@@ -219,7 +219,7 @@ def test_what_is_wrong_is_refused() -> None:
         TableEmbedder().fit(pa.table({"l": [[1], [2]]}))
 
 
-def test_neighbours_are_of_the_same_class() -> None:
+def test_neighbors_are_of_the_same_class() -> None:
     """Of census rows; always taking the larger class is right in .76 of the cases."""
     pool = pl.read_parquet(shared("tabular_adult.parquet")).sample(8_000, seed=0, shuffle=True)
     rich = (pool["income"] == ">50K").to_numpy()

@@ -1,4 +1,4 @@
-"""The default text embedding: oracles, invariances, edge cases, and neighbours on real texts."""
+"""The default text embedding: oracles, invariances, edge cases, and neighbors on real texts."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_directions_hold_nearly_all_that_the_best_ones_hold() -> None:
     np.testing.assert_allclose(embedder.singular_values_[:8], np.sort(best)[::-1][:8], rtol=0.02)
 
 
-def test_neighbours_are_of_the_same_domain() -> None:
+def test_neighbors_are_of_the_same_domain() -> None:
     faiss = pytest.importorskip("faiss")
     pool = pl.read_parquet(shared("text_pool.parquet")).sample(20_000, seed=0, shuffle=True)
     assert pool["domain"].n_unique() == 21

@@ -84,7 +84,7 @@ def test_triangles_of_a_larger_graph_equal_the_cube_of_its_matrix() -> None:
     np.testing.assert_array_equal(triangles(indptr, indices), (A @ A * A).sum(axis=1) / 2)
 
 
-# personalised PageRank
+# personalized PageRank
 
 
 @pytest.mark.parametrize("seed", SEEDS)

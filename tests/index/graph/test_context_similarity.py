@@ -43,14 +43,14 @@ def precision(X: np.ndarray, labels: np.ndarray, robust: str | None) -> float:
 
 
 @pytest.mark.parametrize("noise", [4.0, 8.0])
-def test_noisy_digits_get_neighbours_of_their_own_kind(noise: float) -> None:
+def test_noisy_digits_get_neighbors_of_their_own_kind(noise: float) -> None:
     X, labels = load_digits(return_X_y=True)
     rng = np.random.default_rng(1)
     noisy = (X - X.mean(axis=0) + noise * rng.normal(size=X.shape)).astype(np.float32)
     assert precision(noisy, labels, "context") > precision(noisy, labels, None) + 0.03
 
 
-def test_noisy_real_vectors_get_neighbours_of_their_own_kind() -> None:
+def test_noisy_real_vectors_get_neighbors_of_their_own_kind() -> None:
     frame = pl.read_parquet(shared("cifar10_vectors.parquet")).head(4_000)
     X = frame["vec"].to_numpy().astype(np.float32)
     labels = frame["label"].to_numpy()

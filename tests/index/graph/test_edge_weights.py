@@ -50,7 +50,7 @@ def test_self_tuning_by_the_formula(X: np.ndarray) -> None:
     assert (edges == (build(X, "similarity", metric="l2", k=9).to_scipy().toarray() > 0)).all()
 
 
-def test_short_lists_have_their_last_neighbour_as_scale() -> None:
+def test_short_lists_have_their_last_neighbor_as_scale() -> None:
     graph = build(np.array([[0.0], [1.0], [3.0]]), "self_tuning", metric="l2", k=9)
     scale = [3, 2, 3]
     for i, j, d in ((0, 1, 1), (0, 2, 3), (1, 2, 2)):
@@ -93,13 +93,13 @@ def test_the_nearest_other_row_is_a_full_member(X: np.ndarray) -> None:
     found = directed_weights(graph.neighbors, graph.distances(), "l2", "fuzzy")
     assert (found[:, 0] == 1).all()
     assert (np.diff(found, axis=1) <= 0).all()
-    # the second neighbour of a row with one copy is its nearest other row
+    # the second neighbor of a row with one copy is its nearest other row
     assert found[50, 1] == 1
     assert found[50, 2] < 1
 
 
 @pytest.mark.parametrize("weights", ["self_tuning", "fuzzy"])
-def test_rows_without_neighbours_and_rows_with_copies_only(weights: str) -> None:
+def test_rows_without_neighbors_and_rows_with_copies_only(weights: str) -> None:
     X = np.array([[0, 0], [1, 0], [1, 0], [1, 0], [0, 2]], np.float32)
     graph = build(X, weights, k=2)
     assert graph.degree()[0] == 0

@@ -263,7 +263,7 @@ def test_copies_get_their_nearest_rows_copies_among_them(
     assert np.isinf(found.distances[:, width:]).all()
 
 
-def test_zero_rows_have_no_neighbours_under_the_cosine() -> None:
+def test_zero_rows_have_no_neighbors_under_the_cosine() -> None:
     X = np.array([[1, 0], [0, 0], [2, 0.1], [-0.0, 0.0], [0, 1]], np.float32)
     found = nearest_neighbors(X, k=2)
     assert found.report["zero_rows"] == 2

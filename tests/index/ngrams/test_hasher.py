@@ -175,7 +175,7 @@ def test_sha256_of_every_length_and_number_of_buckets(buckets: int) -> None:
 
 
 @pytest.mark.parametrize("hash", ["fast", "sha256"])
-def test_a_text_does_not_depend_on_its_neighbours(
+def test_a_text_does_not_depend_on_its_neighbors(
     hash: str, real_texts: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = [*NASTY, *real_texts[:200]]

@@ -269,7 +269,7 @@ def test_can_run_reads_arguments_by_position() -> None:
     assert dispatcher.can_run("eigenvector_centrality", (graph, 9, 1e-6, {0: 1}), {}) is not True
     assert dispatcher.can_run("pagerank", (graph, 1.0), {}) is not True
     assert dispatcher.can_run("pagerank", (nx.MultiGraph(),), {}) is not True
-    assert dispatcher.can_run("pagerank", (graph,), {"colour": 1}) is not True
+    assert dispatcher.can_run("pagerank", (graph,), {"color": 1}) is not True
     assert dispatcher.can_run("diameter", (graph,), {}) is not True
     assert dispatcher.should_run("pagerank", (graph,), {}) is not True
     assert dispatcher.should_run("pagerank", (), {"G": nx.empty_graph(1_000)}) is True

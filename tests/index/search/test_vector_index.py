@@ -114,7 +114,7 @@ def test_equal_rows_are_listed_by_id(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_more_neighbours_than_rows_are_padded(kind: str) -> None:
+def test_more_neighbors_than_rows_are_padded(kind: str) -> None:
     X = np.eye(3, dtype=np.float32)
     for metric, worst in (("cosine", -np.inf), ("l2", np.inf)):
         values, positions = VectorIndex.from_vectors(X, metric=metric, kind=kind).search(X, 5)

@@ -12,9 +12,9 @@ from assay.storage.errors import ConfigError
 
 def blobs(sizes, d=6, spread=0.05, seed=0):
     rng = np.random.default_rng(seed)
-    centres = 4 * np.eye(max(d, len(sizes)))[: len(sizes), :]
+    centers = 4 * np.eye(max(d, len(sizes)))[: len(sizes), :]
     of_row = np.repeat(np.arange(len(sizes)), sizes)
-    X = centres[of_row] + spread * rng.normal(size=(len(of_row), centres.shape[1]))
+    X = centers[of_row] + spread * rng.normal(size=(len(of_row), centers.shape[1]))
     order = rng.permutation(len(X))
     return X[order].astype(np.float32), of_row[order]
 

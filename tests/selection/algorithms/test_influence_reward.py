@@ -30,9 +30,9 @@ def test_the_utility_is_the_fall_of_the_loss_after_a_step() -> None:
 def pool() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Four clusters; the classes of the first two differ, and the target lies between them."""
     rng = np.random.default_rng(1)
-    centres = np.array([[2, 2, 0, 0], [2, -2, 0, 0], [-6, 0, 3, 0], [-6, 0, 0, 3]], dtype=float)
+    centers = np.array([[2, 2, 0, 0], [2, -2, 0, 0], [-6, 0, 3, 0], [-6, 0, 0, 3]], dtype=float)
     cluster = np.repeat(np.arange(4), 50)
-    X = (centres[cluster] + rng.normal(size=(200, 4)) * 0.7).astype(np.float32)
+    X = (centers[cluster] + rng.normal(size=(200, 4)) * 0.7).astype(np.float32)
     target = (np.array([2, 0, 0, 0]) + rng.normal(size=(30, 4)) * 0.5).astype(np.float32)
     return X, np.array(list("abab"))[cluster], target
 

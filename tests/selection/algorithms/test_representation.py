@@ -115,9 +115,9 @@ def test_the_order_of_the_rows_and_of_the_chosen_does_not_matter(by):
 
 def test_a_real_graph_and_the_vectors_agree_on_clusters():
     rng = np.random.default_rng(1)
-    centres = rng.normal(size=(6, 16)) * 4
+    centers = rng.normal(size=(6, 16)) * 4
     cluster = np.repeat(np.arange(6), 50)
-    X = (centres[cluster] + rng.normal(size=(300, 16))).astype(np.float32)
+    X = (centers[cluster] + rng.normal(size=(300, 16))).astype(np.float32)
     chosen = [0, 50, 100, 150, 200, 250]
     for given_ in ({"X": X}, {"graph": SimilarityGraph.from_vectors(X, k=8)}):
         weights, nearest, _ = representation_weights(chosen, **given_)

@@ -42,10 +42,10 @@ def vectors(n, d=7, seed=0, shift=0.0):
     return (rng.standard_normal((n, d)) + shift).astype(np.float32)
 
 
-@pytest.mark.parametrize(("queries", "centres"), [(1, 1), (37, 5), (1_100, 8_300)])
-def test_nearest_distances_equal_brute_force(queries, centres):
+@pytest.mark.parametrize(("queries", "centers"), [(1, 1), (37, 5), (1_100, 8_300)])
+def test_nearest_distances_equal_brute_force(queries, centers):
     # far from the origin, where the expansion of the square loses digits
-    asked, held = vectors(queries, shift=100), vectors(centres, seed=1, shift=100)
+    asked, held = vectors(queries, shift=100), vectors(centers, seed=1, shift=100)
     expected = cdist(asked.astype(np.float64), held.astype(np.float64)).min(axis=1)
     np.testing.assert_allclose(nearest_distances(asked, held), expected, rtol=1e-4)
 
@@ -213,14 +213,14 @@ def test_the_divergence_is_finite_where_nothing_was_chosen_or_seen():
     )
 
 
-def test_cells_are_nearest_centres_and_means():
+def test_cells_are_nearest_centers_and_means():
     X = np.concatenate([vectors(40, 3, seed=s, shift=20 * s) for s in range(4)])
     X = X[np.random.default_rng(0).permutation(len(X))]
-    centres = fit_cells(X, 4)
-    codes = cell_of(X, centres)
-    np.testing.assert_array_equal(codes, cdist(X, centres).argmin(axis=1))
+    centers = fit_cells(X, 4)
+    codes = cell_of(X, centers)
+    np.testing.assert_array_equal(codes, cdist(X, centers).argmin(axis=1))
     for cell in np.unique(codes):
-        np.testing.assert_allclose(centres[cell], X[codes == cell].mean(axis=0), rtol=1e-4)
+        np.testing.assert_allclose(centers[cell], X[codes == cell].mean(axis=0), rtol=1e-4)
     assert len(fit_cells(np.ones((9, 2), np.float32), 5)) == 1
 
 

@@ -10,7 +10,7 @@ import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from assay.selection import QuickSelection
-from assay.selection.rankers.quick_selection import _Layer, _standardised
+from assay.selection.rankers.quick_selection import _Layer, _standardized
 from assay.storage.errors import ConfigError, NonFiniteError
 from tests.data import shared
 from tests.selection.feature_sets import load
@@ -38,7 +38,7 @@ def test_steps_are_those_of_a_dense_network_with_a_mask():
     ranker = QuickSelection(noise=0.0, dropout=0.0, learning_rate=0.05, weight_decay=0.01)
     rng = np.random.default_rng(0)
     encoder, decoder = _Layer(7, 5, 1.5, rng), _Layer(5, 7, 1.5, rng)
-    rows = _standardised(_sample(30, 7))
+    rows = _standardized(_sample(30, 7))
     W, V = _dense(encoder), _dense(decoder)
     masks = W != 0, V != 0
     assert masks[0].sum() == 18
@@ -148,7 +148,7 @@ def test_units_do_not_matter_and_constant_columns_come_last():
     assert ranker.ranking_[[0, 5]].tolist() == [9, 10]
     assert QuickSelection(**SMALL).fit([[1.0], [2], [4]]).ranking_.tolist() == [1]
     rows = np.sort(X, axis=0)
-    np.testing.assert_allclose(_standardised(rows * 1e140 - 3e140), _standardised(rows), atol=1e-5)
+    np.testing.assert_allclose(_standardized(rows * 1e140 - 3e140), _standardized(rows), atol=1e-5)
     with pytest.raises(NonFiniteError):
         QuickSelection(**SMALL).fit(np.where(X > 1, np.nan, X))
 

@@ -51,7 +51,7 @@ def test_scikit_learn_conventions(estimator, check):
 @pytest.mark.parametrize("k", [1, 10, 100])
 def test_a_plain_double_loop_finds_the_same(k, classes):
     X, y = _sample(classes=classes)
-    y[:3] = classes  # a class with fewer rows than neighbours
+    y[:3] = classes  # a class with fewer rows than neighbors
     ranker = ReliefF(n_neighbors=k).fit(X, y)
     np.testing.assert_allclose(ranker.scores_, _plain(X, y, k), atol=1e-12)
 

@@ -197,7 +197,7 @@ def test_frames_with_categories_are_encoded_as_tables_are(name, frame_of):
     y = rng.integers(0, 2, 150)
     columns = {
         "number": rng.normal(size=150),
-        "colour": np.array(["red", "green", "blue"])[(y + rng.integers(0, 2, 150)) % 3].tolist(),
+        "color": np.array(["red", "green", "blue"])[(y + rng.integers(0, 2, 150)) % 3].tolist(),
         "other": rng.normal(size=150) + y,
         "shape": np.array(["disc", "square"])[rng.integers(0, 2, 150)].tolist(),
     }

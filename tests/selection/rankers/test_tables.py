@@ -45,7 +45,7 @@ def _frame(n=400, seed=0):
         constant=pl.lit(3.0),
         gap=pl.Series(np.where(rng.random(n) < 0.1 + 0.2 * (y == 1), np.nan, rng.normal(size=n))),
         hole=pl.Series([None if i % 7 == 0 else i for i in range(n)]),
-        colour=pl.Series(np.array(["red", "green", "blue"])[(y + rng.integers(0, 2, n)) % 3]),
+        color=pl.Series(np.array(["red", "green", "blue"])[(y + rng.integers(0, 2, n)) % 3]),
         copy=pl.col("n1"),
         name=pl.Series([f"row {i}" for i in range(n)]),
         perfect=pl.Series((y == 2) * 0.1),

@@ -41,9 +41,9 @@ def test_pagerank_closed_forms():
     assert PageRank().fit(graph=from_dense(np.zeros((4, 4)))).scores_ == pytest.approx([0.25] * 4)
     star = np.zeros((4, 4))
     star[0, 1:] = star[1:, 0] = 0.3
-    # centre: c = d * 3 l + (1 - d) / 4 and c + 3 l = 1
-    centre = (0.85 + 0.15 / 4) / 1.85
-    expected = [centre, *[(1 - centre) / 3] * 3]
+    # center: c = d * 3 l + (1 - d) / 4 and c + 3 l = 1
+    center = (0.85 + 0.15 / 4) / 1.85
+    expected = [center, *[(1 - center) / 3] * 3]
     assert PageRank().fit(graph=from_dense(star)).scores_ == pytest.approx(expected, abs=1e-9)
 
 
@@ -71,7 +71,7 @@ def test_core_numbers_of_known_graphs():
     ]  # fmt: skip
 
 
-def test_hubness_counts_how_often_a_row_is_a_neighbour():
+def test_hubness_counts_how_often_a_row_is_a_neighbor():
     rng = np.random.default_rng(0)
     graph = knn(rng.normal(size=(50, 3)), 4)
     scorer = Hubness().fit(graph=graph)
@@ -82,7 +82,7 @@ def test_hubness_counts_how_often_a_row_is_a_neighbour():
     assert Hubness().fit(graph=knn(np.eye(2), 1)).report_["skewness"] == 0
 
 
-def test_knn_density_is_the_similarity_to_the_kth_neighbour():
+def test_knn_density_is_the_similarity_to_the_kth_neighbor():
     X = np.random.default_rng(1).normal(size=(40, 3))
     unit = X / np.linalg.norm(X, axis=1, keepdims=True)
     similarity = unit @ unit.T
@@ -92,20 +92,20 @@ def test_knn_density_is_the_similarity_to_the_kth_neighbour():
     np.testing.assert_allclose(scores, expected, atol=1e-5)
 
 
-def test_fewer_than_k_copies_only_move_the_kth_neighbour():
+def test_fewer_than_k_copies_only_move_the_kth_neighbor():
     X = np.random.default_rng(2).normal(size=(60, 6))
     graph = knn(X, 5)
     lonely = int(KNNDensity().fit(graph=graph).scores_.argmin())
     copied = np.vstack([X, X[lonely], X[lonely]])
     scores = KNNDensity().fit(graph=knn(copied, 5)).scores_
-    # two of its five neighbours are copies now, so its fifth is what was its third
+    # two of its five neighbors are copies now, so its fifth is what was its third
     assert scores[lonely] == graph.similarities[lonely, 2] < 1
     assert scores[lonely] == scores[60] == scores[61]
     many = np.vstack([X, np.repeat(X[:1], 20, axis=0)])
     assert KNNDensity().fit(graph=knn(many, 5)).scores_.max() == pytest.approx(1)
 
 
-def test_rows_with_too_few_neighbours_still_get_a_density():
+def test_rows_with_too_few_neighbors_still_get_a_density():
     graph = SmallGraph(
         np.array([0, 1, 2, 2]),
         np.array([1, 0]),
@@ -128,8 +128,8 @@ def test_label_agreement_follows_the_definition(n, density, seed):
     y = [None if code == 3 else "abc"[code] for code in rng.integers(0, 4, n)]
     if all(label is None for label in y):
         y[0] = "a"
-    labelled = [label for label in y if label is not None]
-    share = {label: labelled.count(label) / len(labelled) for label in set(labelled)}
+    labeled = [label for label in y if label is not None]
+    share = {label: labeled.count(label) / len(labeled) for label in set(labeled)}
     expected = []
     for row in range(n):
         near = [j for j in range(n) if dense[row, j] > 0 and y[j] is not None]

@@ -65,14 +65,14 @@ def test_lof_is_that_of_scikit_learn(k):
 
 def test_mahalanobis_is_that_of_scikit_learn():
     X = cloud(60, 8) @ np.diag(np.arange(1, 9)).astype(np.float32)
-    centred = X - X.mean(axis=0, dtype=np.float64)
-    covariance, shrinkage = shrunk_covariance(centred)
-    expected, share = ledoit_wolf(centred, assume_centered=True)
+    centered = X - X.mean(axis=0, dtype=np.float64)
+    covariance, shrinkage = shrunk_covariance(centered)
+    expected, share = ledoit_wolf(centered, assume_centered=True)
     assert 0 < shrinkage < 1
     assert shrinkage == pytest.approx(share)
     np.testing.assert_allclose(covariance, expected)
     scorer = Mahalanobis().fit(X)
-    squares = np.einsum("ij,jk,ik->i", centred, np.linalg.inv(expected), centred)
+    squares = np.einsum("ij,jk,ik->i", centered, np.linalg.inv(expected), centered)
     np.testing.assert_allclose(scorer.scores_, np.sqrt(squares), rtol=1e-6)
     assert scorer.report_["shrinkage"] == pytest.approx(share)
 
@@ -85,7 +85,7 @@ def test_mahalanobis_of_one_direction_and_of_one_point():
     assert Mahalanobis().fit(np.ones((4, 3))).scores_.tolist() == [0] * 4
 
 
-def test_prototypicality_is_the_distance_to_the_nearest_centre():
+def test_prototypicality_is_the_distance_to_the_nearest_center():
     X = np.vstack([cloud(50, 3, seed) + shift for seed, shift in enumerate((0, 20, 40))])
     scorer = Prototypicality(clusters=3).fit(X, graph=graph_of(X))
     inputs = Inputs(X=X)

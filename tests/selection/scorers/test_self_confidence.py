@@ -43,7 +43,7 @@ def test_softmax_regression_is_that_of_scikit_learn(classes):
     logits = X @ found[:-1] + found[-1]
     P = np.exp(logits - logits.max(axis=1, keepdims=True))
     P /= P.sum(axis=1, keepdims=True)
-    # two classes: scikit-learn penalises one vector, which is twice either of two opposite ones
+    # two classes: scikit-learn penalizes one vector, which is twice either of two opposite ones
     C = 1 / (0.01 * 400) * (2 if classes == 2 else 1)
     oracle = LogisticRegression(C=C, tol=1e-8, max_iter=1000).fit(X, y).predict_proba(X)
     np.testing.assert_allclose(P, oracle, atol=0.01)

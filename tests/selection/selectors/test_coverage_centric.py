@@ -118,10 +118,10 @@ def test_without_scores_the_difficulty_is_made_from_the_graph():
     X = rng.normal(size=(80, 4))
     y = (X[:, 0] > 0).astype(int)
     graph = knn(X, 5)
-    labelled = CoverageCentricSelector(budget=10).fit(graph=graph, y=y)
-    assert labelled.report_["difficulty"] == "label_agreement"
+    labeled = CoverageCentricSelector(budget=10).fit(graph=graph, y=y)
+    assert labeled.report_["difficulty"] == "label_agreement"
     np.testing.assert_array_equal(
-        labelled.scores_, 1 - LabelAgreement().fit(graph=graph, y=y).scores_
+        labeled.scores_, 1 - LabelAgreement().fit(graph=graph, y=y).scores_
     )
     bare = CoverageCentricSelector(budget=10).fit(graph=graph)
     assert bare.report_["difficulty"] == "knn_density"

@@ -15,7 +15,7 @@ from tests.selection.small_graphs import SmallGraph, from_dense, knn
 
 
 def published(neighbors, distances, difficulty, budget, *, mode, update, gamma):
-    """The published rule on given neighbours, with a search through all rows for each one taken."""
+    """The published rule on given neighbors, with a search through all rows for each one taken."""
     messages = np.exp(-distances.astype(np.float64))
     incoming = (messages * difficulty[neighbors]).sum(axis=1)
     density = difficulty * incoming if mode == "product" else difficulty + incoming

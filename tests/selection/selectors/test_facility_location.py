@@ -84,7 +84,7 @@ def test_greedy_on_a_knn_graph_equals_plain_greedy():
 
 
 def test_closed_forms():
-    # a star: its centre represents the leaves at 0.5 each, then every leaf adds 0.5
+    # a star: its center represents the leaves at 0.5 each, then every leaf adds 0.5
     star = np.zeros((6, 6))
     star[0, 1:] = star[1:, 0] = 0.5
     selector = FacilityLocationSelector(budget=3).fit(graph=from_dense(star))

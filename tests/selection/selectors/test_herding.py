@@ -75,10 +75,10 @@ def test_classes_are_herded_apart(by):
         mine = selector.indices_[of_class[selector.indices_] == name]
         np.testing.assert_array_equal(mine, expected)
     assert of_class[selector.indices_[:3]].tolist() == ["a", "b", "c"]
-    unlabelled = HerdingSelector(budget=4, by="labels").fit(
+    unlabeled = HerdingSelector(budget=4, by="labels").fit(
         X[:6], y=["a", None, "a", None, "a", "a"]
     )
-    assert unlabelled.report_["shares"] == {"(none)": 2, "a": 2}
+    assert unlabeled.report_["shares"] == {"(none)": 2, "a": 2}
 
 
 def test_more_classes_than_the_budget():

@@ -20,8 +20,8 @@ def nested(sizes, seed=0):
     rows, group, blob = [], [], []
     for g, inside in enumerate(sizes):
         for b, size in enumerate(inside):
-            centre = np.array([100.0 * g, 10.0 * b, 0.0])
-            rows.append(centre + 0.1 * rng.normal(size=(size, 3)))
+            center = np.array([100.0 * g, 10.0 * b, 0.0])
+            rows.append(center + 0.1 * rng.normal(size=(size, 3)))
             group += [g] * size
             blob += [(g, b)] * size
     order = rng.permutation(len(group))

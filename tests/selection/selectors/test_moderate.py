@@ -54,7 +54,7 @@ def test_the_order_of_preference_starts_in_the_middle_of_every_class():
     X = np.arange(10, dtype=np.float32)[:, None] ** 2
     y = np.repeat(["a", "b"], 5)
     selector = ModerateSelector(budget=10).fit(X, y=y)
-    # class a: 0 1 4 9 16, centre 4, by distance 4 1 0 9 16; the middle is 0, then the nearer side
+    # class a: 0 1 4 9 16, center 4, by distance 4 1 0 9 16; the middle is 0, then the nearer side
     of_a = selector.indices_[y[selector.indices_] == "a"]
     assert of_a.tolist() == [0, 1, 3, 2, 4]
     assert y[selector.indices_].tolist() == ["a", "b"] * 5
@@ -70,24 +70,22 @@ def test_without_labels_clusters_take_their_place():
     assert sum(found.report_["shares"].values()) == 20
     cells = cluster(X, 4, "l2", Inputs(X=X).noise(0, "moderate")).of_row
     assert len(np.unique(cells)) == len(found.report_["shares"]) == 4
-    labelled = ModerateSelector(budget=20).fit(X, y=cells)
-    np.testing.assert_array_equal(found.indices_, labelled.indices_)
+    labeled = ModerateSelector(budget=20).fit(X, y=cells)
+    np.testing.assert_array_equal(found.indices_, labeled.indices_)
     assert len(ModerateSelector(budget=3, clusters=50).fit(X[:3]).indices_) == 3
     copies = ModerateSelector(budget=3).fit(np.ones((9, 2)))
     assert len(copies.indices_) == 3
 
 
-@pytest.mark.parametrize("labelled", [True, False])
-def test_the_order_of_the_rows_does_not_matter(labelled):
+@pytest.mark.parametrize("labeled", [True, False])
+def test_the_order_of_the_rows_does_not_matter(labeled):
     rng = np.random.default_rng(1)
     X = rng.integers(-2, 3, size=(90, 3)).astype(np.float32) + 0.5
     ids = np.array([f"r{i:02}" for i in rng.permutation(90)])
     y = rng.choice(["a", "b", None], 90)
     order = rng.permutation(90)
-    one = ModerateSelector(budget=40).fit(X, y if labelled else None, ids=ids)
-    other = ModerateSelector(budget=40).fit(
-        X[order], y[order] if labelled else None, ids=ids[order]
-    )
+    one = ModerateSelector(budget=40).fit(X, y if labeled else None, ids=ids)
+    other = ModerateSelector(budget=40).fit(X[order], y[order] if labeled else None, ids=ids[order])
     assert ids[one.indices_].tolist() == ids[order][other.indices_].tolist()
 
 

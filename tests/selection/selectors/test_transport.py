@@ -28,9 +28,9 @@ def pools(n=150, m=12, d=4, seed=0):
 def whitened(X, target, eps=1e-5):
     """Rows of length 1 after whitening, written out in full."""
     both = np.concatenate([X, target]).astype(np.float64)
-    centred = both - both.mean(axis=0)
-    factor = np.linalg.cholesky(centred.T @ centred / len(both) + eps * np.eye(both.shape[1]))
-    found = centred @ np.linalg.inv(factor).T
+    centered = both - both.mean(axis=0)
+    factor = np.linalg.cholesky(centered.T @ centered / len(both) + eps * np.eye(both.shape[1]))
+    found = centered @ np.linalg.inv(factor).T
     found /= np.linalg.norm(found, axis=1, keepdims=True)
     return found[: len(X)], found[len(X) :]
 

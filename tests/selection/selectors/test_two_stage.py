@@ -32,8 +32,8 @@ cases = pytest.mark.parametrize(("name", "plain", "options"), CASES, ids=[c[0] f
 @pytest.fixture(scope="module")
 def graph():
     rng = np.random.default_rng(4)
-    centres = rng.normal(size=(12, 6)) * 3
-    X = centres[rng.integers(0, 12, 500)] + rng.normal(size=(500, 6))
+    centers = rng.normal(size=(12, 6)) * 3
+    X = centers[rng.integers(0, 12, 500)] + rng.normal(size=(500, 6))
     return knn(X, 8, ids=[f"row {row}" for row in rng.permutation(500)])
 
 

@@ -24,7 +24,7 @@ def test_groups_and_keepers() -> None:
     assert frame["sample_id"].to_list() == ["b", "c", "d", "i", "f", "h"]
 
 
-def test_without_normalisation_only_equal_texts_are_duplicates() -> None:
+def test_without_normalization_only_equal_texts_are_duplicates() -> None:
     found = ExactDuplicates(normalise=False).fit([*TEXTS, "b"])
     assert np.flatnonzero(~found.keep_).tolist() == [9]
 

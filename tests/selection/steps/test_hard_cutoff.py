@@ -92,9 +92,9 @@ def test_the_difficulty_may_come_from_the_graph():
     X = rng.normal(size=(50, 4))
     graph = knn(X, 5)
     assert HardCutoff(cutoff=0.2).fit(graph=graph).report_["difficulty"] == "knn_density"
-    labelled = HardCutoff(cutoff=0.2).fit(graph=graph, y=(X[:, 0] > 0).astype(int))
-    assert labelled.report_["difficulty"] == "label_agreement"
-    json.dumps(labelled.report_, allow_nan=False)
+    labeled = HardCutoff(cutoff=0.2).fit(graph=graph, y=(X[:, 0] > 0).astype(int))
+    assert labeled.report_["difficulty"] == "label_agreement"
+    json.dumps(labeled.report_, allow_nan=False)
 
 
 def test_wrong_inputs_are_named():

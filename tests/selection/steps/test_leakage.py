@@ -116,7 +116,7 @@ def test_what_is_wrong_is_told(options, texts, error) -> None:
         Leakage(**options).fit(texts, ids=[1])
 
 
-def test_neighbours_are_those_of_all_pairs() -> None:
+def test_neighbors_are_those_of_all_pairs() -> None:
     rng = np.random.default_rng(0)
     X, items = rng.normal(size=(9_000, 5)), rng.normal(size=(1_500, 5))
     ids = [f"{i:05}" for i in rng.permutation(9_000)]

@@ -28,7 +28,7 @@ def _frame():
             "whole": pl.Series([3, 1, None, 2], dtype=pl.Int64),
             "share": [0.5, float("nan"), 1.5, None],
             "flag": [True, None, False, True],
-            "colour": ["red", "blue", None, "blue"],
+            "color": ["red", "blue", None, "blue"],
             "size": pl.Series(["s", "m", "m", "s"], dtype=pl.Enum(["s", "m"])),
             "kind": pl.Series(["b", "a", "b", "c"], dtype=pl.Categorical),
             "price": [decimal.Decimal("1.25")] * 4,
@@ -49,7 +49,7 @@ def test_each_type_of_column():
         "whole": [3, 1, 2, 2],
         "share": [0.5, 0.5, 1.5, 0.5],
         "flag": [1, 1, 0, 1],
-        "colour": [1, 0, 2, 0],
+        "color": [1, 0, 2, 0],
         "size": [1, 0, 0, 1],  # equally frequent: in order of their names
         "kind": [0, 1, 0, 2],
         "price": [1.25] * 4,
@@ -63,8 +63,8 @@ def test_each_type_of_column():
     assert left_out == {"day", "tags", "blob", "nothing", "null", "nan"}
     assert matrix.report["whole"] == "1 of 4 values is missing and takes the median, 2"
     assert matrix.report["share"] == "2 of 4 values are missing and take the median, 0.5"
-    assert matrix.report["colour"] == "1 of 4 values is missing and forms a level"
-    assert set(matrix.report) == left_out | {"whole", "share", "flag", "colour"}
+    assert matrix.report["color"] == "1 of 4 values is missing and forms a level"
+    assert set(matrix.report) == left_out | {"whole", "share", "flag", "color"}
 
 
 def test_it_unpacks_as_four():
@@ -76,7 +76,7 @@ def test_it_unpacks_as_four():
 
 
 def test_small_numbers_take_half_the_memory():
-    frame = _frame().select(pl.col("flag"), pl.col("colour"), pl.lit(7, pl.Int16).alias("i"), "cls")
+    frame = _frame().select(pl.col("flag"), pl.col("color"), pl.lit(7, pl.Int16).alias("i"), "cls")
     assert to_matrix(frame, label="cls").X.dtype == np.float32
     large = frame.with_columns(i=pl.lit(2**24 + 1))
     assert to_matrix(large, label="cls").X[0, 2] == 2**24 + 1
@@ -115,13 +115,13 @@ def test_labels_that_are_refused(labels, message):
 def test_columns_that_are_not_there():
     with pytest.raises(ColumnError, match="Did you mean 'cls'"):
         to_matrix(_frame(), label="class")
-    with pytest.raises(ColumnError, match="Did you mean 'colour'"):
+    with pytest.raises(ColumnError, match="Did you mean 'color'"):
         to_matrix(_frame(), label="cls", features=["color"])
 
 
 @pytest.mark.parametrize(
     ("features", "message"),
-    [("colour", "list of column names"), (["cls"], "is the label"), (["size"] * 2, "twice")],
+    [("color", "list of column names"), (["cls"], "is the label"), (["size"] * 2, "twice")],
 )
 def test_features_that_are_refused(features, message):
     with pytest.raises(ConfigError, match=message):
@@ -171,7 +171,7 @@ def test_ten_names_in_ten_rows_are_levels():
 
 
 def test_every_kind_of_frame():
-    frame = _frame().select("whole", "share", "flag", "colour", "cls")
+    frame = _frame().select("whole", "share", "flag", "color", "cls")
     expected = to_matrix(frame, label="cls")
     relation = duckdb.connect().from_arrow(frame.to_arrow())
     for other in (
@@ -246,7 +246,7 @@ def _gaps():
         {
             "full": [1.0, 2, 3, 4, 5, 6],
             "gap": [1.0, None, 3, float("nan"), 5, 6],
-            "colour": ["r", None, "g", "g", "r", "r"],
+            "color": ["r", None, "g", "g", "r", "r"],
             "empty": pl.Series([None] * 6, dtype=pl.Float64),
             "y": [0, 1, 0, 1, 0, 0],
         }
@@ -255,7 +255,7 @@ def _gaps():
 
 def test_missing_values_are_told_with_what_they_say_about_the_labels():
     told = to_matrix(_gaps(), label="y").missing
-    assert told["feature"].to_list() == ["gap", "colour", "empty"]
+    assert told["feature"].to_list() == ["gap", "color", "empty"]
     assert told["missing"].to_list() == [2, 1, 6]
     assert told["share"].to_list() == pytest.approx([1 / 3, 1 / 6, 1.0])
     assert told["treatment"].to_list() == ["median", "level", "left out"]
@@ -266,7 +266,7 @@ def test_missing_values_are_told_with_what_they_say_about_the_labels():
 
 def test_a_column_may_say_where_values_were_missing():
     matrix = to_matrix(_gaps(), label="y", missing="indicator")
-    assert matrix.names == ["full", "gap", "gap is missing", "colour"]
+    assert matrix.names == ["full", "gap", "gap is missing", "color"]
     assert matrix.X[:, 2].tolist() == [0, 1, 0, 1, 0, 0]
     assert matrix.discrete.tolist() == [False, False, False, True]
     assert matrix.missing["treatment"].to_list() == ["indicator", "level", "left out"]
@@ -277,7 +277,7 @@ def test_a_column_may_say_where_values_were_missing():
 
 
 def test_missing_values_may_be_refused():
-    with pytest.raises(InputError, match=r"3 of 4 columns .* gap \(2\), colour \(1\)"):
+    with pytest.raises(InputError, match=r"3 of 4 columns .* gap \(2\), color \(1\)"):
         to_matrix(_gaps(), label="y", missing="raise")
     matrix = to_matrix(_gaps().select("full", "y"), label="y", missing="raise")
     assert matrix.names == ["full"]
