@@ -15,7 +15,7 @@ from assay.storage.names import SAMPLE_NAMES, check_kept, check_score_names, fin
 from assay.storage.sql.expressions import Named, names_in
 
 # raised by one when the same SQL of a rule or expression comes to mean something else
-RULES_REVISION = 1
+RULES_REVISION = 2
 
 
 class Known(NamedTuple):

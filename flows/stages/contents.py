@@ -215,16 +215,16 @@ def vectors_of(run: Run, vectors: Ref, other: Pool) -> np.ndarray:
 
 
 def columns_of(run: Run, frame: pl.DataFrame, named: Sequence[str]) -> pl.DataFrame:
-    """Return the pool's own columns that are named, of the usable rows.
+    """Return the named columns of the pool for its usable rows.
 
-    Columns that are kept have the type that they are kept with.
+    A column has the same type whether the run keeps it or not.
     """
     rows = usable(frame)
     columns = {n: rows.get_column(stored_name(n)) for n in named if n in run.config.keep}
     more = [name for name in named if name not in columns]
     if more:
-        taken = run.read_pool().take(rows["key"].to_numpy(), more)
-        columns |= {name: taken.get_column(name) for name in more}
+        typed = run.read_pool().typed_columns(more)[rows["key"].to_numpy()]
+        columns |= {name: typed.get_column(name) for name in more}
     return pl.DataFrame({name: columns[name] for name in named})
 
 

@@ -25,6 +25,7 @@ from assay.storage.reading.samples import (
     content_values,
     join_frames,
     sample_frame,
+    typed_columns,
 )
 from assay.storage.reading.source import BATCH_ROWS, Source
 from assay.storage.reading.values import Mask, Matrix
@@ -347,6 +348,24 @@ class Pool:
         joined = join_frames(frames, "diagonal_relaxed")
         # not by `select`, which takes ^...$ for a pattern
         return pl.DataFrame({name: joined.get_column(name) for name in names})[place]
+
+    def typed_columns(self, names: Sequence[str]) -> pl.DataFrame:
+        """Return columns of all rows with the types that they would be kept with.
+
+        Those of CSV files are numbers where every value is written as one; a file that lacks a
+        column gives nulls.
+
+        Raises
+        ------
+        ColumnError
+            A column that no file has.
+        InputError
+            A column whose type can't be kept.
+        """
+        for column in names:
+            if column not in self.columns:
+                raise ColumnError.missing(column, self.columns)
+        return typed_columns(self._sources, names)
 
     def _taken(
         self, order: np.ndarray[Any, Any], names: Sequence[str]

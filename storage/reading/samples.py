@@ -51,6 +51,28 @@ def sample_frame(sources: Iterable[Source], roles: Roles, dimension: int | None)
     return frame.select(FIXED_NAMES).hstack(_stored(_joined(kept)))
 
 
+def typed_columns(sources: Iterable[Source], names: Sequence[str]) -> pl.DataFrame:
+    """Return columns of all rows with the types that they would be kept with.
+
+    A source that lacks a column gives nulls.
+    """
+    parts = [
+        (source, _with_missing(batch, names, source.textual))
+        for source in sources
+        for batch in source.batches(
+            [name for name in names if name in source.schema.names] or source.schema.names[:1]
+        )
+    ]
+    return _joined(parts)
+
+
+def _with_missing(batch: pa.RecordBatch, names: Sequence[str], textual: bool) -> pl.DataFrame:
+    own = set(batch.schema.names)
+    kept = _kept(batch, [name for name in names if name in own])
+    nulls = pl.repeat(None, batch.num_rows, dtype=pl.String if textual else pl.Null, eager=True)
+    return pl.DataFrame({name: kept.get_column(name) if name in own else nulls for name in names})
+
+
 def checked_vectors(
     array: pa.Array, column: str, source: Source, row: int, dimension: int | None
 ) -> tuple[Matrix, Mask]:
