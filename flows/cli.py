@@ -266,6 +266,13 @@ def features(
     consensus: Annotated[
         str | None, typer.Option(help="Add what the methods agree on: rra, borda or median.")
     ] = None,
+    consensus_of: Annotated[
+        str | None,
+        typer.Option(
+            help="The methods that the consensus counts: A,B. By default not those whose "
+            "scores are not corrected for chance."
+        ),
+    ] = None,
     memory_mb: Annotated[
         int, typer.Option(help="Larger tables are read in blocks where the method allows.")
     ] = 1024,
@@ -295,6 +302,7 @@ def features(
             "missing": missing,
             "stability": stability,
             "consensus": consensus,
+            "consensus_of": consensus_of,
             "memory_mb": memory_mb,
             "store": str(store),
             "seed": seed,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -26,6 +26,15 @@ class Form(BaseModel):
         # before anything that could repeat a value
         if isinstance(values, Mapping):
             refuse_secrets(values, sql=cls.sql_keys)
+        return values
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_utf8(cls, values: Any) -> Any:
+        # the store keeps the configuration as JSON
+        if isinstance(values, Mapping):
+            for key, value in values.items():
+                _require_utf8(str(key), value)
         return values
 
     @classmethod
@@ -62,6 +71,25 @@ class Form(BaseModel):
             elif value is not None:
                 values[key] = value
         return cls.build(values, where=str(path))
+
+
+def _require_utf8(key: str, value: Any) -> None:
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError(
+                f"{key}: {value!a} is not valid UTF-8; rename the file, or write the text in UTF-8"
+            ) from None
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            _require_utf8(key, name)
+            _require_utf8(key, inner)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for inner in value:
+            _require_utf8(key, inner)
+    elif isinstance(value, PurePath):
+        _require_utf8(key, str(value))
 
 
 def _explained(error: ValidationError, cls: type[BaseModel], where: str) -> ConfigError:

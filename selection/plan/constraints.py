@@ -184,7 +184,7 @@ def total_budget(budget: Any, n: int, cost: Floats | None) -> float:
 
 
 def checked_cost(values: Any, name: str) -> Floats:
-    """Return costs as float64, refused where they are null, negative or not finite."""
+    """Return costs as float64, refused where they or their sum are no finite number >= 0."""
     try:
         cost = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -194,6 +194,13 @@ def checked_cost(values: Any, name: str) -> Floats:
         raise InputError(
             f"The cost {name!r} is missing, negative or not finite in {len(bad)} rows, first in row "
             f"{bad[0]}; pass a finite cost >= 0 for every row."
+        )
+    with np.errstate(over="ignore"):
+        total = cost.sum()
+    if not np.isfinite(total):
+        raise InputError(
+            f"The cost {name!r} adds up to more than a 64-bit float holds (its largest value is "
+            f"{cost.max():g}). Divide the costs, and the budget if it is a sum of costs, by a constant."
         )
     return cost
 

@@ -48,7 +48,7 @@ class ParquetSource(FileSource):
         return pa.concat_tables(found)
 
     def _open(self) -> pq.ParquetFile:
-        file = pa.OSFile(os.fspath(self.path))
+        file = pa.OSFile(os.fsencode(self.path))
         return pq.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20)
 
     def _read(
@@ -65,14 +65,14 @@ class IpcSource(FileSource):
 
     def __init__(self, path: Path, name: str) -> None:
         super().__init__(path, name)
-        with self.guard(), pa.OSFile(os.fspath(path)) as file:
+        with self.guard(), pa.OSFile(os.fsencode(path)) as file:
             schema = _ipc_reader(file).schema
         self._names = class_names(schema)
         self.schema = named_schema(carried_schema(schema), self._names)
 
     def _read(self, columns: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
         fields = sorted(self.schema.get_field_index(column) for column in columns)
-        with pa.OSFile(os.fspath(self.path)) as file:
+        with pa.OSFile(os.fsencode(self.path)) as file:
             reader = _ipc_reader(file, included_fields=fields)
             if isinstance(reader, pa.RecordBatchFileReader):
                 found = (reader.get_batch(i) for i in range(reader.num_record_batches))

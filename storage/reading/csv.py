@@ -81,7 +81,7 @@ class TextSource(FileSource):
     def _open(self) -> Iterator[pa.NativeFile]:
         codec = {".gz": "gzip", ".zst": "zstd"}.get(self.path.suffix.lower())
         with ExitStack() as stack:
-            stream = stack.enter_context(pa.OSFile(os.fspath(self.path)))
+            stream = stack.enter_context(pa.OSFile(os.fsencode(self.path)))
             if codec is not None:
                 stream = stack.enter_context(pa.CompressedInputStream(stream, codec))
             if self._encoding is not None:

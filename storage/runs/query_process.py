@@ -129,6 +129,12 @@ def query_apart(store: Path, query: str, **how: Any) -> pa.Table:
     Time and memory are hard limits there: an operator that does not come to its end is killed, and
     what DuckDB does not count (lists and texts while they are made) is counted by the system.
     """
+    try:
+        query.encode()
+    except UnicodeEncodeError:
+        raise QueryError(
+            f"The query {query!a} is not valid UTF-8; write it in UTF-8."
+        ) from None
     asked = {"store": str(store), "folder": os.getcwd(), "query": query, "how": how}
     with _lock:
         process = _idle.pop() if _idle else None

@@ -240,3 +240,12 @@ def test_a_consensus_counts_what_is_corrected_for_chance(path: str, tmp_path: Pa
         agreed(methods=("mutual_info_classif",))
     with pytest.raises(ColumnError, match="method of the consensus"):
         agreed(methods=two, consensus_of=("ecfs",))
+
+
+def test_the_command_line_names_the_methods_of_a_consensus(path: str, tmp_path: Path) -> None:
+    common = ["features", path, "--label", "label", "--k", "4", "--store", str(tmp_path), "--json"]
+    agree = ["--method", "fisher,outrank", "--consensus", "rra", "--consensus-of", "fisher"]
+    done = CliRunner().invoke(app, [*common, *agree], catch_exceptions=False)
+    ranked = pl.DataFrame(json.loads(done.stdout)["features"]).sort("feature")
+    order = [ranked.filter(method=name)["rank"].to_list() for name in ("consensus", "fisher")]
+    assert order[0] == order[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -274,3 +275,31 @@ def test_a_cutoff_of_the_plan_is_the_only_one(run, tmp_path, cutoff) -> None:
             **keys | {"budget": 400}, plan={"cutoff": "auto", "cost": "tokens"},
             store=str(tmp_path / "t"),
         )  # fmt: skip
+
+
+@pytest.mark.parametrize("keep", [(), ("rank", "price", "code")])
+def test_a_csv_column_has_one_type_kept_or_not(keep: tuple[str, ...], tmp_path: Path) -> None:
+    n = 40
+    pl.DataFrame(
+        {
+            "id": [f"d{i:02}" for i in range(n)],
+            "text": [f"{WORDS[i % 12]} {WORDS[(i * 5) % 11]} {i}" for i in range(n)],
+            "rank": [i % 13 for i in range(n)],
+            "price": [f"{1.5 + i % 7}" for i in range(n)],
+            "code": [f"0{i % 9}" for i in range(n)],
+        }
+    ).write_csv(tmp_path / "pool.csv")
+    result = curate(
+        pool=str(tmp_path / "pool.csv"), id="id", text="text", keep=keep, budget=40,
+        select="random", scores=(), store=str(tmp_path / "store"),
+        plan={
+            # as text "9" comes after "12", 2.5 + 9 is no sum, and "03" is 3 only as a number
+            "filters": ["greatest(rank, 9) = rank", "rank + price > 12", "code <> '03'"],
+            "keeper": "rank desc",
+        },
+    )  # fmt: skip
+    chosen = set(result.sql("FROM latest_selection")["sample_id"])
+    expected = {
+        f"d{i:02}" for i in range(n) if i % 13 >= 9 and i % 13 + 1.5 + i % 7 > 12 and i % 9 != 3
+    }
+    assert chosen == expected
