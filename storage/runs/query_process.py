@@ -132,9 +132,7 @@ def query_apart(store: Path, query: str, **how: Any) -> pa.Table:
     try:
         query.encode()
     except UnicodeEncodeError:
-        raise QueryError(
-            f"The query {query!a} is not valid UTF-8; write it in UTF-8."
-        ) from None
+        raise QueryError(f"The query {query!a} is not valid UTF-8; write it in UTF-8.") from None
     asked = {"store": str(store), "folder": os.getcwd(), "query": query, "how": how}
     with _lock:
         process = _idle.pop() if _idle else None

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.selection.plan.constraints import Constraints, bounds, take, total_budget
-from assay.storage.errors import BudgetError, ConfigError
+from assay.selection.plan.constraints import Constraints, bounds, checked_cost, take, total_budget
+from assay.storage.errors import BudgetError, ConfigError, InputError
 
 
 def walk(order, budget, groups, most, least, must):
@@ -118,3 +118,12 @@ def test_budget_in_cost() -> None:
     assert total_budget(4, 3, cost) == 4
     with pytest.raises(BudgetError, match="10 in all"):
         total_budget(11, 3, cost)
+
+
+@pytest.mark.parametrize("n", [2, 11])
+def test_costs_whose_sum_overflows_are_refused(n):
+    with pytest.raises(
+        InputError, match=r"'price' adds up to more than a 64-bit float holds .*1e\+308"
+    ):
+        checked_cost(np.full(n, 1e308), "price")
+    assert checked_cost(np.array([1e308, 1.0]), "price").tolist() == [1e308, 1.0]
