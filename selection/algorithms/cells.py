@@ -11,11 +11,9 @@ from numpy.typing import NDArray
 from assay.index.vectors.centroids import assign
 from assay.index.vectors.exact import available_threads, unit_rows
 from assay.selection.contract.inputs import Floats, derived_seed
-from assay.storage.errors import ConfigError
 from assay.storage.hashing.rows import uniform
 
 Vectors = NDArray[np.float32]
-METRICS = ("cosine", "l2")
 _CHUNK = 65_536
 # rows trained on, per cell
 _PER_CELL = 32
@@ -30,12 +28,6 @@ class Cells(NamedTuple):
 
     centroids: Vectors
     of_row: NDArray[np.int64]
-
-
-def check_metric(metric: str) -> None:
-    """Raise unless `metric` is one that k-means knows."""
-    if metric not in METRICS:
-        raise ConfigError(f"metric is {metric!r}; it may be {' or '.join(METRICS)}.")
 
 
 def prepared(X: Vectors, metric: str) -> Vectors:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
-from assay.selection.algorithms.cells import check_metric, nested_clusters, prepared
+from assay.selection.algorithms.cells import nested_clusters, prepared
 from assay.selection.base import Selector
 from assay.selection.contract.inputs import Inputs, Rows, derived_seed
 from assay.selection.contract.outcomes import Choice, Outcome, rank_of
+from assay.selection.contract.parameters import Limits
 from assay.storage.hashing.rows import uniform
 
 # as many cells as this times the square root of the rows, then eighths of that
@@ -81,6 +82,10 @@ class StratifiedSelector(Selector):
     [4, 3, 2, 1]
     """
 
+    limits: ClassVar[Limits] = {
+        "metric": ("cosine", "l2"),
+    }
+
     def __init__(
         self,
         *,
@@ -93,7 +98,6 @@ class StratifiedSelector(Selector):
         self.metric = metric
 
     def _select(self, inputs: Inputs, budget: int) -> Choice:
-        check_metric(self.metric)
         n = inputs.n
         noise = inputs.noise(self.random_state, "stratified")
         levels = nested_clusters(

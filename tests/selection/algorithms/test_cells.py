@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from assay.selection.algorithms.cells import check_metric, cluster, nearest, places, prepared
-from assay.storage.errors import ConfigError
+from assay.selection.algorithms.cells import cluster, nearest, places, prepared
 
 
 def blobs(sizes, d=6, spread=0.05, seed=0):
@@ -77,8 +76,3 @@ def test_every_row_is_in_its_nearest_cell(X, count):
 def test_places_count_within_each_cell():
     cells = np.array([1, 0, 1, 1, 3])
     assert places(cells, np.array([0.5, 0.1, 0.2, 0.5, 0.0])).tolist() == [1, 0, 0, 2, 0]
-
-
-def test_other_metrics_are_refused():
-    with pytest.raises(ConfigError, match="cosine or l2"):
-        check_metric("ip")

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.selection.selectors.stratified import StratifiedSelector, cell_counts, reversed_bits
+from assay.storage.errors import ConfigError
 
 
 def kinds(sizes, seed=0):
@@ -62,3 +63,9 @@ def test_reversed_bits_hold_every_number(n):
 def test_there_are_never_more_cells_than_stated():
     assert cell_counts(10**7)[0] == 4_096
     assert cell_counts(1) == [1]
+
+
+@pytest.mark.parametrize("metric", ["ip", "euclidean", None])
+def test_other_metrics_are_refused(metric):
+    with pytest.raises(ConfigError, match="pass 'cosine' or 'l2'"):
+        StratifiedSelector(budget=2, metric=metric).fit(np.eye(4))
