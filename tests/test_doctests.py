@@ -7,10 +7,10 @@ from importlib import import_module
 
 import pytest
 
-from tests.test_layers import MODULES
+from tests.test_layers import MODULES, ROOT
 
 NAMES = sorted(
-    f"assay.{path.parent.name}.{path.stem}"
+    ".".join(["assay", *path.relative_to(ROOT).with_suffix("").parts])
     for path in MODULES
     if ">>>" in path.read_text(encoding="utf-8") and path.stem != "deployments"
 )
