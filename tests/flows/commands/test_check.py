@@ -99,15 +99,21 @@ def test_damage_is_named_and_mended(run, tmp_path) -> None:
     assert chosen(again).height == 6
 
 
-def test_a_damaged_run_is_named_and_left_alone(run) -> None:
+def test_a_damaged_run_is_named_and_moved_aside_whole(run) -> None:
     result, _ = run
     path = result.store.path / "runs" / f"{result.run_id}.duckdb"
     data = bytearray(path.read_bytes())
     data[4096 * 3 + 100 : 4096 * 3 + 400] = bytes(300)
     path.write_bytes(data[: len(data) - 50_000])
+    damaged = path.read_bytes()
+    where = f"runs/{result.run_id}.duckdb"
+    assert where in [f.where for f in check_store(ScoreStore(result.store.path))]
+    assert path.read_bytes() == damaged
     found = check_store(ScoreStore(result.store.path), repair=True)
-    assert [f.where for f in found if not f.repaired] == [f"runs/{result.run_id}.duckdb"]
-    assert path.exists()
+    assert [f.repaired for f in found if f.where == where] == [True]
+    assert not path.exists()
+    aside = result.store.path / "backup" / "aside"
+    assert damaged in [p.read_bytes() for p in aside.rglob("*") if p.is_file()]
 
 
 def test_processes() -> None:
