@@ -74,10 +74,10 @@ def main() -> None:
         sys.stderr.write(f"assay: {scrub(str(error))}\n")
         sys.exit(1)
     except KeyboardInterrupt:
-        sys.stderr.write("assay: stopped; the same command goes on where it was\n")
+        sys.stderr.write("assay: stopped; run the same command again to resume\n")
         sys.exit(130)
     except Stopped:
-        sys.stderr.write("assay: stopped; the same command goes on where it was\n")
+        sys.stderr.write("assay: stopped; run the same command again to resume\n")
         raise
     except Exception as error:
         scrub_error(error)
@@ -116,7 +116,7 @@ def _root(
 
 @app.command()
 def demo(store: Store = Path("assay-store"), json: Json = False) -> None:
-    """The main job on the small real pool that ships with assay: health answers are wanted."""
+    """Run the main job on the small real pool that ships with assay, to choose health answers."""
     from assay.flows import progress
     from assay.flows.commands import demo as demonstration
     from assay.flows.commands.output import print_json
@@ -146,9 +146,13 @@ def demo(store: Store = Path("assay-store"), json: Json = False) -> None:
 @app.command()
 def curate(
     config: Annotated[Path | None, typer.Argument(help="A TOML file; flags override it.")] = None,
-    pool: Annotated[str | None, typer.Option(help="File, folder or glob to choose from.")] = None,
+    pool: Annotated[
+        str | None, typer.Option(help="File, folder or glob of the data to choose from.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="The pool's name in the store.")] = None,
-    id: Annotated[str | None, typer.Option(help="Column of ids; else a content hash.")] = None,
+    id: Annotated[
+        str | None, typer.Option(help="Column of unique ids. Default: a hash of the content.")
+    ] = None,
     text: Annotated[str | None, typer.Option(help="Column of texts.")] = None,
     vector: Annotated[str | None, typer.Option(help="Column of vectors.")] = None,
     image: Annotated[str | None, typer.Option(help="Column of image bytes or paths.")] = None,
@@ -157,59 +161,69 @@ def curate(
     ] = None,
     label: Annotated[str | None, typer.Option(help="Column of labels.")] = None,
     group: Annotated[str | None, typer.Option(help="Column of groups.")] = None,
-    keep: Annotated[str | None, typer.Option(help="Columns to store too: A,B.")] = None,
+    keep: Annotated[
+        str | None, typer.Option(help="Further columns to store with the results: A,B.")
+    ] = None,
     template: Annotated[
         str | None, typer.Option(help="How a chat message becomes text: '{role}: {content}'.")
     ] = None,
     delimiter: Annotated[
-        str | None, typer.Option(help="Between CSV fields: one character, or tab.")
+        str | None, typer.Option(help="Separator of CSV fields: one character, or tab.")
     ] = None,
     encoding: Annotated[
-        str | None, typer.Option(help="Of text files: utf-16, latin-1, ...")
+        str | None, typer.Option(help="Encoding of text files: utf-16, latin-1, ...")
     ] = None,
-    target: Annotated[str | None, typer.Option(help="A sample of what is wanted.")] = None,
-    like: Annotated[str | None, typer.Option(help="Ids of rows to choose more of: ID,ID.")] = None,
-    budget: Annotated[str | None, typer.Option(help="A count (1000) or a share (10%).")] = None,
-    select: Annotated[str | None, typer.Option(help=f"The selector: {_names('selector')}.")] = None,
+    target: Annotated[str | None, typer.Option(help="File of example rows to match.")] = None,
+    like: Annotated[
+        str | None, typer.Option(help="Ids of rows to find similar rows for: ID,ID.")
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Rows to choose: a count (1000) or a share (10%).")
+    ] = None,
+    select: Annotated[str | None, typer.Option(help=f"Selector: {_names('selector')}.")] = None,
     scores: Annotated[str | None, typer.Option(help=f"Scores, A,B: {_names('scorer')}.")] = None,
     score_option: Annotated[
         list[str] | None,
         typer.Option(help="A parameter of a score: like.method=flow. Repeatable."),
     ] = None,
-    difficulty: Annotated[str | None, typer.Option(help="The score taken as difficulty.")] = None,
+    difficulty: Annotated[str | None, typer.Option(help="Score to use as difficulty.")] = None,
     training_log: Annotated[
-        str | None, typer.Option(help="A model's log of training, for aum, el2n, ...")
+        str | None, typer.Option(help="Training log of a model; aum, el2n and others need it.")
     ] = None,
     filter: Annotated[
-        list[str] | None, typer.Option(help="An SQL condition that rows must meet. Repeatable.")
+        list[str] | None, typer.Option(help="SQL condition that rows must meet. Repeatable.")
     ] = None,
     deduplicate: Annotated[
-        str | None, typer.Option(help=f"Steps, A,B: {_deduplication()}.")
+        str | None, typer.Option(help=f"Deduplication steps, A,B: {_deduplication()}.")
     ] = None,
     cutoff: Annotated[
         str | None,
-        typer.Option(help="Share to drop as too hard (0.1), auto, or contamination: the outliers."),
+        typer.Option(
+            help="Share of the hardest rows to drop (0.1), auto, or contamination (estimated outliers)."
+        ),
     ] = None,
-    cost: Annotated[str | None, typer.Option(help="Column that the budget counts.")] = None,
+    cost: Annotated[
+        str | None, typer.Option(help="Column of costs; the budget then limits their sum.")
+    ] = None,
     churn: Annotated[
         str | None,
-        typer.Option(help="How many rows of the last selection may be replaced: 20, 10%."),
+        typer.Option(help="Most rows of the last selection to replace: 20, 10%."),
     ] = None,
-    store: Annotated[str | None, typer.Option(help="The store's folder.")] = None,
-    seed: Annotated[int | None, typer.Option(help="The one seed of everything random.")] = None,
+    store: Annotated[str | None, typer.Option(help="Folder of the store.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
     memory_limit: Annotated[
-        str | None, typer.Option(help="Refuse a run that would take more: 16GiB.")
+        str | None, typer.Option(help="Refuse runs that need more memory: 16GiB.")
     ] = None,
     engine: Annotated[
-        str | None, typer.Option(help="Where to run: process, threads, dask or ray.")
+        str | None, typer.Option(help="Engine to run on: process, threads, dask or ray.")
     ] = None,
     refit: Annotated[
-        bool, typer.Option("--refit", help="Fit and build anew instead of updating.")
+        bool, typer.Option("--refit", help="Refit and rebuild instead of updating.")
     ] = False,
     prefect: Annotated[bool, typer.Option("--prefect", help="Run as the Prefect flow.")] = False,
     json: Json = False,
 ) -> None:
-    """Embed, index, graph, score, select and persist a pool: the main job."""
+    """Embed, score and select the rows of a pool, and store the results: the main job."""
     from assay.flows import api, progress
     from assay.flows.commands.output import print_json
     from assay.flows.commands.summary import print_curation
@@ -218,7 +232,9 @@ def curate(
     from assay.flows.running.results import curation_summary
 
     names = CurationConfig.model_fields
-    given = {key: value for key, value in locals().items() if key in names and value is not None}
+    overrides = {
+        key: value for key, value in locals().items() if key in names and value is not None
+    }
     rules = {
         "filters": filter,
         "deduplicate": deduplicate,
@@ -228,15 +244,15 @@ def curate(
     }
     plan = {key: value for key, value in rules.items() if value}
     if not refit:
-        del given["refit"]
+        del overrides["refit"]
     if plan:
-        given["plan"] = plan
+        overrides["plan"] = plan
     if score_option:
-        given["score_options"] = method_options(score_option)
+        overrides["score_options"] = method_options(score_option)
     if config is not None:
-        settings = CurationConfig.from_toml(config, **given)
+        settings = CurationConfig.from_toml(config, **overrides)
     else:
-        settings = CurationConfig.build(given, where="the options")
+        settings = CurationConfig.build(overrides, where="the options")
     with progress.bars():
         result = api.curate(settings, prefect=prefect)
     if json:
@@ -247,41 +263,44 @@ def curate(
 
 @app.command()
 def features(
-    table: Annotated[str, typer.Argument(help="The file of the table.")],
-    label: Annotated[str, typer.Option(help="The column to be explained.")],
+    table: Annotated[str, typer.Argument(help="File of the table.")],
+    label: Annotated[str, typer.Option(help="Column to explain.")],
     method: Annotated[str, typer.Option(help=f"Rankers, A,B: {_names('ranker')}.")] = "ecfs",
-    k: Annotated[str, typer.Option(help="How many features to select, or auto.")] = "50",
+    k: Annotated[str, typer.Option(help="Number of features to select, or auto.")] = "50",
     name: Annotated[str | None, typer.Option(help="The table's name in the store.")] = None,
     option: Annotated[
-        list[str] | None, typer.Option(help="A parameter of a method: ecfs.alpha=cv. Repeatable.")
+        list[str] | None, typer.Option(help="Parameter of a method: ecfs.alpha=cv. Repeatable.")
     ] = None,
     delimiter: Annotated[
-        str | None, typer.Option(help="Between CSV fields: one character, or tab.")
+        str | None, typer.Option(help="Separator of CSV fields: one character, or tab.")
     ] = None,
     encoding: Annotated[
-        str | None, typer.Option(help="Of text files: utf-16, latin-1, ...")
+        str | None, typer.Option(help="Encoding of text files: utf-16, latin-1, ...")
     ] = None,
-    missing: Annotated[str, typer.Option(help="median, indicator or raise.")] = "median",
-    stability: Annotated[int, typer.Option(help="How many bootstrap resamples; 0: none.")] = 0,
+    missing: Annotated[
+        str, typer.Option(help="How to handle missing values: median, indicator or raise.")
+    ] = "median",
+    stability: Annotated[int, typer.Option(help="Number of bootstrap resamples; 0: none.")] = 0,
     consensus: Annotated[
-        str | None, typer.Option(help="Add what the methods agree on: rra, borda or median.")
+        str | None,
+        typer.Option(help="Add a consensus ranking of the methods: rra, borda or median."),
     ] = None,
     consensus_of: Annotated[
         str | None,
         typer.Option(
-            help="The methods that the consensus counts: A,B. By default not those whose "
+            help="Methods to count in the consensus: A,B. Default: all but those whose "
             "scores are not corrected for chance."
         ),
     ] = None,
     memory_mb: Annotated[
-        int, typer.Option(help="Larger tables are read in blocks where the method allows.")
+        int, typer.Option(help="Read larger tables (in MB) in blocks if the method allows it.")
     ] = 1024,
     store: Store = Path("assay-store"),
-    seed: Annotated[int, typer.Option(help="The one seed of everything random.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     prefect: Annotated[bool, typer.Option("--prefect", help="Run as the Prefect flow.")] = False,
     json: Json = False,
 ) -> None:
-    """Rank the columns of a table by how much they say about its label."""
+    """Rank the columns of a table by how much they tell about its label."""
     from assay.flows import api, progress
     from assay.flows.commands.output import print_json
     from assay.flows.commands.summary import print_features

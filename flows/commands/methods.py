@@ -26,7 +26,7 @@ def methods(
     kind: Annotated[str | None, typer.Option(help=f"One of {', '.join(KINDS)}.")] = None,
     json: Json = False,
 ) -> None:
-    """List the methods, those of installed plug-ins included, or show the page of one."""
+    """List all methods, including those of installed plug-ins, or show the page of one."""
     from assay.flows.commands.output import print_json
 
     if kind is not None and kind not in KINDS:

@@ -7,16 +7,17 @@ from typing import Annotated, Any
 
 import typer
 
-Store = Annotated[Path, typer.Option(help="The store's folder.")]
+Store = Annotated[Path, typer.Option(help="Folder of the store.")]
 Raw = Annotated[
-    bool, typer.Option("--raw", help="CSV: leave texts that begin as a formula does as they are.")
+    bool,
+    typer.Option("--raw", help="CSV: do not quote cells that start like a spreadsheet formula."),
 ]
 Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace the file of --out where it exists.")
+    bool, typer.Option("--overwrite", help="Replace the file of --out if it exists.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 
-AllRuns = Annotated[bool, typer.Option("--all-runs", help="Look into the archived runs too.")]
+AllRuns = Annotated[bool, typer.Option("--all-runs", help="Include archived runs.")]
 
 
 def open_store(store: Path) -> Any:

@@ -12,9 +12,11 @@ from assay.storage.runs.schema import NEWEST_FIRST
 
 
 def sql(
-    query: Annotated[str, typer.Argument(help="One reading statement.")],
+    query: Annotated[str, typer.Argument(help="SQL query (SELECT, FROM, WITH, ...).")],
     store: Store = Path("assay-store"),
-    format: Annotated[str, typer.Option(help="table, json, csv or parquet.")] = "table",
+    format: Annotated[
+        str, typer.Option(help="Output format: table, json, csv or parquet.")
+    ] = "table",
     out: Annotated[Path | None, typer.Option(help="Write to this file.")] = None,
     overwrite: Overwrite = False,
     all_runs: AllRuns = False,
@@ -34,11 +36,11 @@ def sql(
 
 
 def explain(
-    sample_id: Annotated[str, typer.Argument(help="The sample's id.")],
+    sample_id: Annotated[str, typer.Argument(help="Id of the sample.")],
     store: Store = Path("assay-store"),
     json: Json = False,
 ) -> None:
-    """Say why a sample is in or out of the newest selection of its pool."""
+    """Explain why a sample is in or out of the newest selection of its pool."""
     from assay.flows.commands.output import print_json
     from assay.flows.commands.summary import explanation, print_explanation
 
@@ -50,10 +52,12 @@ def explain(
 
 
 def export(
-    out: Annotated[Path, typer.Option(help="F.parquet, F.jsonl or F.csv.")],
+    out: Annotated[Path, typer.Option(help="File to write: F.parquet, F.jsonl or F.csv.")],
     store: Store = Path("assay-store"),
-    run: Annotated[str | None, typer.Option(help="A run's id; else the newest.")] = None,
-    columns: Annotated[str | None, typer.Option(help="Columns of the pool: A,B; else all.")] = None,
+    run: Annotated[str | None, typer.Option(help="Id of a run. Default: the newest.")] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="Columns of the pool to export: A,B. Default: all.")
+    ] = None,
     overwrite: Overwrite = False,
     all_runs: AllRuns = False,
     raw: Raw = False,
@@ -80,7 +84,7 @@ def export(
 
 
 def runs(store: Store = Path("assay-store"), all_runs: AllRuns = False, json: Json = False) -> None:
-    """List the store's runs, the newest first."""
+    """List the runs of the store, newest first."""
     from assay.flows.commands.output import print_json, print_table, rows_json
 
     frame = open_store(store).trusted_sql(
@@ -97,17 +101,21 @@ def runs(store: Store = Path("assay-store"), all_runs: AllRuns = False, json: Js
 
 def diff(
     run_a: Annotated[
-        str, typer.Argument(help="The earlier run: an id, its first digits, or previous.")
+        str, typer.Argument(help="Earlier run: an id, its first digits, or previous.")
     ] = "previous",
-    run_b: Annotated[str, typer.Argument(help="The later run; or latest.")] = "latest",
+    run_b: Annotated[str, typer.Argument(help="Later run: likewise, or latest.")] = "latest",
     store: Store = Path("assay-store"),
-    pool: Annotated[str | None, typer.Option(help="The pool, where there are several.")] = None,
-    format: Annotated[str, typer.Option(help="table, json, csv or parquet.")] = "table",
+    pool: Annotated[
+        str | None, typer.Option(help="Pool to compare, if the store has several.")
+    ] = None,
+    format: Annotated[
+        str, typer.Option(help="Output format: table, json, csv or parquet.")
+    ] = "table",
     out: Annotated[Path | None, typer.Option(help="Write the rows to this file.")] = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """List the rows that came in or went out between two runs, and why; by default the last two."""
+    """List the rows that entered or left the selection between two runs, and why. Default: the last two."""
     from assay.flows.commands.destination import check_destination
     from assay.flows.commands.diff import difference, format_of, print_difference
     from assay.flows.commands.output import emit, print_json, rows_json

@@ -11,9 +11,9 @@ from assay.flows.commands.options import Json, Overwrite, Store, open_store
 
 
 def report(
-    out: Annotated[Path, typer.Option(help="The page to write: F.html.")] = Path("report.html"),
+    out: Annotated[Path, typer.Option(help="Page to write: F.html.")] = Path("report.html"),
     store: Store = Path("assay-store"),
-    run: Annotated[str | None, typer.Option(help="A run's id; else the newest.")] = None,
+    run: Annotated[str | None, typer.Option(help="Id of a run. Default: the newest.")] = None,
     no_map: Annotated[bool, typer.Option("--no-map", help="Leave the map out.")] = False,
     overwrite: Overwrite = False,
     json: Json = False,

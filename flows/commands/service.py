@@ -29,7 +29,9 @@ _GARBAGE = {
 
 def check(
     store: Store = Path("assay-store"),
-    repair: Annotated[bool, typer.Option("--repair", help="Mend what can be rebuilt.")] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Repair whatever can be rebuilt.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Verify checksums, counts and decisions of a store, and the libraries of linear algebra."""
@@ -45,20 +47,26 @@ def check(
 
 
 def serve(
-    config: Annotated[Path, typer.Argument(help="A TOML file of a pool, or of a table to rank.")],
+    config: Annotated[
+        Path, typer.Argument(help="TOML file that configures a pool, or a table to rank.")
+    ],
     cron: Annotated[
-        str | None, typer.Option(help='When: minute, hour, day, month, weekday: "0 3 * * *".')
+        str | None,
+        typer.Option(help='Cron schedule (minute, hour, day, month, weekday): "0 3 * * *".'),
     ] = None,
-    interval: Annotated[str | None, typer.Option(help="Or how often: 3600, 30m, 1h.")] = None,
+    interval: Annotated[
+        str | None, typer.Option(help="Interval instead of a cron schedule: 3600, 30m, 1h.")
+    ] = None,
     timezone: Annotated[
-        str | None, typer.Option(help="Of the cron line, as Europe/Berlin; else UTC.")
+        str | None,
+        typer.Option(help="Time zone of the cron schedule: Europe/Berlin. Default: UTC."),
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="The deployment's name; else that of the file.")
+        str | None, typer.Option(help="Name of the deployment. Default: the name of the file.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many runs at once.")] = 1,
+    limit: Annotated[int, typer.Option(min=1, help="Most runs at once.")] = 1,
 ) -> None:
-    """Run a configuration by a schedule of a Prefect server, until this is stopped."""
+    """Run a configuration on a schedule of a Prefect server, until stopped."""
     from assay.flows.commands import serve as serving
 
     serving.serve(config, cron=cron, interval=interval, timezone=timezone, name=name, limit=limit)
@@ -66,10 +74,12 @@ def serve(
 
 def gc(
     store: Store = Path("assay-store"),
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would be.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only print what would be removed.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Remove what nothing in a store refers to: artifacts of runs that are not kept, leftovers."""
+    """Remove unreferenced files from a store: artifacts of runs that are no longer kept, and leftovers."""
     from assay.flows.commands.output import print_json
 
     found = clean(open_store(store), dry_run=dry_run)
@@ -80,15 +90,17 @@ def gc(
 
 
 def estimate(
-    config: Annotated[Path, typer.Argument(help="A TOML file, as for curate.")],
-    pool: Annotated[str | None, typer.Option(help="File, folder or glob to choose from.")] = None,
-    memory_limit: Annotated[
-        str | None, typer.Option(help="Refuse a run that would take more: 16GiB.")
+    config: Annotated[Path, typer.Argument(help="TOML file, as for curate.")],
+    pool: Annotated[
+        str | None, typer.Option(help="File, folder or glob of the data to choose from.")
     ] = None,
-    store: Annotated[str | None, typer.Option(help="The store's folder.")] = None,
+    memory_limit: Annotated[
+        str | None, typer.Option(help="Refuse runs that need more memory: 16GiB.")
+    ] = None,
+    store: Annotated[str | None, typer.Option(help="Folder of the store.")] = None,
     json: Json = False,
 ) -> None:
-    """Estimate what a run will take, from samples of the pool: memory, disk and time of each stage."""
+    """Estimate a run's memory, disk space and time per stage from samples of the pool."""
     from assay.flows.commands.output import print_json
     from assay.flows.config.curation import CurationConfig
     from assay.flows.estimate import estimation

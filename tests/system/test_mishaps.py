@@ -123,7 +123,7 @@ def test_a_run_that_is_told_to_end_says_so(tmp_path: Path) -> None:
     run.send_signal(signal.SIGTERM)
     _, said = run.communicate(timeout=200)
     assert run.returncode == 128 + signal.SIGTERM, said
-    assert said.splitlines()[-1] == "assay: stopped; the same command goes on where it was"
+    assert said.splitlines()[-1] == "assay: stopped; run the same command again to resume"
     assert json.loads(note[0].read_text())["status"] == "failed"
     with write_lock(tmp_path / "s" / "write.lock", wait=0):
         pass
