@@ -85,13 +85,16 @@ class ImportanceResampler(Selector):
         several times the rest.
     temperature : float >= 0 or "auto", default "auto"
         0 takes the largest log weights without noise: the purest subset, and the least varied.
-        "auto" takes that of 0, 1/16, 1/8, 1/4, 1/2 and 1 times the standard deviation of the log
-        weights whose draw comes nearest, in KL, to a held-out half of the target, on a sample of
-        at most 50,000 rows; what is drawn is backed off to the pool, with thrice its n-grams,
-        because a small draw lacks most of the target's rare ones however it is made. Where the
-        target is a narrow part of a large pool the temperature is next to 0, because noise then
-        brings in rows of the rest; where the budget is much of the pool, or the target is broad,
-        it is larger. Not used in mode "dsir".
+        "auto" tries 0, 1/16, 1/8, 1/4, 1/2 and 1 times the standard deviation of the log weights,
+        on a sample of at most 50,000 rows, and takes the least whose draws come about as near, in
+        KL, to held-out halves of the target as any do: within a standard error, or a tenth of what
+        the nearest gain.
+        The target is halved in three ways, and `random_state` has no part in the choice. What is
+        drawn is backed off to the pool, with thrice its n-grams, because a small draw lacks most
+        of the target's rare ones however it is made. Where the target is a narrow part of a large
+        pool the temperature is 0 or next to it, because noise then brings in rows of the rest;
+        where the budget is much of the pool, or the target is broad, it is larger. Not used in
+        mode "dsir".
     replace : bool, default False
         Whether rows are drawn with replacement. `indices_` then holds each row drawn once, and
         `weights_` how often it was drawn: the budget is their sum, and may be above the rows with

@@ -80,6 +80,21 @@ def picked(grams: NGrams, rows: Rows) -> NGrams:
     return NGrams(indptr, out, grams.n_tokens[rows])
 
 
+def halvings(n: int) -> list[tuple[Rows, Rows]]:
+    """Return halves of n rows, each beside the other half, halved in as many as three ways.
+
+    The rows are cut into 2, 4 and 8 runs, as far as there are rows for them, and every second run
+    belongs to one half. Nothing is returned for a single row.
+    """
+    halves = []
+    for parts in (2, 4, 8):
+        if parts <= n:
+            odd = (np.arange(n) * parts // n) % 2 == 1
+            first, second = np.flatnonzero(~odd), np.flatnonzero(odd)
+            halves += [(first, second), (second, first)]
+    return halves
+
+
 def _room(sizes: Rows, rows: int, ngrams: int) -> int:
     """Return how many of the documents from the front there is room for."""
     if not len(sizes):

@@ -66,13 +66,14 @@ def choose(
     shares = proportions or dict(zip(fitted.names, map(float, evidence.masses()), strict=True))
     quota = quotas(shares, budget)
     drawn: dict[str, Drawn] = {}
+    trial = rows.noise(0, "temperature") if temperature == "auto" else np.zeros(0)
     for target, name in enumerate(fitted.names):
         tau: float
         noise = np.zeros(0)
         if temperature != 0:
             noise = gumbel(rows.noise(random_state, _stream(name)))
         if temperature == "auto":
-            tau = choose_temperature(evidence, target, max(1, quota[name]), noise, replace=replace)
+            tau = choose_temperature(evidence, target, max(1, quota[name]), trial, replace=replace)
         else:
             tau = float(temperature)
         drawn[name] = draw(

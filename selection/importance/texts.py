@@ -31,7 +31,7 @@ from assay.selection.algorithms.density_ratio import (
     weigh_shard,
 )
 from assay.selection.contract.inputs import Floats, Rows, check_whole, text_series
-from assay.selection.importance.sample import NGRAMS, ROWS, picked, sample_shard
+from assay.selection.importance.sample import NGRAMS, ROWS, halvings, picked, sample_shard
 from assay.storage.errors import ConfigError, InputError
 from assay.storage.hashing.rows import uniform
 from assay.storage.reading.pools import Pool
@@ -187,13 +187,9 @@ class TextTarget:
         self.empty = len(stream) - len(used)
         self.replaced = source.replaced
 
-    def halves(self) -> list[NGrams]:
-        """Return the n-grams of two halves, or nothing where there is one document."""
-        middle = self.rows // 2
-        if not middle:
-            return []
-        parts = (np.arange(middle), np.arange(middle, self.rows))
-        return [picked(self.grams, rows) for rows in parts]
+    def taken(self, rows: Rows) -> NGrams:
+        """Return the n-grams of some documents."""
+        return picked(self.grams, rows)
 
 
 class TextEvidence:
@@ -275,13 +271,14 @@ class TextEvidence:
     def trials(self, target: int) -> list[tuple[Floats, Divergence]]:
         """Return, for each half of a target, the sample's weights and KL(other half || drawn)."""
         grams, buckets = self._sample.grams, self._stream.hasher.buckets
-        halves = self._targets[target].halves()
-        counted = [np.bincount(half.buckets, minlength=buckets) for half in halves]
+        of = self._targets[target]
         found = []
-        for fitted, held_out in ((0, 1), (1, 0)) if halves else ():
-            components = weigh(grams, self._fit([(counted[fitted], halves[fitted])]))
+        for fitted, held_out in halvings(of.rows):
+            half = of.taken(fitted)
+            components = weigh(grams, self._fit([(_counts(half, buckets), half)]))
             weights = combine(components, self._settings.weighting, moments(components))[0]
-            found.append((weights, self._divergence_from(self._seen(counted[held_out]))))
+            seen = self._seen(_counts(of.taken(held_out), buckets))
+            found.append((weights, self._divergence_from(seen)))
         return found
 
     def _divergence_from(self, p: Floats) -> Divergence:
@@ -335,3 +332,7 @@ class TextEvidence:
         of, ours = Moments.of(scores), Moments.of(self.log_weights[target])
         if of.spread > 0:
             self.log_weights[target] += (scores - of.mean) * (ours.spread / of.spread)
+
+
+def _counts(grams: NGrams, buckets: int) -> Rows:
+    return np.asarray(np.bincount(grams.buckets, minlength=buckets))

@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from assay.index.embedding.embedders import embed
 from assay.index.embedding.text import HashedTextEmbedder
 from assay.selection.contract.inputs import Floats, Rows
+from assay.selection.importance.sample import halvings
 from assay.selection.importance.texts import Texts
 from assay.storage.errors import InputError
 from assay.storage.hashing.rows import uniform
@@ -107,14 +108,11 @@ class VectorEvidence:
     def trials(self, target: int) -> list[tuple[Floats, Divergence]]:
         """Return, for each half of a target, the sample's weights and KL(other half || drawn)."""
         vectors = self._targets[target]
-        middle = len(vectors) // 2
-        if not middle:
-            return []
-        halves = (vectors[:middle], vectors[middle:])
         found = []
-        for fitted, held_out in (halves, halves[::-1]):
-            weights = LogisticRatio(fitted, self._drawn_from).score(self._drawn_from)
-            found.append((weights, self._divergence_from(self._sums(held_out), self._drawn_from)))
+        for fitted, held_out in halvings(len(vectors)):
+            weights = LogisticRatio(vectors[fitted], self._drawn_from).score(self._drawn_from)
+            of = self._sums(vectors[held_out])
+            found.append((weights, self._divergence_from(of, self._drawn_from)))
         return found
 
     def _divergence_from(self, of: Floats, vectors: Vectors) -> Divergence:
