@@ -23,7 +23,8 @@ def hits(
     r"""Return the hubs and authorities: good hubs lead to good authorities.
 
     The authorities :math:`a` are the first right singular vector of the adjacency matrix
-    :math:`A`, and the hubs are :math:`A a`; in an undirected graph they point the same way.
+    :math:`A`, and the hubs are :math:`A a`; in an undirected graph they point the same way. Where
+    the largest singular value is not simple, as in a path, the result depends on `start`.
 
     Parameters
     ----------
@@ -49,11 +50,12 @@ def hits(
 
     Examples
     --------
-    A path of three nodes:
+    A triangle, and a node that hangs on one of its corners:
 
-    >>> hubs, authorities = hits(np.array([0, 1, 3, 4]), np.array([1, 0, 2, 1]), np.ones(4))
+    >>> indptr, indices = np.array([0, 2, 4, 7, 8]), np.array([1, 2, 0, 2, 0, 1, 3, 2])
+    >>> hubs, authorities = hits(indptr, indices, np.ones(8))
     >>> (hubs / hubs.sum()).round(3).tolist()
-    [0.293, 0.414, 0.293]
+    [0.27, 0.27, 0.315, 0.145]
     """
     n = len(indptr) - 1
     adjacency = sparse.csr_array((np.asarray(weights, np.float64), indices, indptr), shape=(n, n))

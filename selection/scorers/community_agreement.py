@@ -13,15 +13,15 @@ from assay.selection.contract.parameters import Limits, Whole
 
 
 class CommunityAgreement(Scorer):
-    r"""Share of the other labelled rows of a row's community that carry its label.
+    r"""Share of the other labeled rows of a row's community that carry its label.
 
     .. math:: a_i = \frac{\lvert \{ j \ne i : c_j = c_i,\ y_j = y_i \} \rvert}
               {\lvert \{ j \ne i : c_j = c_i,\ y_j \text{ known} \} \rvert}
 
     where c are the communities that label propagation finds in the graph. It averages over
     more rows than `label_agreement`, so a few neighbors with wrong labels do not decide. A row whose
-    community holds no other labelled row gets what chance would give: its class's share of the
-    labelled rows (without a label of its own: the chance that two labelled rows agree).
+    community holds no other labeled row gets what chance would give: its class's share of the
+    labeled rows (without a label of its own: the chance that two labeled rows agree).
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class CommunityAgreement(Scorer):
     ----------
     scores_ : float64[n], from 0 (the whole community disagrees: a likely label error) to 1
     report_ : dict
-        `mean`, `communities`, `isolated` (rows without another labelled row in their community),
+        `mean`, `communities`, `isolated` (rows without another labeled row in their community),
         `unlabelled`.
 
     Raises
@@ -68,7 +68,7 @@ class CommunityAgreement(Scorer):
         assert inputs.graph is not None
         assert inputs.labels is not None
         codes, n_classes = inputs.labels.codes, len(inputs.labels.classes)
-        labelled = codes >= 0
+        labeled = codes >= 0
         graph = inputs.graph
         communities = label_propagation(
             graph.indptr,
@@ -78,20 +78,18 @@ class CommunityAgreement(Scorer):
         )
         n_communities = int(communities.max(initial=-1)) + 1
         # rows without a label are counted in a class of their own, which is left out of the totals
-        pairs = communities.astype(np.int64) * (n_classes + 1) + np.where(
-            labelled, codes, n_classes
-        )
+        pairs = communities.astype(np.int64) * (n_classes + 1) + np.where(labeled, codes, n_classes)
         _, pair_of_row, sizes = np.unique(pairs, return_inverse=True, return_counts=True)
-        others_alike = np.where(labelled, sizes[pair_of_row] - 1, 0)
-        totals = np.bincount(communities[labelled], minlength=n_communities)
-        others = totals[communities] - labelled
-        shares = np.bincount(codes[labelled], minlength=n_classes) / labelled.sum()
+        others_alike = np.where(labeled, sizes[pair_of_row] - 1, 0)
+        totals = np.bincount(communities[labeled], minlength=n_communities)
+        others = totals[communities] - labeled
+        shares = np.bincount(codes[labeled], minlength=n_classes) / labeled.sum()
         chance = np.append(shares, shares @ shares)[codes]
-        known = labelled & (others > 0)
+        known = labeled & (others > 0)
         scores = np.divide(others_alike, others, out=chance, where=known)
         return scores, {
             "mean": float(scores.mean()),
             "communities": n_communities,
             "isolated": int((others == 0).sum()),
-            "unlabelled": int((~labelled).sum()),
+            "unlabelled": int((~labeled).sum()),
         }

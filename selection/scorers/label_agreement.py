@@ -23,7 +23,7 @@ class LabelAgreement(Scorer):
     ----------
     scores_ : float64[n], from 0 (all neighbors disagree: a likely label error) to 1
     report_ : dict
-        `mean`, `isolated` (rows without a labeled neighbor), `unlabeled`.
+        `mean`, `isolated` (rows without a labeled neighbor), `unlabelled`.
 
     Raises
     ------

@@ -56,7 +56,7 @@ class NoiseWeight(CrossFitted):
     >>> P = np.repeat([[0.9, 0.1], [0.2, 0.8]], 10, axis=0)
     >>> y = [0] * 9 + [1] + [1] * 8 + [0] * 2
     >>> NoiseWeight(probabilities=P).fit(y=y).scores_[[0, 9, 10, 18]].round(2).tolist()
-    [1.17, 0.0, 1.31, 0.0]
+    [1.11, 0.04, 1.24, 0.03]
     """
 
     def _values(self, found: Any) -> Floats:

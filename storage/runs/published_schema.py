@@ -79,8 +79,8 @@ def published_views(runs: Sequence[RunTables]) -> list[str]:
     )
     helpers = {
         "_latest_long": "SELECT r.pool, t.* FROM scores t JOIN runs r USING (run_id)",
-        "_told": "SELECT run_id, sample_id AS key, sample_id, content_hash, selected, reason "
-        "FROM samples JOIN decisions USING (run_id, sample_id)",
+        "_told": "SELECT run_id, sample_id AS key, sample_id, s.content_hash, d.selected, d.reason "
+        "FROM samples s JOIN decisions d USING (run_id, sample_id)",
         "_scored": "SELECT run_id, sample_id AS key, method, score, rank FROM scores",
     }
     return [

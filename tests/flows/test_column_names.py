@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import polars as pl
 import pytest
@@ -18,7 +19,7 @@ from assay.flows.running.runner import curate
 from assay.storage import ScoreStore
 from assay.storage.errors import AssayError, ConfigError
 from assay.storage.names import EXPORT_NAMES, SAMPLE_NAMES, VIEW_NAMES, fold
-from assay.storage.runs.schema import TABLES
+from assay.storage.runs.schema import RUNS_COLUMNS, TABLES
 
 N = 8
 RESERVED = {*SAMPLE_NAMES, *VIEW_NAMES, *EXPORT_NAMES, "knn_density"}
@@ -99,6 +100,32 @@ def test_a_kept_column_of_any_name(
     assert len({fold(name) for name in out.columns[-3:]} | {fold(kept)}) == 4
     assert explanation(store, "1")[0]["selected"]
     assert difference(store, one.run_id, two.run_id).rows.height == 0
+
+
+def test_columns_named_as_those_of_every_table_are_kept_and_published(tmp_path: Path) -> None:
+    inside = {part.split()[0] for part in RUNS_COLUMNS.split(", ")} | INSIDE
+    names = sorted(name for name in inside if fold(name) not in RESERVED | {"id", "text"})
+    assert {"selected", "reason", "stage", "detail", "status", "kind", "x"} <= set(names)
+    frame_of({name: [f"{name}-{row}" for row in range(N)] for name in names}).write_parquet(
+        tmp_path / "p.parquet"
+    )
+    result = curate(
+        pool=str(tmp_path / "p.parquet"), keep=names, scores=["knn_density"],
+        store=str(tmp_path / "s"), **SETTINGS,
+    )  # fmt: skip
+    queries = [
+        f"SELECT sample_id, {', '.join(map(quoted, names))} FROM latest_samples ORDER BY row",
+        "SELECT * FROM explain('3') ORDER BY method",
+        "SELECT * FROM top('knn_density', 3)",
+        f"SELECT * FROM diff('{result.run_id}', '{result.run_id}')",
+        *(f"SELECT count(*) FROM {view}" for view in ("latest_scores", "latest_decisions", "runs")),
+    ]
+    with duckdb.connect(str(tmp_path / "s/published/latest.duckdb"), read_only=True) as published:
+        for query in queries:
+            assert published.sql(query).pl().equals(result.sql(query)), query
+    rows = result.sql(queries[0])
+    assert rows["selected"].to_list() == [f"selected-{row}" for row in range(N)]
+    assert export(result.store, tmp_path / "o.csv") == 4
 
 
 @pytest.mark.parametrize("name", ["source", "label", "row", "group_id", "Label", "knn_density"])
