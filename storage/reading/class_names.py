@@ -34,6 +34,8 @@ def _is_numbered(schema: pa.Schema, name: str) -> bool:
 
 def named_schema(schema: pa.Schema, names: ClassNames) -> pa.Schema:
     """Return the schema of `named` batches."""
+    if not names:
+        return schema
     kind = pa.dictionary(pa.int32(), pa.string())
     return pa.schema([field.with_type(kind) if field.name in names else field for field in schema])
 

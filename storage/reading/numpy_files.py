@@ -40,7 +40,7 @@ class NumpySource(FileSource):
         except (ValueError, zipfile.BadZipFile) as error:
             raise SourceError(
                 f"{self.shown} can't be read: {str(error).rstrip('.')}. Save plain numbers or texts, "
-                "without pickle."
+                "not Python objects."
             ) from None
         for key, array in arrays.items():
             if array.ndim not in (1, 2) or array.dtype.kind not in _KINDS:

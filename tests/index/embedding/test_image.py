@@ -297,7 +297,7 @@ def test_without_pillow_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
     from assay.storage.errors import DependencyError
 
     monkeypatch.setitem(sys.modules, "PIL.Image", None)
-    with pytest.raises(DependencyError, match=r"assay\[images\]"):
+    with pytest.raises(DependencyError, match=r"assay-curation\[images\]"):
         ImageEmbedder().fit(IMAGES[:1])
 
 

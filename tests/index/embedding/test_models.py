@@ -178,7 +178,7 @@ def test_sentence_transformer_refuses(
     with pytest.raises(InputError, match="NaN"):
         SentenceTransformerEmbedder("a/model").encode(["a"])
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
-    with pytest.raises(DependencyError, match=r"assay\[sentence-transformers\]"):
+    with pytest.raises(DependencyError, match=r"assay-curation\[sentence-transformers\]"):
         SentenceTransformerEmbedder("a/model").encode(["a"])
 
 
@@ -324,7 +324,7 @@ def test_onnx_refuses(
         with monkeypatch.context() as patch:
             patch.setitem(sys.modules, name, None)
             (onnx_folder / "model.onnx").write_bytes(b"graph")
-            with pytest.raises(DependencyError, match=r"assay\[onnx\]"):
+            with pytest.raises(DependencyError, match=r"assay-curation\[onnx\]"):
                 OnnxEmbedder(onnx_folder).encode(["a"])
     (onnx_folder / "model.onnx").unlink()
     with pytest.raises(ConfigError, match=r"no model\.onnx"):

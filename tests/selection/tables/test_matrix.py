@@ -116,7 +116,7 @@ def test_columns_that_are_not_there():
     with pytest.raises(ColumnError, match="Did you mean 'cls'"):
         to_matrix(_frame(), label="class")
     with pytest.raises(ColumnError, match="Did you mean 'color'"):
-        to_matrix(_frame(), label="cls", features=["color"])
+        to_matrix(_frame(), label="cls", features=["colors"])
 
 
 @pytest.mark.parametrize(
