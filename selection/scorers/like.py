@@ -98,7 +98,7 @@ class Like(Scorer):
     def _inputs(self, **given: Any) -> Inputs:
         if given["graph"] is None:
             raise MissingInputError(
-                "Like needs graph, and it was not given; pass "
+                "Like needs graph, and graph was not given; pass "
                 "graph=SimilarityGraph.from_vectors(X, ids=ids)."
             )
         if self.seeds is None or isinstance(self.seeds, str) or not len(self.seeds):
