@@ -7,8 +7,8 @@ from typing import Any
 
 from assay.flows.config.curation import CurationConfig
 from assay.flows.config.features import FeatureConfig
+from assay.flows.result import Result
 from assay.flows.running import runner
-from assay.flows.running.results import RunResult
 from assay.flows.stages.calls import Call
 
 
@@ -20,7 +20,7 @@ def curate(
     prefect: bool = False,
     call: Call | None = None,
     **settings: Any,
-) -> RunResult:
+) -> Result:
     """Embed, index, graph, score, select and persist one pool.
 
     The stages run in this process, or as the Prefect flow: where `prefect` is set, the configured
@@ -43,7 +43,7 @@ def curate(
 
     Returns
     -------
-    RunResult
+    Result
 
     Raises
     ------
@@ -64,13 +64,13 @@ def curate(
     values = config.model_dump(exclude_unset=True) if config else {}
     config = CurationConfig.build(values | settings)
     if call is not None:
-        return runner.curate(config, pool=pool, target=target, call=call)
+        return Result.of(runner.curate(config, pool=pool, target=target, call=call))
     if not (config.engine != "process" or _as_flow(prefect)):
-        return runner.curate(config, pool=pool, target=target)
+        return Result.of(runner.curate(config, pool=pool, target=target))
     from assay.flows.deployments import run_curation
 
     with runner.with_frames(config, pool=pool, target=target) as complete:
-        return run_curation(complete)
+        return Result.of(run_curation(complete))
 
 
 def rank_features(
@@ -80,7 +80,7 @@ def rank_features(
     prefect: bool = False,
     call: Call | None = None,
     **settings: Any,
-) -> RunResult:
+) -> Result:
     """Rank the columns of a table by how much they say about its label, and persist the ranking.
 
     Parameters
@@ -103,13 +103,13 @@ def rank_features(
     values = config.model_dump(exclude_unset=True) if config else {}
     config = FeatureConfig.build(values | settings)
     if call is not None:
-        return runner.rank_features(config, table=table, call=call)
+        return Result.of(runner.rank_features(config, table=table, call=call))
     if not _as_flow(prefect):
-        return runner.rank_features(config, table=table)
+        return Result.of(runner.rank_features(config, table=table))
     from assay.flows.deployments import run_ranking
 
     with runner.with_table(config, table) as complete:
-        return run_ranking(complete)
+        return Result.of(run_ranking(complete))
 
 
 def _as_flow(asked: bool) -> bool:

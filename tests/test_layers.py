@@ -54,7 +54,7 @@ FAULTS = [
     ),
     ("writers", "selection/scorers/graph.py", "def save(path):\n    return open(path, 'w')"),
     ("writers", "index/search/files.py", "def save(path):\n    return path.open(mode='xb')"),
-    ("writers", "flows/commands/output.py", "def save(path):\n    return path.open('r+b')"),
+    ("writers", "flows/export/frames.py", "def save(path):\n    return path.open('r+b')"),
     ("writers", "storage/runs/attic.py", "def save(p):\n    return os.open(p, os.O_RDWR)"),
     ("writers", "index/graph/graph_files.py", "def load():\n    import pickle"),
 ]

@@ -24,8 +24,8 @@ def sql(
     json: Json = False,
 ) -> None:
     """Query the store's runs, samples, scores, selections, decisions and metrics."""
-    from assay.flows.commands.destination import check_destination
     from assay.flows.commands.output import check_format, emit
+    from assay.flows.export.destination import check_destination
 
     opened, format = open_store(store), "json" if json else format
     check_format(format, out)
@@ -64,8 +64,8 @@ def export(
     json: Json = False,
 ) -> None:
     """Write the chosen rows with their original columns, position, weight and scores."""
-    from assay.flows.commands import export as exporting
     from assay.flows.commands.output import print_json
+    from assay.flows.export import write as exporting
 
     names = [c.strip() for c in columns.split(",")] if columns else None
     rows = exporting.export(
@@ -85,7 +85,8 @@ def export(
 
 def runs(store: Store = Path("assay-store"), all_runs: AllRuns = False, json: Json = False) -> None:
     """List the runs of the store, newest first."""
-    from assay.flows.commands.output import print_json, print_table, rows_json
+    from assay.flows.commands.output import print_json, print_table
+    from assay.flows.export.frames import rows_json
 
     frame = open_store(store).trusted_sql(
         "SELECT run_id, kind, of_run, request, requested_at::VARCHAR AS requested_at, pool, status, "
@@ -116,9 +117,10 @@ def diff(
     json: Json = False,
 ) -> None:
     """List the rows that entered or left the selection between two runs, and why. Default: the last two."""
-    from assay.flows.commands.destination import check_destination
     from assay.flows.commands.diff import difference, format_of, print_difference
-    from assay.flows.commands.output import emit, print_json, rows_json
+    from assay.flows.commands.output import emit, print_json
+    from assay.flows.export.destination import check_destination
+    from assay.flows.export.frames import rows_json
 
     opened = open_store(store)
     if out is not None:

@@ -22,8 +22,8 @@ def report(
 
     The page opens from disk and loads nothing from the network.
     """
-    from assay.flows.commands.destination import check_destination
     from assay.flows.commands.output import print_json
+    from assay.flows.export.destination import check_destination
     from assay.flows.report.write import write_report
 
     opened = open_store(store)

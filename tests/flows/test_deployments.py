@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from assay.flows.commands.export import export
+from assay.flows.export.write import export
 from assay.flows.running.results import RunResult
 from assay.storage import ScoreStore
 from tests.system.comparing import contents, differences

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.flows.commands.export import export
+from assay.flows.export.write import export
 from assay.flows.running.frames import stored_path
 from assay.storage import ScoreStore, read_pool
 from assay.storage.disk.artifacts import ArtifactStore

@@ -161,7 +161,7 @@ def test_a_stopped_writer_is_named_and_waited_for(store: ScoreStore) -> None:
 KILLED_EXPORT = """
 import os, signal, sys
 from pathlib import Path
-from assay.flows.commands.export import export
+from assay.flows.export.write import export
 from assay.storage import ScoreStore
 from assay.storage.disk.boundaries import hooked
 

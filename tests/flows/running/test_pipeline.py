@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from assay.flows.commands.export import export
 from assay.flows.config.curation import CurationConfig
+from assay.flows.export.write import export
 from assay.flows.running.results import RunResult
 from assay.flows.running.runner import curate, rank_features
 from assay.flows.stages import artifacts as stages

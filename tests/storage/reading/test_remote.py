@@ -315,7 +315,7 @@ def test_tables_are_read_from_object_storage_too(bucket: Any, tmp_path: Path) ->
 
 
 def test_a_run_over_object_storage_is_that_over_its_local_copy(bucket: Any, tmp_path: Path) -> None:
-    from assay.flows.commands.export import export
+    from assay.flows.export.write import export
 
     folder = tmp_path / "pool"
     folder.mkdir()

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from assay.flows.commands.output import write_frame
+from assay.flows.export.frames import write_frame
 from assay.storage import read_pool
 from assay.storage.errors import ConfigError, InputError
 from assay.storage.reading.types import carried, storable

@@ -14,12 +14,12 @@ import polars as pl
 import pytest
 
 from assay.flows import cli, curate, rank_features
-from assay.flows.commands.destination import check_destination
-from assay.flows.commands.export import export
-from assay.flows.commands.output import write_frame
 from assay.flows.config.curation import CurationConfig
 from assay.flows.config.features import FeatureConfig
 from assay.flows.config.fields import location_keys
+from assay.flows.export.destination import check_destination
+from assay.flows.export.frames import write_frame
+from assay.flows.export.write import export
 from assay.storage import ScoreStore
 from assay.storage.disk.atomic import atomic_path, output_path, remove
 from assay.storage.errors import ConfigError

@@ -10,10 +10,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from assay.flows.commands.output import already_there
 from assay.flows.config.curation import CurationConfig
 from assay.flows.config.features import FeatureConfig
 from assay.flows.config.fields import location_keys
+from assay.flows.export.frames import already_there
 from assay.storage import ScoreStore
 from assay.storage.errors import ConfigError
 from assay.storage.reading.finding import readable

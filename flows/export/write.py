@@ -9,9 +9,9 @@ from typing import Any
 
 import polars as pl
 
-from assay.flows.commands.destination import check_destination
-from assay.flows.commands.output import write_frame
 from assay.flows.config.curation import CurationConfig
+from assay.flows.export.destination import check_destination
+from assay.flows.export.frames import write_frame
 from assay.storage import ScoreStore, read_pool
 from assay.storage.errors import ColumnError, ConfigError, StoreError
 from assay.storage.names import fold
@@ -72,7 +72,7 @@ def export(
         Whether `run` may name an archived run.
     raw : bool, default False
         Whether CSV keeps texts that a spreadsheet would take for formulas as they are; otherwise
-        they get a quote in front (see `assay.flows.commands.csv_cells`).
+        they get a quote in front (see `assay.flows.export.csv_cells`).
     overwrite : bool, default False
         Whether an existing file may be replaced.
 
