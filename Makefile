@@ -33,8 +33,10 @@ test-all: dev ## Run every test
 # compiled anew with checks, in a cache of their own: Numba's cache does not tell the two apart
 bounds: dev ## Run the tests of the compiled kernels with checks of array bounds
 	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(CURDIR)/.numba_bounds $(BIN)/python -m pytest -q -m "not slow" \
-		tests/index/algorithms tests/index/graph tests/index/nx tests/index/vectors \
-		tests/selection/steps tests/storage/hashing
+		-n 2 --dist loadfile \
+		tests/index/algorithms tests/index/graph tests/index/knn tests/index/ngrams tests/index/nx \
+		tests/index/vectors tests/selection/algorithms tests/selection/importance \
+		tests/selection/rankers tests/selection/selectors tests/selection/steps tests/storage/hashing
 
 lint: dev ## Check format and lint
 	$(BIN)/ruff format --check .

@@ -15,6 +15,9 @@ from assay.flows.commands import methods as cli_methods
 from assay.flows.commands import queries as cli_queries
 from assay.flows.commands import report as cli_report
 from assay.flows.commands import service as cli_service
+from assay.flows.commands import settings as cli_settings
+from assay.flows.commands.completion import complete_rankers, complete_scores, complete_selectors
+from assay.flows.commands.help import Command
 from assay.flows.commands.options import Json, Store
 from assay.flows.config.credentials import Scrubbing, scrub, scrub_error
 from assay.flows.config.memory_size import check_address_space
@@ -26,7 +29,6 @@ app = typer.Typer(
     help="Choose the part of a data set that is worth labeling or training on, with a reason "
     "for every row.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -114,7 +116,7 @@ def _root(
             handler.addFilter(Scrubbing())
 
 
-@app.command()
+@app.command(cls=Command)
 def demo(store: Store = Path("assay-store"), json: Json = False) -> None:
     """Run the main job on the small real pool that ships with assay, to choose health answers."""
     from assay.flows import progress
@@ -143,92 +145,319 @@ def demo(store: Store = Path("assay-store"), json: Json = False) -> None:
     )
 
 
-@app.command()
+_POOL, _WANTED, _PLAN, _METHODS, _RUN = (
+    "The pool",
+    "What to choose",
+    "The plan",
+    "Methods",
+    "The run",
+)
+
+
+@app.command(cls=Command)
 def curate(
-    config: Annotated[Path | None, typer.Argument(help="A TOML file; flags override it.")] = None,
+    config: Annotated[
+        Path | None, typer.Argument(help="A TOML file; options override it. Keys: assay config.")
+    ] = None,
     pool: Annotated[
-        str | None, typer.Option(help="File, folder or glob of the data to choose from.")
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            rich_help_panel=_POOL,
+            help="File, folder, glob or URL of the data to choose from.",
+        ),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="The pool's name in the store.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", rich_help_panel=_POOL, help="The pool's name in the store."),
+    ] = None,
     id: Annotated[
-        str | None, typer.Option(help="Column of unique ids. Default: a hash of the content.")
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            rich_help_panel=_POOL,
+            help="Column of unique ids. Default: a hash of the content.",
+        ),
     ] = None,
-    text: Annotated[str | None, typer.Option(help="Column of texts.")] = None,
-    vector: Annotated[str | None, typer.Option(help="Column of vectors.")] = None,
-    image: Annotated[str | None, typer.Option(help="Column of image bytes or paths.")] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", rich_help_panel=_POOL, help="Column of texts."),
+    ] = None,
+    vector: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN", rich_help_panel=_POOL, help="Column of vectors, or an .npy file."
+        ),
+    ] = None,
+    image: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN", rich_help_panel=_POOL, help="Column of image bytes or paths."
+        ),
+    ] = None,
     columns: Annotated[
-        str | None, typer.Option(help="Columns of a table to compare its rows by: A,B.")
+        str | None,
+        typer.Option(
+            metavar="A,B",
+            rich_help_panel=_POOL,
+            help="Columns of a table to compare its rows by.",
+        ),
     ] = None,
-    label: Annotated[str | None, typer.Option(help="Column of labels.")] = None,
-    group: Annotated[str | None, typer.Option(help="Column of groups.")] = None,
+    label: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", rich_help_panel=_POOL, help="Column of labels."),
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", rich_help_panel=_POOL, help="Column of groups."),
+    ] = None,
     keep: Annotated[
-        str | None, typer.Option(help="Further columns to store with the results: A,B.")
+        str | None,
+        typer.Option(
+            metavar="A,B",
+            rich_help_panel=_POOL,
+            help="Further columns to store with the results, for SQL.",
+        ),
     ] = None,
     template: Annotated[
-        str | None, typer.Option(help="How a chat message becomes text: '{role}: {content}'.")
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            rich_help_panel=_POOL,
+            help="How a chat message becomes text: '{role}: {content}'.",
+        ),
     ] = None,
     delimiter: Annotated[
-        str | None, typer.Option(help="Separator of CSV fields: one character, or tab.")
+        str | None,
+        typer.Option(
+            metavar="CHARACTER",
+            rich_help_panel=_POOL,
+            help="Separator of CSV fields: one character, or tab.",
+        ),
     ] = None,
     encoding: Annotated[
-        str | None, typer.Option(help="Encoding of text files: utf-16, latin-1, ...")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=_POOL,
+            help="Encoding of text files: utf-16, latin-1, ...",
+        ),
     ] = None,
-    target: Annotated[str | None, typer.Option(help="File of example rows to match.")] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH", rich_help_panel=_WANTED, help="File of example rows to match."
+        ),
+    ] = None,
     like: Annotated[
-        str | None, typer.Option(help="Ids of rows to find similar rows for: ID,ID.")
+        str | None,
+        typer.Option(
+            metavar="ID,ID",
+            rich_help_panel=_WANTED,
+            help="Ids of rows to find similar rows for.",
+        ),
     ] = None,
     budget: Annotated[
-        str | None, typer.Option(help="Rows to choose: a count (1000) or a share (10%).")
+        str | None,
+        typer.Option(
+            metavar="N",
+            rich_help_panel=_WANTED,
+            help="Rows to choose: a count (1000) or a share (10%).",
+        ),
     ] = None,
-    select: Annotated[str | None, typer.Option(help=f"Selector: {_names('selector')}.")] = None,
-    scores: Annotated[str | None, typer.Option(help=f"Scores, A,B: {_names('scorer')}.")] = None,
+    select: Annotated[
+        str | None,
+        typer.Option(
+            metavar="METHOD",
+            rich_help_panel=_WANTED,
+            help=f"Selector: {_names('selector')}.",
+            autocompletion=complete_selectors,
+        ),
+    ] = None,
+    scores: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B",
+            rich_help_panel=_METHODS,
+            help=f"Scores: {_names('scorer')}.",
+            autocompletion=complete_scores,
+        ),
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            rich_help_panel=_METHODS,
+            help="A parameter of the selector (cutoff=0.2), of a score (like.method=flow), a step "
+            "(near_duplicates.threshold=0.8), the graph (graph.k=20) or the embedding. Repeatable.",
+        ),
+    ] = None,
     score_option: Annotated[
         list[str] | None,
-        typer.Option(help="A parameter of a score: like.method=flow. Repeatable."),
+        typer.Option(
+            metavar="NAME=VALUE",
+            rich_help_panel=_METHODS,
+            help="A parameter of a score: like.method=flow. Repeatable.",
+        ),
     ] = None,
-    difficulty: Annotated[str | None, typer.Option(help="Score to use as difficulty.")] = None,
+    expression: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=SQL",
+            rich_help_panel=_METHODS,
+            help="A score of your own: words=length(text). Repeatable.",
+        ),
+    ] = None,
+    difficulty: Annotated[
+        str | None,
+        typer.Option(metavar="SCORE", rich_help_panel=_METHODS, help="Score to use as difficulty."),
+    ] = None,
+    blend: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SCORE=WEIGHT",
+            rich_help_panel=_METHODS,
+            help="Scores to make one score of: pagerank=1,words=-0.5. Repeatable.",
+        ),
+    ] = None,
     training_log: Annotated[
-        str | None, typer.Option(help="Training log of a model; aum, el2n and others need it.")
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            rich_help_panel=_METHODS,
+            help="Training log of a model; aum, el2n and others need it.",
+        ),
     ] = None,
     filter: Annotated[
-        list[str] | None, typer.Option(help="SQL condition that rows must meet. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            metavar="SQL",
+            rich_help_panel=_PLAN,
+            help="Condition that rows must meet. Repeatable.",
+        ),
     ] = None,
     deduplicate: Annotated[
-        str | None, typer.Option(help=f"Deduplication steps, A,B: {_deduplication()}.")
+        str | None,
+        typer.Option(
+            metavar="A,B",
+            rich_help_panel=_PLAN,
+            help=f"Deduplication steps: {_deduplication()}.",
+        ),
     ] = None,
     cutoff: Annotated[
         str | None,
         typer.Option(
-            help="Share of the hardest rows to drop (0.1), auto, or contamination (estimated outliers)."
+            metavar="SHARE",
+            rich_help_panel=_PLAN,
+            help="Share of the hardest rows to drop (0.1), auto, or contamination (estimated outliers).",
         ),
     ] = None,
     cost: Annotated[
-        str | None, typer.Option(help="Column of costs; the budget then limits their sum.")
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            rich_help_panel=_PLAN,
+            help="Column of costs; the budget then limits their sum.",
+        ),
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            rich_help_panel=_PLAN,
+            help="Column of groups for --quota and --minimum.",
+        ),
+    ] = None,
+    quota: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="GROUP=N",
+            rich_help_panel=_PLAN,
+            help="Most rows of a group: web=50%, law=1000. Repeatable.",
+        ),
+    ] = None,
+    minimum: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="GROUP=N",
+            rich_help_panel=_PLAN,
+            help="Fewest rows of a group: law=1000. Repeatable.",
+        ),
+    ] = None,
+    must_include: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            rich_help_panel=_PLAN,
+            help="File of ids to choose in any case: one in each line, or a column sample_id or id.",
+        ),
+    ] = None,
+    must_exclude: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", rich_help_panel=_PLAN, help="File of ids never to choose."),
     ] = None,
     churn: Annotated[
         str | None,
-        typer.Option(help="Most rows of the last selection to replace: 20, 10%."),
+        typer.Option(
+            metavar="N",
+            rich_help_panel=_PLAN,
+            help="Most rows of the last selection to replace: 20, 10%.",
+        ),
     ] = None,
-    store: Annotated[str | None, typer.Option(help="Folder of the store.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
+    weigh: Annotated[
+        bool,
+        typer.Option(
+            "--weigh",
+            rich_help_panel=_PLAN,
+            help="Weigh each chosen row by how much of the pool it stands for.",
+        ),
+    ] = False,
+    store: Annotated[
+        str | None,
+        typer.Option(metavar="FOLDER", rich_help_panel=_RUN, help="Folder of the store."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(rich_help_panel=_RUN, help="Random seed.")] = None,
     memory_limit: Annotated[
-        str | None, typer.Option(help="Refuse runs that need more memory: 16GiB.")
+        str | None,
+        typer.Option(
+            metavar="SIZE", rich_help_panel=_RUN, help="Refuse runs that need more memory: 16GiB."
+        ),
     ] = None,
     engine: Annotated[
-        str | None, typer.Option(help="Engine to run on: process, threads, dask or ray.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=_RUN,
+            help="Engine to run on: process, threads, dask or ray.",
+        ),
     ] = None,
     refit: Annotated[
-        bool, typer.Option("--refit", help="Refit and rebuild instead of updating.")
+        bool,
+        typer.Option(
+            "--refit", rich_help_panel=_RUN, help="Refit and rebuild instead of updating."
+        ),
     ] = False,
-    prefect: Annotated[bool, typer.Option("--prefect", help="Run as the Prefect flow.")] = False,
+    prefect: Annotated[
+        bool, typer.Option("--prefect", rich_help_panel=_RUN, help="Run as the Prefect flow.")
+    ] = False,
+    save_config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            rich_help_panel=_RUN,
+            help="Write the TOML file that repeats this call.",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Embed, score and select the rows of a pool, and store the results: the main job."""
     from assay.flows import api, progress
     from assay.flows.commands.output import print_json
     from assay.flows.commands.summary import print_curation
+    from assay.flows.config import arguments
     from assay.flows.config.curation import CurationConfig
     from assay.flows.config.fields import method_options
+    from assay.flows.config.form import merged, read_toml
     from assay.flows.running.results import curation_summary
 
     names = CurationConfig.model_fields
@@ -240,7 +469,14 @@ def curate(
         "deduplicate": deduplicate,
         "cutoff": cutoff,
         "cost": cost,
+        "by": by,
+        "quotas": arguments.amounts(quota or (), "--quota"),
+        "minima": arguments.amounts(minimum or (), "--minimum"),
+        "blend": arguments.weights(blend or (), "--blend"),
+        "must_include": must_include and arguments.ids_of_file(must_include),
+        "must_exclude": must_exclude and arguments.ids_of_file(must_exclude),
         "churn": churn,
+        "weigh": weigh,
     }
     plan = {key: value for key, value in rules.items() if value}
     if not refit:
@@ -249,10 +485,15 @@ def curate(
         overrides["plan"] = plan
     if score_option:
         overrides["score_options"] = method_options(score_option)
-    if config is not None:
-        settings = CurationConfig.from_toml(config, **overrides)
-    else:
-        settings = CurationConfig.build(overrides, where="the options")
+    if expression:
+        overrides["expressions"] = arguments.assignments(expression, "--expression")
+    values = merged(read_toml(config) if config else {}, overrides)
+    values = arguments.with_options(values, option or ())
+    settings = CurationConfig.build(values, where=str(config) if config else "the options")
+    if save_config is not None:
+        from assay.flows.commands.settings import save
+
+        save(settings, save_config)
     with progress.bars():
         result = api.curate(settings, prefect=prefect)
     if json:
@@ -261,11 +502,16 @@ def curate(
         print_curation(result)
 
 
-@app.command()
+@app.command(cls=Command)
 def features(
     table: Annotated[str, typer.Argument(help="File of the table.")],
     label: Annotated[str, typer.Option(help="Column to explain.")],
-    method: Annotated[str, typer.Option(help=f"Rankers, A,B: {_names('ranker')}.")] = "ecfs",
+    method: Annotated[
+        str,
+        typer.Option(
+            metavar="A,B", help=f"Rankers: {_names('ranker')}.", autocompletion=complete_rankers
+        ),
+    ] = "ecfs",
     k: Annotated[str, typer.Option(help="Number of features to select, or auto.")] = "50",
     name: Annotated[str | None, typer.Option(help="The table's name in the store.")] = None,
     option: Annotated[
@@ -336,10 +582,15 @@ def features(
         print_features(result)
 
 
-for _command in (*cli_queries.COMMANDS, *cli_methods.COMMANDS, *cli_report.COMMANDS):
-    app.command()(_command)
+for _command in (
+    *cli_queries.COMMANDS,
+    *cli_methods.COMMANDS,
+    *cli_report.COMMANDS,
+    *cli_settings.COMMANDS,
+):
+    app.command(_command.__name__, cls=Command)(_command)
 for _name, _service in cli_service.COMMANDS.items():
-    app.command(_name)(_service)
+    app.command(_name, cls=Command)(_service)
 
 
 if __name__ == "__main__":

@@ -23,10 +23,14 @@ class EmbeddingConfig(Form):
         The default needs no model: hashed n-grams for texts, gradients and colors for images.
     options : mapping
         Parameters of the model's embedder. A secret is not one: it belongs into the environment.
-    dimensions, fit_rows : int
-        Of the defaults: length of the vectors, rows they are fitted on.
-    ngrams, buckets : int
-        Of the default for texts.
+    dimensions : int
+        Of the defaults: length of the vectors.
+    fit_rows : int
+        Of the defaults: rows that they are fitted on.
+    ngrams : int
+        Of the default for texts: words of the longest run that is counted.
+    buckets : int
+        Of the default for texts: places that runs of words are hashed to.
     side : int
         Of the default for images: pixels each way that they are brought to.
     """
@@ -57,7 +61,27 @@ class EmbeddingConfig(Form):
 
 
 class GraphConfig(Form):
-    """The similarity graph; see `assay.index.SimilarityGraph.from_vectors`."""
+    """The similarity graph; see `assay.index.SimilarityGraph.from_vectors`.
+
+    Parameters
+    ----------
+    k : int
+        Neighbors of each row.
+    metric : {"cosine", "l2", "ip"}
+        Cosine, Euclidean distance, or inner product.
+    method : {"auto", "exact", "block_join", "ivf", "hnsw", "nn_descent"}
+        How neighbors are searched for; "auto" searches small pools exactly.
+    target_recall : float
+        Share of the true neighbors that an approximate search must find; it is measured.
+    symmetrise : {"union", "mutual"}
+        Which rows are joined: where either lists the other, or where both do.
+    weights : {"similarity", "self_tuning", "fuzzy"}
+        What an edge weighs.
+    robust : {"context"}, optional
+        Weigh edges by the neighbors that both ends share.
+    memory_limit : int, optional
+        Bytes above which vectors are laid out on disk.
+    """
 
     k: int = Field(default=15, ge=1, le=1000)
     metric: Literal["cosine", "l2", "ip"] = "cosine"
@@ -79,8 +103,11 @@ class PlanConfig(Form):
         ``assay.label``, ``assay.source``, ``assay.pagerank`` (see `assay.storage.names`). NaN acts
         as null does.
     leakage : mapping of name to path
-        Evaluation sets, with the pool's text column, whose items must not be chosen; its parameters
-        are `leakage_options`. Rows at a cosine of `leakage_neighbors` to an item are listed too.
+        Evaluation sets, with the pool's text column, whose items must not be chosen.
+    leakage_options : mapping
+        Parameters of the step that looks for them (`assay methods leakage`).
+    leakage_neighbors : float, optional
+        Rows at this cosine to an item are listed too, though they are not left out.
     deduplicate : tuple of str or mapping
         Deduplication steps by name; a mapping holds `name` and the step's parameters.
     keeper : str, optional
@@ -88,14 +115,23 @@ class PlanConfig(Form):
     cutoff : float, "auto" or "contamination", optional
         Share to drop as too hard. "contamination" drops the outliers instead, as many as the
         posterior of several detectors says.
-    blend, blend_method
-        Scores with weights, made one for the selector.
+    blend : mapping of score to weight
+        Scores to make one score of, for the selector.
+    blend_method : {"rank", "z", "none", "rra", "median"}
+        How the scores are brought to one scale before they are added: by ranks, by mean and
+        deviation, or as they are; or a consensus of their ranks.
     cost : str, optional
         Column that the budget is counted in.
-    by, quotas, minima
-        Column of groups, and the most and the least of each.
-    must_include, must_exclude : tuple of str
-        Ids.
+    by : str, optional
+        Column of groups that `quotas` and `minima` limit.
+    quotas : mapping of group to int or float
+        The most rows of a group: a count, or a share of the budget.
+    minima : mapping of group to int or float
+        The fewest rows of a group: a count, or a share of the budget.
+    must_include : tuple of str
+        Ids of rows that are chosen in any case.
+    must_exclude : tuple of str
+        Ids of rows that are never chosen.
     churn : int, float or str, optional
         How many rows of the pool's newest selection may be replaced: a count, or a share of the
         budget (0.1 or "10%"). Rows that are gone or refused are replaced beyond it.
@@ -138,16 +174,30 @@ class CurationConfig(Form):
         File, folder or glob of the pool (None where a frame is handed to `curate`).
     name : str, optional
         The pool's name in the store; the stem of its path by default.
-    id, text, vector, image, label, group : str, optional
-        Columns and their roles. Without `id` a row's id is the hash of its content.
+    id : str, optional
+        Column of unique ids. Without it a row's id is the hash of its content.
+    text : str, optional
+        Column of texts.
+    vector : str, optional
+        Column of vectors, or an .npy file with one for each row.
+    image : str, optional
+        Column of image bytes or paths.
+    label : str, optional
+        Column of labels.
+    group : str, optional
+        Column of groups.
     columns : tuple of str
         Columns of a table whose rows are compared by all of them, in place of `text`, `vector` and
         `image`: numbers standardized, categories hashed; see `assay.index.embedding.table`.
     keep : tuple of str
         Further columns to store with the samples, so that SQL can group by them.
-    template, delimiter, encoding : str, optional
-        How conversations become text, and how text files are read; see `read_pool`. They hold for the
-        pool, the target and evaluation sets alike.
+    template : str, optional
+        How a message of a conversation becomes text: ``"{role}: {content}"``.
+    delimiter : str, optional
+        Separator of the fields of CSV files. Like `template` and `encoding` it holds for the pool,
+        the target and evaluation sets alike.
+    encoding : str, optional
+        Encoding of text files: ``"utf-16"``, ``"latin-1"``.
     target : str, optional
         A sample of the distribution wanted, with the same content column.
     like : tuple of str
@@ -198,8 +248,10 @@ class CurationConfig(Form):
         Further parameters of the task runner, such as the `address` of a cluster that is there.
     plan : PlanConfig
         Filters, deduplication, cutoff, blend of scores and constraints.
-    embedding, graph : EmbeddingConfig, GraphConfig
-        The embedder and the similarity graph.
+    embedding : EmbeddingConfig
+        The embedder.
+    graph : GraphConfig
+        The similarity graph.
 
     Examples
     --------

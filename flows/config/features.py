@@ -29,8 +29,10 @@ class FeatureConfig(Form):
         its cross-validation, or without labels the split of its scores, says.
     options : mapping
         Method -> further parameters of its ranker: ``{"ecfs": {"alpha": "cv"}}``.
-    delimiter, encoding : str, optional
-        How text files are read; see `read_pool`.
+    delimiter : str, optional
+        Separator of the fields of CSV files.
+    encoding : str, optional
+        Encoding of text files: ``"utf-16"``, ``"latin-1"``.
     missing : {"median", "indicator", "raise"}
         What is done about missing values of numbers (see `assay.selection.tables.matrix.to_matrix`). The
         share of each column is stored as the metric ``missing:<column>``.
@@ -46,8 +48,12 @@ class FeatureConfig(Form):
     memory_mb : int, default 1024
         A table that takes more as 64-bit floats is ranked by blocks of columns or rows, where the
         method allows.
-    store, seed, keep_runs
-        As in `CurationConfig`.
+    store : str, default "assay-store"
+        The store's folder.
+    seed : int, default 0
+        The one seed of everything random.
+    keep_runs : int, default 90
+        How many finished runs of the table are kept at hand; older ones go to the store's archive.
     """
 
     table: Location | None = None

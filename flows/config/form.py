@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path, PurePath
 from typing import Any, ClassVar, Self
 
@@ -57,20 +58,55 @@ class Form(BaseModel):
 
         Paths in the file are taken relative to the working directory.
         """
-        try:
-            values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(
-                f"The configuration {path} can't be read: {error.strerror}."
-            ) from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"The configuration {path} is not valid TOML: {error}.") from error
-        for key, value in overrides.items():
-            if isinstance(value, Mapping) and isinstance(values.get(key), dict):
-                values[key] |= value
-            elif value is not None:
-                values[key] = value
-        return cls.build(values, where=str(path))
+        return cls.build(merged(read_toml(path), overrides), where=str(path))
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """Return the keys and values of a TOML file.
+
+    Raises
+    ------
+    ConfigError
+        It can't be read, or is not TOML.
+    """
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"The configuration {path} can't be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The configuration {path} is not valid TOML: {error}.") from error
+
+
+def merged(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values with those of `overrides` that are not None in place; tables are merged.
+
+    Examples
+    --------
+    >>> merged({"seed": 1, "graph": {"k": 5}}, {"seed": None, "graph": {"metric": "l2"}})
+    {'seed': 1, 'graph': {'k': 5, 'metric': 'l2'}}
+    """
+    result = dict(values)
+    for key, value in overrides.items():
+        if isinstance(value, Mapping) and isinstance(result.get(key), Mapping):
+            result[key] = {**result[key], **value}
+        elif value is not None:
+            result[key] = value
+    return result
+
+
+def _unknown(form: type[BaseModel], key: str) -> str:
+    """Say that a key, which may lie in a table, is unknown, and which one it is likely meant to be."""
+    *tables, name = key.split(".")
+    for table in tables:
+        inner = form.model_fields[table].annotation if table in form.model_fields else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            break
+        form = inner
+    names = sorted(form.model_fields)
+    close = get_close_matches(name.lower(), names, n=1, cutoff=0.5)
+    likely = ".".join([*tables, close[0]]) if close else ""
+    hint = f"; did you mean {likely!r}?" if likely else ""
+    return f"unknown key {key!r}{hint} (known are: {', '.join(names)})"
 
 
 def _require_utf8(key: str, value: Any) -> None:
@@ -93,7 +129,6 @@ def _require_utf8(key: str, value: Any) -> None:
 
 
 def _explained(error: ValidationError, cls: type[BaseModel], where: str) -> ConfigError:
-    known = ", ".join(cls.model_fields)
     parts = []
     for issue in error.errors():
         cause = issue.get("ctx", {}).get("error")
@@ -101,7 +136,7 @@ def _explained(error: ValidationError, cls: type[BaseModel], where: str) -> Conf
             return cause
         key = ".".join(str(part) for part in issue["loc"])
         if issue["type"] == "extra_forbidden":
-            parts.append(f"unknown key {key!r} (known are: {known})")
+            parts.append(_unknown(cls, key))
         else:
             message = issue["msg"].removeprefix("Value error, ")
             parts.append(f"{key}: {message}" if key else message)

@@ -1,0 +1,77 @@
+"""How the commands explain themselves: placeholders instead of types, and examples at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from typer.core import TyperArgument, TyperCommand, TyperOption
+
+# what stands for a value whose option does not say it
+_PLACEHOLDERS: dict[type, str] = {bool: "", int: "N", float: "X", str: "TEXT", Path: "PATH"}
+
+# one or more commands for each command, as a user would type them
+EXAMPLES = {
+    "demo": ("assay demo --store store",),
+    "curate": (
+        "assay curate --pool pool.parquet --id id --text text --target wanted.parquet --budget 5%",
+        "assay curate --pool people.csv --columns age,pay,job --quota north=50% --by region",
+        "assay curate nightly.toml --seed 7 --option graph.k=20",
+    ),
+    "features": (
+        "assay features table.parquet --label y --k 50",
+        "assay features table.csv --label y --method ecfs,mrmr --stability 50 --consensus rra",
+    ),
+    "sql": (
+        'assay sql "select reason, count(*) from latest_decisions group by all"',
+        "assay sql \"from top('pagerank', 20)\" --format csv --out top.csv",
+    ),
+    "explain": ("assay explain 4711 --store store",),
+    "export": ("assay export --store store --out subset.parquet",),
+    "runs": ("assay runs --store store",),
+    "diff": ("assay diff --store store", "assay diff 9f2c01 01ab34 --out changes.csv"),
+    "methods": ("assay methods --kind selector", "assay methods ccs"),
+    "report": ("assay report --store store --out report.html",),
+    "check": ("assay check --store store --repair",),
+    "serve": ('assay serve nightly.toml --cron "0 3 * * *" --timezone Europe/Berlin',),
+    "gc": ("assay gc --store store --dry-run",),
+    "plan": ("assay plan nightly.toml --memory-limit 16GiB",),
+    "config": ("assay config --explain plan.quotas", "assay config --schema > assay.schema.json"),
+    "reasons": ("assay reasons",),
+}
+
+
+class Command(TyperCommand):
+    """A command whose help names what an option takes, not its type, and ends with examples."""
+
+    def __init__(self, name: str | None, **settings: Any) -> None:
+        examples = EXAMPLES.get(name or "", ())
+        if examples and not settings.get("epilog"):
+            settings["epilog"] = "\n\n".join(("Examples:", *(f"  {line}" for line in examples)))
+        super().__init__(name, **settings)
+        for parameter in self.params:
+            if isinstance(parameter, TyperOption | TyperArgument):
+                _name_value(parameter)
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the parameters, that of the help among them."""
+        parameters = super().get_params(ctx)
+        for parameter in parameters:
+            if isinstance(parameter, TyperOption):
+                _name_value(parameter)
+        return parameters
+
+
+def _name_value(parameter: TyperOption | TyperArgument) -> None:
+    if parameter.metavar is None:
+        annotation = parameter.type_descriptor.annotation
+        if isinstance(parameter, TyperOption) and parameter.is_flag:
+            parameter.metavar = ""
+        elif isinstance(parameter, TyperOption):
+            parameter.metavar = _PLACEHOLDERS.get(annotation, "TEXT")
+        else:
+            parameter.display_type_rich = _untyped  # type: ignore[method-assign]
+
+
+def _untyped(ctx: Any) -> str:
+    return ""
