@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from assay.selection import registry
+
 Store = Annotated[Path, typer.Option(help="Folder of the store.")]
 Raw = Annotated[
     bool,
@@ -25,3 +27,13 @@ def open_store(store: Path) -> Any:
     from assay.storage import ScoreStore
 
     return ScoreStore(store)
+
+
+def method_names(kind: str) -> str:
+    """Return the names of all methods of a kind, for an option's help."""
+    return ", ".join(entry.name for entry in registry.entries(kind))
+
+
+def step_names() -> str:
+    """Return the names of the steps that remove duplicates or leaks, for an option's help."""
+    return ", ".join(e.name for e in registry.entries("step") if e.name != "hard_cutoff")
