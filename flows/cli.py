@@ -16,10 +16,10 @@ from assay.flows.commands import queries as cli_queries
 from assay.flows.commands import report as cli_report
 from assay.flows.commands import service as cli_service
 from assay.flows.commands import settings as cli_settings
-from assay.flows.commands.curate import curate
-from assay.flows.commands.features import features
+from assay.flows.commands.curating import curate
 from assay.flows.commands.help import Command
 from assay.flows.commands.options import Json, Store
+from assay.flows.commands.ranking import features
 from assay.flows.config.credentials import Scrubbing, scrub, scrub_error
 from assay.flows.config.memory_size import check_address_space
 from assay.storage.errors import AssayError
