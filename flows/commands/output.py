@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import Any
 
 import polars as pl
@@ -13,8 +15,10 @@ from assay.flows.export.frames import flat_cells, rows_json, whole_numbers, writ
 from assay.flows.export.text_values import as_json
 from assay.storage.errors import ConfigError
 
-FORMATS = ("table", "json", "csv", "parquet")
+FORMATS = ("table", "vertical", "json", "csv", "parquet")
 SHOWN_ROWS = 100
+# narrower terminals get a row as lines where it does not fit into one
+_NARROW = 100
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -45,28 +49,75 @@ def printable(text: str) -> str:
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
-def print_table(frame: pl.DataFrame, title: str | None = None) -> None:
-    """Print the first rows as a table; how many are left out is said on standard error."""
+def print_table(frame: pl.DataFrame, title: str | None = None, *, vertical: bool = False) -> None:
+    """Print the first rows as a table; how many are left out is said on standard error.
+
+    With `vertical`, or where a row does not fit into a narrow terminal, each value has a line.
+    """
+    cells = [
+        [_text(value) for value in row] for row in whole_numbers(frame.head(SHOWN_ROWS)).iter_rows()
+    ]
+    if title:
+        sys.stdout.write(f"\n{title}\n")
+    width = _terminal_width()
+    if vertical or (width is not None and width < _NARROW and _needs(frame.columns, cells) > width):
+        _print_vertical(frame.columns, cells)
+    else:
+        _print_horizontal(frame, cells, width)
+    if frame.height > SHOWN_ROWS:
+        sys.stderr.write(
+            f"assay: {SHOWN_ROWS} of {frame.height:,} rows shown; --format csv gives all\n"
+        )
+
+
+def _terminal_width() -> int | None:
+    """Return the terminal's columns; None where there is no terminal, and nothing need be cut."""
+    return get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def _needs(names: Sequence[str], cells: Sequence[Sequence[str]]) -> int:
+    """Return how many columns of a terminal the longest line of a table takes."""
+    from rich.cells import cell_len
+
+    columns = zip(*cells, strict=True) if cells else ([] for _ in names)
+    longest = [
+        max(map(cell_len, (name, *column))) for name, column in zip(names, columns, strict=True)
+    ]
+    return sum(longest) + 2 * len(longest)
+
+
+def _print_vertical(names: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    from rich.cells import cell_len
+
+    width = max(map(cell_len, names), default=0)
+    for number, row in enumerate(cells, 1):
+        sys.stdout.write(f"-- row {number}\n")
+        for name, text in zip(names, row, strict=True):
+            sys.stdout.write(f"{name}{' ' * (width - cell_len(name))}  {text}\n")
+
+
+def _print_horizontal(
+    frame: pl.DataFrame, cells: Sequence[Sequence[str]], width: int | None
+) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    numeric = {name for name, dtype in frame.schema.items() if dtype.is_numeric()}
-    for name in frame.columns:
-        table.add_column(escape(name), justify="right" if name in numeric else "left")
-    for row in whole_numbers(frame.head(SHOWN_ROWS)).iter_rows():
-        table.add_row(*(escape(_text(value)) for value in row))
-    # where there is no terminal nothing is cut to a width that nobody looks at
-    width = None if sys.stdout.isatty() else 1000
-    if title:
-        sys.stdout.write(f"\n{title}\n")
-    Console(file=sys.stdout, width=width).print(table)
-    if frame.height > SHOWN_ROWS:
-        sys.stderr.write(
-            f"assay: {SHOWN_ROWS} of {frame.height:,} rows shown; --format csv gives all\n"
+    for name, dtype in frame.schema.items():
+        # an id that is cut can't be copied
+        table.add_column(
+            escape(name),
+            justify="right" if dtype.is_numeric() else "left",
+            no_wrap=name.endswith("id"),
+            overflow="fold",
         )
+    for row in cells:
+        table.add_row(*map(escape, row))
+    # where there is no terminal nothing is cut to a width that nobody looks at
+    longest = max(1000, _needs(frame.columns, cells)) if width is None else width
+    Console(file=sys.stdout, width=longest, emoji=False).print(table)
 
 
 def check_format(format: str, out: Path | None = None) -> None:
@@ -89,10 +140,14 @@ def emit(
     check_format(format, out)
     if out is not None:
         write_frame(
-            frame, out, "csv" if format == "table" else format, raw=raw, overwrite=overwrite
+            frame,
+            out,
+            "csv" if format in ("table", "vertical") else format,
+            raw=raw,
+            overwrite=overwrite,
         )
-    elif format == "table":
-        print_table(frame)
+    elif format in ("table", "vertical"):
+        print_table(frame, vertical=format == "vertical")
     elif format == "json":
         print_json(rows_json(frame))
     else:

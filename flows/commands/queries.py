@@ -15,7 +15,7 @@ def sql(
     query: Annotated[str, typer.Argument(help="SQL query (SELECT, FROM, WITH, ...).")],
     store: Store = Path("assay-store"),
     format: Annotated[
-        str, typer.Option(help="Output format: table, json, csv or parquet.")
+        str, typer.Option(help="Output format: table, vertical, json, csv or parquet.")
     ] = "table",
     out: Annotated[Path | None, typer.Option(help="Write to this file.")] = None,
     overwrite: Overwrite = False,
@@ -110,7 +110,7 @@ def diff(
         str | None, typer.Option(help="Pool to compare, if the store has several.")
     ] = None,
     format: Annotated[
-        str, typer.Option(help="Output format: table, json, csv or parquet.")
+        str, typer.Option(help="Output format: table, vertical, json, csv or parquet.")
     ] = "table",
     out: Annotated[Path | None, typer.Option(help="Write the rows to this file.")] = None,
     overwrite: Overwrite = False,

@@ -52,6 +52,21 @@ def config(
         typer.echo(textwrap.fill(meaning, width, initial_indent=indent, subsequent_indent=indent))
 
 
+def reasons(
+    json: Json = False,
+) -> None:
+    """List the reasons that decisions may have, with what each means."""
+    import polars as pl
+
+    from assay.flows.commands.output import print_json, print_table
+    from assay.storage.runs.reasons import REASONS, Reason
+
+    if json:
+        print_json({"reasons": [reason._asdict() for reason in REASONS]})
+    else:
+        print_table(pl.DataFrame(REASONS, schema=Reason._fields, orient="row"))
+
+
 def save(settings: Any, out: Path) -> None:
     """Write the TOML file that repeats a call; one that says the same already stays.
 
@@ -92,4 +107,4 @@ def _toml(value: Any) -> str:
     return "{}" if value == {} else str(value)
 
 
-COMMANDS = (config,)
+COMMANDS = (config, reasons)

@@ -13,6 +13,7 @@ from assay.storage.runs.schema import (
     TABLES,
     RunTables,
     about_runs,
+    glossary,
     identifier,
     latest,
     literal,
@@ -77,6 +78,7 @@ def published_views(runs: Sequence[RunTables]) -> list[str]:
         f"SELECT s.pool, s.run_id, s.sample_id{columns} "
         f"FROM samples s LEFT JOIN {wide} w USING (run_id, sample_id)"
     )
+    views["reasons"] = glossary()
     helpers = {
         "_latest_long": "SELECT r.pool, t.* FROM scores t JOIN runs r USING (run_id)",
         "_told": "SELECT run_id, sample_id AS key, sample_id, s.content_hash, d.selected, d.reason "

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from assay.storage.names import fold, own_name
 from assay.storage.runs.kept_types import common_type
+from assay.storage.runs.reasons import REASONS
 
 # of the view `runs`; when a run was last asked for is kept outside its file, which never changes
 RUNS_COLUMNS = (
@@ -221,6 +222,7 @@ def statements(runs: Sequence[RunTables], *, history: bool = True) -> list[str]:
         )
         + ")"
     )
+    views["reasons"] = glossary()
     # macros: a client lists views and tables, and these are none of its business
     helpers = {
         "_latest_long": union(
@@ -254,6 +256,15 @@ def about_runs(runs: Sequence[RunTables]) -> list[str]:
     ]
 
 
+def glossary() -> str:
+    """Return the query over all reasons that decisions of this package may have."""
+    values = ", ".join(
+        f"({literal(r.reason)}, {literal(r.stage)}, {str(r.selected).lower()}, {literal(r.meaning)})"
+        for r in REASONS
+    )
+    return f"SELECT * FROM (VALUES {values}) t(reason, stage, selected, meaning)"
+
+
 def _rows(rows: Sequence[tuple[str, str]]) -> str:
     if not rows:
         return union([], "run_id VARCHAR, method VARCHAR")
@@ -269,15 +280,22 @@ MACROS = (
     """CREATE MACRO top(method, k) AS TABLE
     SELECT t.pool, t.sample_id, t.score, t.rank FROM _latest_long() t
     WHERE t.method = method AND t.rank <= k ORDER BY t.pool, t.rank""",
+    # whether exactly one curation run has an id that begins so
+    """CREATE MACRO _one_run(prefix) AS (
+    SELECT CASE count(*) WHEN 1 THEN true
+        WHEN 0 THEN error('There is no run ' || prefix || '; FROM runs lists them.')
+        ELSE error('Several runs begin with ' || prefix || '; give more digits.') END
+    FROM runs WHERE kind = 'curate' AND starts_with(run_id, prefix))""",
     # compared by the score that the later run ranked by; rounding is no change
     """CREATE MACRO diff(run_a, run_b) AS TABLE
     WITH by_score AS (
         SELECT r.method, count(m.run_id) = 2 AS in_both
-        FROM _ranked_by() r LEFT JOIN _methods() m ON m.method = r.method AND m.run_id IN (run_a, run_b)
-        WHERE r.run_id = run_b GROUP BY r.method
+        FROM _ranked_by() r LEFT JOIN _methods() m ON m.method = r.method
+            AND (starts_with(m.run_id, run_a) OR starts_with(m.run_id, run_b))
+        WHERE starts_with(r.run_id, run_b) GROUP BY r.method
     ),
-    rows_a AS (SELECT * FROM _told() WHERE run_id = run_a),
-    rows_b AS (SELECT * FROM _told() WHERE run_id = run_b),
+    rows_a AS (SELECT * FROM _told() WHERE starts_with(run_id, run_a)),
+    rows_b AS (SELECT * FROM _told() WHERE starts_with(run_id, run_b)),
     changed AS (
         SELECT coalesce(a.sample_id, b.sample_id) AS sample_id, a.key AS key_a, b.key AS key_b,
             coalesce(b.selected, false) AS came_in, a.reason AS reason_a, b.reason AS reason_b,
@@ -287,11 +305,11 @@ MACROS = (
     ),
     scores_a AS (
         SELECT key AS key_a, score FROM _scored()
-        WHERE run_id = run_a AND method = (SELECT method FROM by_score)
+        WHERE starts_with(run_id, run_a) AND method = (SELECT method FROM by_score)
     ),
     scores_b AS (
         SELECT key AS key_b, score FROM _scored()
-        WHERE run_id = run_b AND method = (SELECT method FROM by_score)
+        WHERE starts_with(run_id, run_b) AND method = (SELECT method FROM by_score)
     )
     SELECT c.sample_id,
         CASE WHEN c.came_in THEN 'in' ELSE 'out' END AS change,
@@ -304,5 +322,6 @@ MACROS = (
              ELSE 'competition' END AS cause,
         a.score AS score_a, b.score AS score_b, c.reason_a, c.reason_b
     FROM changed c LEFT JOIN scores_a a USING (key_a) LEFT JOIN scores_b b USING (key_b)
+    WHERE _one_run(run_a) AND _one_run(run_b)
     ORDER BY change, cause, sample_id""",
 )

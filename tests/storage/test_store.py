@@ -84,7 +84,8 @@ def test_an_empty_store_answers_every_view(tmp_path: Path) -> None:
         assert store.sql(f"SELECT * FROM {view}").is_empty()
     assert store.sql("FROM explain('x')").is_empty()
     assert store.sql("FROM top('importance', 3)").is_empty()
-    assert store.sql("FROM diff('a', 'b')").is_empty()
+    with pytest.raises(QueryError, match="There is no run a"):
+        store.sql("FROM diff('a', 'b')")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -100,7 +101,7 @@ def test_views_have_the_columns_of_the_contract(store: ScoreStore) -> None:
         "latest_selection": "pool run_id sample_id position weight",
         "latest_decisions": "pool run_id sample_id selected stage reason detail",
         "explain('s1')": "pool run_id selected stage reason detail method score rank",
-        "diff('a', 'b')": "sample_id change cause score_a score_b reason_a reason_b",
+        f"diff('{RUN_A}', '{RUN_A[:6]}')": "sample_id change cause score_a score_b reason_a reason_b",
         "top('importance', 2)": "pool sample_id score rank",
     }
     for view, names in columns.items():
@@ -193,6 +194,16 @@ def test_diff_where_nothing_is_ranked(tmp_path: Path) -> None:
         store.finish(replace(info(run), ranked_by=None), data)
     rows = store.sql(f"FROM diff('{RUN_A}', '{RUN_B}')")
     assert set(rows["cause"]) == {"competition"}
+
+
+def test_diff_takes_the_first_digits_of_runs(store: ScoreStore) -> None:
+    store.finish(info(RUN_B), tables(chosen=(3, 4), n=5, hashes="abXdef"))
+    whole = store.sql(f"FROM diff('{RUN_A}', '{RUN_B}')")
+    assert whole.height
+    assert store.sql(f"FROM diff('{RUN_A[:5]}', '{RUN_B[:3]}')").equals(whole)
+    for wrong, problem in (("xyz", "There is no run xyz"), ("", "Several runs begin with")):
+        with pytest.raises(QueryError, match=problem):
+            store.sql(f"FROM diff('{RUN_A}', '{wrong}')")
 
 
 def test_diff_says_what_refused_a_row(store: ScoreStore) -> None:
