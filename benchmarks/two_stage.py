@@ -45,7 +45,7 @@ def within(graph: SimilarityGraph, budget: int, shards: int) -> float:
     """Return the objective where a shard sees only the edges between its own rows."""
     inputs = Inputs(graph=graph)
     greedy = TwoStageSelector(budget=budget)._greedy()
-    function = greedy._function(inputs.graph)
+    function = greedy.set_function(inputs.graph)
     of_row = TwoStageSelector(budget=budget, shards=shards)._sharded(inputs)
     view: Any = inputs.graph
     n = len(function.own)
@@ -55,7 +55,7 @@ def within(graph: SimilarityGraph, budget: int, shards: int) -> float:
         rows = np.flatnonzero(of_row == shard)
         part = matrix[rows][:, rows].sorted_indices()
         lists = np.empty((len(rows), 0))
-        own = greedy._function(
+        own = greedy.set_function(
             GraphView(part.indptr.astype(np.int64), part.indices, part.data, lists, lists)
         )
         ranking = LazyRanking(own)

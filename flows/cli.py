@@ -11,7 +11,6 @@ from typing import Annotated
 
 import typer
 
-from assay.flows.commands import composition as cli_composition
 from assay.flows.commands import methods as cli_methods
 from assay.flows.commands import queries as cli_queries
 from assay.flows.commands import report as cli_report
@@ -90,7 +89,7 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-_COMPUTING = frozenset({"curate", "features", "demo", "plan", "serve", "composition"})
+_COMPUTING = frozenset({"curate", "features", "demo", "plan", "serve"})
 
 
 @app.callback()
@@ -145,7 +144,6 @@ for _command in (
     *cli_methods.COMMANDS,
     *cli_report.COMMANDS,
     *cli_settings.COMMANDS,
-    *cli_composition.COMMANDS,
 ):
     app.command(_command.__name__, cls=Command)(_command)
 for _name, _service in cli_service.COMMANDS.items():

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from assay.storage.errors import ConfigError
+from assay.storage.limits import Whole, check_parameters
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def thread_count(threads: Any) -> int:
+def thread_count(threads: Any = None) -> int:
     """Return a number of threads; None is one for each processor that this process may use.
 
     Raises
@@ -22,12 +22,11 @@ def thread_count(threads: Any) -> int:
     ConfigError
         `threads` is neither None nor a whole number >= 1.
     """
-    if threads is None:
-        usable = getattr(os, "sched_getaffinity", None)
-        return len(usable(0)) if usable else os.cpu_count() or 1
-    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-        raise ConfigError(f"threads is {threads!r}; pass a whole number >= 1, or None for all.")
-    return threads
+    check_parameters(threads=(threads, Whole(1), None))
+    if threads is not None:
+        return int(threads)
+    # macOS and Windows tell only how many there are
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def ordered_map(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import abstractmethod
 from functools import partial
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import polars as pl
@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from assay.selection.contract.budgets import ShortfallWarning, resolve_budget
-from assay.selection.contract.inputs import Floats, Inputs, Rows, check_seed
+from assay.selection.contract.budgets import Budget, ShortfallWarning, resolve_budget
+from assay.selection.contract.inputs import Floats, Inputs, Rows
 from assay.selection.contract.outcomes import Choice, Decision, Outcome, explained
-from assay.selection.contract.parameters import check_limits
 from assay.selection.registry import Method
 from assay.storage.errors import BudgetError, MissingInputError
+from assay.storage.limits import SEED, Flag, Limits
 
 # input that a method needs -> (argument of fit, what to pass)
 _NEEDS = {
@@ -33,12 +33,8 @@ _NEEDS = {
 _GROUPS_TOLD = 100
 
 
-class _Estimator(Method, BaseEstimator):  # type: ignore[misc]
-    """What selectors, scorers and steps have in common."""
-
-    def _check_limits(self) -> None:
-        """Refuse parameters that are not what they may be."""
-        check_limits(self.limits, self.get_params(deep=False))
+class PoolMethod(Method, BaseEstimator):  # type: ignore[misc]
+    """Base of what is fitted on a pool: selectors, scorers and steps."""
 
     def _inputs(self, **given: Any) -> Inputs:
         """Check what was given against `needs` and put rows in canonical order."""
@@ -51,7 +47,7 @@ class _Estimator(Method, BaseEstimator):  # type: ignore[misc]
         return Inputs(**given, method=type(self).__name__)
 
 
-class Selector(_Estimator):
+class Selector(PoolMethod):
     """Base of every sample selector: choose rows of a pool under a budget.
 
     A subclass implements `_select`, which sees inputs in canonical order (by id, bytewise, where
@@ -80,6 +76,12 @@ class Selector(_Estimator):
         `rows`, `budget`, `selected`, `shortfall`, `groups` (where groups are given: the share of
         the 100 largest in the pool and in the selection), and what the method adds.
     """
+
+    limits: ClassVar[Limits] = {
+        "budget": (Budget(),),
+        "random_state": SEED,
+        "strict": (Flag(),),
+    }
 
     def __init__(
         self, *, budget: int | float | str, random_state: int = 0, strict: bool = False
@@ -126,8 +128,7 @@ class Selector(_Estimator):
         InputError
             Lengths differ, ids are null or repeated, or values can't be used.
         """
-        check_seed(self.random_state)
-        self._check_limits()
+        self.check_parameters()
         decision = self._decide(
             X=X, y=y, graph=graph, scores=scores, target=target, ids=ids, groups=groups
         )
@@ -168,7 +169,9 @@ class Selector(_Estimator):
         choice = self._select(inputs, budget)
         position = np.arange(1, len(choice.chosen) + 1)
         detail = {"position": position, "score": choice.scores[choice.chosen], **choice.detail}
-        ids = given["ids"] if given["ids"] is not None else getattr(given["graph"], "ids", None)
+        ids = given["ids"]
+        if ids is None and given["graph"] is not None:
+            ids = given["graph"].ids
         return Decision(
             n=inputs.n,
             budget=budget,
@@ -240,7 +243,7 @@ class Selector(_Estimator):
         return pl.concat(frames).sort("row").drop("row")
 
 
-class Scorer(_Estimator):
+class Scorer(PoolMethod):
     """Base of every scorer: one number per row, higher = more of what the name says.
 
     A subclass implements `_score`, which sees inputs in canonical order and returns the scores
@@ -271,7 +274,7 @@ class Scorer(_Estimator):
         groups: Any = None,
     ) -> Self:
         """Score every row. Takes the inputs of `Selector.fit`, uses those that the method needs."""
-        self._check_limits()
+        self.check_parameters()
         inputs = self._inputs(
             X=X, y=y, graph=graph, scores=scores, target=target, ids=ids, groups=groups
         )

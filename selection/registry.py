@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Literal
 
 from assay.storage.errors import ColumnError, ConfigError
 from assay.storage.lazy import Plugin, PluginWarning, load_plugins
+from assay.storage.limits import Limits, check_limits
 
 Kind = Literal["selector", "scorer", "ranker", "step"]
 KINDS: tuple[Kind, ...] = ("selector", "scorer", "ranker", "step")
@@ -104,8 +105,13 @@ class Method:
     exempt_modes: ClassVar[tuple[str, ...]] = ()
     copies_tie: ClassVar[bool] = True
     in_consensus: ClassVar[bool] = True
-    # what each parameter may be; see `assay.selection.contract.parameters`
-    limits: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
+    # what each parameter may be, beside what a base class says: see `assay.storage.limits`
+    limits: ClassVar[Limits] = {}
+
+    def check_parameters(self) -> None:
+        """Refuse parameters that are not what they may be."""
+        values = self.get_params(deep=False)  # type: ignore[attr-defined]
+        check_limits({n: may for n, may in self.limits.items() if n in values}, values)
 
     @classmethod
     def lacks_under(cls, options: Mapping[str, Any], given: Collection[str]) -> tuple[str, ...]:
@@ -114,6 +120,11 @@ class Method:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        cls.limits = {
+            name: allowed
+            for base in reversed(cls.__mro__)
+            for name, allowed in vars(base).get("limits", {}).items()
+        }
         entry = _BY_PATH.get(f"{cls.__module__}:{cls.__qualname__}")
         if entry is not None:
             cls.kind = entry.kind

@@ -298,6 +298,10 @@ class CurationConfig(Form):
     embedding: EmbeddingConfig = EmbeddingConfig()
     graph: GraphConfig = GraphConfig()
 
+    def content(self, kind: str) -> str | None:
+        """Return the column of content of a kind: "text", "vector" or "image"."""
+        return {"text": self.text, "vector": self.vector, "image": self.image}[kind]
+
     def roles(self) -> dict[str, Any]:
         """Return the arguments of `read_pool` that this configuration fixes."""
         names = ("id", "text", "vector", "image", "label", "group", "keep", "name")

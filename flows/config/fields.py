@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, WithJsonSchema
 
@@ -81,7 +81,7 @@ def location_keys(form: type[BaseModel], above: tuple[str, ...] = ()) -> Iterato
 
 
 def _holds_location(annotation: Any) -> bool:
-    marked = IS_LOCATION in getattr(annotation, "__metadata__", ())
+    marked = get_origin(annotation) is Annotated and IS_LOCATION in annotation.__metadata__
     return marked or any(_holds_location(part) for part in get_args(annotation))
 
 

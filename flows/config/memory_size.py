@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from assay.index.threads import thread_count
 from assay.storage.errors import ConfigError, ResourceError
 
 _TEXT = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*([a-z]*)\s*", re.IGNORECASE)
@@ -111,9 +112,8 @@ def check_address_space(*, reading: bool = False) -> None:
         import resource
     except ImportError:  # Windows has no such limit
         return
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     base, of_core = _READING_SPACE if reading else _RUNNING_SPACE
-    needed = base + of_core * (cores or 1)
+    needed = base + of_core * thread_count()
     for name, option in (("RLIMIT_AS", "-v"), ("RLIMIT_DATA", "-d")):
         limit, _ = resource.getrlimit(getattr(resource, name))
         wanted = needed if option == "-v" else needed // 2

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from assay.flows.config.curation import CurationConfig, PlanConfig
 from assay.selection import registry
 from assay.selection.contract.budgets import resolve_budget
-from assay.selection.contract.parameters import check_limits
 from assay.selection.steps.deduplication import Deduplicator, deduplicator
 from assay.storage.errors import ColumnError, ConfigError
+from assay.storage.limits import check_limits
 from assay.storage.names import SAMPLE_NAMES, check_kept, check_score_names, find_or_raise
 from assay.storage.sql.expressions import Named, names_in
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from assay.flows.config.curation import CLUSTERS, CurationConfig
+from assay.index.threads import thread_count
 from assay.storage.errors import ConfigError, DependencyError
 from assay.storage.reading.locations import absolute
 
@@ -91,7 +92,7 @@ def one_server(config: CurationConfig) -> Iterator[None]:
 
 
 def _options(config: CurationConfig) -> Mapping[str, Any]:
-    count = config.workers or _cores()
+    count = config.workers or thread_count()
     given = dict(config.engine_options)
     if config.engine == "threads":
         return {"max_workers": count} | given
@@ -108,9 +109,3 @@ def _options(config: CurationConfig) -> Mapping[str, Any]:
         }
         return {"cluster_kwargs": local} | given
     return {"init_kwargs": {"num_cpus": count, "include_dashboard": False}} | given
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -44,7 +44,7 @@ def with_vectors(
     """
     from assay.index.embedding.table import TableEmbedder
 
-    content = [kind for kind in ("text", "image") if getattr(config, kind)]
+    content = [kind for kind in ("text", "image") if config.content(kind)]
     if content:
         raise ConfigError(
             f"`columns` embeds rows by several columns, and `{content[0]}` by one: give one of them."

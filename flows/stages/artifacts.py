@@ -117,7 +117,7 @@ def check_target(target: Pool, where: str) -> None:
     if rows["problem"].is_not_null().all():
         raise InputError(
             f"The target has no usable rows: all {rows.height} of {where} are without content. "
-            f"Name a target with content in the column {getattr(target.roles, target.kind)!r}."
+            f"Name a target with content in the column {target.roles.content!r}."
         )
 
 
@@ -200,6 +200,6 @@ def write_report(path: Path, report: dict[str, Any]) -> None:
     """Write a report as JSON; NumPy numbers become plain ones."""
 
     def plain(value: Any) -> Any:
-        return value.tolist() if hasattr(value, "tolist") else str(value)
+        return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)
 
     path.write_text(json.dumps(report, default=plain))

@@ -253,9 +253,10 @@ def _settings(run: Run) -> dict[str, Any]:
 
 
 def _threads(run: Run) -> int:
-    from assay.index.vectors.exact import available_threads
 
-    return own_threads(run) or available_threads()
+    from assay.index.threads import thread_count
+
+    return own_threads(run) or thread_count()
 
 
 def _part(target: Ref, name: str, *parts: Any) -> Ref:

@@ -90,7 +90,7 @@ class Run(BaseModel):
     @property
     def content(self) -> str:
         """The column that holds the content."""
-        return str(getattr(self.config, self.kind))
+        return str(self.config.content(self.kind))
 
     @property
     def select(self) -> str:
@@ -124,7 +124,7 @@ def _store_at(path: str) -> ScoreStore:
 
 def read_target(config: CurationConfig, kind: str) -> Pool:
     """Open the target with the pool's content role; its id is optional and not used."""
-    content = {kind: getattr(config, kind)}
+    content: dict[str, Any] = {kind: config.content(kind)}
     return read_pool(config.target, name="target", **content, **config.reading())
 
 
@@ -162,7 +162,7 @@ def resolve_run(config: CurationConfig) -> Run:
             "before: use `curate`, or name a column of vectors."
         )
     pool = read_pool(config.pool, **config.roles())
-    decided: dict[str, Any] = {"name": pool.name, pool.kind: getattr(pool.roles, pool.kind)}
+    decided: dict[str, Any] = {"name": pool.name, pool.kind: pool.roles.content}
     there = _inputs(config, pool)
     decided |= _methods(config, there)
     resolved = config.model_copy(update=decided)
@@ -181,7 +181,7 @@ def resolve_run(config: CurationConfig) -> Run:
         ScoreStore(config.store, create=True),
         str(resolved.name),
         pool.fingerprint,
-        (pool.kind, getattr(resolved, pool.kind), resolved.id, decides, resolved.seed),
+        (pool.kind, resolved.content(pool.kind), resolved.id, decides, resolved.seed),
         fits=embedder is None and pool.kind != "vector",
         refit=config.refit,
     )

@@ -7,14 +7,14 @@ that leave node i. An undirected graph holds every edge in both rows.
 from __future__ import annotations
 
 from math import ceil, log
-from numbers import Real
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from assay.storage.compiling import njit
-from assay.storage.errors import ConfigError, InputError
+from assay.storage.errors import InputError
+from assay.storage.limits import Number, check_parameters
 
 IndexArray = NDArray[np.int32] | NDArray[np.int64]
 
@@ -79,10 +79,7 @@ def pagerank(
     >>> pagerank(indptr, indices, np.ones(4)).round(3).tolist()
     [0.257, 0.486, 0.257]
     """
-    if not (isinstance(alpha, Real) and 0 <= alpha < 1):
-        raise ConfigError(f"alpha must be at least 0 and below 1, not {alpha!r}.")
-    if not (isinstance(tol, Real) and tol > 0):
-        raise ConfigError(f"tol must be above 0, not {tol!r}.")
+    check_parameters(alpha=(alpha, Number("[0, 1)")), tol=(tol, Number("(0, inf)")))
     n = len(indptr) - 1
     start = np.full(n, 1.0 / n)
     if personalization is not None:

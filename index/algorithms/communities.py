@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from assay.index.algorithms import _leiden_kernels as kernels
 from assay.index.algorithms.centrality import IndexArray, connected_components
-from assay.storage.errors import ConfigError, InputError
+from assay.storage.errors import InputError
+from assay.storage.limits import Number, Whole, check_parameters
 
 # a node moves only for a gain in modularity above this, so that rounding can't keep it moving
 _LEAST_GAIN = 1e-12
@@ -126,10 +127,7 @@ def communities(
     >>> found.labels.tolist(), round(found.modularity, 3)
     ([0, 0, 0, 1, 1, 1], 0.357)
     """
-    if not resolution > 0:
-        raise ConfigError(f"resolution must be above 0, not {resolution!r}.")
-    if rounds < 1:
-        raise ConfigError(f"rounds must be at least 1, not {rounds!r}.")
+    check_parameters(resolution=(resolution, Number("(0, inf)")), rounds=(rounds, Whole(1)))
     n = len(indptr) - 1
     pointers = np.asarray(indptr, np.int64)
     columns = np.asarray(indices, np.int32)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Real
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,8 @@ from scipy.sparse.linalg import ArpackError, eigsh
 from threadpoolctl import threadpool_limits
 
 from assay.index.algorithms.centrality import IndexArray, connected_components
-from assay.storage.errors import ConfigError, ConvergenceError
+from assay.storage.errors import ConvergenceError
+from assay.storage.limits import Number, check_parameters
 
 # components up to this size are solved densely, all of one size at a time
 _DENSE = 48
@@ -120,8 +120,7 @@ def eigenvector_centrality(
     >>> round(found.participation, 2)
     2.67
     """
-    if not (isinstance(tol, Real) and tol > 0):
-        raise ConfigError(f"tol must be above 0, not {tol!r}.")
+    check_parameters(tol=(tol, Number("(0, inf)")))
     n = len(indptr) - 1
     data = np.ones(len(indices)) if weights is None else np.asarray(weights, np.float64)
     # scipy would widen narrow indices to the type of the pointers

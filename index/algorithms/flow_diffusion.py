@@ -9,6 +9,7 @@ from assay.index.algorithms.centrality import IndexArray
 from assay.index.algorithms.personalized_pagerank import as_seeds, pagerank_push
 from assay.storage.compiling import njit
 from assay.storage.errors import ConfigError
+from assay.storage.limits import Number, Whole, check_parameters
 
 # of what the nodes of a component can hold, the most that is spread in it
 _FILL = 0.9
@@ -80,10 +81,7 @@ def flow_diffusion(
     >>> nodes.tolist(), potentials.tolist()
     ([2], [1.0])
     """
-    if not mass > 0 or not np.isfinite(mass):
-        raise ConfigError(f"mass must be above 0, not {mass!r}.")
-    if not tol > 0:
-        raise ConfigError(f"tol must be above 0, not {tol!r}.")
+    check_parameters(mass=(mass, Number("(0, inf)")), tol=(tol, Number("(0, inf)")))
     n = len(indptr) - 1
     start = as_seeds(seeds, n)
     # allocated here, since the system hands out pages of zeros only when they are touched
@@ -150,12 +148,13 @@ def neighborhood(
     >>> neighborhood(indptr, indices, np.ones(14), [0], size=3).tolist()
     [0, 1, 2]
     """
-    if method not in METHODS:
-        raise ConfigError(f"method must be one of {', '.join(METHODS)}, not {method!r}.")
+    check_parameters(method=(method, *METHODS), size=(size, Whole(1)))
     n = len(indptr) - 1
     start = as_seeds(seeds, n)
     if size < len(start):
-        raise ConfigError(f"size must be at least the number of seeds, {len(start)}, not {size!r}.")
+        raise ConfigError(
+            f"size is {size!r}; pass at least one row for each of the {len(start)} seeds."
+        )
     near = _nearest_by_hops(indptr, indices, start, size, np.zeros(n, np.bool_))
     strength = float(np.mean([weights[indptr[s] : indptr[s + 1]].sum() for s in start]))
     found = start

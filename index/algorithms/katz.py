@@ -7,7 +7,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from assay.index.algorithms.centrality import IndexArray
-from assay.storage.errors import ConfigError, ConvergenceError
+from assay.storage.errors import ConvergenceError
+from assay.storage.limits import Whole, check_parameters
 
 
 def katz(
@@ -57,8 +58,7 @@ def katz(
     >>> katz(np.array([0, 1, 3, 4]), np.array([1, 0, 2, 1]), np.ones(4)).round(3).tolist()
     [1.122, 1.224, 1.122]
     """
-    if max_iter < 0:
-        raise ConfigError(f"max_iter must be at least 0, not {max_iter!r}.")
+    check_parameters(max_iter=(max_iter, Whole(0)))
     n = len(indptr) - 1
     adjacency = sparse.csr_array((np.asarray(weights, np.float64), indices, indptr), shape=(n, n))
     arriving = adjacency.T.tocsr()

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from assay.index.algorithms.centrality import IndexArray
 from assay.storage.compiling import njit
-from assay.storage.errors import ConfigError, InputError
+from assay.storage.errors import InputError
+from assay.storage.limits import Whole, check_parameters
 
 
 def label_propagation(
@@ -65,8 +66,7 @@ def label_propagation(
     >>> label_propagation(np.array([0, 1, 2, 3, 4]), np.array([1, 0, 3, 2])).tolist()
     [0, 0, 1, 1]
     """
-    if max_sweeps < 1:
-        raise ConfigError(f"max_sweeps must be at least 1, not {max_sweeps!r}.")
+    check_parameters(max_sweeps=(max_sweeps, Whole(1)))
     n = len(indptr) - 1
     data = np.ones(len(indices)) if weights is None else np.asarray(weights, np.float64)
     if (data < 0).any():

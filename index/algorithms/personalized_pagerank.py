@@ -7,7 +7,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from assay.index.algorithms.centrality import IndexArray, pagerank
 from assay.storage.compiling import njit
-from assay.storage.errors import ConfigError, InputError
+from assay.storage.errors import InputError
+from assay.storage.limits import Number, check_parameters
 
 
 def as_seeds(seeds: ArrayLike, n: int) -> NDArray[np.int64]:
@@ -112,10 +113,7 @@ def pagerank_push(
     >>> nodes.tolist(), scores.round(3).tolist()
     ([0, 1, 2], [0.345, 0.459, 0.195])
     """
-    if not 0 <= alpha < 1:
-        raise ConfigError(f"alpha must be at least 0 and below 1, not {alpha!r}.")
-    if not precision > 0:
-        raise ConfigError(f"precision must be above 0, not {precision!r}.")
+    check_parameters(alpha=(alpha, Number("[0, 1)")), precision=(precision, Number("(0, inf)")))
     n = len(indptr) - 1
     start = as_seeds(seeds, n)
     # allocated here, since the system hands out pages of zeros only when they are touched

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from assay.index.algorithms.centrality import IndexArray
 from assay.index.algorithms.personalized_pagerank import as_seeds
 from assay.storage.compiling import njit
-from assay.storage.errors import ConfigError
+from assay.storage.limits import Whole, check_parameters
 
 
 class BreadthFirst(NamedTuple):
@@ -61,8 +61,7 @@ def breadth_first(
     ([1, 0, 2], [0, 1, 1], [-1, 1, 1])
     """
     n = len(indptr) - 1
-    if depth is not None and depth < 0:
-        raise ConfigError(f"depth must be at least 0, not {depth!r}.")
+    check_parameters(depth=(depth, Whole(0), None))
     start = as_seeds(sources, n)
     # allocated here, since the system hands out pages of zeros only when they are touched
     seen, order = np.zeros(n, np.bool_), np.empty(n, np.int64)

@@ -15,6 +15,7 @@ import polars as pl
 import pyarrow as pa
 
 from assay.storage.errors import ColumnError, InputError, NonFiniteError
+from assay.storage.interfaces import ArrowStream, Shaped
 from assay.storage.lazy import Plugin, PluginWarning, load_plugins
 
 GROUP = "assay.embedders"
@@ -202,7 +203,7 @@ def _is_table(X: Any) -> bool:
     """Say whether X is a frame with a column that is not of numbers."""
     if isinstance(X, pl.DataFrame | pl.LazyFrame):
         return not all(kind.is_numeric() for kind in X.collect_schema().values())
-    if hasattr(X, "__arrow_c_stream__") and len(getattr(X, "shape", ())) == 2:
+    if isinstance(X, ArrowStream) and isinstance(X, Shaped) and len(X.shape) == 2:
         return _is_table(pl.DataFrame(X))
     return False
 
@@ -230,8 +231,8 @@ def _matrix(X: Any) -> np.ndarray | None:
             return np.asarray(X)
         except ValueError as error:
             raise InputError(f"X is a list of vectors of unlike lengths: {error}.") from error
-    shape = getattr(X, "shape", ())
-    if len(shape) == 2 or (isinstance(X, np.ndarray) and X.dtype.kind in "biufc"):
+    table = isinstance(X, Shaped) and len(X.shape) == 2
+    if table or (isinstance(X, np.ndarray) and X.dtype.kind in "biufc"):
         return np.asarray(X)
     return None
 

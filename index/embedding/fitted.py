@@ -11,19 +11,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import pyarrow as pa
 
-from assay.storage.errors import ConfigError, InputError, MissingInputError, StoreError
+from assay.storage.errors import InputError, MissingInputError, StoreError
 from assay.storage.hashing.rows import hash_rows
-
-
-def whole_number(name: str, value: Any, least: int, most: int = 2**63 - 1) -> int:
-    """Return `value` as an int; raise `ConfigError` unless it is a whole number in the range."""
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or not least <= value <= most:
-        upper = "" if most == 2**63 - 1 else f" and <= {most}"
-        raise ConfigError(
-            f"{name}={value!r} is not allowed; give a whole number >= {least}{upper}."
-        )
-    return int(value)
 
 
 def fixed_sample(ids: Any, n: int, count: int, seed: int) -> np.ndarray:

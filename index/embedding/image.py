@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import polars as pl
@@ -14,9 +14,10 @@ from scipy.linalg import eigh
 from threadpoolctl import threadpool_limits
 
 from assay.index.embedding._image_kernels import CELLS, FEATURES, describe, project_dense
-from assay.index.embedding.fitted import FittedEmbedder, fixed_sample, whole_number
+from assay.index.embedding.fitted import FittedEmbedder, fixed_sample
 from assay.index.embedding.models import optional_module
 from assay.storage.errors import ConfigError, InputError
+from assay.storage.limits import Limits, Whole, check_limits
 
 _BLOCK = 512
 # Directions whose variance is a smaller share of the largest are rounding errors.
@@ -116,15 +117,23 @@ class ImageEmbedder(FittedEmbedder):
     variances_: np.ndarray
     undecodable_: np.ndarray
 
+    limits: ClassVar[Limits] = {
+        "dimensions": (Whole(1),),
+        "side": (Whole(CELLS, 256),),
+        "fit_rows": (Whole(1),),
+        "random_state": (Whole(0, 2**63 - 1),),
+    }
+
     def __init__(
         self, dimensions: int = 128, side: int = 32, fit_rows: int = 10_000, random_state: int = 0
     ) -> None:
-        self.dimensions = whole_number("dimensions", dimensions, 1)
-        self.side = whole_number("side", side, CELLS, 256)
+        check_limits(self.limits, locals())
+        self.dimensions = int(dimensions)
+        self.side = int(side)
         if self.side % CELLS:
-            raise ConfigError(f"side={side} is not allowed; give a multiple of {CELLS}.")
-        self.fit_rows = whole_number("fit_rows", fit_rows, 1)
-        self.random_state = whole_number("random_state", random_state, 0)
+            raise ConfigError(f"side is {side}; pass a multiple of {CELLS}.")
+        self.fit_rows = int(fit_rows)
+        self.random_state = int(random_state)
 
     def fit(self, images: Any, ids: Any = None) -> Self:
         """Fit mean and directions on the fixed sample.

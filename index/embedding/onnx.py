@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from assay.index.embedding.fitted import whole_number
 from assay.index.embedding.models import checked, encode_present, fingerprint_of, optional_module
 from assay.storage.errors import ConfigError
+from assay.storage.limits import Flag, Limits, Whole, check_limits
 
 POOLINGS = ("mean", "cls")
 
@@ -63,6 +63,14 @@ class OnnxEmbedder:
     assay.storage.errors.ConfigError: There is no tokenizer.json in no/such/folder; give a ...
     """
 
+    limits: ClassVar[Limits] = {
+        "pooling": POOLINGS,
+        "max_tokens": (Whole(1),),
+        "batch_size": (Whole(1),),
+        "normalize": (Flag(),),
+        "threads": (Whole(0),),
+    }
+
     def __init__(
         self,
         folder: str | Path,
@@ -73,14 +81,13 @@ class OnnxEmbedder:
         normalize: bool = True,
         threads: int = 0,
     ) -> None:
+        check_limits(self.limits, locals())
         self.folder = Path(folder)
-        if pooling not in POOLINGS:
-            raise ConfigError(f"pooling={pooling!r} is not allowed; give one of {POOLINGS}.")
         self.pooling = pooling
-        self.max_tokens = whole_number("max_tokens", max_tokens, 1)
-        self.batch_size = whole_number("batch_size", batch_size, 1)
+        self.max_tokens = int(max_tokens)
+        self.batch_size = int(batch_size)
         self.normalize = bool(normalize)
-        self.threads = whole_number("threads", threads, 0)
+        self.threads = int(threads)
         self._model_file, self._tokenizer_file = self._files()
 
     def __repr__(self) -> str:

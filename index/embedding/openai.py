@@ -9,16 +9,16 @@ import time
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
-from typing import Any
+from typing import Any, ClassVar
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 import numpy as np
 
-from assay.index.embedding.fitted import whole_number
 from assay.index.embedding.models import checked, encode_present, fingerprint_of
 from assay.storage.errors import ConfigError, ServiceError, ServiceRefusedError
+from assay.storage.limits import Flag, Limits, Number, Whole, check_limits
 
 # A request also ends when its texts have so many characters.
 _CHARACTERS = 200_000
@@ -82,6 +82,14 @@ class OpenAIEmbedder:
     OpenAIEmbedder('nomic-embed-text', base_url='http://localhost:11434/v1')
     """
 
+    limits: ClassVar[Limits] = {
+        "dimensions": (Whole(1), None),
+        "batch_size": (Whole(1),),
+        "normalize": (Flag(),),
+        "retries": (Whole(0),),
+        "timeout": (Number("(0, inf)"),),
+    }
+
     def __init__(
         self,
         model: str,
@@ -94,20 +102,19 @@ class OpenAIEmbedder:
         retries: int = 6,
         timeout: float = 60.0,
     ) -> None:
+        check_limits(self.limits, locals())
         if not isinstance(model, str) or not model.strip():
-            raise ConfigError(f"model={model!r} is not allowed; give the model's name.")
+            raise ConfigError(f"model is {model!r}; pass the model's name.")
         self.model = model
         self.base_url = _checked_url(base_url)
-        self.dimensions = None if dimensions is None else whole_number("dimensions", dimensions, 1)
-        self.batch_size = whole_number("batch_size", batch_size, 1)
+        self.dimensions = None if dimensions is None else int(dimensions)
+        self.batch_size = int(batch_size)
         self.normalize = bool(normalize)
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", key_variable):
             # the value may be the key itself, so it is not shown
             raise ConfigError("key_variable must be the name of an environment variable.")
         self.key_variable = key_variable
-        self.retries = whole_number("retries", retries, 0)
-        if not timeout > 0:
-            raise ConfigError(f"timeout={timeout!r} is not allowed; give seconds above 0.")
+        self.retries = int(retries)
         self.timeout = float(timeout)
         self.n_requests_ = 0
         self._width = self.dimensions

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 
 from assay.index.embedding.models import optional_module
 from assay.index.threads import ordered_map
@@ -45,7 +46,9 @@ def pixel_digests(images: Iterator[Any], threads: int = 1) -> pl.Series:
     (True, [None, None])
     """
     files = (
-        image.as_py() if hasattr(image, "as_py") else image for column in images for image in column
+        image.as_py() if isinstance(image, pa.Scalar) else image
+        for column in images
+        for image in column
     )
     return pl.Series("pixels", list(ordered_map(_digest, files, threads)), dtype=pl.String)
 

@@ -6,13 +6,13 @@ import os
 import re
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from assay.index.embedding.fitted import whole_number
 from assay.index.embedding.models import encode_present, fingerprint_of, optional_module
 from assay.storage.errors import ConfigError
+from assay.storage.limits import Flag, Limits, Whole, check_limits
 
 
 class SentenceTransformerEmbedder:
@@ -66,6 +66,11 @@ class SentenceTransformerEmbedder:
     SentenceTransformerEmbedder('intfloat/e5-small-v2')
     """
 
+    limits: ClassVar[Limits] = {
+        "batch_size": (Whole(1),),
+        "normalize": (Flag(),),
+    }
+
     def __init__(
         self,
         model: str,
@@ -76,11 +81,12 @@ class SentenceTransformerEmbedder:
         prompt: str | None = None,
         device: str | None = None,
     ) -> None:
+        check_limits(self.limits, locals())
         if not isinstance(model, str | os.PathLike) or not str(model).strip():
-            raise ConfigError(f"model={model!r} is not allowed; give a folder or a model's name.")
+            raise ConfigError(f"model is {model!r}; pass a folder or a model's name.")
         self.model = str(model)
         self.revision = revision
-        self.batch_size = whole_number("batch_size", batch_size, 1)
+        self.batch_size = int(batch_size)
         self.normalize = bool(normalize)
         self.prompt = prompt
         self.device = device

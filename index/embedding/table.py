@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import polars as pl
 
-from assay.index.embedding.fitted import FittedEmbedder, fixed_sample, whole_number
-from assay.storage.errors import ColumnError, ConfigError, InputError, NonFiniteError
+from assay.index.embedding.fitted import FittedEmbedder, fixed_sample
+from assay.storage.errors import ColumnError, InputError, NonFiniteError
 from assay.storage.hashing.rows import hash_rows
+from assay.storage.limits import Flag, Instance, Limits, Whole, check_limits
 from assay.storage.reading.frames import as_table
 
 _BLOCK = 65_536
@@ -103,6 +104,14 @@ class TableEmbedder(FittedEmbedder):
     categorical_: tuple[str, ...]
     left_out_: dict[str, str]
 
+    limits: ClassVar[Limits] = {
+        "columns": (Instance((list, tuple), "a list of names"), None),
+        "buckets": (Whole(1, 2**24),),
+        "normalize": (Flag(),),
+        "fit_rows": (Whole(1),),
+        "random_state": (Whole(0, 2**63 - 1),),
+    }
+
     def __init__(
         self,
         columns: Sequence[str] | None = None,
@@ -111,13 +120,12 @@ class TableEmbedder(FittedEmbedder):
         fit_rows: int = 10_000,
         random_state: int = 0,
     ) -> None:
-        if isinstance(columns, str):
-            raise ConfigError(f"columns={columns!r} is not allowed; give a list of names.")
+        check_limits(self.limits, locals())
         self.columns = None if columns is None else list(columns)
-        self.buckets = whole_number("buckets", buckets, 1, 2**24)
+        self.buckets = int(buckets)
         self.normalize = bool(normalize)
-        self.fit_rows = whole_number("fit_rows", fit_rows, 1)
-        self.random_state = whole_number("random_state", random_state, 0)
+        self.fit_rows = int(fit_rows)
+        self.random_state = int(random_state)
 
     @property
     def dimensions(self) -> int:

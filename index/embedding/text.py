@@ -6,7 +6,7 @@ import hashlib
 import json
 import unicodedata
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pyarrow as pa
@@ -14,9 +14,10 @@ from scipy.sparse import csr_array
 
 from assay.index.embedding._projection import project, singular_directions
 from assay.index.ngrams._unicode import as_texts
-from assay.index.ngrams.hasher import NGramHasher
-from assay.storage.errors import ConfigError, InputError, MissingInputError, StoreError
+from assay.index.ngrams.hasher import MOST_BUCKETS, MOST_NGRAMS, NGramHasher
+from assay.storage.errors import InputError, MissingInputError, StoreError
 from assay.storage.hashing.rows import hash_rows, smallest_rows
+from assay.storage.limits import Limits, Whole, check_limits
 
 REVISION = 1
 # Terms in fewer than one in so many documents of the sample are left out: at 10,000 documents that
@@ -101,6 +102,14 @@ class HashedTextEmbedder:
     directions_: np.ndarray
     singular_values_: np.ndarray
 
+    limits: ClassVar[Limits] = {
+        "dimensions": (Whole(1),),
+        "ngrams": (Whole(1, MOST_NGRAMS),),
+        "buckets": (Whole(1, MOST_BUCKETS),),
+        "fit_rows": (Whole(1),),
+        "random_state": (Whole(0, 2**63 - 1),),
+    }
+
     def __init__(
         self,
         dimensions: int = 128,
@@ -109,14 +118,7 @@ class HashedTextEmbedder:
         fit_rows: int = 10_000,
         random_state: int = 0,
     ) -> None:
-        for name, value, least in (
-            ("dimensions", dimensions, 1), ("fit_rows", fit_rows, 1), ("random_state", random_state, 0)
-        ):  # fmt: skip
-            whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-            if not whole or not least <= value < 2**63:
-                raise ConfigError(
-                    f"{name}={value!r} is not allowed; give a whole number >= {least}."
-                )
+        check_limits(self.limits, locals())
         self.hasher = NGramHasher(ngrams, buckets)
         self.dimensions = int(dimensions)
         self.ngrams = self.hasher.ngrams

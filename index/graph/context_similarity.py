@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from assay.index.graph.edge_weights import similarities_of
 from assay.index.knn.nearest_neighbors import NearestNeighbors
-from assay.index.vectors.exact import available_threads, run_threads
+from assay.index.threads import thread_count
+from assay.index.vectors.exact import run_threads
 from assay.storage.compiling import njit
 
 CANDIDATES = 50
@@ -81,7 +82,7 @@ def context_neighbors(
 def with_context(found: NearestNeighbors, k: int, threads: int | None) -> NearestNeighbors:
     """Return the k neighbors of the greatest score, at a distance of 1 less the score."""
     similarities = similarities_of(found.distances, "cosine")
-    usable = available_threads() if threads is None else threads
+    usable = thread_count() if threads is None else threads
     neighbors, scores = context_neighbors(found.neighbors, similarities, k, usable)
     report = found.report | {"k": k}
     return replace(found, neighbors=neighbors, distances=1 - scores, report=report)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from assay.storage.compiling import njit
 from assay.storage.errors import ConfigError
+from assay.storage.limits import check_parameters
 
 WEIGHTS = ("similarity", "self_tuning", "fuzzy")
 SCALE_NEIGHBOR = 7
@@ -19,8 +20,7 @@ _NARROWEST = 1e-3
 
 def check_weights(kind: str, metric: str) -> None:
     """Raise unless `kind` is one of `WEIGHTS` that the metric has distances for."""
-    if kind not in WEIGHTS:
-        raise ConfigError(f"weights must be one of {', '.join(WEIGHTS)}, not {kind!r}.")
+    check_parameters(weights=(kind, *WEIGHTS))
     if kind != "similarity" and metric == "ip":
         raise ConfigError(
             f"weights={kind!r} needs distances, and metric='ip' has none: use 'cosine' or 'l2'."

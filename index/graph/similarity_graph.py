@@ -20,12 +20,13 @@ from assay.index.algorithms.eigenvector import EigenvectorCentrality
 from assay.index.graph import algorithms, updates
 from assay.index.graph.context_similarity import CANDIDATES, with_context
 from assay.index.graph.edge_weights import check_weights, similarities_of
-from assay.index.graph.symmetric_edges import Edges, check_symmetrise, symmetric_edges
+from assay.index.graph.symmetric_edges import SYMMETRISE, Edges, symmetric_edges
 from assay.index.knn.nearest_neighbors import Distinct, NearestNeighbors, Search, nearest_neighbors
 from assay.index.layout.umap import umap_layout
 from assay.index.vectors.checks import Vectors, as_ids, as_vectors, check_metric
 from assay.index.vectors.exact import Progress
 from assay.storage.errors import ConfigError, CorruptArtifactError
+from assay.storage.limits import SEED, Whole, check_parameters
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -113,7 +114,7 @@ class SimilarityGraph:
         edges: Edges | None = None,
     ) -> None:
         check_metric(metric)
-        check_symmetrise(symmetrise)
+        check_parameters(symmetrise=(symmetrise, *SYMMETRISE))
         check_weights(weights, metric)
         self.neighbors = neighbors
         self.metric = metric
@@ -208,10 +209,13 @@ class SimilarityGraph:
         with n. Memory: at most about twice the vectors given ('ivf' and 'hnsw': three times), 40
         bytes per neighbor of each row, and 100 MB. Graphs are built one at a time in a process.
         """
-        check_symmetrise(symmetrise)
+        check_parameters(
+            k=(k, Whole(1)),
+            symmetrise=(symmetrise, *SYMMETRISE),
+            robust=(robust, *ROBUST),
+            random_state=(random_state, *SEED),
+        )
         check_weights(weights, metric)
-        if robust not in ROBUST:
-            raise ConfigError(f"robust must be one of {ROBUST}, not {robust!r}.")
         if robust and metric != "cosine":
             raise ConfigError(f"robust={robust!r} needs metric='cosine', not {metric!r}.")
         X = as_vectors(X, ids=ids)
@@ -281,6 +285,11 @@ class SimilarityGraph:
     @cached_property
     def similarities(self) -> NDArray[np.float32]:
         return similarities_of(self._distances, self.metric)
+
+    @property
+    def robust(self) -> str | None:
+        """How similarities were corrected for hubs; None where they were not."""
+        return self.report_.get("robust")
 
     def distances(self) -> NDArray[np.float32]:
         """Return float32[n, k]: how far each of `neighbors` is, inf where there are fewer."""

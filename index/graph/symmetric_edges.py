@@ -7,17 +7,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from assay.index.graph.edge_weights import directed_weights, least_weight
-from assay.storage.errors import ConfigError
 
 Edges = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]
 
 SYMMETRISE = ("union", "mutual")
-
-
-def check_symmetrise(how: str) -> None:
-    """Raise unless `how` is one of `SYMMETRISE`."""
-    if how not in SYMMETRISE:
-        raise ConfigError(f"symmetrise must be one of {', '.join(SYMMETRISE)}, not {how!r}.")
 
 
 def symmetric_edges(

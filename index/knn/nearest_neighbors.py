@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from assay.index.knn.block_join import block_join
+from assay.index.threads import thread_count
 from assay.index.vectors import _knn_kernels as kernels
 from assay.index.vectors.checks import (
     EqualRows,
@@ -28,14 +29,14 @@ from assay.index.vectors.exact import (
     Progress,
     Recall,
     RecallProbe,
-    available_threads,
     distances_of,
     empty_lists,
     exact_knn,
     rank_candidates,
     row_squares,
 )
-from assay.storage.errors import ConfigError, InputError
+from assay.storage.errors import InputError
+from assay.storage.limits import Number, Whole, check_parameters
 
 METHODS = ("auto", "exact", "block_join", "ivf", "hnsw", "nn_descent")
 EXACT_UP_TO = 2e10
@@ -143,7 +144,7 @@ def nearest_neighbors(
         noise=rows.noise,
         target_recall=target_recall,
         random_state=random_state,
-        threads=available_threads() if threads is None else threads,
+        threads=thread_count() if threads is None else threads,
         progress=progress,
         scratch=(scratch or gettempdir()) if rows.limited else None,
     )
@@ -338,13 +339,11 @@ def _check(
     n: int, k: int, metric: str, method: str, target_recall: float, threads: int | None
 ) -> None:
     check_metric(metric)
-    if method not in METHODS:
-        raise ConfigError(f"method must be one of {', '.join(METHODS)}, not {method!r}.")
-    if not isinstance(k, int | np.integer) or isinstance(k, bool) or k < 1:
-        raise ConfigError(f"k must be a whole number of at least 1, not {k!r}.")
-    if not 0 < target_recall <= 1:
-        raise ConfigError(f"target_recall must be above 0 and at most 1, not {target_recall!r}.")
-    if threads is not None and threads < 1:
-        raise ConfigError(f"threads must be at least 1, not {threads!r}.")
+    check_parameters(
+        method=(method, *METHODS),
+        k=(k, Whole(1)),
+        target_recall=(target_recall, Number("(0, 1]")),
+        threads=(threads, Whole(1), None),
+    )
     if n >= 2**31:
         raise InputError(f"{n} rows are too many for one graph; the limit is 2**31 - 1.")

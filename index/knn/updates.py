@@ -12,11 +12,9 @@ from numpy.typing import NDArray
 from assay.index.knn.block_join import COMPARED
 from assay.index.knn.nearest_neighbors import EXACT_UP_TO, NearestNeighbors
 from assay.index.knn.updatable_lists import NeighborLists, Rows
+from assay.index.threads import thread_count
 from assay.index.vectors.centroids import SAMPLES_PER_LIST, assign, list_count, train_centroids
 from assay.index.vectors.checks import Vectors, id_noise
-from assay.index.vectors.exact import (
-    available_threads,
-)
 
 _OLD_BLOCK = 4_096
 
@@ -37,7 +35,7 @@ def insert_rows(
     tried for the new rows, for the rows that list them and for those that they list. Equal rows
     are compared once.
     """
-    threads = threads or available_threads()
+    threads = threads or thread_count()
     n, m = len(before.neighbors), len(X) - len(before.neighbors)
     k = before.neighbors.shape[1]
     lists = NeighborLists(
@@ -80,7 +78,7 @@ def remove_rows(
     steps (1e9 where the lists are not exact), and otherwise among the neighbors of their neighbors, those of removed ones included,
     and then in their nearest cells.
     """
-    threads = threads or available_threads()
+    threads = threads or thread_count()
     lists = NeighborLists(
         X, before.neighbors.copy(), before.distances.copy(), metric, ids, threads, gone
     )
@@ -116,7 +114,7 @@ def measured_recall(
     """Return the recall of lists of all rows of X, on the rows on which updates measure theirs."""
     if lists.report.get("method") == "exact":
         return 1.0
-    threads = threads or available_threads()
+    threads = threads or thread_count()
     # they are not written to
     held = NeighborLists(X, lists.neighbors, lists.distances, metric, ids, threads)
     return held.recall(id_noise(ids, len(X), lists.report.get("seed", 0))).mean

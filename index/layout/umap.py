@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from assay.storage.errors import ConfigError, InputError
+from assay.storage.limits import SEED, Whole, check_parameters
 
 Coordinates = NDArray[np.float32]
 SPREAD, MIN_DIST = 1.0, 0.1
@@ -84,9 +85,9 @@ def umap_layout(
     >>> SimilarityGraph.from_vectors(rows, k=5, metric="l2").layout(epochs=20).shape
     (60, 2)
     """
-    for name, value in (("dims", dims), ("epochs", epochs)):
-        if value is not None and value < 1:
-            raise ConfigError(f"{name} must be a whole number of at least 1, not {value!r}.")
+    check_parameters(
+        dims=(dims, Whole(1)), epochs=(epochs, Whole(1), None), random_state=(random_state, *SEED)
+    )
     n = len(neighbors)
     order = np.arange(n) if ids is None else ids.arg_sort().to_numpy().astype(np.int64)
     start = None if placed is None else _checked_places(placed, n, dims)[order]

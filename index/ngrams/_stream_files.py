@@ -19,16 +19,10 @@ HEADER = "stream.json"
 _BLOCK = 1 << 21
 
 
-def parameters(hasher: NGramHasher) -> dict[str, Any]:
-    """Return what decides the buckets of a text."""
-    names = ("ngrams", "buckets", "hash", "tokenizer", "characters", "compose")
-    return {name: getattr(hasher, name) for name in names}
-
-
 def stream_fingerprint(content: str, hasher: NGramHasher) -> str:
     """Return the address of the stream of a pool: its content's, and what hashes it."""
     unicode = unicodedata.unidata_version
-    return fingerprint("bucket stream", FORMAT, content, parameters(hasher), unicode)
+    return fingerprint("bucket stream", FORMAT, content, hasher.parameters(), unicode)
 
 
 def bucket_type(hasher: NGramHasher) -> Any:
@@ -87,7 +81,7 @@ def write_header(
     header = {
         "format": FORMAT,
         "fingerprint": address,
-        **parameters(hasher),
+        **hasher.parameters(),
         "unicode": unicodedata.unidata_version,
         "content": content,
         "rows": list(rows),

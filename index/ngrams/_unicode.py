@@ -13,7 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assay.storage.errors import ConfigError, DependencyError, InputError
+from assay.storage.errors import DependencyError, InputError
+from assay.storage.interfaces import ArrowStream
+from assay.storage.limits import check_parameters
 
 SPACE, WORD, OTHER, SINGLE = 0, 1, 2, 3
 TOKENIZERS = ("re", "regex")
@@ -52,8 +54,7 @@ def lowering_table(tokenizer: str, characters: bool = False) -> np.ndarray:
             part[letters] |= SINGLE
         single.flags.writeable = False
         return single
-    if tokenizer not in TOKENIZERS:
-        raise ConfigError(f"tokenizer={tokenizer!r} is unknown; choose one of {TOKENIZERS}.")
+    check_parameters(tokenizer=(tokenizer, *TOKENIZERS))
     try:
         engine = import_module(tokenizer)
     except ModuleNotFoundError as error:
@@ -112,7 +113,7 @@ def _arrow(texts: Any) -> pa.ChunkedArray:
         return texts
     if isinstance(texts, pa.Array):
         return pa.chunked_array([texts])
-    if hasattr(texts, "__arrow_c_stream__"):
+    if isinstance(texts, ArrowStream):
         return pa.chunked_array(texts)
     try:
         array = pa.array(texts, from_pandas=True)

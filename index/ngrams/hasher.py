@@ -12,7 +12,7 @@ import numpy as np
 from assay.index.ngrams._ngram_kernels import add_counts, fast_buckets, tokenize
 from assay.index.ngrams._unicode import TOKENIZERS, as_texts, lowering_table, utf8_chunks
 from assay.index.threads import ordered_map
-from assay.storage.errors import ConfigError
+from assay.storage.limits import Flag, Whole, check_parameters
 
 if TYPE_CHECKING:
     from assay.index.ngrams._sha256 import Sha256Buckets
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 HASHES = ("fast", "sha256")
 # Bytes of text per chunk: small enough for its tokens and buckets to stay near the processor.
 _CHUNK = 1 << 20
-_MAX_BUCKETS = 1 << 28
+MOST_NGRAMS, MOST_BUCKETS = 64, 1 << 28
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,11 +107,14 @@ class NGramHasher:
         characters: bool = False,
         compose: bool = True,
     ) -> None:
-        _check_count("ngrams", ngrams, 64)
-        _check_count("buckets", buckets, _MAX_BUCKETS)
-        for name, value, allowed in (("hash", hash, HASHES), ("tokenizer", tokenizer, TOKENIZERS)):
-            if value not in allowed:
-                raise ConfigError(f"{name}={value!r} is unknown; choose one of {allowed}.")
+        check_parameters(
+            ngrams=(ngrams, Whole(1, MOST_NGRAMS)),
+            buckets=(buckets, Whole(1, MOST_BUCKETS)),
+            hash=(hash, *HASHES),
+            tokenizer=(tokenizer, *TOKENIZERS),
+            characters=(characters, Flag()),
+            compose=(compose, Flag()),
+        )
         self.ngrams = int(ngrams)
         self.buckets = int(buckets)
         self.hash = hash
@@ -119,6 +122,17 @@ class NGramHasher:
         self.characters = bool(characters)
         self.compose = bool(compose)
         self._table = lowering_table(tokenizer, self.characters)
+
+    def parameters(self) -> dict[str, Any]:
+        """Return what decides the buckets of a text."""
+        return {
+            "ngrams": self.ngrams,
+            "buckets": self.buckets,
+            "hash": self.hash,
+            "tokenizer": self.tokenizer,
+            "characters": self.characters,
+            "compose": self.compose,
+        }
 
     def transform(self, texts: Any) -> NGrams:
         """Return the n-grams of every text.
@@ -223,8 +237,3 @@ def indptr_of(n_tokens: np.ndarray, ngrams: int) -> np.ndarray:
         sum(np.maximum(n_tokens - m, 0, dtype=np.int64) for m in range(ngrams)), out=indptr[1:]
     )
     return indptr
-
-
-def _check_count(name: str, value: Any, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 1 <= value <= most:
-        raise ConfigError(f"{name}={value!r} is not allowed; give a whole number from 1 to {most}.")

@@ -95,7 +95,7 @@ class BucketStream:
         self.fingerprint = fingerprint
         self.n_tokens = n_tokens
         self.counts = counts
-        self._blocks = list(blocks)
+        self.blocks = list(blocks)
         # the temporary folder goes when the last user of this stream does
         self._scratch = scratch
 
@@ -218,7 +218,7 @@ class BucketStream:
         return len(self.n_tokens)
 
     def __iter__(self) -> Iterator[tuple[int, NGrams]]:
-        for block in self._blocks:
+        for block in self.blocks:
             n_tokens = self.n_tokens[block.first : block.first + block.rows]
             indptr = indptr_of(n_tokens, self.hasher.ngrams)
             yield block.first, NGrams(indptr, block.load(), n_tokens)

@@ -144,7 +144,7 @@ def join_streams(streams: Sequence[BucketStream]) -> BucketStream:
     blocks: list[Block] = []
     first = 0
     for stream in streams:
-        blocks += [block._replace(first=block.first + first) for block in stream._blocks]
+        blocks += [block._replace(first=block.first + first) for block in stream.blocks]
         first += len(stream)
     n_tokens = np.concatenate([stream.n_tokens for stream in streams])
     counts = np.asarray(np.stack([stream.counts for stream in streams]).sum(axis=0))

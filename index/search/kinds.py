@@ -9,11 +9,11 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.index.threads import thread_count
 from assay.index.vectors.centroids import assign
 from assay.index.vectors.checks import Vectors
 from assay.index.vectors.exact import (
     BlockScan,
-    available_threads,
     exact_knn,
     rank_candidates,
     unit_rows,
@@ -73,7 +73,7 @@ def add_rows(
     depends on how many rows are added at once.
     """
     if centroids is not None:
-        lists = assign(rows, centroids, metric, 1, threads=available_threads())
+        lists = assign(rows, centroids, metric, 1, threads=thread_count())
         lists = lists[:, 0].astype(np.int64)
         labels = np.ascontiguousarray(labels)
         pointers = [faiss.swig_ptr(array) for array in (rows, labels, lists)]
@@ -112,7 +112,7 @@ def search_among(
     for begin in range(0, len(labels), _COPIED):
         part = slice(begin, begin + _COPIED)
         searched = BlockScan(read_rows(index, labels[part]), metric, rank[:-1][part])
-        more, rows = exact_knn(Q, searched, k, threads=available_threads())
+        more, rows = exact_knn(Q, searched, k, threads=thread_count())
         keys = np.concatenate([keys, more], axis=1)
         places = np.concatenate([places, np.where(rows < 0, -1, rows + begin)], axis=1)
         order = np.lexsort((rank[places], keys), axis=1)[:, :k]
@@ -152,7 +152,7 @@ def search_approximately(
             near = index.search(asked, count, params=how)[1]
         else:
             width = min(probes, len(centroids))
-            lists = assign(asked, centroids, metric, width, threads=available_threads())
+            lists = assign(asked, centroids, metric, width, threads=thread_count())
             near = _search_lists(index, asked, count, lists.astype(np.int64), permitted, lists_used)
         found = np.unique(near[near >= 0])
         local = np.where(near < 0, -1, np.searchsorted(found, near))

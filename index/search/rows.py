@@ -21,8 +21,9 @@ from assay.index.search.kinds import (
     stored_rows,
 )
 from assay.index.search.mapped_lists import CheckedLists
+from assay.index.threads import thread_count
 from assay.index.vectors.checks import Vectors
-from assay.index.vectors.exact import BlockScan, available_threads, exact_knn, unit_rows
+from assay.index.vectors.exact import BlockScan, exact_knn, unit_rows
 
 EXACT_UP_TO = FLAT_UP_TO
 DEAD_SHARE = 0.2
@@ -135,7 +136,7 @@ class StoredRows:
         if allowed is None and self.kind == "flat":
             if self._searched is None:
                 self._searched = BlockScan(stored_rows(self.index), self.metric, rank)
-            keys, rows = exact_knn(Q, self._searched, k, threads=available_threads())
+            keys, rows = exact_knn(Q, self._searched, k, threads=thread_count())
             places = rows.astype(np.int64)
         elif self.kind == "flat" or (allowed is not None and len(labels) <= EXACT_UP_TO):
             if self.lists is not None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from assay.index.search.files import read_index, write_index
 from assay.index.search.kinds import FLAT_UP_TO
 from assay.index.search.rows import StoredRows
+from assay.index.threads import thread_count
 from assay.index.vectors.centroids import SAMPLES_PER_LIST, list_count, train_centroids
 from assay.index.vectors.checks import (
     Vectors,
@@ -25,8 +26,9 @@ from assay.index.vectors.checks import (
     id_noise,
     id_order,
 )
-from assay.index.vectors.exact import available_threads, row_squares
+from assay.index.vectors.exact import row_squares
 from assay.storage.errors import ConfigError, CorruptArtifactError, IdError, InputError
+from assay.storage.limits import SEED, Whole, check_parameters
 
 KINDS = ("auto", "flat", "ivf", "hnsw")
 _FORMAT = 2
@@ -100,8 +102,7 @@ class VectorIndex:
 
     def __init__(self, metric: str = "cosine", kind: str = "auto", random_state: int = 0) -> None:
         check_metric(metric)
-        if kind not in KINDS:
-            raise ConfigError(f"kind must be one of {', '.join(KINDS)}, not {kind!r}.")
+        check_parameters(kind=(kind, *KINDS), random_state=(random_state, *SEED))
         self.metric = metric
         self.kind = kind
         self.random_state = random_state
@@ -199,10 +200,9 @@ class VectorIndex:
         >>> index.ids[positions[0]].tolist()
         ['a', 'b']
         """
+        check_parameters(k=(k, Whole(1)), probes=(probes, Whole(1), None))
         Q = as_vectors(Q, what="queries")
         self._check_scale(max(1.0, float(row_squares(Q).max())))
-        if k < 1 or (probes is not None and probes < 1):
-            raise ConfigError(f"k and probes must be at least 1, not {k!r} and {probes!r}.")
         allowed = None
         if among is not None or excluding is not None:
             allowed = np.ones(len(self), bool) if among is None else self._find(among)
@@ -344,7 +344,7 @@ class VectorIndex:
         lists = list_count(len(X))
         noise = id_noise(self._ids, len(X), self.random_state)
         sample = X[np.argsort(noise, kind="stable")[: lists * SAMPLES_PER_LIST]]
-        return train_centroids(sample, lists, self.metric, threads=available_threads())
+        return train_centroids(sample, lists, self.metric, threads=thread_count())
 
     def _find(self, ids: Any) -> NDArray[np.bool_]:
         if isinstance(ids, str | bytes):

@@ -10,8 +10,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from assay.index.vectors.mapped import mapping, release
-from assay.storage.errors import ConfigError, IdError, InputError, NonFiniteError
+from assay.storage.errors import IdError, InputError, NonFiniteError
 from assay.storage.hashing.rows import hash_rows, uniform
+from assay.storage.limits import check_parameters
 
 Vectors = NDArray[np.float32]
 
@@ -23,8 +24,7 @@ _LEAST_SQUARE, _MOST_SQUARE = 1e-32, 1e37
 
 def check_metric(metric: str) -> None:
     """Raise unless `metric` is one of `METRICS`."""
-    if metric not in METRICS:
-        raise ConfigError(f"metric must be one of {', '.join(METRICS)}, not {metric!r}.")
+    check_parameters(metric=(metric, *METRICS))
 
 
 def as_vectors(X: Any, *, ids: Any = None, what: str = "vectors") -> Vectors:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,13 +23,6 @@ COLUMN_BLOCK = 1_024
 RECALL_SAMPLE = 1_000
 _PART = 65_536
 _ROUNDING = 2.0**-24
-
-
-def available_threads() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 # the limit on BLAS is one for the whole process, and the last to restore it would win

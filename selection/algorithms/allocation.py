@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from assay.selection.contract.inputs import Floats
 from assay.storage.errors import BudgetError, ConfigError
+from assay.storage.limits import check_parameters
 
 Rule = Literal["even", "proportional", "largest_remainder", "dhondt"]
 Counts = NDArray[np.int64]
@@ -87,8 +88,7 @@ def allocate(
     >>> allocate([60, 30, 10], 7, rule="largest_remainder", minima=1).tolist()
     [4, 2, 1]
     """
-    if rule not in get_args(Rule):
-        raise ConfigError(f"rule is {rule!r}; it may be {', '.join(get_args(Rule))}.")
+    check_parameters(rule=(rule, *get_args(Rule)))
     sizes = _whole("counts", counts)
     low = _bounds("minima", minima, sizes, 0)
     high = np.minimum(sizes, _bounds("maxima", maxima, sizes, sizes))

@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.index.threads import thread_count
 from assay.index.vectors.centroids import assign
-from assay.index.vectors.exact import available_threads, unit_rows
+from assay.index.vectors.exact import unit_rows
 from assay.selection.contract.inputs import Floats, derived_seed
 from assay.storage.hashing.rows import uniform
 
@@ -116,7 +117,7 @@ def nested_clusters(
 
 def nearest(X: Vectors, centroids: Vectors, metric: str) -> NDArray[np.int64]:
     """Return the nearest centroid of every row, the earlier one of two as near."""
-    found = assign(X, centroids, metric, 1, threads=available_threads())
+    found = assign(X, centroids, metric, 1, threads=thread_count())
     return found[:, 0].astype(np.int64)
 
 

@@ -12,8 +12,9 @@ from scipy.optimize import brentq
 from scipy.special import expit
 from threadpoolctl import threadpool_limits
 
-from assay.selection.contract.inputs import Floats, check_seed, check_whole
-from assay.storage.errors import ConfigError, InputError, NonFiniteError
+from assay.selection.contract.inputs import Floats
+from assay.storage.errors import InputError, NonFiniteError
+from assay.storage.limits import SEED, Number, Whole, check_parameters
 
 # the scorers that tell outliers, each in a way of its own
 DETECTORS = ("outlierness", "lof", "mahalanobis")
@@ -126,12 +127,18 @@ def estimate_contamination(
     >>> round(found.mean, 2), int(found.cut(scores)[950:].sum())
     (0.05, 50)
     """
-    seed = check_seed(random_state)
-    for name, value in (("none", none), ("high", high), ("above_high", above_high), ("most", most)):
-        if not isinstance(value, int | float) or not 0 < value < 1:
-            raise ConfigError(f"{name} is {value!r}; pass a share between 0 and 1.")
-    for name, count in (("components", components), ("draws", draws), ("max_rows", max_rows)):
-        check_whole(name, count, 2)
+    share, count = Number("(0, 1)"), Whole(2)
+    check_parameters(
+        none=(none, share),
+        high=(high, share),
+        above_high=(above_high, share),
+        most=(most, share),
+        components=(components, count),
+        draws=(draws, count),
+        max_rows=(max_rows, count),
+        random_state=(random_state, *SEED),
+    )
+    seed = int(random_state)
     if not scores:
         raise InputError("No scores were given; pass those of one detector or more.")
     columns = [_column(column) for column in scores]

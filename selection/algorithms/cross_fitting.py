@@ -14,9 +14,10 @@ from threadpoolctl import threadpool_limits
 
 from assay.selection.algorithms.class_features import TERMS, Neighbors, standard, tf_idf
 from assay.selection.algorithms.equal_content import content_codes, first_of_each
-from assay.selection.contract.inputs import Floats, Graph, Inputs, Labels, Rows, check_whole
+from assay.selection.contract.inputs import Floats, Graph, Inputs, Labels, Rows
 from assay.storage.errors import InputError, MissingInputError, NonFiniteError
 from assay.storage.hashing.rows import hash_rows
+from assay.storage.limits import Whole, check_parameters
 
 # penalty on squared coefficients, per row: columns have variance 1, or (texts) rows length 1
 _DENSE_PENALTY = 0.01
@@ -66,8 +67,7 @@ def predictions(
     assert inputs.labels is not None
     if probabilities is not None:
         return Predictions(_checked(inputs, probabilities), inputs.labels, False)
-    for name, value in (("folds", folds), ("train_rows", train_rows)):
-        check_whole(name, value, 2)
+    check_parameters(folds=(folds, Whole(2)), train_rows=(train_rows, Whole(2)))
     labels = commonest(inputs.labels)
     noise = inputs.noise(random_state, "folds")
     with threadpool_limits(limits=1):  # sums that do not depend on the number of threads

@@ -9,7 +9,7 @@ from scipy.sparse import csr_matrix
 
 from assay.selection.contract.inputs import Floats, Graph, Inputs, Labels, Rows
 from assay.selection.contract.outcomes import Outcome
-from assay.storage.errors import ConfigError, MissingInputError
+from assay.storage.errors import MissingInputError
 
 
 def knn_density(graph: Graph) -> Floats:
@@ -56,14 +56,6 @@ def cutoff_share(cutoff: Any, share: float, difficulty: str = "scores") -> float
         if difficulty == "label_agreement":
             return 0.0 if share >= 0.5 else 0.1 if share > 0.1 else 0.3
         return min(0.3, (1 - share) / 3)
-    if isinstance(cutoff, bool) or not isinstance(cutoff, int | float | np.number):
-        raise ConfigError(
-            f"cutoff is {cutoff!r}; pass a share in [0, 1), 'auto' or 'contamination'."
-        )
-    if not 0 <= cutoff < 1:
-        raise ConfigError(
-            f"cutoff is {cutoff!r}; pass a share in [0, 1), 'auto' or 'contamination'."
-        )
     return float(cutoff)
 
 

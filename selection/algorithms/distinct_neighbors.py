@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from assay.index.knn.nearest_neighbors import nearest_neighbors
 from assay.index.vectors.checks import equal_rows
 from assay.index.vectors.exact import unit_rows
-from assay.selection.contract.inputs import Floats, Graph, Inputs, check_whole
+from assay.selection.contract.inputs import Floats, Graph, Inputs
+from assay.storage.limits import Whole, check_parameters
 
 _BLOCK = 4_096
 
@@ -60,7 +61,7 @@ def distinct_neighbors(inputs: Inputs, k: int, metric: str = "auto") -> Distinct
     -----
     From the graph O(n k d), else the cost of a graph over the distinct rows.
     """
-    check_whole("k", k)
+    check_parameters(k=(k, Whole(1)), metric=(metric, "auto", "cosine", "l2"))
     cosine = inputs.metric_of(metric) == "cosine"
     X, unit = (unit_rows(inputs.vectors()), 1.0) if cosine else inputs.moved_vectors()
     groups = equal_rows(X, np.arange(len(X)))

@@ -5,8 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Integral, Real
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,10 +20,10 @@ from assay.selection.contract.inputs import (
     GraphView,
     Inputs,
     Rows,
-    check_seed,
     derived_seed,
 )
-from assay.storage.errors import ConfigError, InputError, NonFiniteError
+from assay.storage.errors import InputError, NonFiniteError
+from assay.storage.limits import SEED, Flag, Limits, Number, Whole, check_limits
 
 Vectors = NDArray[np.float32]
 Utility = Callable[[Rows, Rows], Any]
@@ -36,8 +35,6 @@ _HELD_OUT = 0.2
 @dataclass(frozen=True, eq=False)
 class UtilityGraph(GraphView):
     """A similarity graph whose weights are utilities: those of a row are its use to others."""
-
-    ids: Any = None
 
 
 class InfluenceNetwork(BaseEstimator):  # type: ignore[misc]
@@ -99,6 +96,16 @@ class InfluenceNetwork(BaseEstimator):  # type: ignore[misc]
     (3600, True)
     """
 
+    limits: ClassVar[Limits] = {
+        "sample": (Whole(2),),
+        "products": (Flag(),),
+        "hidden": (Whole(1),),
+        "epochs": (Whole(1),),
+        "batch_size": (Whole(1),),
+        "learning_rate": (Number("(0, inf)"),),
+        "random_state": SEED,
+    }
+
     def __init__(
         self,
         *,
@@ -131,7 +138,7 @@ class InfluenceNetwork(BaseEstimator):  # type: ignore[misc]
         ids : n unique texts or whole numbers, optional
             Decide what is sampled, whatever the order of the rows.
         """
-        self._check()
+        check_limits(self.limits, self.get_params(deep=False))
         inputs = Inputs(X=as_vectors(X), ids=ids)
         vectors = inputs.vectors()
         scale = vectors.std(axis=0, dtype=np.float64)
@@ -217,7 +224,7 @@ class InfluenceNetwork(BaseEstimator):  # type: ignore[misc]
             weights=weights.astype(np.float32),
             neighbors=np.take_along_axis(graph.neighbors, order, axis=1),
             similarities=np.take_along_axis(near, order, axis=1).astype(np.float32),
-            ids=getattr(graph, "ids", None),
+            ids=graph.ids,
         )
 
     def _of_pairs(self, X: Vectors, left: NDArray[Any], right: NDArray[Any]) -> Floats:
@@ -252,16 +259,6 @@ class InfluenceNetwork(BaseEstimator):  # type: ignore[misc]
             # a fixed number of epochs is what was asked for
             warnings.simplefilter("ignore", ConvergenceWarning)
             self.network_.fit(self._features(left, right), values.astype(np.float32))
-
-    def _check(self) -> None:
-        check_seed(self.random_state)
-        for name, least in (("sample", 2), ("hidden", 1), ("epochs", 1), ("batch_size", 1)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:
-                raise ConfigError(f"{name} is {value!r}; pass a whole number >= {least}.")
-        rate = self.learning_rate
-        if isinstance(rate, bool) or not isinstance(rate, Real) or not 0 < rate < np.inf:
-            raise ConfigError(f"learning_rate is {rate!r}; pass a number above 0.")
 
 
 def _utilities(utility: Any, left: Rows, right: Rows) -> Floats:

@@ -10,9 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from assay.index.search.vector_index import VectorIndex
 from assay.selection.algorithms.heaps import build, pop, settle
-from assay.selection.contract.inputs import Floats, Inputs, Rows
+from assay.selection.contract.inputs import Floats, Graph, Inputs, Rows
 from assay.storage.compiling import njit
-from assay.storage.errors import ConfigError, InputError, MissingInputError
+from assay.storage.errors import InputError, MissingInputError
+from assay.storage.limits import check_parameters
 
 Similarities = NDArray[np.float32]
 
@@ -89,8 +90,7 @@ def representation_weights(
             "Who stands for whom needs vectors or a graph; pass X of shape (n, d), or "
             "graph=SimilarityGraph.from_vectors(X, ids=ids)."
         )
-    if metric not in METRICS:
-        raise ConfigError(f"metric is {metric!r}; it may be {' or '.join(METRICS)}.")
+    check_parameters(metric=(metric, *METRICS))
     inputs = Inputs(X=X, graph=graph, ids=ids)
     rows = _checked(chosen, inputs.n)
     rank = np.arange(inputs.n)
@@ -107,10 +107,9 @@ def representation_weights(
     return weights, nearest, inputs.as_given(similarity)
 
 
-def lists_nearest(graph: Any, metric: str) -> bool:
+def lists_nearest(graph: Graph | None, metric: str) -> bool:
     """Return whether the neighbors that a graph lists are the nearest rows by a metric."""
-    robust = getattr(graph, "report_", {}).get("robust")
-    return getattr(graph, "metric", None) == metric and not robust
+    return graph is not None and graph.metric == metric and not graph.robust
 
 
 def propagate(values: ArrayLike, chosen: ArrayLike, nearest: ArrayLike) -> NDArray[Any]:

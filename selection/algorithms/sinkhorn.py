@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike
 from threadpoolctl import threadpool_limits
 
 from assay.selection.contract.inputs import Floats
-from assay.storage.errors import ConfigError, InputError, NonFiniteError
+from assay.storage.errors import InputError, NonFiniteError
+from assay.storage.limits import Number, check_parameters
 
 # fits between two in the log domain, which is exact but takes the exponential of every cost
 _RUN = 50
@@ -90,8 +91,7 @@ def sinkhorn(
         raise InputError(f"cost has shape {matrix.shape}; pass a matrix with rows and columns.")
     if not np.isfinite(matrix).all():
         raise NonFiniteError("cost holds NaN or infinite values.")
-    if not epsilon > 0:
-        raise ConfigError(f"epsilon is {epsilon!r}; pass a number above 0.")
+    check_parameters(epsilon=(epsilon, Number("(0, inf)")))
     mass_a, mass_b = _masses("a", a, matrix.shape[0]), _masses("b", b, matrix.shape[1])
     log_a, log_b = np.log(mass_a), np.log(mass_b)
     f, g = np.zeros(len(mass_a)), np.zeros(len(mass_b))

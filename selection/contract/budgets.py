@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, ClassVar
 
-from assay.storage.errors import BudgetError
+from assay.storage.errors import BudgetError, ConfigError
+from assay.storage.limits import Constraint
 
 ALLOWED = (
     "a count (whole number >= 1), a share of the pool (number above 0, at most 1.0) "
@@ -14,6 +15,22 @@ ALLOWED = (
 )
 # 0.29 * 100 is 28.999999999999996: a product this close below a whole number means that number
 _ROUNDING = 2.0**-50
+
+
+class Budget(Constraint):
+    """A count, a share, or either as text."""
+
+    error: ClassVar[type[ConfigError]] = BudgetError
+
+    def allows(self, value: Any) -> bool:
+        try:
+            parse_budget(value)
+        except BudgetError:
+            return False
+        return True
+
+    def __str__(self) -> str:
+        return ALLOWED
 
 
 class ShortfallWarning(UserWarning):

@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
-from numbers import Integral
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
-from assay.storage.errors import ConfigError, IdError, InputError, NonFiniteError
+from assay.storage.errors import IdError, InputError, NonFiniteError
 from assay.storage.hashing.rows import uniform
+from assay.storage.interfaces import Frame
+from assay.storage.limits import SEED, check_parameters
 
 # sparse vectors are made dense up to this size
 _DENSE_BYTES = 2**31
@@ -40,11 +42,20 @@ class Graph(Protocol):
     def neighbors(self) -> NDArray[Any]: ...
     @property
     def similarities(self) -> NDArray[Any]: ...
+    @property
+    def metric(self) -> str: ...
+    @property
+    def ids(self) -> Any: ...
+    @property
+    def vectors(self) -> NDArray[Any] | None: ...
+    @property
+    def robust(self) -> str | None: ...
+    def distances(self) -> NDArray[np.float32]: ...
 
 
 @dataclass(frozen=True, eq=False)
 class GraphView:
-    """A similarity graph whose rows were put in another order."""
+    """A similarity graph of some rows, or of rows in another order; it holds no vectors."""
 
     indptr: NDArray[Any]
     indices: NDArray[Any]
@@ -52,6 +63,13 @@ class GraphView:
     neighbors: NDArray[Any]
     similarities: NDArray[Any]
     metric: str = "cosine"
+    ids: Any = None
+    vectors: NDArray[Any] | None = None
+    robust: str | None = None
+
+    def distances(self) -> NDArray[np.float32]:
+        """Return float32[n, k]: how unlike each of `neighbors` is."""
+        return np.asarray(1 - self.similarities, dtype=np.float32)
 
 
 class Labels(NamedTuple):
@@ -119,7 +137,7 @@ class Inputs:
             raise InputError("The pool has no rows; pass at least one.")
         self._X, self._y, self._graph, self._scores, self._groups = X, y, graph, scores, groups
         self.target = target
-        graph_ids = getattr(graph, "ids", None)
+        graph_ids = None if graph is None else graph.ids
         given = _id_series(ids if ids is not None else graph_ids, self.n)
         if ids is not None and graph_ids is not None and not given.equals(_id_series(graph_ids, 0)):
             raise IdError("The graph's ids are not the ids given; pass both in the same order.")
@@ -136,7 +154,7 @@ class Inputs:
         if issparse(self._X):
             return True
         first: Any = None if isinstance(self._X, pl.DataFrame) else next(iter(self._X), None)
-        return not isinstance(first.as_py() if hasattr(first, "as_py") else first, str | None)
+        return not isinstance(first.as_py() if isinstance(first, pa.Scalar) else first, str | None)
 
     def texts(self) -> pl.Series:
         """Return the texts (String, null where there is none)."""
@@ -248,13 +266,18 @@ class Inputs:
         """Return the vectors that the graph was made of: X, or what it holds; None where neither."""
         if self._X is not None and self.holds_vectors:
             return self.vectors()
-        held = getattr(self._graph, "vectors", None)
+        held = None if self._graph is None else self._graph.vectors
         return held if held is None or self.order is None else held[self.order]
+
+    def graph_distances(self) -> NDArray[np.float32]:
+        """Return how far each of the graph's neighbors is, float32[n, k]."""
+        distances = np.asarray(self._graph.distances(), dtype=np.float32)
+        return distances if self.order is None else distances[self.order]
 
     @property
     def metric(self) -> str:
         """The metric of the graph given; that of the default graph, the cosine, without one."""
-        return str(getattr(self._graph, "metric", "cosine"))
+        return "cosine" if self._graph is None else str(self._graph.metric)
 
     def metric_of(self, metric: str) -> str:
         """Return the metric that a parameter means: "cosine" or "l2".
@@ -265,9 +288,7 @@ class Inputs:
         if metric == "auto":
             if self._graph is None:
                 return "l2"
-            return "cosine" if getattr(self._graph, "metric", "cosine") == "cosine" else "l2"
-        if metric not in ("cosine", "l2"):
-            raise ConfigError(f"metric is {metric!r}; it may be 'auto', 'cosine' or 'l2'.")
+            return "cosine" if self._graph.metric == "cosine" else "l2"
         return metric
 
     def noise(self, random_state: int, stream: str) -> Floats:
@@ -303,23 +324,11 @@ class Inputs:
         return Labels(codes if self.order is None else codes[self.order], classes.to_list())
 
 
-def check_whole(name: str, value: Any, least: int = 1) -> int:
-    """Return a parameter that is a whole number of at least `least`; ConfigError for any other."""
-    whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if not whole or int(value) < least:
-        raise ConfigError(f"{name} is {value!r}; pass a whole number >= {least}.")
-    return int(value)
-
-
-def check_seed(random_state: Any) -> int:
-    """Return the seed, a whole number >= 0."""
-    return check_whole("random_state", random_state, 0)
-
-
 def derived_seed(random_state: int, stream: str) -> int:
     """Return the 63-bit seed of one named stream of random numbers."""
-    told = f"{stream}/{check_seed(random_state)}".encode()
-    return int.from_bytes(blake2b(told, digest_size=8).digest(), "little") >> 1
+    check_parameters(random_state=(random_state, *SEED))
+    named = f"{stream}/{int(random_state)}".encode()
+    return int.from_bytes(blake2b(named, digest_size=8).digest(), "little") >> 1
 
 
 def text_series(texts: Any, name: str = "X") -> pl.Series:
@@ -345,20 +354,22 @@ def _without_surrogates(text: str) -> str:
 
 def _length(name: str, value: Any) -> int:
     if name == "graph":
-        if not hasattr(value, "indptr"):
-            raise InputError(f"graph is a {type(value).__name__}; pass a SimilarityGraph.")
-        return len(value.indptr) - 1
+        try:
+            return len(value.neighbors)
+        except AttributeError:
+            kind = type(value).__name__
+            raise InputError(f"graph is a {kind}; pass a SimilarityGraph.") from None
     try:
-        return value.shape[0] if hasattr(value, "shape") else len(value)
+        # a sparse matrix has no length
+        return value.shape[0] if issparse(value) else len(value)
     except TypeError as error:
         raise InputError(f"{name} has no length; pass a sequence, array or column.") from error
 
 
 def _series(name: str, values: Any) -> pl.Series:
     """Return one column as a Polars Series."""
-    if isinstance(values, pl.DataFrame) or (
-        not isinstance(values, pl.Series) and hasattr(values, "columns")
-    ):
+    several = isinstance(values, Frame)
+    if several:
         frame = pl.DataFrame(values)
         if frame.width != 1:
             raise InputError(f"{name} has {frame.width} columns; pass the one that is meant.")
@@ -408,5 +419,6 @@ def _reordered(graph: Graph, order: Rows) -> GraphView:
         weights=matrix.data,
         neighbors=rank[graph.neighbors[order]],
         similarities=graph.similarities[order],
-        metric=getattr(graph, "metric", "cosine"),
+        metric=graph.metric,
+        robust=graph.robust,
     )

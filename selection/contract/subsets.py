@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from assay.index.ngrams.stream import BucketStream
 from assay.selection.contract.inputs import Graph, GraphView, Rows
 from assay.storage.errors import InputError
+from assay.storage.interfaces import TakesRows
 
 
 def rows_of(values: Any, rows: Rows) -> Any:
@@ -18,9 +20,10 @@ def rows_of(values: Any, rows: Rows) -> Any:
     if isinstance(values, pl.Series | pl.DataFrame | np.ndarray):
         return values[rows]
     # `take` of a stored stream gives the n-grams themselves
-    for pick in ("select", "take"):
-        if hasattr(values, pick):
-            return getattr(values, pick)(rows)
+    if isinstance(values, BucketStream):
+        return values.select(rows)
+    if isinstance(values, TakesRows):
+        return values.take(rows)
     try:
         return [values[row] for row in rows.tolist()]
     except TypeError as error:
@@ -54,5 +57,6 @@ def induced(graph: Graph, rows: Rows) -> Graph:
         weights=graph.weights[edges][kept],
         neighbors=np.take_along_axis(neighbors, order, axis=1),
         similarities=np.take_along_axis(similarities, order, axis=1),
-        metric=getattr(graph, "metric", "cosine"),
+        metric=graph.metric,
+        robust=graph.robust,
     )

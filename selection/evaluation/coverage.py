@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.selection.contract.inputs import Floats
-from assay.storage.errors import ConfigError
+from assay.storage.limits import Number, check_parameters
 
 Vectors = NDArray[np.float32]
 
@@ -86,8 +86,7 @@ def partial_cover(distances: Floats, portion: float) -> float:
     >>> partial_cover(np.array([0.0, 3.0, 1.0, 2.0]), 0.75)
     2.0
     """
-    if not 0 < portion <= 1:
-        raise ConfigError(f"portion is {portion!r}; pass a number above 0, at most 1.")
+    check_parameters(portion=(portion, Number("(0, 1]")))
     place = int(np.ceil(portion * len(distances) * (1 - 2.0**-50))) - 1
     return float(np.partition(distances, place)[place])
 

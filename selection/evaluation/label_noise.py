@@ -9,8 +9,9 @@ import numpy as np
 
 from assay.selection.algorithms.cross_fitting import predictions
 from assay.selection.algorithms.label_noise import label_noise
-from assay.selection.contract.inputs import Floats, Inputs, Rows, check_seed
+from assay.selection.contract.inputs import Floats, Inputs, Rows
 from assay.storage.errors import InputError
+from assay.storage.limits import SEED, check_parameters
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +47,8 @@ class NoiseTransition:
         """
         order = np.argsort(np.array([name.encode() for name in self.ids], dtype=object))
         ends = np.cumsum(self.weights[order])
-        draws = np.random.default_rng(check_seed(random_state)).random(size) * ends[-1]
+        check_parameters(random_state=(random_state, *SEED))
+        draws = np.random.default_rng(int(random_state)).random(size) * ends[-1]
         return np.asarray(order[np.searchsorted(ends, draws, side="right")], dtype=np.int64)
 
 

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 from scipy.special import stdtrit
 from threadpoolctl import threadpool_limits
 
 from assay.selection.algorithms.near_copies import Similarities, copy_threshold
-from assay.selection.contract.inputs import Floats, Inputs, Rows, check_whole, text_series
+from assay.selection.contract.inputs import Floats, Inputs, Rows, text_series
 from assay.selection.evaluation.balance import Representation, balance, duplicates_left, kish_size
 from assay.selection.evaluation.divergence import backed_off_divergence, ngram_counts
 from assay.selection.evaluation.vectors import (
@@ -25,6 +26,8 @@ from assay.selection.evaluation.vectors import (
 )
 from assay.storage.errors import InputError
 from assay.storage.hashing.rows import hash_rows
+from assay.storage.interfaces import ArrowArray, ArrowStream, Frame
+from assay.storage.limits import SEED, Whole, check_parameters
 
 # similarities that are computed for the near copies of one subset
 _COMPARED = 20_000_000
@@ -154,8 +157,9 @@ def evaluate_selection(
     >>> dict(found.filter(name="coverage.auc").select("value", "verdict").row(0, named=True))
     {'value': 5.0, 'verdict': 'better than random'}
     """
-    for name, number in (("sample", sample), ("draws", draws)):
-        check_whole(name, number)
+    check_parameters(
+        sample=(sample, Whole(1)), draws=(draws, Whole(1)), random_state=(random_state, *SEED)
+    )
     inputs = Inputs(X=X, y=y, graph=graph, groups=groups, scores=scores, ids=ids)
     n = inputs.n
     noise = inputs.as_given(inputs.noise(random_state, "evaluation"))
@@ -169,7 +173,7 @@ def evaluate_selection(
     if X is not None and _is_text(X):
         measures += _text_measures(text_series(X), target, np.argsort(noise)[:sample], duplicates)
     elif X is not None:
-        space = Space(X, getattr(graph, "metric", None) == "cosine")
+        space = Space(X, graph is not None and graph.metric == "cosine")
         pool = np.argsort(inputs.as_given(inputs.noise(random_state, "evaluation/pool")))
         measures += vector_measures(space, np.argsort(noise)[:sample], pool, sample, graph)
         if target is not None:
@@ -260,10 +264,11 @@ def _balance_of(name: str, codes: NDArray[Any], classes: int) -> Measure:
 
 
 def _is_text(X: Any) -> bool:
-    if isinstance(X, np.ndarray) or getattr(X, "ndim", 1) == 2:
-        return bool(X.ndim == 1)
-    arrow = any(hasattr(X, f"__arrow_c_{kind}__") for kind in ("array", "stream"))
-    if isinstance(X, pl.Series) or arrow:
+    if isinstance(X, np.ndarray):
+        return X.ndim == 1
+    if issparse(X) or isinstance(X, Frame):
+        return False
+    if isinstance(X, pl.Series | ArrowArray | ArrowStream):
         return pl.Series(X).dtype in (pl.String, pl.Null, pl.Categorical, pl.Enum)
     return any(isinstance(value, str) for value in X[:100])
 

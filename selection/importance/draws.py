@@ -296,9 +296,6 @@ def check_temperature(temperature: Any, *, replace: bool) -> None:
     """Raise `ConfigError` where a temperature is not what it may be."""
     if isinstance(temperature, str) and temperature == "auto":
         return
-    number = isinstance(temperature, int | float) and not isinstance(temperature, bool)
-    if not number or not 0 <= temperature < np.inf:
-        raise ConfigError(f"temperature is {temperature!r}; pass a number >= 0, or 'auto'.")
     if replace and temperature == 0:
         raise ConfigError(
             "temperature is 0 and replace is True, which draws one row over and over; pass a "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -22,7 +22,8 @@ from assay.selection.contract.inputs import Floats
 from assay.selection.importance.fit import fit_evidence, fit_stream_ratio, need
 from assay.selection.importance.report import quantiles
 from assay.selection.importance.targets import best
-from assay.selection.importance.texts import TextSettings, Tokenizer
+from assay.selection.importance.texts import TEXT_LIMITS, TextSettings, Tokenizer
+from assay.storage.limits import Flag, Limits
 
 
 class ImportanceScorer(Scorer):
@@ -77,6 +78,11 @@ class ImportanceScorer(Scorer):
     'shares rose'
     """
 
+    limits: ClassVar[Limits] = {
+        **{name: may for name, may in TEXT_LIMITS.items() if name != "min_example_length"},
+        "embedding": (Flag(),),
+    }
+
     def __init__(
         self,
         *,
@@ -118,6 +124,7 @@ class ImportanceScorer(Scorer):
         groups: Any = None,
     ) -> Self:
         """Score every row. The inputs are those of `ImportanceResampler.fit`."""
+        self.check_parameters()
         need(X, target, type(self).__name__)
         fitted = fit_evidence(
             X, target, self._settings(), embedding=self.embedding, ids=ids,

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from assay.index.ngrams._unicode import as_texts
-from assay.index.ngrams.hasher import NGramHasher, NGrams
+from assay.index.ngrams.hasher import MOST_BUCKETS, MOST_NGRAMS, NGramHasher, NGrams
 from assay.index.ngrams.stream import BucketStream
 from assay.index.threads import thread_count
 from assay.selection.algorithms.density_ratio import (
@@ -30,10 +30,11 @@ from assay.selection.algorithms.density_ratio import (
     weigh,
     weigh_shard,
 )
-from assay.selection.contract.inputs import Floats, Rows, check_whole, text_series
+from assay.selection.contract.inputs import Floats, Rows, text_series
 from assay.selection.importance.sample import NGRAMS, ROWS, halvings, picked, sample_shard
 from assay.storage.errors import ConfigError, InputError
 from assay.storage.hashing.rows import uniform
+from assay.storage.limits import Limits, Number, Whole, check_limits
 from assay.storage.reading.pools import Pool
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -115,6 +116,19 @@ _TRIAL_BACKING = 3.0
 _FIT_ROWS, _FIT_NGRAMS = 10_000, 1 << 21
 
 
+TEXT_LIMITS: Limits = {
+    "mode": _MODES,
+    "ngrams": (Whole(1, MOST_NGRAMS),),
+    "buckets": (Whole(1, MOST_BUCKETS), None),
+    "tokenizer": _TOKENIZERS,
+    "weighting": _WEIGHTINGS,
+    "smoothing": (Number("(0, inf)"),),
+    "shrinkage": (Number("[0, inf)"),),
+    "threads": (Whole(1), None),
+    "min_example_length": (Whole(0),),
+}
+
+
 @dataclass(frozen=True)
 class TextSettings:
     """How texts are hashed and weighed; the fields are parameters of `ImportanceResampler`."""
@@ -131,16 +145,7 @@ class TextSettings:
 
     def check(self) -> None:
         """Raise `ConfigError` where a value is not what it may be."""
-        choices = {"mode": _MODES, "weighting": _WEIGHTINGS, "tokenizer": _TOKENIZERS}
-        for name, allowed in choices.items():
-            if (value := getattr(self, name)) not in allowed:
-                raise ConfigError(f"{name} is {value!r}; choose one of {allowed}.")
-        if not (isinstance(self.smoothing, int | float) and 0 < self.smoothing < np.inf):
-            raise ConfigError(f"smoothing is {self.smoothing!r}; pass a number above 0.")
-        if not (isinstance(self.shrinkage, int | float) and 0 <= self.shrinkage < np.inf):
-            raise ConfigError(f"shrinkage is {self.shrinkage!r}; pass a number >= 0.")
-        check_whole("min_example_length", self.min_example_length, 0)
-        thread_count(self.threads)
+        check_limits(TEXT_LIMITS, vars(self))
 
     def hasher(self) -> NGramHasher:
         """Return what hashes the texts of pool and target."""
@@ -163,8 +168,9 @@ class TextSettings:
             wanted["tokenizer"] = self.tokenizer  # type: ignore[assignment]
         if self.mode == "dsir":
             wanted |= {"hash": "sha256", "characters": False, "compose": False}  # type: ignore[dict-item]
+        held = hasher.parameters()
         for name, value in wanted.items():
-            if (stored := getattr(hasher, name)) != value:
+            if (stored := held[name]) != value:
                 raise ConfigError(
                     f"The bucket stream was hashed with {name}={stored!r}, not {value!r}; write one "
                     "with this selector's hasher()."

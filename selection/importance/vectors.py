@@ -168,13 +168,16 @@ def vectors_of(X: Any, name: str) -> Vectors | None:
         if X.kind == "image":
             raise InputError(f"{name} is a pool of images; embed them first, and pass the vectors.")
         return X.vectors() if X.kind == "vector" else None
-    kind = X.type if isinstance(X, pa.Array | pa.ChunkedArray) else getattr(X, "dtype", None)
     if isinstance(X, np.ndarray):
         is_vectors = X.ndim == 2 and X.dtype.kind in "iuf"
     elif isinstance(X, list | tuple) and len(X) and isinstance(X[0], list | tuple | np.ndarray):
         is_vectors = np.asarray(X[0]).dtype.kind in "iuf"
+    elif isinstance(X, pl.Series):
+        is_vectors = isinstance(X.dtype, pl.List | pl.Array)
     else:
-        is_vectors = isinstance(kind, pl.List | pl.Array | pa.ListType | pa.FixedSizeListType)
+        is_vectors = isinstance(X, pa.Array | pa.ChunkedArray) and isinstance(
+            X.type, pa.ListType | pa.FixedSizeListType
+        )
     return embed(X) if is_vectors else None
 
 

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from assay.selection.contract.inputs import Floats
 from assay.storage.errors import ConfigError, InputError, NonFiniteError
+from assay.storage.limits import check_parameters
 
 METHODS = ("rank", "z", "none", "rra", "median")
 
@@ -60,8 +61,7 @@ def blend_scores(
     >>> blend_scores({"a": [1.0, 2.0, 30.0], "b": [5.0, 5.0, 1.0]}, {"a": 1, "b": -1}).tolist()
     [-0.375, -0.125, 0.5]
     """
-    if method not in METHODS:
-        raise ConfigError(f"method is {method!r}; it may be {', '.join(METHODS)}.")
+    check_parameters(method=(method, *METHODS))
     signed = dict.fromkeys(scores, 1.0) if weights is None else dict(weights)
     unknown = [name for name in signed if name not in scores]
     if unknown or not signed:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from numbers import Integral, Real
-from typing import Any, Self
+from numbers import Integral
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import polars as pl
@@ -16,7 +16,6 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from assay.selection.contract.inputs import Floats
-from assay.selection.contract.parameters import check_limits
 from assay.selection.registry import Method
 from assay.selection.tables.blocks import ColumnBlock, bounds, by_columns, column_mask
 from assay.selection.tables.inner_validation import COUNTS, choose_count, split_count
@@ -25,12 +24,26 @@ from assay.selection.tables.missing_values import (
     count_missing,
     fill_medians,
     missing_report,
-    require_treatment,
 )
 from assay.selection.tables.moments import Relevance
 from assay.storage.errors import BudgetError, ConfigError, InputError, NonFiniteError
+from assay.storage.limits import Constraint, Limits, Number, Whole, check_parameters
 
 LIMIT = 1e150  # squares of larger values overflow
+
+
+class Columns(Constraint):
+    """A count of columns, or a share of them."""
+
+    error: ClassVar[type[ConfigError]] = BudgetError
+
+    def allows(self, value: Any) -> bool:
+        return Whole(1).allows(value) or (
+            not isinstance(value, Integral) and Number("(0, 1]").allows(value)
+        )
+
+    def __str__(self) -> str:
+        return "a count of columns (a whole number >= 1), a share of them in (0, 1]"
 
 
 class FeatureRanker(Method, SelectorMixin, BaseEstimator):  # type: ignore[misc]
@@ -111,6 +124,11 @@ class FeatureRanker(Method, SelectorMixin, BaseEstimator):  # type: ignore[misc]
     _of_names: NDArray[np.bool_] | None = None
     _streams = False  # whether `_relevance_figures` gives what `_figures` does
 
+    limits: ClassVar[Limits] = {
+        "n_features_to_select": (Columns(), "auto", None),
+        "missing": ("raise", "median"),
+    }
+
     n_features_to_select: int | float | str | None
     missing: str = "raise"
     # parameters that some rankers have
@@ -147,10 +165,6 @@ class FeatureRanker(Method, SelectorMixin, BaseEstimator):  # type: ignore[misc]
         scores: Floats = figures[0]
         return scores
 
-    def _check_parameters(self) -> Any:
-        """Refuse parameters that are not what they may be."""
-        check_limits(self.limits, self.get_params(deep=False))
-
     def fit(self, X: Any, y: ArrayLike | None = None) -> Self:
         """Score and rank the columns of X.
 
@@ -166,8 +180,7 @@ class FeatureRanker(Method, SelectorMixin, BaseEstimator):  # type: ignore[misc]
         -------
         self
         """
-        self._check_parameters()
-        require_treatment(self.missing)
+        self.check_parameters()
         options = {
             "dtype": "numeric",
             "ensure_all_finite": False,
@@ -190,8 +203,7 @@ class FeatureRanker(Method, SelectorMixin, BaseEstimator):  # type: ignore[misc]
         low, high = bounds(X)
         self.refuse_non_finite(low, high)
         for name in ("n_features_", "validation_", "scores_"):
-            if hasattr(self, name):
-                delattr(self, name)
+            self.__dict__.pop(name, None)
         self._count_to_select(X.shape[1])
         self._rank(np.asarray(self._score(X, codes), dtype=np.float64), low == high)
         if self._automatic:
@@ -263,7 +275,7 @@ class FeatureRanker(Method, SelectorMixin, BaseEstimator):  # type: ignore[misc]
 
     def start(self, y: Any) -> NDArray[np.int64]:
         """Check the parameters and return the classes' codes, before columns come in parts."""
-        self._check_parameters()
+        self.check_parameters()
         return self._encode_labels(y)
 
     def block_figures(self, block: ColumnBlock, codes: NDArray[np.int64]) -> Floats:
@@ -322,7 +334,7 @@ class FeatureRanker(Method, SelectorMixin, BaseEstimator):  # type: ignore[misc]
 
         choice = choose_count(order_of, X, y)
         self.n_features_ = choice.value
-        before = [self.validation_] if hasattr(self, "validation_") else []
+        before = [self.validation_] if "validation_" in vars(self) else []
         self.validation_ = pl.concat([*before, choice.tried])
 
     def _get_support_mask(self) -> NDArray[np.bool_]:
@@ -335,26 +347,30 @@ class FeatureRanker(Method, SelectorMixin, BaseEstimator):  # type: ignore[misc]
             return max(1, d // 2)
         if self._automatic:
             return self._automatic_count(d)
-        if isinstance(wanted, Integral) and not isinstance(wanted, bool):
-            if 1 <= wanted <= d:
-                return int(wanted)
-        elif isinstance(wanted, Real) and not isinstance(wanted, bool) and 0 < wanted <= 1:
-            return max(1, int(wanted * d))
-        raise BudgetError(
-            f"n_features_to_select is {wanted!r}; it may be a count from 1 to {d} (the number of "
-            f"columns), a share in (0, 1], 'auto', or None for half of the columns."
-        )
+        check_parameters(n_features_to_select=(wanted, *self.limits["n_features_to_select"]))
+        count = int(wanted) if isinstance(wanted, Integral) else max(1, int(float(wanted) * d))
+        if count > d:
+            raise BudgetError(
+                f"n_features_to_select is {wanted!r}, and there are {d} columns; pass a count of at "
+                f"most {d}, or a share in (0, 1]."
+            )
+        return count
 
     def _automatic_count(self, d: int) -> int:
         """Return the count chosen, or, while the columns are scored, the largest that may be."""
-        if hasattr(self, "n_features_"):
+        if "n_features_" in vars(self):
             return self.n_features_
-        if hasattr(self, "scores_"):
+        if "scores_" in vars(self):
             raise ConfigError("n_features_to_select='auto' is decided by `fit`; fit again.")
         return min(d, COUNTS[-1])
 
     def _names(self, d: int) -> list[str]:
-        return [str(name) for name in getattr(self, "feature_names_in_", range(d))]
+        return [str(name) for name in vars(self).get("feature_names_in_", range(d))]
+
+    @property
+    def known_classes(self) -> NDArray[Any] | None:
+        """The classes of the labels it was fitted on; None where they are no classes."""
+        return vars(self).get("classes_")
 
     def refuse_non_finite(
         self, low: Floats, high: Floats, names: Sequence[str] | None = None

@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import column_or_1d
 
 from assay.selection.contract.inputs import Floats
-from assay.selection.contract.parameters import Limits, Whole
 from assay.selection.rankers._distance_kernels import paired_distances
 from assay.selection.rankers.base import LIMIT, FeatureRanker
 from assay.selection.rankers.joint_dependence import forward_search
@@ -18,6 +17,7 @@ from assay.selection.tables.blocks import dense_rows
 from assay.selection.tables.moments import Counts
 from assay.selection.tables.relevance import BLOCK_VALUES
 from assay.storage.errors import InputError, NonFiniteError
+from assay.storage.limits import Limits, Whole
 
 
 class DistanceCorrelation(FeatureRanker):

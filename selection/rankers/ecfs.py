@@ -11,11 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from assay.selection.contract.inputs import Floats
-from assay.selection.contract.parameters import Limits, Number, Whole
 from assay.selection.rankers.base import FeatureRanker
 from assay.selection.tables.inner_validation import choose_alpha
 from assay.selection.tables.moments import Relevance
 from assay.selection.tables.relevance import column_relevance
+from assay.storage.limits import Flag, Limits, Number, Whole
 
 DEFAULT_ALPHA = 0.98
 ALPHAS = (0.2, 0.5, 0.7, 0.8, 0.9, 0.95, DEFAULT_ALPHA, 1.0)
@@ -113,6 +113,7 @@ class ECFS(FeatureRanker):
     """
 
     limits: ClassVar[Limits] = {
+        "normalize": (Flag(),),
         "alpha": (Number("[0, 1]"), "cv"),
         "relevance": ("nmi", "fslib"),
         "n_bins": (Whole(2), None),

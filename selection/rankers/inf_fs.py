@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from assay.selection.tables.blocks import dense_rows
 from assay.selection.tables.inner_validation import choose_alpha
 from assay.selection.tables.relevance import column_relevance
 from assay.storage.errors import ConfigError
+from assay.storage.limits import Flag, Instance, Limits, Number
 
 DEFAULT_ALPHA = 0.5
 ALPHAS = (0.0, 0.2, 0.4, DEFAULT_ALPHA, 0.6, 0.8, 1.0)
@@ -121,6 +122,14 @@ class InfFS(FeatureRanker):
 
     alpha_: float | tuple[float, ...]
 
+    limits: ClassVar[Limits] = {
+        "supervised": (Flag(),),
+        "alpha": (Number("[0, 1]"), Instance((list, tuple, np.ndarray), "three weights"), "cv"),
+        "scaling": ("authors", "paper", "2016"),
+        "cut": ("authors", "mean", None),
+        "approximate": (Flag(), "auto"),
+    }
+
     def __init__(
         self,
         n_features_to_select: int | float | str | None = None,
@@ -149,7 +158,7 @@ class InfFS(FeatureRanker):
         return bool(self.supervised)
 
     def _score(self, X: Any, y: Any) -> Floats:
-        weights = self._check_parameters()
+        weights = self._column_weights()
         self.approximate_ = False
         if not self.supervised:
             self.alpha_ = weights[0]
@@ -175,7 +184,7 @@ class InfFS(FeatureRanker):
 
     def _score_figures(self, figures: Floats) -> Floats:
         self.approximate_ = False
-        weights = self._check_parameters()
+        weights = self._column_weights()
         self.alpha_ = float(self.alpha) if isinstance(self.alpha, Real) else weights
         return self._energies(figures, weights)
 
@@ -247,25 +256,23 @@ class InfFS(FeatureRanker):
                 f"cut is {self.cut!r} and n_features_to_select {self.n_features_to_select!r}; give "
                 "one of them."
             )
-        scores = getattr(self, "scores_", None)
+        scores = vars(self).get("scores_")
         if scores is None or len(scores) != d:
             return d
         return cut_size(scores, self.cut)
 
-    def _check_parameters(self) -> tuple[float, ...]:
-        if self.scaling not in ("authors", "paper", "2016"):
-            raise ConfigError(
-                f"scaling is {self.scaling!r}; it may be 'authors', 'paper' or '2016'."
-            )
-        if self.cut not in (None, "authors", "mean"):
-            raise ConfigError(f"cut is {self.cut!r}; it may be 'authors', 'mean' or None.")
-        if self.approximate not in (True, False, "auto"):
-            raise ConfigError(f"approximate is {self.approximate!r}; it may be a bool or 'auto'.")
+    def check_parameters(self) -> None:
+        """Refuse parameters that are not what they may be, or don't go together."""
+        super().check_parameters()
+        self._column_weights()
         if self.approximate is True and (self.supervised or self.scaling != "authors"):
             raise ConfigError(
                 "approximate=True is for supervised=False, scaling='authors'; the other scores are "
                 "not row sums of the matrix."
             )
+
+    def _column_weights(self) -> tuple[float, ...]:
+        """Return what `alpha` stands for: a share, or the weights of three relations."""
         three = self.supervised and self.scaling != "2016"
         given: Any = self.alpha
         if isinstance(given, str) and given == "cv":
@@ -282,7 +289,7 @@ class InfFS(FeatureRanker):
         if three and len(weights) == 3 and min(weights) >= 0 < sum(weights) < np.inf:
             return weights
         raise ConfigError(
-            f"alpha is {self.alpha!r}; it may be a number from 0 to 1"
+            f"alpha is {self.alpha!r}; pass a number in [0, 1]"
             + (", 'cv', or three weights from 0, not all 0." if three else " or 'cv'.")
         )
 

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from assay.index.graph.similarity_graph import SimilarityGraph
-from assay.selection.contract.parameters import Limits, Whole
 from assay.selection.contract.row_order import rows_by_content
 from assay.selection.rankers.base import FeatureRanker
 from assay.selection.tables.blocks import dense_rows
+from assay.storage.limits import Flag, Limits, Whole
 
 BLOCK_VALUES = 1 << 20
 
@@ -80,6 +80,7 @@ class LaplacianScore(FeatureRanker):
     _uses_labels = False
 
     limits: ClassVar[Limits] = {
+        "scale": (Flag(),),
         "n_neighbors": (Whole(1),),
         "metric": ("l2", "cosine"),
     }

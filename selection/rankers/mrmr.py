@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from assay.selection.contract.inputs import Floats
-from assay.selection.contract.parameters import Limits, Whole
 from assay.selection.rankers.base import FeatureRanker
 from assay.selection.rankers.ecfs import FISHER_LIMIT
 from assay.selection.tables.blocks import bounds, dense_column, dense_rows
 from assay.selection.tables.relevance import column_relevance, default_bins
+from assay.storage.limits import Limits, Whole
 
 CRITERIA = ("fcq", "fcd", "miq", "mid")
 LEAST_REDUNDANCY = 1e-3  # a quotient by chance correlations near 0 would outweigh any relevance

@@ -11,12 +11,12 @@ import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
 from assay.selection.contract.inputs import Floats
-from assay.selection.contract.parameters import Limits, Number, Whole
 from assay.selection.rankers.base import FeatureRanker
 from assay.selection.rankers.chance_information import BLOCK_CELLS, CorrectedInformation
 from assay.selection.tables.blocks import dense_column, dense_rows
 from assay.selection.tables.moments import Counts
 from assay.selection.tables.relevance import default_bins
+from assay.storage.limits import Limits, Number, Whole
 
 Levels = NDArray[np.int32]
 

@@ -10,11 +10,11 @@ from scipy.sparse import csr_array
 from scipy.special import expit
 
 from assay.selection.contract.inputs import Floats
-from assay.selection.contract.parameters import Limits, Number, Whole
 from assay.selection.contract.row_order import rows_by_content
 from assay.selection.rankers.base import FeatureRanker
 from assay.selection.tables.blocks import dense
 from assay.storage.compiling import njit
+from assay.storage.limits import SEED, Limits, Number, Whole
 
 Singles = NDArray[np.float32]
 Places = NDArray[np.int64]
@@ -108,7 +108,7 @@ class QuickSelection(FeatureRanker):
         "hidden": (Whole(1),),
         "batch_size": (Whole(1),),
         "epochs": (Whole(1),),
-        "random_state": (Whole(0),),
+        "random_state": SEED,
         "rewire": (Number("[0, 1)"),),
         "dropout": (Number("[0, 1)"),),
         "momentum": (Number("[0, 1)"),),

@@ -9,10 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist
 
 from assay.selection.contract.inputs import Floats
-from assay.selection.contract.parameters import Limits, Whole
 from assay.selection.contract.row_order import row_hashes
 from assay.selection.rankers.base import FeatureRanker
 from assay.selection.tables.blocks import dense
+from assay.storage.limits import SEED, Limits, Whole
 
 Positions = NDArray[np.int64]
 
@@ -85,7 +85,7 @@ class ReliefF(FeatureRanker):
     limits: ClassVar[Limits] = {
         "n_neighbors": (Whole(1),),
         "n_samples": (Whole(1), None),
-        "random_state": (Whole(0),),
+        "random_state": SEED,
     }
 
     def __init__(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import polars as pl
@@ -21,6 +21,14 @@ from assay.selection.tables.blocks import column_mask
 from assay.selection.tables.matrix import encode_names
 from assay.selection.tables.moments import Counts
 from assay.storage.errors import BudgetError, ConfigError, InputError
+from assay.storage.limits import SEED, Number, Whole, check_parameters
+
+
+@runtime_checkable
+class Ranked(Protocol):
+    """A fitted ranker, of this package or another."""
+
+    ranking_: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -108,11 +116,11 @@ def bootstrap_stability(
     >>> found.features["frequency"].to_list(), found.overall
     ([0.0, 0.0, 1.0, 1.0], 1.0)
     """
-    for name, value, least in (("n_resamples", n_resamples, 2), ("random_state", random_state, 0)):
-        if not (isinstance(value, Integral) and not isinstance(value, bool) and value >= least):
-            raise ConfigError(f"{name} is {value!r}; it may be a whole number from {least}.")
-    if not 0 < confidence < 1:
-        raise ConfigError(f"confidence is {confidence!r}; it may be a number between 0 and 1.")
+    check_parameters(
+        n_resamples=(n_resamples, Whole(2)),
+        confidence=(confidence, Number("(0, 1)")),
+        random_state=(random_state, *SEED),
+    )
     X, names = encode_names(X)
     ranker = clone(ranker)
     if names is not None and "discrete_features" in ranker.get_params():
@@ -125,7 +133,7 @@ def bootstrap_stability(
         raise BudgetError(f"k is {k!r}; it may be a count from 1 to {d}, the number of columns.")
     values = X.tocsr() if issparse(X) else np.asarray(X)
     labels = None if y is None else np.asarray(y).ravel()
-    strata = _strata(values, labels, hasattr(whole, "classes_"))
+    strata = _strata(values, labels, whole.known_classes is not None)
     taken = np.zeros((n_resamples, d), dtype=bool)
     for b in range(n_resamples):
         rng = np.random.default_rng((random_state, b))
@@ -138,7 +146,7 @@ def bootstrap_stability(
     low, high = _wilson(frequency, n_resamples, z)
     overall, error = _nogueira(taken, int(k))
     features = {
-        "feature": getattr(whole, "feature_names_in_", [f"x{j}" for j in range(d)]),
+        "feature": vars(whole).get("feature_names_in_", [f"x{j}" for j in range(d)]),
         "rank": whole.ranking_,
         "frequency": frequency,
         "low": low,
@@ -226,7 +234,7 @@ def consensus_ranking(rankings: Sequence[Any], *, method: str = "rra") -> Consen
     elif method == "median":
         scores = 1.0 - (np.median(ranks, axis=0) - 1.0) / max(d - 1, 1)
     else:
-        raise ConfigError(f"method is {method!r}; it may be 'rra', 'borda' or 'median'.")
+        raise ConfigError(f"method is {method!r}; pass 'rra', 'borda' or 'median'.")
     ranking = np.empty(d, dtype=np.int64)
     ranking[np.argsort(-scores, kind="stable")] = np.arange(1, d + 1)
     return Consensus(ranking, scores, p_values)
@@ -263,11 +271,11 @@ def _nogueira(taken: NDArray[np.bool_], k: int) -> tuple[float, float]:
 def _ranks(rankings: Sequence[Any]) -> Counts:
     if len(rankings) == 0:
         raise InputError("No rankings were given; give at least one.")
-    found = [np.asarray(getattr(one, "ranking_", one)) for one in rankings]
-    d = found[0].size
-    for place, one in enumerate(found):
+    ranks = [np.asarray(each.ranking_ if isinstance(each, Ranked) else each) for each in rankings]
+    d = ranks[0].size
+    for place, one in enumerate(ranks):
         if one.shape != (d,) or not np.array_equal(np.sort(one), np.arange(1, d + 1)):
             raise InputError(
                 f"Ranking {place} is not a permutation of 1 ... {d} (the length of the first one)."
             )
-    return np.array(found, dtype=np.int64)
+    return np.array(ranks, dtype=np.int64)

@@ -10,13 +10,13 @@ from scipy.sparse import csr_array, issparse
 from sklearn.feature_selection import chi2, mutual_info_classif
 
 from assay.selection.contract.inputs import Floats
-from assay.selection.contract.parameters import Limits, Whole
 from assay.selection.rankers.base import FeatureRanker
 from assay.selection.tables.blocks import bounds, dense_column
 from assay.selection.tables.moments import Relevance
 from assay.selection.tables.relevance import class_blocks, fisher_score
 from assay.selection.tables.sparse_relevance import sorted_by_class
 from assay.storage.errors import InputError
+from assay.storage.limits import SEED, Limits, Whole
 
 LARGEST = float(np.finfo(np.float64).max)
 
@@ -147,7 +147,7 @@ class NeighborInformation(FeatureRanker):
 
     limits: ClassVar[Limits] = {
         "n_neighbors": (Whole(1),),
-        "random_state": (Whole(0),),
+        "random_state": SEED,
     }
 
     def __init__(

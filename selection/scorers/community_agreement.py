@@ -9,7 +9,7 @@ import numpy as np
 from assay.index.algorithms.label_propagation import label_propagation
 from assay.selection.base import Scorer
 from assay.selection.contract.inputs import Floats, Inputs
-from assay.selection.contract.parameters import Limits, Whole
+from assay.storage.limits import SEED, Limits
 
 
 class CommunityAgreement(Scorer):
@@ -59,7 +59,7 @@ class CommunityAgreement(Scorer):
     [0.5, 0.5, 0.0, 1.0, 1.0]
     """
 
-    limits: ClassVar[Limits] = {"random_state": (Whole(),)}
+    limits: ClassVar[Limits] = {"random_state": SEED}
 
     def __init__(self, *, random_state: int = 0) -> None:
         self.random_state = random_state

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from assay.index.algorithms import centrality
 from assay.selection.algorithms.difficulty import knn_density
 from assay.selection.base import Scorer
 from assay.selection.contract.inputs import Floats, Inputs
+from assay.storage.limits import Limits, Number
 
 
 class PageRank(Scorer):
@@ -55,6 +56,11 @@ class PageRank(Scorer):
     >>> round(float(PageRank().fit(graph=graph).scores_.sum()), 6)
     1.0
     """
+
+    limits: ClassVar[Limits] = {
+        "alpha": (Number("[0, 1)"),),
+        "tol": (Number("(0, inf)"),),
+    }
 
     def __init__(self, *, alpha: float = 0.85, tol: float = 1e-10) -> None:
         self.alpha = alpha
@@ -319,6 +325,10 @@ class Eigenvector(Scorer):
     >>> int(Eigenvector().fit(graph=graph).scores_.argmin())
     3
     """
+
+    limits: ClassVar[Limits] = {
+        "tol": (Number("(0, inf)"),),
+    }
 
     def __init__(self, *, tol: float = 1e-8) -> None:
         self.tol = tol

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from assay.selection.base import Scorer
-from assay.selection.contract.inputs import Floats, Inputs, check_seed, check_whole, derived_seed
+from assay.selection.contract.inputs import Floats, Inputs, derived_seed
+from assay.storage.limits import SEED, Limits, Whole
 
 
 class Isolation(Scorer):
@@ -52,6 +53,11 @@ class Isolation(Scorer):
     4
     """
 
+    limits: ClassVar[Limits] = {
+        "n_trees": (Whole(1),),
+        "random_state": SEED,
+    }
+
     def __init__(self, *, n_trees: int = 300, random_state: int = 0) -> None:
         self.n_trees = n_trees
         self.random_state = random_state
@@ -59,8 +65,6 @@ class Isolation(Scorer):
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
         from sklearn.ensemble import IsolationForest
 
-        check_whole("n_trees", self.n_trees)
-        check_seed(self.random_state)
         X = inputs.vectors()
         seed = derived_seed(self.random_state, "isolation") % 2**32
         forest = IsolationForest(n_estimators=int(self.n_trees), random_state=seed)

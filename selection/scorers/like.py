@@ -12,8 +12,8 @@ from assay.index.algorithms.flow_diffusion import flow_diffusion
 from assay.index.algorithms.personalized_pagerank import personalized_pagerank
 from assay.selection.base import Scorer
 from assay.selection.contract.inputs import Floats, Inputs
-from assay.selection.contract.parameters import Limits, Number, Whole
 from assay.storage.errors import ConfigError, IdError, MissingInputError
+from assay.storage.limits import Limits, Number, Whole
 
 
 class Like(Scorer):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from assay.selection.algorithms.distinct_neighbors import DistinctNeighbors, distinct_neighbors
 from assay.selection.base import Scorer
 from assay.selection.contract.inputs import Floats, Inputs
+from assay.storage.limits import Limits, Whole
 
 # of the mean distance to the k-th neighbor
 _SMALLEST = 1e-10
@@ -64,6 +65,11 @@ class LocalOutlierFactor(Scorer):
     >>> int(LocalOutlierFactor(k=2).fit(X, graph=graph).scores_.argmax())
     4
     """
+
+    limits: ClassVar[Limits] = {
+        "k": (Whole(1),),
+        "metric": ("auto", "cosine", "l2"),
+    }
 
     def __init__(self, *, k: int = 10, metric: Literal["auto", "cosine", "l2"] = "auto") -> None:
         self.k = k

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from assay.selection.algorithms.distinct_neighbors import distinct_neighbors, filled
 from assay.selection.base import Scorer
 from assay.selection.contract.inputs import Floats, Inputs
+from assay.storage.limits import Limits, Whole
 
 
 class Outlierness(Scorer):
@@ -60,6 +61,11 @@ class Outlierness(Scorer):
     >>> Outlierness(k=2).fit(X, graph=graph).scores_.round(2).tolist()
     [0.2, 0.1, 0.2, 4.9, 4.9, 4.9]
     """
+
+    limits: ClassVar[Limits] = {
+        "k": (Whole(1),),
+        "metric": ("auto", "cosine", "l2"),
+    }
 
     def __init__(self, *, k: int = 10, metric: Literal["auto", "cosine", "l2"] = "auto") -> None:
         self.k = k

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from assay.index.vectors.checks import equal_rows
 from assay.selection.algorithms.cells import cluster, nearest, prepared
 from assay.selection.base import Scorer
-from assay.selection.contract.inputs import Floats, Inputs, check_whole
+from assay.selection.contract.inputs import Floats, Inputs
+from assay.storage.limits import SEED, Limits, Whole
 
 # clusters of fewer rows than this share of the usual count are no prototypes
 _LEAST = 0.25
@@ -66,6 +67,12 @@ class Prototypicality(Scorer):
     3
     """
 
+    limits: ClassVar[Limits] = {
+        "clusters": (Whole(1), None),
+        "metric": ("auto", "cosine", "l2"),
+        "random_state": SEED,
+    }
+
     def __init__(
         self,
         *,
@@ -101,4 +108,4 @@ class Prototypicality(Scorer):
     def _count(self, rows: int) -> int:
         if self.clusters is None:
             return min(1_000, max(1, round(float(np.sqrt(rows)))))
-        return min(check_whole("clusters", self.clusters), rows)
+        return min(int(self.clusters), rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from assay.selection.algorithms.cross_fitting import Predictions, predictions
 from assay.selection.base import Scorer
 from assay.selection.contract.inputs import Floats, Inputs
 from assay.storage.errors import MissingInputError
+from assay.storage.limits import SEED, Limits, Whole
 
 
 class CrossFitted(Scorer):
@@ -18,6 +19,12 @@ class CrossFitted(Scorer):
 
     A subclass implements `_values`: float64[n, classes], what a row would score with each label.
     """
+
+    limits: ClassVar[Limits] = {
+        "folds": (Whole(2),),
+        "train_rows": (Whole(2),),
+        "random_state": SEED,
+    }
 
     def __init__(
         self,

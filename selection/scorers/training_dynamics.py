@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from assay.selection.base import Scorer
-from assay.selection.contract.inputs import Floats, Inputs, Labels, check_whole
+from assay.selection.contract.inputs import Floats, Inputs, Labels
 from assay.selection.scorers.training_logs import TrainingLog, log_ids, read_log
 from assay.storage.errors import MissingInputError
+from assay.storage.limits import Limits, Whole
 
 
 class FromTrainingLog(Scorer):
@@ -141,12 +142,15 @@ class EL2N(FromTrainingLog):
     [0.8485, 0.0]
     """
 
+    limits: ClassVar[Limits] = {
+        "epochs": (Whole(1),),
+    }
+
     def __init__(self, *, log: Any = None, epochs: int = 10) -> None:
         super().__init__(log=log)
         self.epochs = epochs
 
     def _of(self, log: TrainingLog, labels: Labels | None) -> tuple[Floats, dict[str, Any]]:
-        check_whole("epochs", self.epochs)
         P, columns = log.of_labels(labels, "EL2N")
         P = P[:, : self.epochs]
         own = _own(P, columns)

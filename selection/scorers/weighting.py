@@ -9,7 +9,7 @@ import numpy as np
 from assay.selection.algorithms.distinct_neighbors import DistinctNeighbors, distinct_neighbors
 from assay.selection.base import Scorer
 from assay.selection.contract.inputs import Floats, Inputs
-from assay.selection.contract.parameters import Limits, Number
+from assay.storage.limits import Limits, Number, Whole
 
 _BLOCK = 2_048
 # on the diagonal, so that rows that nearly coincide can be told apart
@@ -70,6 +70,8 @@ class Weighting(Scorer):
     """
 
     limits: ClassVar[Limits] = {
+        "k": (Whole(1),),
+        "metric": ("auto", "cosine", "l2"),
         "t": (Number("(0, inf)"), None),
     }
 

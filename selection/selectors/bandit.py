@@ -15,8 +15,8 @@ from assay.selection.algorithms.cells import cluster, places, prepared
 from assay.selection.base import Selector
 from assay.selection.contract.inputs import Floats, Inputs, Rows
 from assay.selection.contract.outcomes import Choice, Outcome
-from assay.selection.contract.parameters import Function, Limits, Number, Whole
 from assay.storage.errors import InputError, MissingInputError, NonFiniteError
+from assay.storage.limits import Function, Limits, Number, Whole
 
 Reward = Callable[[Rows], Any]
 _INFLUENCE = "influence"

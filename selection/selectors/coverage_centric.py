@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from assay.selection.algorithms.allocation import allocate
 from assay.selection.algorithms.difficulty import cut_outcome, cut_rows, cutoff_share, difficulty_of
 from assay.selection.base import Selector
-from assay.selection.contract.inputs import Floats, Inputs, Rows, check_whole
+from assay.selection.contract.inputs import Floats, Inputs, Rows
 from assay.selection.contract.outcomes import Choice, Outcome, rank_of
+from assay.storage.limits import Limits, Number, Whole
 
 
 class Strata(NamedTuple):
@@ -84,6 +85,11 @@ class CoverageCentricSelector(Selector):
     (10, True, 30)
     """
 
+    limits: ClassVar[Limits] = {
+        "cutoff": (Number("[0, 1)"), "auto"),
+        "n_strata": (Whole(1),),
+    }
+
     def __init__(
         self,
         *,
@@ -98,7 +104,6 @@ class CoverageCentricSelector(Selector):
         self.n_strata = n_strata
 
     def _select(self, inputs: Inputs, budget: int) -> Choice:
-        check_whole("n_strata", self.n_strata)
         difficulty, source = difficulty_of(inputs, type(self).__name__)
         cutoff = cutoff_share(self.cutoff, budget / inputs.n, source)
         strata = stratify(difficulty, budget, cutoff, self.n_strata)

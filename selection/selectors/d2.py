@@ -6,15 +6,14 @@ import math
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from assay.selection.algorithms.difficulty import cut_outcome, cut_rows, cutoff_share
 from assay.selection.algorithms.heaps import build, pop, settle
 from assay.selection.base import Selector
 from assay.selection.contract.inputs import Inputs
 from assay.selection.contract.outcomes import Choice, Outcome, rank_of
-from assay.selection.contract.parameters import Limits, Number
 from assay.storage.compiling import njit
+from assay.storage.limits import Limits, Number
 
 
 class D2Selector(Selector):
@@ -90,6 +89,7 @@ class D2Selector(Selector):
     """
 
     limits: ClassVar[Limits] = {
+        "cutoff": (Number("[0, 1)"), "auto"),
         "mode": ("sum", "product"),
         "update": ("weighted", "absolute"),
         "gamma": (Number("[0, inf)"),),
@@ -120,7 +120,7 @@ class D2Selector(Selector):
         cut = cut_rows(difficulty, cutoff, budget)
         kept = np.ones(inputs.n, dtype=bool)
         kept[cut] = False
-        neighbors, distances = inputs.graph.neighbors, _distances(inputs)
+        neighbors, distances = inputs.graph.neighbors, inputs.graph_distances()
         density = _forward(neighbors, distances, difficulty, kept, self.mode == "product")
         gamma = 0.0 if self.update == "absolute" else float(self.gamma)
         chosen, left = _take(neighbors, distances, density.copy(), kept, gamma, budget)
@@ -141,16 +141,6 @@ class D2Selector(Selector):
                 "cutoff_shrunk": len(cut) < int(inputs.n * cutoff),
             },
         )
-
-
-def _distances(inputs: Inputs) -> NDArray[Any]:
-    """Return how far each of the graph's neighbors is, float32[n, k] in canonical order."""
-    tell = getattr(inputs._graph, "distances", None)
-    if tell is None:
-        assert inputs.graph is not None
-        return np.asarray(1 - inputs.graph.similarities, dtype=np.float32)
-    distances = np.asarray(tell(), dtype=np.float32)
-    return distances if inputs.order is None else distances[inputs.order]
 
 
 @njit(cache=True, nogil=True)

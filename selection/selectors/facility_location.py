@@ -67,7 +67,7 @@ class FacilityLocationSelector(LazyGreedySelector):
     [2, 3]
     """
 
-    def _function(self, graph: Graph) -> SetFunction:
+    def set_function(self, graph: Graph) -> SetFunction:
         indptr, indices, weights, own = similarities(graph)
         whole = float(own.sum(dtype=np.float64))
         return SetFunction(

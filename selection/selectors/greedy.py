@@ -72,7 +72,7 @@ class LazyGreedySelector(Selector):
     """
 
     @abstractmethod
-    def _function(self, graph: Graph) -> SetFunction:
+    def set_function(self, graph: Graph) -> SetFunction:
         """Return the function to maximize."""
 
     @property
@@ -85,7 +85,7 @@ class LazyGreedySelector(Selector):
 
     def _select(self, inputs: Inputs, budget: int) -> Choice:
         assert inputs.graph is not None
-        function = self._function(inputs.graph)
+        function = self.set_function(inputs.graph)
         ranking = LazyRanking(function)
         ranking.extend(budget)
         self._ranked = ranking, inputs.order

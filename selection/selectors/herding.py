@@ -10,10 +10,10 @@ from assay.selection.algorithms.allocation import allocate
 from assay.selection.base import Selector
 from assay.selection.contract.inputs import Inputs, Labels, Rows
 from assay.selection.contract.outcomes import Choice, Outcome
-from assay.selection.contract.parameters import Limits
 from assay.selection.selectors.k_center import warn_of_cost
 from assay.storage.compiling import njit
 from assay.storage.errors import MissingInputError
+from assay.storage.limits import Limits
 
 
 class HerdingSelector(Selector):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from numbers import Integral
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -20,12 +19,27 @@ from assay.selection.algorithms.cells import (
 from assay.selection.base import Selector
 from assay.selection.contract.inputs import Inputs, Rows
 from assay.selection.contract.outcomes import Choice, Outcome
-from assay.selection.contract.parameters import Limits, Whole
 from assay.storage.errors import ConfigError
+from assay.storage.limits import Constraint, Limits, Whole
 
 # as many cells as this times the square root of the rows, then tenths of that
 _FINEST = 4
 _FEWEST = 8
+
+
+class Falling(Constraint):
+    """Whole numbers, each less than the one before."""
+
+    def allows(self, value: Any) -> bool:
+        listed = isinstance(value, list | tuple | np.ndarray) and len(value) > 0
+        return (
+            listed
+            and all(Whole(1).allows(count) for count in value)
+            and all(high > low for high, low in pairwise(value))
+        )
+
+    def __str__(self) -> str:
+        return "a list of falling numbers of clusters, the last at least 1"
 
 
 class HierarchicalBalancedSelector(Selector):
@@ -96,6 +110,7 @@ class HierarchicalBalancedSelector(Selector):
     """
 
     limits: ClassVar[Limits] = {
+        "levels": (Falling(), "auto"),
         "metric": ("cosine", "l2"),
         "resampling": (Whole(0),),
         "iterations": (Whole(1),),
@@ -196,20 +211,11 @@ def _levels(levels: Any, n: int) -> list[int]:
         while found[-1] // 10 >= _FEWEST:
             found.append(round(found[-1] / 10))
         return found
-    whole = isinstance(levels, Sequence | np.ndarray) and not isinstance(levels, str)
-    given = list(levels) if whole else []
-    if (
-        not given
-        or any(isinstance(count, bool) or not isinstance(count, Integral) for count in given)
-        or any(high <= low for high, low in pairwise(given))
-        or given[-1] < 1
-        or given[0] > n
-    ):
+    if levels[0] > n:
         raise ConfigError(
-            f"levels is {levels!r}; pass 'auto' or falling numbers of clusters, the first at most "
-            f"{n} (the rows), the last at least 1."
+            f"levels is {levels!r} for {n} rows; pass no more clusters than rows, or 'auto'."
         )
-    return [int(count) for count in given]
+    return [int(count) for count in levels]
 
 
 def _entropy(cells: NDArray[np.int64], count: int) -> float:

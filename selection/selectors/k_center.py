@@ -12,8 +12,8 @@ from assay.selection.algorithms.heaps import sift
 from assay.selection.base import Selector
 from assay.selection.contract.inputs import Inputs
 from assay.selection.contract.outcomes import Choice, Outcome
-from assay.selection.contract.parameters import Limits
 from assay.storage.compiling import njit
+from assay.storage.limits import Limits
 
 MULTIPLY_ADDS = 1e12
 

@@ -10,10 +10,10 @@ from assay.index.vectors.exact import unit_rows
 from assay.selection.algorithms.allocation import allocate
 from assay.selection.algorithms.cells import cluster
 from assay.selection.base import Selector
-from assay.selection.contract.inputs import Inputs, Rows, check_whole
+from assay.selection.contract.inputs import Inputs, Rows
 from assay.selection.contract.outcomes import Choice, Outcome
-from assay.selection.contract.parameters import Limits
 from assay.selection.selectors.herding import rows_by_class
+from assay.storage.limits import Limits, Whole
 
 
 class ModerateSelector(Selector):
@@ -72,6 +72,7 @@ class ModerateSelector(Selector):
     """
 
     limits: ClassVar[Limits] = {
+        "clusters": (Whole(1),),
         "metric": ("l2", "cosine"),
     }
 
@@ -89,7 +90,6 @@ class ModerateSelector(Selector):
         self.metric = metric
 
     def _select(self, inputs: Inputs, budget: int) -> Choice:
-        check_whole("clusters", self.clusters)
         X = inputs.vectors()
         if self.metric == "cosine":
             X = unit_rows(X)

@@ -11,8 +11,8 @@ from assay.selection.algorithms.set_functions import (
     similarities,
 )
 from assay.selection.contract.inputs import Graph
-from assay.selection.contract.parameters import Limits, Number
 from assay.selection.selectors.greedy import LazyGreedySelector
+from assay.storage.limits import Limits, Number
 
 
 class SaturatedCoverageSelector(LazyGreedySelector):
@@ -92,7 +92,7 @@ class SaturatedCoverageSelector(LazyGreedySelector):
         super().__init__(budget=budget, random_state=random_state, strict=strict)
         self.alpha = alpha
 
-    def _function(self, graph: Graph) -> SetFunction:
+    def set_function(self, graph: Graph) -> SetFunction:
         indptr, indices, weights, own = similarities(graph)
         limits = float(self.alpha) * column_sums(indptr, weights, own)
         whole = float(limits.sum())

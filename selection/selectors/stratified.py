@@ -10,8 +10,8 @@ from assay.selection.algorithms.cells import nested_clusters, prepared
 from assay.selection.base import Selector
 from assay.selection.contract.inputs import Inputs, Rows, derived_seed
 from assay.selection.contract.outcomes import Choice, Outcome, rank_of
-from assay.selection.contract.parameters import Limits
 from assay.storage.hashing.rows import uniform
+from assay.storage.limits import Limits
 
 # as many cells as this times the square root of the rows, then eighths of that
 _FINEST = 4

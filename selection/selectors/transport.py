@@ -7,13 +7,13 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from assay.index.search.vector_index import VectorIndex
+from assay.index.threads import thread_count
 from assay.index.vectors.checks import as_vectors, check_width
-from assay.index.vectors.exact import BlockScan, available_threads, exact_knn
+from assay.index.vectors.exact import BlockScan, exact_knn
 from assay.selection.algorithms.whitening import fit_whitening
 from assay.selection.base import Selector
 from assay.selection.contract.inputs import Floats, Inputs, Rows, derived_seed
 from assay.selection.contract.outcomes import Choice, Outcome, rank_of
-from assay.selection.contract.parameters import Limits, Number, Whole
 from assay.selection.selectors.transport_layers import (
     ESTIMATED_DEPTH,
     Context,
@@ -25,6 +25,7 @@ from assay.selection.selectors.transport_layers import (
     search,
 )
 from assay.storage.hashing.rows import hash_rows, hex_digests, uniform
+from assay.storage.limits import Limits, Number, Whole
 
 _LAYERS_TOLD = 100
 
@@ -251,5 +252,5 @@ def _take(
 
 def _nearest_cosine(X: Vectors, target: Vectors) -> Floats:
     """Return the cosine of every row to the target row nearest to it."""
-    keys, _ = exact_knn(X, BlockScan(target, "cosine"), 1, threads=available_threads())
+    keys, _ = exact_knn(X, BlockScan(target, "cosine"), 1, threads=thread_count())
     return -keys[:, 0]

@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from assay.selection import registry
 from assay.selection.algorithms.set_functions import SetFunction
 from assay.selection.base import Selector
-from assay.selection.contract.inputs import Floats, Inputs, Rows, check_whole
+from assay.selection.contract.inputs import Floats, Inputs, Rows
 from assay.selection.contract.outcomes import Choice, Outcome
 from assay.selection.selectors.greedy import LazyGreedySelector, LazyRanking
 from assay.storage.errors import ConfigError
+from assay.storage.limits import Flag, Function, Instance, Limits, Number, Whole
 
 # how a function is run over shards: builtins.map, or that of an executor
 Map = Callable[[Callable[["Shard"], "Proposal"], Iterable["Shard"]], Iterable["Proposal"]]
@@ -59,7 +60,7 @@ def propose(shard: Shard) -> Proposal:
     >>> from assay.index import SimilarityGraph
     >>> from assay.selection.selectors.facility_location import FacilityLocationSelector
     >>> X = [[0.0, 1.0], [0.1, 1.0], [0.2, 1.0], [1.0, 0.0], [1.0, 0.1]]
-    >>> function = FacilityLocationSelector(budget=1)._function(SimilarityGraph.from_vectors(X, k=2))
+    >>> function = FacilityLocationSelector(budget=1).set_function(SimilarityGraph.from_vectors(X, k=2))
     >>> rows = np.array([0, 1, 4])
     >>> propose(Shard(rows, function.restricted(rows), 2)).rows.tolist()
     [1, 4]
@@ -155,6 +156,14 @@ class TwoStageSelector(Selector):
     True
     """
 
+    limits: ClassVar[Limits] = {
+        "shards": (Whole(1),),
+        "oversampling": (Number("[1, inf)"), None),
+        "options": (Instance((Mapping,), "a mapping of parameters"), None),
+        "compare": (Flag(),),
+        "map": (Function("a function and its inputs, as an executor's map"), None),
+    }
+
     def __init__(
         self,
         *,
@@ -178,7 +187,7 @@ class TwoStageSelector(Selector):
 
     def _select(self, inputs: Inputs, budget: int) -> Choice:
         assert inputs.graph is not None
-        function = self._greedy()._function(inputs.graph)
+        function = self._greedy().set_function(inputs.graph)
         of_row = self._sharded(inputs)
         run: Map = self.map if self.map is not None else map
         sizes: list[tuple[int, int]] = []
@@ -227,8 +236,6 @@ class TwoStageSelector(Selector):
         if self.selector not in names:
             raise ConfigError(f"selector is {self.selector!r}; it may be {', '.join(names)}.")
         entry = registry.entry(self.selector, "selector")
-        if not isinstance(self.options, Mapping | None):
-            raise ConfigError(f"options is {self.options!r}; pass a mapping of parameters.")
         options = dict(self.options or {})
         entry.check_options(options, {"budget", "random_state"})
         greedy: LazyGreedySelector = entry.load()(budget=1, **options)
@@ -236,20 +243,14 @@ class TwoStageSelector(Selector):
 
     def _sharded(self, inputs: Inputs) -> Rows:
         """Return the shard of every row."""
-        shards = check_whole("shards", self.shards)
-        if self.map is not None and not callable(self.map):
-            raise ConfigError(f"map is {self.map!r}; pass a function such as an executor's map.")
         noise = inputs.noise(self.random_state, "two_stage")
-        return np.minimum(shards - 1, (noise * shards).astype(np.int64))
+        return np.minimum(self.shards - 1, (noise * self.shards).astype(np.int64))
 
     def _count(self, budget: int, rows: int, n: int) -> int:
         """Return how many rows a shard proposes; all shards together at least the budget."""
         wanted = self.oversampling
         if wanted is None:
             return min(budget, rows)
-        number = isinstance(wanted, int | float | np.number) and not isinstance(wanted, bool)
-        if not number or not 1 <= wanted < math.inf:
-            raise ConfigError(f"oversampling is {wanted!r}; pass a number >= 1, or None.")
         return min(budget, rows, math.ceil(float(wanted) * budget * rows / n))
 
 

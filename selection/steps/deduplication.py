@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from assay.selection import registry
-from assay.selection.base import _Estimator
+from assay.selection.base import PoolMethod
 from assay.selection.contract.inputs import Floats, Inputs, Rows
 from assay.storage.errors import ColumnError, InputError
 
@@ -22,7 +22,7 @@ SCHEMA = {
 }
 
 
-class Deduplicator(_Estimator):
+class Deduplicator(PoolMethod):
     """Base of every deduplication step: groups in the shape of a star, with a keeper each.
 
     A subclass implements `_keepers`. A row is left out only for a keeper that it is itself a
@@ -68,7 +68,7 @@ class Deduplicator(_Estimator):
         priority : n numbers, optional
             The row with the lowest is the keeper, ties by id; None: by id alone.
         """
-        self._check_limits()
+        self.check_parameters()
         inputs = self._inputs(
             X=X, y=y, graph=graph, scores=scores, target=target, ids=ids, groups=groups
         )

@@ -10,6 +10,7 @@ from assay.selection.algorithms.equal_content import content_codes, first_of_eac
 from assay.selection.contract.inputs import Floats, Inputs, Rows
 from assay.selection.steps.deduplication import Deduplicator
 from assay.storage.hashing.rows import hash_rows
+from assay.storage.limits import Flag, Limits
 
 
 class ExactDuplicates(Deduplicator):
@@ -37,6 +38,10 @@ class ExactDuplicates(Deduplicator):
     """
 
     duplicate_kind: ClassVar[str] = "exact"
+
+    limits: ClassVar[Limits] = {
+        "normalise": (Flag(),),
+    }
 
     def __init__(self, *, normalise: bool = True) -> None:
         self.normalise = normalise

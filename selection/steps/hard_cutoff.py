@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import polars as pl
@@ -17,14 +17,15 @@ from assay.selection.algorithms.difficulty import (
     difficulty_of,
     share_of,
 )
-from assay.selection.base import _Estimator
+from assay.selection.base import PoolMethod
 from assay.selection.contract.budgets import resolve_budget
 from assay.selection.contract.inputs import Inputs
 from assay.selection.contract.outcomes import Outcome, explained, rank_of
 from assay.storage.errors import ConfigError
+from assay.storage.limits import Limits, Number
 
 
-class HardCutoff(_Estimator):
+class HardCutoff(PoolMethod):
     """Drop the hardest ``floor(cutoff * n)`` rows, which are mostly mislabeled or noise.
 
     A step of its own, to be followed by any selector on the rows kept. Much of what
@@ -78,6 +79,10 @@ class HardCutoff(_Estimator):
     ([True, False, True, False], 0.8)
     """
 
+    limits: ClassVar[Limits] = {
+        "cutoff": (Number("[0, 1)"), "auto", "contamination"),
+    }
+
     def __init__(self, *, cutoff: float | Literal["auto", "contamination"] = "auto") -> None:
         self.cutoff = cutoff
 
@@ -100,6 +105,7 @@ class HardCutoff(_Estimator):
         budget : int, float or str, optional
             What will be chosen of the rows kept: at least as many are left, and "auto" goes by it.
         """
+        self.check_parameters()
         inputs = Inputs(X=X, y=y, graph=graph, scores=scores, target=target, ids=ids, groups=groups)
         if budget is None and isinstance(self.cutoff, str) and self.cutoff == "auto":
             raise ConfigError(

@@ -12,10 +12,10 @@ from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
 from assay.selection.algorithms.span_matching import SpanMatcher, Words, words_of
-from assay.selection.base import _Estimator
+from assay.selection.base import PoolMethod
 from assay.selection.contract.inputs import Inputs, text_series
-from assay.selection.contract.parameters import Limits, Number, Whole
 from assay.storage.errors import ConfigError, InputError
+from assay.storage.limits import Limits, Number, Whole, check_parameters
 
 SCHEMA = {
     "sample_id": pl.String,
@@ -28,7 +28,7 @@ SCHEMA = {
 _PART = 16_384
 
 
-class Leakage(_Estimator):
+class Leakage(PoolMethod):
     r"""Find rows that share a long run of words with an item of an evaluation set.
 
     A row leaks an item of L words where the longest run of words that both hold has at least
@@ -123,7 +123,7 @@ class Leakage(_Estimator):
         groups: Any = None,
     ) -> Self:
         """Search the texts X. Takes the inputs of `Selector.fit`, uses texts and ids."""
-        self._check_limits()
+        self.check_parameters()
         inputs: Inputs = self._inputs(
             X=X, y=y, graph=graph, scores=scores, target=target, ids=ids, groups=groups
         )
@@ -246,8 +246,7 @@ def leak_neighbors(
     >>> leak_neighbors([[1.0, 0.0], [0.0, 1.0]], [[0.1, 1.0]])["sample_id"].to_list()
     ['1']
     """
-    if not -1 < threshold <= 1:
-        raise ConfigError(f"threshold is {threshold!r}; pass a cosine in (-1, 1].")
+    check_parameters(threshold=(threshold, Number("(-1, 1]")))
     pool = Inputs(X=X, ids=ids)
     vectors = pool.vectors()
     others = Inputs(X=items).vectors()

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from assay.selection.algorithms.equal_content import content_codes, first_of_each
 from assay.selection.algorithms.minhash import Shingles, jaccard, shingles, signatures
-from assay.selection.contract.inputs import Floats, Inputs, Rows, check_whole
+from assay.selection.contract.inputs import Floats, Inputs, Rows
 from assay.selection.steps.deduplication import Deduplicator
 from assay.storage.compiling import njit
 from assay.storage.errors import ConfigError
+from assay.storage.limits import SEED, Limits, Number, Whole
 
 # keepers of one bucket that a row is compared with: bounds the work for boilerplate
 _COMPARED = 64
@@ -101,6 +102,15 @@ class NearDuplicates(Deduplicator):
 
     duplicate_kind: ClassVar[str] = "near"
 
+    limits: ClassVar[Limits] = {
+        "threshold": (Number("(0, 1]"),),
+        "ngrams": (Whole(1),),
+        "permutations": (Whole(1),),
+        "bands": (Whole(1), None),
+        "rows": (Whole(1), None),
+        "random_state": SEED,
+    }
+
     def __init__(
         self,
         *,
@@ -119,16 +129,12 @@ class NearDuplicates(Deduplicator):
         self.random_state = random_state
 
     def _keepers(self, inputs: Inputs, order: Rows) -> tuple[Rows, Floats, dict[str, Any]]:
-        if not 0 < self.threshold <= 1:
-            raise ConfigError(f"threshold is {self.threshold!r}; pass a number in (0, 1].")
-        for name in ("ngrams", "permutations"):
-            check_whole(name, getattr(self, name))
         if (self.bands is None) != (self.rows is None):
             raise ConfigError("Pass both bands and rows, or neither: they follow the threshold.")
         if self.bands is None or self.rows is None:
             bands, rows = banding(self.threshold, self.permutations)
         else:
-            bands, rows = check_whole("bands", self.bands), check_whole("rows", self.rows)
+            bands, rows = int(self.bands), int(self.rows)
         texts = shingles(inputs.texts(), self.ngrams)
         # one text stands for all that have its shingles: copies can't crowd a bucket
         first = first_of_each(_set_codes(texts), order)

@@ -8,8 +8,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from assay.selection.contract.inputs import Floats, Inputs, Rows
-from assay.selection.contract.parameters import Limits, Number, Whole
 from assay.selection.steps.deduplication import Deduplicator
+from assay.storage.limits import SEED, Limits, Number, Whole
 
 _BLOCK = 4_096
 
@@ -61,6 +61,7 @@ class PivotDeduplicator(Deduplicator):
     duplicate_kind: ClassVar[str] = "pivot"
 
     limits: ClassVar[Limits] = {
+        "random_state": SEED,
         "n_pivots": (Whole(1),),
         "threshold": (Number("(-1, 1]"),),
     }

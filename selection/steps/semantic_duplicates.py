@@ -11,7 +11,7 @@ from scipy.sparse import coo_array
 from assay.selection.algorithms.near_copies import Similarities, copy_threshold, stars
 from assay.selection.contract.inputs import Floats, Graph, Inputs, Rows
 from assay.selection.steps.deduplication import Deduplicator
-from assay.storage.errors import ConfigError
+from assay.storage.limits import Limits, Number
 
 
 class SemanticDuplicates(Deduplicator):
@@ -70,6 +70,10 @@ class SemanticDuplicates(Deduplicator):
 
     duplicate_kind: ClassVar[str] = "semantic"
 
+    limits: ClassVar[Limits] = {
+        "threshold": (Number("(-inf, inf)"), "auto"),
+    }
+
     def __init__(self, *, threshold: float | Literal["auto"] = "auto") -> None:
         self.threshold = threshold
 
@@ -87,7 +91,7 @@ class SemanticDuplicates(Deduplicator):
                 among,
             )
         else:
-            threshold = _as_number(self.threshold)
+            threshold = float(self.threshold)
         indptr, columns, weights = _close_pairs(graph, threshold, inputs.n)
         crowded = _crowded(graph, threshold)
         keeper, similarity = stars(
@@ -101,12 +105,6 @@ class SemanticDuplicates(Deduplicator):
         )
         report = {"threshold": threshold, "pairs": len(columns) // 2}
         return keeper, similarity, {**report, "crowded": int(crowded.sum())}
-
-
-def _as_number(threshold: Any) -> float:
-    if isinstance(threshold, bool) or not isinstance(threshold, int | float | np.number):
-        raise ConfigError(f"threshold is {threshold!r}; pass a similarity or 'auto'.")
-    return float(threshold)
 
 
 def _crowded(graph: Graph, threshold: float) -> NDArray[np.bool_]:

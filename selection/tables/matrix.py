@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from assay.selection.tables.exact_floats import as_floats
 from assay.selection.tables.relevance import normalized_mutual_information
 from assay.storage.errors import ColumnError, ConfigError, InputError, NonFiniteError
+from assay.storage.interfaces import ArrowStream, Frame
 from assay.storage.reading.frames import as_table
 
 MAX_LEVELS = 64
@@ -232,7 +233,7 @@ def encode_names(X: Any) -> tuple[Any, NDArray[np.bool_] | None]:
     >>> X.rows(), named.tolist()
     ([(1.5, 0), (2.5, 1)], [False, True])
     """
-    if not (hasattr(X, "columns") and hasattr(X, "__arrow_c_stream__")):
+    if not (isinstance(X, Frame) and isinstance(X, ArrowStream)):
         return X, None
     table = X if isinstance(X, pl.DataFrame) else pl.DataFrame(as_table(X))
     named = np.array([kind in _NAMES for kind in table.dtypes], dtype=bool)

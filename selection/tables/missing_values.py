@@ -11,16 +11,9 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 
 from assay.selection.tables.blocks import dense_column
-from assay.storage.errors import ConfigError
 
 TREATMENTS = ("raise", "median")
 BLOCK_VALUES = 1 << 20
-
-
-def require_treatment(missing: object) -> None:
-    """Raise `ConfigError` unless `missing` is one of `TREATMENTS`."""
-    if missing not in TREATMENTS:
-        raise ConfigError(f"missing is {missing!r}; it may be 'raise' or 'median'.")
 
 
 def count_missing(X: Any) -> NDArray[np.int64]:

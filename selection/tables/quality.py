@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from assay.storage.errors import ConfigError
+from assay.storage.limits import Number, check_parameters
 from assay.storage.reading.frames import as_table
 
 FEW_LEVELS = 10  # never taken for an identifier, however few the rows
@@ -52,10 +52,10 @@ def column_quality(
     >>> report["anomalies"].to_list()
     [['near-unique'], ['constant'], ['missing', 'constant']]
     """
-    shares = {"near_unique": near_unique, "dominated": dominated, "missing": missing}
-    for name, share in shares.items():
-        if not 0 < share <= 1:
-            raise ConfigError(f"{name} is {share!r}; it may be a share in (0, 1].")
+    share = Number("(0, 1]")
+    check_parameters(
+        near_unique=(near_unique, share), dominated=(dominated, share), missing=(missing, share)
+    )
     table = frame if isinstance(frame, pl.DataFrame) else pl.DataFrame(as_table(frame))
     rows = []
     for column in table:

@@ -8,13 +8,15 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 FINGERPRINT = re.compile(r"[0-9a-f]{32}")
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
-    if hasattr(value, "tolist"):
+    if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     raise TypeError(f"a {type(value).__name__} can't be fingerprinted")
 

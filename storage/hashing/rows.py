@@ -15,6 +15,7 @@ import polars as pl
 import pyarrow as pa
 
 from assay.storage.errors import ConfigError, InputError
+from assay.storage.interfaces import ArrowStream
 
 Hashes = np.ndarray[Any, np.dtype[np.uint64]]
 
@@ -162,7 +163,7 @@ def _chunks(values: Any) -> list[Any]:
         values = values.to_arrow()
     elif isinstance(values, pa.Array | pa.ChunkedArray):
         pass
-    elif hasattr(values, "__arrow_c_stream__"):
+    elif isinstance(values, ArrowStream):
         values = pa.chunked_array(values)
     else:
         if isinstance(values, str | bytes) or not isinstance(values, Sequence | np.ndarray):

@@ -48,7 +48,7 @@ def local_files(path: Path) -> tuple[str, list[tuple[Path, str]]]:
     except (OSError, RuntimeError, ValueError) as error:
         if isinstance(error, SourceError):
             raise
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = (isinstance(error, OSError) and error.strerror) or str(error)
         raise SourceError(f"{str(path)[:200]!r} can't be read: {reason.rstrip('.')}.") from None
 
 

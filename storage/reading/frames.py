@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import polars as pl
 import pyarrow as pa
 
 from assay.storage.errors import InputError
+from assay.storage.interfaces import ArrowStream
 from assay.storage.reading.class_names import class_names, named
 from assay.storage.reading.source import BATCH_ROWS, Source, regroup, require_column_names
 from assay.storage.reading.types import carried
@@ -86,7 +87,7 @@ def as_table(frame: Any) -> pa.Table:
 
 
 def _table(frame: Any) -> pa.Table:
-    if type(frame).__module__.partition(".")[0] == "datasets" and hasattr(frame, "with_format"):
+    if type(frame).__module__.partition(".")[0] == "datasets":
         return _hugging_face(frame)
     if isinstance(frame, pl.LazyFrame):
         frame = frame.collect()
@@ -99,7 +100,7 @@ def _table(frame: Any) -> pa.Table:
     if isinstance(frame, Sequence) and all(isinstance(row, Mapping) for row in frame):
         names = dict.fromkeys(name for row in frame for name in row)
         return pa.table({str(name): [row.get(name) for row in frame] for name in names})
-    if hasattr(frame, "__arrow_c_stream__"):
+    if isinstance(frame, ArrowStream):
         return pa.table(frame)
     raise InputError(
         f"A pool can't be read from a {_kind(frame)}. Give a path, a folder, a glob, a frame that "
@@ -113,7 +114,8 @@ def _hugging_face(dataset: Any) -> pa.Table:
         raise InputError(
             f"A {_kind(dataset)} holds several data sets; choose one of {', '.join(dataset)}."
         )
-    if not hasattr(dataset, "__len__"):
+    countable = isinstance(dataset, Sized)
+    if not countable:
         raise InputError(f"A {_kind(dataset)} can't be read more than once; make it a Dataset.")
     table = dataset.with_format("arrow")[:]
     # with the features, which the rows asked for come without

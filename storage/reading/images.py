@@ -114,7 +114,7 @@ def read_file(path: Path) -> bytes:
             raise SourceError(f"{path} is no regular file.")
         return path.read_bytes()
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = (isinstance(error, OSError) and error.strerror) or str(error)
         raise SourceError(f"The image {str(path)[:300]} can't be read: {reason}.") from None
 
 

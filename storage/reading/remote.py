@@ -23,6 +23,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -188,7 +189,7 @@ def _version(entry: dict[str, Any]) -> list[str]:
         found = [entry[key] for key in keys if entry.get(key) is not None]
         if found:
             # a listing and a single object may tell the time in different types
-            stamps = [v.timestamp() if hasattr(v, "timestamp") else v for v in found]
+            stamps = [v.timestamp() if isinstance(v, datetime) else v for v in found]
             return [str(entry["size"]), *map(str, stamps)]
     raise SourceError(
         f"The storage of {entry['name']} does not tell one version of an object from another; "
@@ -272,10 +273,10 @@ def _explained(url: str) -> Iterator[None]:
                 "for public data) and what they allow."
             ) from None
         if _may_pass(error):
-            told = isinstance(error, ConnectionError | TimeoutError) or getattr(
-                error, "errno", None
+            named = isinstance(error, ConnectionError | TimeoutError) or (
+                isinstance(error, OSError) and error.errno
             )
-            cause = error if told else ConnectionError(reason)
+            cause = error if named else ConnectionError(reason)
             raise UnreachableError(
                 f"{url} can't be reached: {reason}. Check the network and the endpoint "
                 "(AWS_ENDPOINT_URL), or try again later."

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from assay.selection.contract.inputs import GraphView
 
-@dataclass(frozen=True)
-class SmallGraph:
-    """What selection reads of a similarity graph."""
 
-    indptr: np.ndarray
-    indices: np.ndarray
-    weights: np.ndarray
-    neighbors: np.ndarray
-    similarities: np.ndarray
-    ids: Any = None
+class SmallGraph(GraphView):
+    """A similarity graph written down by hand."""
 
 
 def from_dense(similarity: np.ndarray, ids: Any = None) -> SmallGraph:
@@ -42,7 +35,7 @@ def from_dense(similarity: np.ndarray, ids: Any = None) -> SmallGraph:
         matrix.data.astype(np.float32),
         neighbors,
         similarities,
-        ids,
+        ids=ids,
     )
 
 
@@ -72,5 +65,5 @@ def knn(X: np.ndarray, k: int, ids: Any = None) -> SmallGraph:
         matrix.data.astype(np.float32),
         neighbors,
         similarities,
-        ids,
+        ids=ids,
     )

@@ -76,7 +76,7 @@ def test_rows_without_neighbors_have_a_place() -> None:
 def test_bad_parameters_are_refused() -> None:
     X, _ = clusters(20)
     graph = graph_of(X, [f"r{i:03}" for i in range(len(X))])
-    with pytest.raises(ConfigError, match="dims must be a whole number"):
+    with pytest.raises(ConfigError, match="dims is 0; pass a whole number"):
         graph.layout(dims=0)
     with pytest.raises(InputError, match="one row of 2 coordinates"):
         graph.layout(placed=np.zeros((3, 2)))

@@ -67,9 +67,9 @@ def check(stream, hasher, texts=TEXTS):
 @pytest.mark.parametrize("kept", [0, 150_000, 1 << 30])
 def test_a_stream_holds_what_hashing_gives(hasher, threads, kept):
     stream = BucketStream.of(TEXTS, hasher, threads=threads, kept=kept)
-    in_files = sum(not isinstance(block.buckets, np.ndarray) for block in stream._blocks)
-    assert len(stream._blocks) > 2
-    expected = {0: len(stream._blocks), 1 << 30: 0}
+    in_files = sum(not isinstance(block.buckets, np.ndarray) for block in stream.blocks)
+    assert len(stream.blocks) > 2
+    expected = {0: len(stream.blocks), 1 << 30: 0}
     assert in_files == expected.get(kept, in_files)
     check(stream, hasher)
 
@@ -114,7 +114,7 @@ def test_some_rows_of_a_stream_are_a_stream(hasher, kept, left_out):
 @pytest.mark.usefixtures("small_blocks")
 def test_temporary_files_go_with_the_stream():
     stream = BucketStream.of(TEXTS, HASHERS[0], kept=0)
-    folder = stream._blocks[0].buckets.parent
+    folder = stream.blocks[0].buckets.parent
     assert folder.is_dir()
     parts = iter(stream)
     _, part = next(parts)

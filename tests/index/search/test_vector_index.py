@@ -312,7 +312,7 @@ def test_wrong_input_is_refused(X: np.ndarray, ids: list[str]) -> None:
             index.search(X, 1, **rows_left)
     with pytest.raises(IdError, match="list of ids, not the text 'n0'"):
         index.search(X, 1, among="n0")
-    with pytest.raises(ConfigError, match="at least 1"):
+    with pytest.raises(ConfigError, match="k is 0; pass a whole number >= 1"):
         index.search(X, 0)
     with pytest.raises(InputError, match="build"):
         VectorIndex().search(X, 1)

@@ -2,37 +2,113 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.selection import conformance, registry
-from assay.selection.contract.parameters import Number, Whole, check_limits
+from assay.index import SimilarityGraph, VectorIndex
+from assay.index.embedding.image import ImageEmbedder
+from assay.index.embedding.onnx import OnnxEmbedder
+from assay.index.embedding.openai import OpenAIEmbedder
+from assay.index.embedding.sentence_transformers import SentenceTransformerEmbedder
+from assay.index.embedding.table import TableEmbedder
+from assay.index.embedding.text import HashedTextEmbedder
+from assay.index.ngrams.hasher import NGramHasher
+from assay.selection import registry
 from assay.storage.errors import ConfigError
+from assay.storage.limits import Number, Whole, check_limits
 
-DECLARED = [
-    (entry, name)
-    for entry in registry.entries()
-    for name in getattr(entry.load(), "limits", {})
-]  # fmt: skip
+ENTRIES = {f"{entry.kind} {entry.name}": entry for entry in registry.entries()}
+EMBEDDERS = {
+    "text": HashedTextEmbedder,
+    "image": ImageEmbedder,
+    "table": TableEmbedder,
+    "onnx": OnnxEmbedder,
+    "openai": OpenAIEmbedder,
+    "sentence-transformers": SentenceTransformerEmbedder,
+}
+WRONG = (object(), [], np.nan, "no such word", -np.inf)
+# what is a word, a mapping or data, and not a number
+NOT_NUMBERS = {"proportions", "probabilities", "discrete_features", "log", "seeds"}
 
 
-@pytest.mark.parametrize(("entry", "name"), DECLARED, ids=lambda part: getattr(part, "name", part))
-def test_a_wrong_parameter_is_refused_by_name(entry, name):
-    method = entry.load()
-    required = {"budget": 5} if entry.kind == "selector" else {}
-    assert name in registry.parameter_defaults(method)
-    made = method(**required)
-    # the default is allowed
-    check_limits({name: method.limits[name]}, made.get_params(deep=False))
-    for wrong in (object(), [], np.nan, "no such word"):
-        made.set_params(**{name: wrong})
-        arguments = conformance.arguments(entry, conformance.pool(12))
-        if entry.kind == "ranker":
-            arguments = {"X": np.eye(12)[:, :4], "y": np.arange(12) % 2}
-        with pytest.raises(ConfigError, match=rf"^{name} is .*; pass "):
-            made.fit(**arguments)
+def numeric(method: type) -> list[str]:
+    """Return the parameters of a class whose annotation or default is a number."""
+    return [
+        parameter.name
+        for parameter in inspect.signature(method).parameters.values()
+        if re.search(r"\b(int|float)\b", str(parameter.annotation))
+        or (isinstance(parameter.default, int | float) and parameter.default is not True)
+        if parameter.name not in NOT_NUMBERS
+    ]
+
+
+def made(entry: registry.Entry) -> Any:
+    return entry.load()(**({"budget": 5} if entry.kind == "selector" else {}))
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_every_numeric_parameter_is_declared_and_its_default_allowed(name):
+    method = ENTRIES[name].load()
+    assert [each for each in numeric(method) if each not in method.limits] == []
+    made(ENTRIES[name]).check_parameters()
+    inherited = {each for base in method.__mro__[1:] for each in vars(base).get("limits", {})}
+    assert set(method.limits) - inherited <= set(registry.parameter_defaults(method))
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_a_wrong_parameter_is_refused_by_name_before_any_work(name):
+    entry = ENTRIES[name]
+    for parameter in set(entry.load().limits) & set(registry.parameter_defaults(entry.load())):
+        for wrong in WRONG:
+            method = made(entry).set_params(**{parameter: wrong})
+            # there is nothing to work on, so that the parameter is what is looked at first
+            with pytest.raises(ConfigError, match=rf"^{parameter} is .*; pass "):
+                method.fit(None)
+
+
+@pytest.mark.parametrize("name", EMBEDDERS)
+def test_a_wrong_parameter_of_an_embedder_is_refused_by_name(name):
+    embedder = EMBEDDERS[name]
+    assert [each for each in numeric(embedder) if each not in embedder.limits] == []
+    needed = {"model": "m", "folder": "f"}
+    known = inspect.signature(embedder).parameters
+    for parameter in embedder.limits:
+        for wrong in WRONG[1:] if parameter == "columns" else WRONG:
+            if parameter == "columns" and wrong == []:
+                continue
+            given = {key: value for key, value in needed.items() if key in known}
+            with pytest.raises(ConfigError, match=rf"^{parameter} is .*; pass "):
+                embedder(**given, **{parameter: wrong})
+
+
+X = np.eye(6)
+GRAPH = SimilarityGraph.from_vectors(X, k=2)
+CALLS = [
+    (SimilarityGraph.from_vectors, {"X": X}, ("k", "target_recall", "threads", "random_state")),
+    (
+        SimilarityGraph.from_vectors,
+        {"X": X},
+        ("metric", "method", "symmetrise", "weights", "robust"),
+    ),
+    (VectorIndex, {}, ("metric", "kind", "random_state")),
+    (VectorIndex.from_vectors(X).search, {"Q": X, "k": 1}, ("k", "probes")),
+    (NGramHasher, {}, ("ngrams", "buckets", "hash", "tokenizer", "compose")),
+    (GRAPH.layout, {}, ("dims", "epochs", "random_state")),
+]
+
+
+@pytest.mark.parametrize(("function", "given", "names"), CALLS, ids=lambda part: str(part)[:30])
+def test_a_wrong_parameter_of_an_index_is_refused_by_name(function, given, names):
+    for name in names:
+        for wrong in WRONG:
+            with pytest.raises(ConfigError, match=rf"^{name} is .*; pass "):
+                function(**{**given, name: wrong})
 
 
 @given(st.integers(-5, 5), st.integers(-5, 5), st.integers(-9, 9))

@@ -119,7 +119,7 @@ def test_the_functions_have_the_properties_that_are_claimed(
     row, *others = rng.permutation(n)
     small = others[: rng.integers(0, n)]
     large = others[: rng.integers(len(small), n)]
-    function = made(selector, parameter, 1)._function(graph)
+    function = made(selector, parameter, 1).set_function(graph)
     for rows in (small, large, [row]):
         assert function.value(rows) == pytest.approx(value(dense, rows, parameter))
     gains = [function.value([*rows, row]) - function.value(rows) for rows in (small, large)]

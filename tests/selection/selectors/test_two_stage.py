@@ -70,7 +70,7 @@ def test_shards_that_propose_all_their_rows_lose_nothing(name, plain, options, g
 
 @cases
 def test_a_shard_sees_the_objective_over_the_whole_pool(name, plain, options, graph):
-    function = plain(budget=1, **options)._function(graph)
+    function = plain(budget=1, **options).set_function(graph)
     rows = np.flatnonzero(np.random.default_rng(1).random(500) < 0.3)
     own = function.restricted(rows)
     some = np.random.default_rng(2).permutation(len(rows))[:40]
@@ -86,7 +86,7 @@ def test_a_shard_sees_the_objective_over_the_whole_pool(name, plain, options, gr
 @settings(max_examples=60, deadline=None)
 @given(graphs(), st.integers(1, 4), st.integers(1, 5), st.integers(0, 3))
 def test_the_worst_case_guarantee_holds(graph, budget, shards, seed):
-    function = FacilityLocationSelector(budget=1)._function(graph)
+    function = FacilityLocationSelector(budget=1).set_function(graph)
     n = len(graph.indptr) - 1
     budget = min(budget, n)
     best = max(function.value(np.array(rows)) for rows in combinations(range(n), budget))
@@ -102,7 +102,7 @@ def test_the_guarantee_in_expectation_holds():
     for trial in range(5):
         dense = np.triu((rng.random((9, 9)) < 0.4) * rng.random((9, 9)), 1)
         graph = from_dense(dense + dense.T)
-        function = FacilityLocationSelector(budget=1)._function(graph)
+        function = FacilityLocationSelector(budget=1).set_function(graph)
         best = max(function.value(np.array(rows)) for rows in combinations(range(9), 3))
         found = [
             TwoStageSelector(budget=3, shards=4, random_state=seed).fit(graph=graph)
@@ -115,7 +115,7 @@ def test_the_guarantee_in_expectation_holds():
 def test_a_shard_that_beats_the_union_is_taken_and_filled_up():
     star = np.zeros((6, 6))
     star[0, 1:] = star[1:, 0] = 0.5
-    function = FacilityLocationSelector(budget=1)._function(from_dense(star))
+    function = FacilityLocationSelector(budget=1).set_function(from_dense(star))
     # row 0 is worth 3.5, but the greedy of the union is made to miss it
     strong = Proposal(np.array([0]), np.array([99.0]))
     weak = Proposal(np.array([1, 2]), function.along(np.array([1, 2]))[0])

@@ -3,21 +3,34 @@
 A class lists for each parameter what it may be: constraints, or the values themselves::
 
     limits = {"probe": (Whole(1),), "n_clusters": (Whole(1), "auto"), "arms": ("kmeans", "groups")}
+
+A function checks its own with `check_parameters`.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, ClassVar
 
 from assay.storage.errors import ConfigError
 
 
+class Constraint(ABC):
+    """What a parameter may be; as text, how an error message describes it."""
+
+    error: ClassVar[type[ConfigError]] = ConfigError
+
+    @abstractmethod
+    def allows(self, value: Any) -> bool:
+        """Return whether `value` is one."""
+
+
 @dataclass(frozen=True)
-class Whole:
+class Whole(Constraint):
     """A whole number from `least` to `most`.
 
     Examples
@@ -30,7 +43,6 @@ class Whole:
     most: float = inf
 
     def allows(self, value: Any) -> bool:
-        """Return whether `value` is one."""
         whole = isinstance(value, Integral) and not isinstance(value, bool)
         return whole and self.least <= value <= self.most
 
@@ -40,7 +52,7 @@ class Whole:
 
 
 @dataclass(frozen=True)
-class Number:
+class Number(Constraint):
     """A finite number in an interval, in its usual notation: ``Number("(0, 1]")``.
 
     Examples
@@ -59,7 +71,6 @@ class Number:
         return float(low), float(high)
 
     def allows(self, value: Any) -> bool:
-        """Return whether `value` is one."""
         if not isinstance(value, Real) or isinstance(value, bool):
             return False
         low, high = self._bounds
@@ -76,21 +87,48 @@ class Number:
 
 
 @dataclass(frozen=True)
-class Function:
+class Function(Constraint):
     """Anything that can be called; `of` says what with."""
 
     of: str
 
     def allows(self, value: Any) -> bool:
-        """Return whether `value` is one."""
         return callable(value)
 
     def __str__(self) -> str:
         return f"a function of {self.of}"
 
 
+@dataclass(frozen=True)
+class Instance(Constraint):
+    """An object of the classes in `kinds`; `words` says what that is."""
+
+    kinds: tuple[type, ...]
+    words: str
+
+    def allows(self, value: Any) -> bool:
+        return isinstance(value, self.kinds)
+
+    def __str__(self) -> str:
+        return self.words
+
+
+@dataclass(frozen=True)
+class Flag(Constraint):
+    """True or False."""
+
+    def allows(self, value: Any) -> bool:
+        # looking through the registry imports no NumPy
+        import numpy as np
+
+        return isinstance(value, bool | np.bool_)
+
+    def __str__(self) -> str:
+        return "True or False"
+
+
 Limits = Mapping[str, tuple[Any, ...]]
-_CONSTRAINTS = (Whole, Number, Function)
+SEED = (Whole(0),)
 
 
 def check_limits(limits: Limits, values: Mapping[str, Any]) -> None:
@@ -111,15 +149,31 @@ def check_limits(limits: Limits, values: Mapping[str, Any]) -> None:
     for name, alternatives in limits.items():
         value = values[name]
         if not any(_allows(alternative, value) for alternative in alternatives):
-            words = [
-                str(each) if isinstance(each, _CONSTRAINTS) else repr(each) for each in alternatives
-            ]
+            constraints = [each for each in alternatives if isinstance(each, Constraint)]
+            words = [str(each) if each in constraints else repr(each) for each in alternatives]
             listed = " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
-            raise ConfigError(f"{name} is {value!r}; pass {listed}.")
+            error = constraints[0].error if constraints else ConfigError
+            raise error(f"{name} is {value!r}; pass {listed}.")
+
+
+def check_parameters(**parameters: tuple[Any, ...]) -> None:
+    """Refuse parameters of a function: each is given as its value, then what it may be.
+
+    Raises
+    ------
+    ConfigError
+        As `check_limits`.
+
+    Examples
+    --------
+    >>> check_parameters(alpha=(0.85, Number("[0, 1)")), tol=(1e-8, Number("(0, inf)")))
+    """
+    limits = {name: tuple(allowed) for name, (_, *allowed) in parameters.items()}
+    check_limits(limits, {name: value for name, (value, *_) in parameters.items()})
 
 
 def _allows(alternative: Any, value: Any) -> bool:
-    if isinstance(alternative, _CONSTRAINTS):
+    if isinstance(alternative, Constraint):
         return alternative.allows(value)
     # 1 is not True, and an array equals nothing here
     return type(alternative) is type(value) and bool(alternative == value)
