@@ -17,7 +17,7 @@ from assay.flows.commands import report as cli_report
 from assay.flows.commands import service as cli_service
 from assay.flows.commands import settings as cli_settings
 from assay.flows.commands.curating import curate
-from assay.flows.commands.help import Command
+from assay.flows.commands.help import Command, ReportCommand
 from assay.flows.commands.options import Json, Store
 from assay.flows.commands.ranking import features
 from assay.flows.config.credentials import Scrubbing, scrub, scrub_error
@@ -117,8 +117,9 @@ def demo(store: Store = Path("assay-store"), json: Json = False) -> None:
     from assay.flows.commands.summary import print_curation, print_features
     from assay.flows.running.results import curation_summary, feature_summary
 
+    page = demonstration.page_beside(store)
     with progress.bars():
-        curated, ranked = demonstration.run(store)
+        curated, ranked = demonstration.run(store, page)
     if json:
         print_json({"curate": curation_summary(curated), "features": feature_summary(ranked)})
         return
@@ -135,10 +136,14 @@ def demo(store: Store = Path("assay-store"), json: Json = False) -> None:
         f"  assay explain {shlex.quote(first)} --store {at}\n"
         f"  assay export --store {at} --out subset.parquet"
     )
+    if curated.report_file is None:
+        typer.echo("\nA page with a map of all rows: pip install 'assay-curation[report]'")
+    else:
+        typer.echo(f"\nThe report of the run, to open in a browser: {curated.report_file}")
 
 
+app.command("curate", cls=ReportCommand)(curate)
 for _command in (
-    curate,
     features,
     *cli_queries.COMMANDS,
     *cli_methods.COMMANDS,

@@ -88,6 +88,7 @@ def _reference(result: RunResult) -> dict[str, Any]:
         "store": str(result.store.path),
         "computed": result.computed,
         "defaults": list(result.defaults),
+        "report": None if result.report_file is None else str(result.report_file),
     }
 
 
@@ -108,8 +109,13 @@ def run_ranking(config: FeatureConfig) -> RunResult:
 
 
 def _result(done: Mapping[str, Any]) -> RunResult:
+    report = done["report"]
     return RunResult(
-        done["run_id"], ScoreStore(done["store"]), done["computed"], tuple(done["defaults"])
+        done["run_id"],
+        ScoreStore(done["store"]),
+        done["computed"],
+        tuple(done["defaults"]),
+        None if report is None else Path(report),
     )
 
 

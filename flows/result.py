@@ -16,7 +16,7 @@ class Result(RunResult):
     @classmethod
     def of(cls, done: RunResult) -> Result:
         """Return the result of a run that was made."""
-        return cls(done.run_id, done.store, done.computed, done.defaults)
+        return cls(done.run_id, done.store, done.computed, done.defaults, done.report_file)
 
     def export(
         self,

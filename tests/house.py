@@ -16,8 +16,8 @@ ROOMS = {
     "index": "threads, blas, algorithms, vectors, ngrams < embedding | search < knn | layout < graph < nx",
     "selection": "registry, contract < algorithms, tables < base < scorers, steps, selectors, "
     "importance, rankers < evaluation, plan, conformance",
-    "flows": "progress < config < stages < running < engines < deployments < export < report "
-    "< result < api < estimate < commands < cli",
+    "flows": "progress < config < stages < report < running < engines < deployments < export "
+    "< result < api < estimate < explore < commands < cli",
 }
 # these hold the writers that all others use, and locks
 WRITERS = {

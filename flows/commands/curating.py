@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from assay.flows.commands.completion import complete_scores, complete_selectors
-from assay.flows.commands.options import Json, method_names, step_names
+from assay.flows.commands.options import REPORT, Json, method_names, step_names
 
 _POOL, _WANTED, _METHODS = "The pool", "What to choose", "Methods"
 _PLAN, _RUN = "The plan", "The run"
@@ -174,6 +174,18 @@ def curate(
             "--refit", rich_help_panel=_RUN, help="Refit and rebuild instead of updating."
         ),
     ] = False,
+    map: Annotated[
+        bool,
+        typer.Option(
+            "--map", rich_help_panel=_RUN, help="Lay the similarity graph out: latest_map."
+        ),
+    ] = False,
+    report: Annotated[
+        str | None,
+        _option(
+            _RUN, "[FILE.html]", f"Write the run's report, map included. Default file: {REPORT}."
+        ),
+    ] = None,
     prefect: Annotated[
         bool, typer.Option("--prefect", rich_help_panel=_RUN, help="Run as the Prefect flow.")
     ] = False,
@@ -211,8 +223,9 @@ def curate(
         "weigh": weigh,
     }
     plan = {key: value for key, value in rules.items() if value}
-    if not refit:
-        del overrides["refit"]
+    for switch in ("refit", "map"):
+        if not overrides[switch]:
+            del overrides[switch]
     if plan:
         overrides["plan"] = plan
     if score_option:

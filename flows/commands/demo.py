@@ -10,6 +10,7 @@ import polars as pl
 from assay.examples import example_path
 from assay.flows.api import curate, rank_features
 from assay.flows.config.curation import CurationConfig
+from assay.flows.report.page import missing_packages
 from assay.flows.running.results import RunResult
 
 TERMS = 1_000
@@ -51,7 +52,15 @@ def term_columns(texts: pl.Series, labels: pl.Series, terms: int = TERMS) -> pl.
     return frame.with_columns(labels.alias("label"))
 
 
-def example_config(store: Path) -> CurationConfig:
+def page_beside(store: Path) -> Path | None:
+    """Return where the report goes, beside the store; None where its packages are missing."""
+    if missing_packages():
+        return None
+    root = store.resolve()
+    return root.parent / f"{root.name}-report.html"
+
+
+def example_config(store: Path, report: Path | None = None) -> CurationConfig:
     """Return the configuration of `assay demo`: the shipped pool, health answers wanted."""
     return CurationConfig(
         pool=str(example_path("pool.parquet")),
@@ -62,12 +71,13 @@ def example_config(store: Path) -> CurationConfig:
         target=str(example_path("target.parquet")),
         budget=0.05,
         store=str(store),
+        report=None if report is None else str(report),
     )
 
 
-def run(store: Path) -> tuple[RunResult, RunResult]:
+def run(store: Path, report: Path | None = None) -> tuple[RunResult, RunResult]:
     """Run both; return their results."""
-    config = example_config(store)
+    config = example_config(store, report)
     curated = curate(config)
     pool = pl.read_parquet(str(config.pool))
     table = term_columns(pool["text"], pool["domain"])

@@ -7,6 +7,8 @@ from typing import Any
 
 from typer.core import TyperArgument, TyperCommand, TyperOption
 
+from assay.flows.commands.options import REPORT
+
 # what stands for a value whose option does not say it
 _PLACEHOLDERS: dict[type, str] = {bool: "", int: "N", float: "X", str: "TEXT", Path: "PATH"}
 
@@ -31,7 +33,10 @@ EXAMPLES = {
     "runs": ("assay runs --store store",),
     "diff": ("assay diff --store store", "assay diff 9f2c01 01ab34 --out changes.csv"),
     "methods": ("assay methods --kind selector", "assay methods ccs"),
-    "report": ("assay report --store store --out report.html",),
+    "report": (
+        "assay report --store store --out report.html",
+        "assay report --compare previous latest --store store --out change.html",
+    ),
     "check": ("assay check --store store --repair",),
     "serve": ('assay serve nightly.toml --cron "0 3 * * *" --timezone Europe/Berlin',),
     "gc": ("assay gc --store store --dry-run",),
@@ -60,6 +65,35 @@ class Command(TyperCommand):
             if isinstance(parameter, TyperOption):
                 _name_value(parameter)
         return parameters
+
+
+class ReportCommand(Command):
+    """A command whose option `--report` may stand without a file."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments, the default put in where `--report` names no file."""
+        return super().parse_args(ctx, with_report(args))
+
+
+def with_report(args: list[str]) -> list[str]:
+    """Return arguments in which `--report` has a value.
+
+    What follows it is its file unless it is another option, or a configuration.
+
+    Examples
+    --------
+    >>> with_report(["--report", "--seed", "1"])
+    ['--report=report.html', '--seed', '1']
+    >>> with_report(["--report", "night.html", "config.toml"])
+    ['--report', 'night.html', 'config.toml']
+    """
+    if "--report" not in args:
+        return args
+    at = args.index("--report")
+    following = args[at + 1] if at + 1 < len(args) else "-"
+    if following.startswith("-") or following.lower().endswith(".toml"):
+        return [*args[:at], f"--report={REPORT}", *args[at + 1 :]]
+    return args
 
 
 def _name_value(parameter: TyperOption | TyperArgument) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from assay.selection import registry
 
+REPORT = "report.html"
 Store = Annotated[Path, typer.Option(help="Folder of the store.")]
 Raw = Annotated[
     bool,

@@ -117,10 +117,11 @@ def diff(
     json: Json = False,
 ) -> None:
     """List the rows that entered or left the selection between two runs, and why. Default: the last two."""
-    from assay.flows.commands.diff import difference, format_of, print_difference
+    from assay.flows.commands.diff import format_of, print_difference
     from assay.flows.commands.output import emit, print_json
     from assay.flows.export.destination import check_destination
     from assay.flows.export.frames import rows_json
+    from assay.flows.report.differences import difference
 
     opened = open_store(store)
     if out is not None:

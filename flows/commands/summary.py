@@ -8,12 +8,12 @@ from typing import Any
 import polars as pl
 
 from assay.flows.commands.output import print_table
+from assay.flows.report.shares import shares
 from assay.flows.running.results import (
     RunResult,
     column_anomalies,
     curation_summary,
     selected_features,
-    shares,
 )
 from assay.storage import ScoreStore
 from assay.storage.errors import IdError
@@ -42,6 +42,8 @@ def print_curation(result: RunResult) -> None:
         _print_shares(shares(result.store, result.run_id, column), column)
     _print_ledger(summary["ledger"])
     print(f"Store: {summary['store']}")
+    if summary["report"]:
+        print(f"Report: {summary['report']}")
 
 
 def _print_history(summary: dict[str, Any]) -> None:

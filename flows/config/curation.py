@@ -246,6 +246,11 @@ class CurationConfig(Form):
         Rows of a shard: some seconds of work, because a task costs up to half a second.
     engine_options : mapping
         Further parameters of the task runner, such as the `address` of a cluster that is there.
+    report : str, optional
+        File, ending in .html, that the run leaves its report in; one that an earlier run left there
+        is replaced. It includes the map.
+    map : bool, default False
+        Whether the run's similarity graph is laid out in the plane (the view `latest_map`).
     plan : PlanConfig
         Filters, deduplication, cutoff, blend of scores and constraints.
     embedding : EmbeddingConfig
@@ -294,6 +299,8 @@ class CurationConfig(Form):
     workers: int | None = Field(default=None, ge=1)
     shard_rows: int = Field(default=50_000, ge=1)
     engine_options: Options = Field(default_factory=dict)
+    report: str | None = None
+    map: bool = False
     plan: PlanConfig = PlanConfig()
     embedding: EmbeddingConfig = EmbeddingConfig()
     graph: GraphConfig = GraphConfig()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import httpx
 from prefect.artifacts import (
+    create_link_artifact,
     create_markdown_artifact,
     create_progress_artifact,
     create_table_artifact,
@@ -62,6 +64,8 @@ def tell_curation(result: RunResult) -> None:
     """Leave the summary and the metrics of a curation run."""
     summary = curation_summary(result)
     _kept_on(_leave, summary["pool"], curation_markdown(summary), metrics_rows(summary))
+    if result.report_file is not None:
+        _kept_on(_link, summary["pool"], result.report_file)
 
 
 def tell_features(result: RunResult) -> None:
@@ -75,6 +79,15 @@ def _leave(pool: str, markdown: str, rows: list[dict[str, Any]]) -> None:
     create_markdown_artifact(markdown, key=artifact_key(pool, "summary"))
     table = [{name: _finite(value) for name, value in row.items()} for row in rows]
     create_table_artifact(table, key=artifact_key(pool, "metrics"))
+
+
+def _link(pool: str, report: Path) -> None:
+    create_link_artifact(
+        report.as_uri(),
+        link_text=f"Report: {report.name}",
+        key=artifact_key(pool, "report"),
+        description="Reasons, map, figures beside random and rows of this run, in one page.",
+    )
 
 
 def _finite(value: Any) -> Any:

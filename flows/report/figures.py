@@ -2,53 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from assay.flows.report.facts import Facts
 
-CHOSEN, LEFT, ALL = "#c2410c", "#9aa7b8", "#5b7089"
-PALETTE = [
-    "#1f77b4",
-    "#ff7f0e",
-    "#2ca02c",
-    "#d62728",
-    "#9467bd",
-    "#8c564b",
-    "#e377c2",
-    "#17becf",
-    "#bcbd22",
-    "#7f7f7f",
-    "#393b79",
-    "#637939",
-]
-_OTHER = "#c9d1da"
-_RAMP = ("#2c115f", "#721f81", "#b73779", "#f1605d", "#feb078")
-_MAX_VALUES = 11
+CHOSEN, LEFT, ALL = "#d9480f", "#8fa0b5", "#5b7089"
+CAME_IN, WENT_OUT = "#2b8a3e", "#a61e4d"
+POINT_COLUMNS = ("x", "y", "color", "size", "index")
+_NAME = 40
 
 
-def map_figure(facts: Facts) -> Any:
-    """Return the map: one point for each row, chosen rows above the others."""
-    from bokeh.models import ColumnDataSource, HoverTool, LassoSelectTool, TapTool
+def map_figure() -> Any:
+    """Return the map without points; the page's script puts them in."""
+    from bokeh.models import ColumnDataSource, LassoSelectTool, TapTool, WheelZoomTool
 
-    points = facts.points
-    source = ColumnDataSource(
-        {
-            "x": points["x"].cast(pl.Float32).to_numpy(),
-            "y": points["y"].cast(pl.Float32).to_numpy(),
-            "color": np.where(points["selected"].to_numpy(), CHOSEN, LEFT).tolist(),
-            "size": np.where(points["selected"].to_numpy(), 7, 4).astype(np.uint8),
-            "id": points["sample_id"].to_list(),
-            "state": np.where(points["selected"].to_numpy(), "chosen", "left out").tolist(),
-            "reason": points["reason"].to_list(),
-            "excerpt": points["excerpt"].to_list(),
-        },
-        name="map_points",
-    )
-    figure = _figure(height=560, tools="pan,wheel_zoom,box_zoom,reset,save", match_aspect=True)
+    source = ColumnDataSource({name: [] for name in POINT_COLUMNS}, name="map_points")
+    figure = _figure(height=600, tools="pan,wheel_zoom,box_zoom,reset,save", match_aspect=True)
     glyph = figure.scatter(
         "x",
         "y",
@@ -56,75 +28,21 @@ def map_figure(facts: Facts) -> Any:
         size="size",
         fill_color="color",
         line_color=None,
-        fill_alpha=0.75,
+        fill_alpha=0.8,
         nonselection_fill_alpha=0.08,
     )
-    figure.add_tools(
-        LassoSelectTool(renderers=[glyph]),
-        TapTool(renderers=[glyph]),
-        HoverTool(
-            renderers=[glyph],
-            tooltips=[("id", "@id"), ("", "@state: @reason"), ("", "@excerpt")],
-        ),
-    )
-    figure.toolbar.active_scroll = figure.select_one({"type": _wheel()})
+    figure.add_tools(LassoSelectTool(renderers=[glyph]), TapTool(renderers=[glyph]), _hover(glyph))
+    figure.toolbar.active_scroll = figure.select_one({"type": WheelZoomTool})
     figure.axis.visible = False
     figure.grid.visible = False
     return figure
 
 
-def _wheel() -> Any:
-    from bokeh.models import WheelZoomTool
+def _hover(glyph: Any) -> Any:
+    from bokeh.models import HoverTool
 
-    return WheelZoomTool
-
-
-def map_colorings(points: pl.DataFrame, scores: list[str]) -> dict[str, dict[str, Any]]:
-    """Return the ways to color the map: each point's code, the codes' colors, and a legend."""
-    chosen = points["selected"].to_numpy()
-    colorings: dict[str, dict[str, Any]] = {
-        "decision": _coloring((~chosen).astype(int), [(CHOSEN, "chosen"), (LEFT, "left out")]),
-        "reason": _by_value(points["reason"]),
-    }
-    for title, column in (("label", "label"), ("group", "group_id")):
-        if points[column].is_not_null().any():
-            colorings[title] = _by_value(points[column])
-    for name in scores:
-        colorings[name] = _by_number(points[name])
-    return colorings
-
-
-def _coloring(codes: NDArray[Any], legend: list[tuple[str, str]]) -> dict[str, Any]:
-    return {"codes": codes.tolist(), "palette": [color for color, _ in legend], "legend": legend}
-
-
-def _by_value(values: pl.Series) -> dict[str, Any]:
-    """Color the most frequent values; all others share one color."""
-    texts = values.cast(pl.String).fill_null("(none)").alias("value")
-    counts = texts.value_counts().sort("count", "value", descending=[True, False])
-    shown = counts["value"].to_list()[:_MAX_VALUES]
-    legend = [(color, value[:40]) for color, value in zip(PALETTE, shown, strict=False)]
-    if counts.height > len(shown):
-        legend.append((_OTHER, f"{counts.height - len(shown)} more"))
-    codes = texts.replace_strict(shown, range(len(shown)), default=len(shown))
-    return _coloring(codes.to_numpy(), legend)
-
-
-def _by_number(values: pl.Series) -> dict[str, Any]:
-    """Color by fifths of the score."""
-    numbers = values.cast(pl.Float64).fill_null(float("nan")).to_numpy()
-    finite = np.isfinite(numbers)
-    if not finite.any():
-        return _coloring(np.zeros(len(numbers), int), [(_OTHER, "no score")])
-    edges = np.quantile(numbers[finite], np.linspace(0, 1, len(_RAMP) + 1))
-    part = np.clip(np.searchsorted(edges, numbers, "right") - 1, 0, len(_RAMP) - 1)
-    legend = [
-        (color, f"{low:.3g} to {high:.3g}")
-        for color, low, high in zip(_RAMP, edges[:-1], edges[1:], strict=True)
-    ]
-    if not finite.all():
-        legend.append((_OTHER, "no score"))
-    return _coloring(np.where(finite, part, len(_RAMP)), legend)
+    # the script shows a card of its own
+    return HoverTool(renderers=[glyph], tooltips=None, mode="mouse", name="map_hover")
 
 
 def reasons_figure(reasons: pl.DataFrame) -> Any:
@@ -134,7 +52,7 @@ def reasons_figure(reasons: pl.DataFrame) -> Any:
     names, starts, ends, colors = ["all rows"], [0], [total], [ALL]
     level = total
     for row in left.rows(named=True):
-        names.append(f"{row['stage']}: {row['reason']}"[:44])
+        names.append(f"{row['stage']}: {row['reason'].replace('_', ' ')}"[:_NAME])
         starts.append(level - row["n"])
         ends.append(level)
         colors.append(LEFT)
@@ -143,10 +61,11 @@ def reasons_figure(reasons: pl.DataFrame) -> Any:
     starts.append(0)
     ends.append(level)
     colors.append(CHOSEN)
-    unique = [f"{name}{'​' * names[:i].count(name)}" for i, name in enumerate(names)]
-    figure = _figure(height=60 + 28 * len(names), y_range=unique[::-1], tools="")
+    unique = _unique(names)
+    figure = _bars(unique)
     figure.hbar(y=unique, left=starts, right=ends, height=0.7, color=colors)
-    figure.xaxis.formatter = _thousands()
+    figure.xaxis.formatter = _numbers("0,0")
+    figure.xaxis.axis_label = "rows"
     figure.x_range.start = 0
     return figure
 
@@ -157,22 +76,30 @@ def ledger_figure(ledger: pl.DataFrame) -> Any | None:
         pl.col("baseline").is_finite()
         & (pl.col("baseline").abs() > 1e-12)
         & pl.col("value").is_finite()
-        & (pl.col("value") / pl.col("baseline")).is_between(0, 20)
+        & (pl.col("value") / pl.col("baseline")).is_between(0, 4)
     )
     if rows.is_empty():
         return None
     ratio = rows["value"] / rows["baseline"]
     after = rows["after_cutoff"] / rows["baseline"]
-    names = [name[:44] for name in rows["name"]]
-    figure = _figure(height=60 + 30 * len(names), y_range=names[::-1], tools="")
-    figure.hbar(
-        y=names,
-        left=0,
-        right=ratio.to_list(),
-        height=0.5,
-        color=CHOSEN,
-        legend_label="this selection",
-    )
+    names = [name[:_NAME] for name in rows["name"]]
+    better = (rows["better"] == "higher").fill_null(False)
+    good = ((ratio > 1) == better) & rows["better"].is_not_null()
+    figure = _bars(names, row=26)
+    for flag, color, title in (
+        (True, CAME_IN, "on the better side of random"),
+        (False, LEFT, "on the other side, or neither is better"),
+    ):
+        of_kind = [i for i, value in enumerate(good.fill_null(False)) if value is flag]
+        if of_kind:
+            figure.hbar(
+                y=[names[i] for i in of_kind],
+                left=1,
+                right=[ratio[i] for i in of_kind],
+                height=0.55,
+                color=color,
+                legend_label=title,
+            )
     known = after.is_finite().fill_null(False)
     if known.any():
         figure.scatter(
@@ -180,24 +107,19 @@ def ledger_figure(ledger: pl.DataFrame) -> Any | None:
             y=[name for name, there in zip(names, known, strict=True) if there],
             marker="diamond",
             size=9,
-            color="#334155",
+            color=ALL,
             legend_label="random after the same stages",
         )
-    from bokeh.models.annotations import Span
-
-    figure.add_layout(
-        Span(location=1, dimension="height", line_color="#334155", line_dash="dashed")
-    )
-    figure.x_range.start = 0
-    figure.xaxis.axis_label = "times the figure of a random subset (dashed)"
-    figure.add_layout(figure.legend[0], "below")
+    figure.add_layout(_line(1, "height"))
+    figure.xaxis.axis_label = "times the figure of a random subset (dashed line)"
+    _legend_below(figure)
     return figure
 
 
 def histogram_figure(name: str, bins: tuple[Any, Any, Any]) -> Any:
     """Return a score's distribution over all rows, and over the chosen ones."""
     everything, chosen, edges = bins
-    figure = _figure(height=220, tools="")
+    figure = _figure(height=240, tools="")
     figure.quad(
         top=everything,
         bottom=0,
@@ -207,35 +129,39 @@ def histogram_figure(name: str, bins: tuple[Any, Any, Any]) -> Any:
         alpha=0.7,
         legend_label="all rows",
     )
-    figure.step(
+    figure.line(
         x=np.repeat(edges, 2)[1:-1],
         y=np.repeat(chosen, 2),
-        mode="center",
         color=CHOSEN,
         line_width=2,
         legend_label="chosen",
     )
     figure.xaxis.axis_label = name
-    figure.add_layout(figure.legend[0], "right")
+    figure.yaxis.axis_label = "share of rows"
+    figure.yaxis.formatter = _numbers("0%")
+    figure.y_range.start = 0
+    _legend_below(figure)
     return figure
 
 
-def groups_figure(frame: pl.DataFrame) -> Any:
-    """Return the shares of some groups in the pool and in the selection."""
+def groups_figure(frame: pl.DataFrame, before: str = "pool", after: str = "chosen") -> Any:
+    """Return the shares of some groups before (`random_share`) and after (`share`)."""
     from bokeh.models import ColumnDataSource
     from bokeh.transform import dodge
 
-    names = frame["value"].to_list()
+    names = _unique(frame["value"].to_list())
     source = ColumnDataSource(
         {
             "name": names,
-            "pool": frame["random_share"].to_list(),
-            "chosen": frame["share"].fill_nan(0).fill_null(0).to_list(),
+            "before": frame["random_share"].fill_nan(0).fill_null(0).to_list(),
+            "after": frame["share"].fill_nan(0).fill_null(0).to_list(),
         }
     )
-    figure = _figure(height=60 + 34 * len(names), y_range=names[::-1], tools="")
-    bars = (("pool", -0.18, LEFT, "pool"), ("chosen", 0.18, CHOSEN, "chosen"))
-    for column, shift, color, title in bars:
+    figure = _bars(names, row=34)
+    for column, shift, color, title in (
+        ("before", -0.18, LEFT, before),
+        ("after", 0.18, CHOSEN, after),
+    ):
         figure.hbar(
             y=dodge("name", shift, range=figure.y_range),
             right=column,
@@ -244,19 +170,177 @@ def groups_figure(frame: pl.DataFrame) -> Any:
             color=color,
             legend_label=title,
         )
-    figure.xaxis.formatter = _percent()
+    figure.xaxis.formatter = _numbers("0%")
     figure.x_range.start = 0
-    figure.add_layout(figure.legend[0], "below")
+    _legend_below(figure)
+    return figure
+
+
+def trend_figure(name: str, nights: pl.DataFrame) -> Any:
+    """Return one figure of the ledger over the nights, beside that of random subsets."""
+    figure = _figure(height=210, tools="")
+    x = nights["night"].to_list()
+    value = nights["value"].to_list()
+    figure.line(x, nights["baseline"].to_list(), color=ALL, line_dash="dashed", line_width=2)
+    figure.line(x, value, color=CHOSEN, line_width=2)
+    figure.scatter(x, value, color=CHOSEN, size=6)
+    figure.xaxis.axis_label = "run (dashed: random subsets)"
+    figure.yaxis.axis_label = name[:_NAME]
+    figure.xaxis.ticker = _whole_ticks()
+    return figure
+
+
+def target_figure(sets: pl.DataFrame) -> Any:
+    """Return how near the rows of each set are to the target: quantiles of the weights."""
+    names = sets["set"].to_list()
+    figure = _bars(names, row=44)
+    figure.segment(x0=sets["p5"].to_list(), x1=sets["p95"].to_list(), y0=names, y1=names, color=ALL)
+    colors = [CHOSEN if name == "chosen" else LEFT for name in names]
+    figure.hbar(
+        y=names, left=sets["p25"].to_list(), right=sets["p75"].to_list(), height=0.45, color=colors
+    )
+    figure.scatter(
+        sets["p50"].to_list(), names, marker="dash", angle=np.pi / 2, size=20, color="black"
+    )
+    figure.xaxis.axis_label = "log importance weight: higher is nearer to the target"
     return figure
 
 
 def ranking_figure(frame: pl.DataFrame, method: str) -> Any:
-    """Return the scores of the best columns under one method."""
-    names = [name[:40] for name in frame["feature"]]
-    figure = _figure(height=60 + 22 * len(names), y_range=names[::-1], tools="")
-    figure.hbar(y=names, right=frame["score"].to_list(), height=0.7, color=CHOSEN)
+    """Return the scores of the best columns under one method; those kept stand out."""
+    names = _unique([name[:_NAME] for name in frame["feature"]])
+    figure = _bars(names, row=22)
+    kept = frame["selected"].to_list()
+    for flag, color, title in ((True, CHOSEN, "kept"), (False, LEFT, "not kept")):
+        of_kind = [i for i, value in enumerate(kept) if value is flag]
+        if of_kind:
+            figure.hbar(
+                y=[names[i] for i in of_kind],
+                right=[frame["score"][i] for i in of_kind],
+                height=0.7,
+                color=color,
+                legend_label=title,
+            )
     figure.xaxis.axis_label = f"score under {method}"
+    _legend_below(figure)
     return figure
+
+
+def agreement_figure(agreement: pl.DataFrame) -> Any:
+    """Return the share of kept columns that each two methods have in common."""
+    from bokeh.models import ColumnDataSource
+    from bokeh.transform import linear_cmap
+
+    names = agreement["first"].unique(maintain_order=True).to_list()
+    share = agreement["shared"] / agreement["of"].clip(1)
+    source = ColumnDataSource(
+        {
+            "first": agreement["first"].to_list(),
+            "second": agreement["second"].to_list(),
+            "share": share.to_list(),
+            "words": [
+                f"{shared} of {of}" for shared, of in agreement.select("shared", "of").rows()
+            ],
+            "ink": np.where(share.to_numpy() > 0.6, "white", "black").tolist(),
+        }
+    )
+    figure = _figure(height=90 + 44 * len(names), x_range=names, y_range=names[::-1], tools="")
+    palette = [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in _ramp((238, 242, 247), (166, 54, 3), 32)]
+    figure.rect(
+        "first",
+        "second",
+        width=0.98,
+        height=0.98,
+        source=source,
+        line_color=None,
+        fill_color=linear_cmap("share", palette, 0, 1),
+    )
+    figure.text(
+        "first",
+        "second",
+        text="words",
+        source=source,
+        text_align="center",
+        text_baseline="middle",
+        text_font_size="12px",
+        text_color="ink",
+    )
+    figure.xaxis.major_label_orientation = 0.6
+    figure.grid.visible = False
+    return figure
+
+
+def stability_figure(stability: pl.DataFrame) -> Any:
+    """Return the stability of each method's choice with its interval."""
+    from bokeh.models import ColumnDataSource
+    from bokeh.models.annotations import Whisker
+
+    names = stability["method"].to_list()
+    figure = _bars(names, row=40)
+    figure.hbar(y=names, right=stability["value"].to_list(), height=0.5, color=LEFT)
+    known = stability.drop_nulls(["low", "high"])
+    source = ColumnDataSource(
+        {
+            "method": known["method"].to_list(),
+            "low": known["low"].to_list(),
+            "high": known["high"].to_list(),
+        }
+    )
+    figure.add_layout(
+        Whisker(
+            source=source,
+            base="method",
+            lower="low",
+            upper="high",
+            dimension="width",
+            line_color=CHOSEN,
+            line_width=2,
+        )
+    )
+    figure.xaxis.axis_label = "stability over resamples: 0 as by chance, 1 always the same columns"
+    figure.x_range.start = min(0.0, *known["low"].to_list())
+    figure.x_range.end = 1.02
+    return figure
+
+
+def accuracy_figure(curve: pl.DataFrame) -> Any:
+    """Return the accuracy by how many of the best columns are kept, with its standard error."""
+    figure = _figure(height=260, tools="", x_axis_type="log")
+    x = curve["columns"].to_list()
+    error = curve["error"].fill_null(0)
+    figure.varea(
+        x=x,
+        y1=(curve["accuracy"] - error).to_list(),
+        y2=(curve["accuracy"] + error).to_list(),
+        color=LEFT,
+        alpha=0.4,
+    )
+    figure.line(x, curve["accuracy"].to_list(), color=CHOSEN, line_width=2)
+    figure.scatter(x, curve["accuracy"].to_list(), color=CHOSEN, size=6)
+    figure.xaxis.axis_label = "columns kept"
+    figure.yaxis.axis_label = "accuracy (band: standard error)"
+    figure.xaxis.ticker = x
+    return figure
+
+
+def changes_figure(counts: pl.DataFrame) -> Any:
+    """Return how many rows came in and went out, by cause."""
+    names = _unique(
+        [f"{change}: {cause}" for change, cause in counts.select("change", "cause").rows()]
+    )
+    figure = _bars(names)
+    colors = [CAME_IN if change == "in" else WENT_OUT for change in counts["change"]]
+    figure.hbar(y=names, right=counts["rows"].to_list(), height=0.7, color=colors)
+    figure.xaxis.formatter = _numbers("0,0")
+    figure.xaxis.axis_label = "rows"
+    figure.x_range.start = 0
+    return figure
+
+
+def map_scales(facts: Facts) -> list[str]:
+    """Return the names by which the map can be colored, the first by default."""
+    names = ["decision", *facts.rows["values"], *facts.scores]
+    return [*names, "drift"] if facts.drift is not None else names
 
 
 def as_json(figure: Any) -> dict[str, Any]:
@@ -270,20 +354,55 @@ def _figure(**options: Any) -> Any:
     from bokeh.plotting import figure
 
     plot = figure(
-        sizing_mode="stretch_width", output_backend="canvas", toolbar_location="above", **options
+        sizing_mode="stretch_width",
+        output_backend="canvas",
+        toolbar_location="above" if options.get("tools") else None,
+        background_fill_color=None,
+        border_fill_color=None,
+        outline_line_color=None,
+        **options,
     )
     plot.toolbar.logo = None
     plot.toolbar.autohide = False
     return plot
 
 
-def _thousands() -> Any:
+def _bars(names: list[str], row: int = 28) -> Any:
+    figure = _figure(height=90 + row * len(names), y_range=names[::-1], tools="")
+    figure.ygrid.visible = False
+    return figure
+
+
+def _legend_below(figure: Any) -> None:
+    legend = figure.legend[0]
+    legend.border_line_color = None
+    legend.background_fill_color = None
+    figure.add_layout(legend, "below")
+
+
+def _line(at: float, dimension: Literal["width", "height"]) -> Any:
+    from bokeh.models.annotations import Span
+
+    return Span(location=at, dimension=dimension, line_color=ALL, line_dash="dashed")
+
+
+def _unique(names: list[str]) -> list[str]:
+    """Return names of which those that come again are told apart by an invisible mark."""
+    return [f"{name}{chr(0x200B) * names[:i].count(name)}" for i, name in enumerate(names)]
+
+
+def _ramp(first: tuple[int, ...], last: tuple[int, ...], steps: int) -> list[tuple[int, ...]]:
+    colors = np.linspace(first, last, steps).round().astype(int)
+    return [tuple(color) for color in colors.tolist()]
+
+
+def _numbers(format: str) -> Any:
     from bokeh.models import NumeralTickFormatter
 
-    return NumeralTickFormatter(format="0,0")
+    return NumeralTickFormatter(format=format)
 
 
-def _percent() -> Any:
-    from bokeh.models import NumeralTickFormatter
+def _whole_ticks() -> Any:
+    from bokeh.models import BasicTicker
 
-    return NumeralTickFormatter(format="0%")
+    return BasicTicker(min_interval=1)

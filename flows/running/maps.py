@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from assay.flows.running.runner import noted
+from assay.flows.running.noting import noted
 from assay.flows.stages.maps import graph_of, load_places
 from assay.flows.stages.persisting import artifact_rows
 from assay.flows.stages.refs import Ref

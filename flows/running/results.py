@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from assay.flows.report.shares import shares
 from assay.storage import ScoreStore
-from assay.storage.names import stored_name
-from assay.storage.runs.schema import identifier
 
 
 @dataclass(frozen=True)
@@ -27,34 +27,19 @@ class RunResult:
         False where the run was there already and nothing was computed.
     defaults : tuple of str
         The defaults that were taken, as key=value.
+    report_file : Path or None
+        The page that the run left, where one was asked for.
     """
 
     run_id: str
     store: ScoreStore
     computed: bool
     defaults: tuple[str, ...] = ()
+    report_file: Path | None = None
 
     def sql(self, query: str) -> Any:
         """Query this run, as if the store held no other; see `ScoreStore.sql`."""
         return self.store.sql(query, runs=[self.run_id])
-
-
-def shares(store: ScoreStore, run_id: str, column: str) -> pl.DataFrame:
-    """Return, by value of a kept column, how many rows were chosen and the shares of both sets.
-
-    The value comes first, under the column's name; where that is one of the others (`pool`,
-    `chosen`, `share`, `random_share`), it is called `value`. `random_share` is the share that a
-    random subset is expected to have: the pool's own.
-    """
-    counts = store.run_table(
-        run_id,
-        f"""SELECT samples.{identifier(stored_name(column))} AS value, count(*) AS pool,
-        count(*) FILTER (decisions.selected) AS chosen,
-        chosen / sum(chosen) OVER () AS share, pool / sum(pool) OVER () AS random_share
-        FROM samples JOIN decisions USING (key) GROUP BY 1
-        ORDER BY chosen DESC, pool DESC, value""",
-    )
-    return counts if column in counts.columns else counts.rename({"value": column})
 
 
 def curation_summary(result: RunResult) -> dict[str, Any]:
@@ -76,6 +61,7 @@ def curation_summary(result: RunResult) -> dict[str, Any]:
         "computed": result.computed,
         "generation": run["generation"].item(),
         "defaults": list(result.defaults),
+        "report": None if result.report_file is None else str(result.report_file),
         "samples": run["n_samples"].item(),
         "selected": int(reasons.filter("selected")["n"].sum()),
         "select": config["select"],

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-from assay.flows.config.credentials import scrub, scrub_error
 from assay.flows.config.curation import CurationConfig
 from assay.flows.config.features import FeatureConfig
 from assay.flows.config.memory_size import check_address_space
 from assay.flows.config.rules import check_budget
+from assay.flows.progress import step
 from assay.flows.running import pipeline
 from assay.flows.running.frames import stored_path
+from assay.flows.running.maps import map_run
+from assay.flows.running.noting import noted
+from assay.flows.running.reports import check_report, write_report
 from assay.flows.running.results import RunResult
 from assay.flows.running.tables import with_vectors
 from assay.flows.stages import features, persisting, stage
@@ -21,23 +26,6 @@ from assay.flows.stages.artifacts import check_target
 from assay.flows.stages.calls import Call, directly
 from assay.flows.stages.run import Run, run_info
 from assay.storage import ScoreStore, read_pool
-from assay.storage.disk.refusals import refusals_explained
-from assay.storage.runs.run_file import RunInfo
-
-
-@contextmanager
-def noted(store: ScoreStore, info: RunInfo) -> Iterator[None]:
-    """Note the run as failed where the body raises after it had begun."""
-    try:
-        with refusals_explained(store.path):
-            yield
-    except BaseException as error:
-        scrub_error(error)
-        # a full disk has no room for the note either: the next writer marks the run
-        with suppress(OSError):
-            if store.has_begun(info.run_id):
-                store.fail(info, scrub(f"{type(error).__name__}: {error}"))
-        raise
 
 
 def curate(
@@ -52,8 +40,28 @@ def curate(
     check_address_space()
     values = config.model_dump(exclude_unset=True) if config else {}
     config = CurationConfig.build(values | settings)
+    check_showing(config)
     with with_frames(config, pool=pool, target=target) as complete:
-        return execute(call.finished(call(stage.PLAN, complete)), call)
+        result = execute(call.finished(call(stage.PLAN, complete)), call)
+    return shown(config, result)
+
+
+def check_showing(config: CurationConfig) -> None:
+    """Raise `ConfigError` before any work where the report could not be written."""
+    if config.report is not None:
+        check_report(Path(config.report))
+
+
+def shown(config: CurationConfig, result: RunResult) -> RunResult:
+    """Make the map and the report of a finished run, where the configuration asks for them."""
+    if config.map or config.report is not None:
+        map_run(result.store, result.run_id)
+    if config.report is None:
+        return result
+    out = Path(config.report)
+    with step("report"):
+        write_report(result.store, out, run=result.run_id, overwrite=True)
+    return replace(result, report_file=out.absolute())
 
 
 @contextmanager

@@ -38,16 +38,44 @@ def write_reference(out: Path, vectors: np.ndarray) -> None:
     np.save(out / "shares.npy", _shares(vectors[:_SAMPLE], centroids))
 
 
-def _shares(vectors: np.ndarray, centroids: np.ndarray) -> np.ndarray:
-    """Return the share of the vectors in each cell; the last is that of the zero vectors."""
+def _cells(vectors: np.ndarray, centroids: np.ndarray) -> np.ndarray:
+    """Return the cell of each vector; zero vectors are in the last, which has no centroid."""
     from assay.index.vectors.centroids import assign
 
-    alive = vectors[np.einsum("ij,ij->i", vectors, vectors) > 0]
+    alive = np.einsum("ij,ij->i", vectors, vectors) > 0
     cells = np.full(len(vectors), len(centroids))
-    if len(alive) and len(centroids):
-        cells[: len(alive)] = assign(alive, centroids, "cosine", 1)[:, 0]
-    found: np.ndarray = np.bincount(cells, minlength=len(centroids) + 1) / max(1, len(vectors))
+    if alive.any() and len(centroids):
+        cells[alive] = assign(vectors[alive], centroids, "cosine", 1)[:, 0]
+    return cells
+
+
+def _shares(vectors: np.ndarray, centroids: np.ndarray) -> np.ndarray:
+    """Return the share of the vectors in each cell; the last is that of the zero vectors."""
+    counts = np.bincount(_cells(vectors, centroids), minlength=len(centroids) + 1)
+    found: np.ndarray = counts / max(1, len(vectors))
     return found
+
+
+def cell_ratios(fitted: Path, vectors: np.ndarray) -> np.ndarray:
+    """Return how frequent each row's cell is among `vectors`, as a multiple of what was fitted on.
+
+    Parameters
+    ----------
+    fitted : Path
+        The folder of the embedder that was fitted.
+    vectors : float32[n, d]
+
+    Returns
+    -------
+    float64[n]
+        inf for rows in cells that were empty.
+    """
+    centroids, before = np.load(fitted / "cells.npy"), np.load(fitted / "shares.npy")
+    cells = _cells(vectors, centroids)
+    now = np.bincount(cells, minlength=len(centroids) + 1) / max(1, len(vectors))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios: np.ndarray = (now / before)[cells]
+    return ratios
 
 
 def measure(run: Run, samples: Ref, vectors: Ref) -> Ref | None:

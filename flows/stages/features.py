@@ -183,13 +183,30 @@ def _rank(config: FeatureConfig, method: str, began: Callable[[int], None]) -> _
             "selected": ranker.get_support(),
         }
     )
-    metrics = _stability(config, method, ranked, features) if config.stability else []
+    metrics = _accuracies(config, method, ranker)
+    if config.stability:
+        metrics += _stability(config, method, ranked, features)
     return _Found(
         features.sort("rank"),
         ranked.missing,
         pl.DataFrame(metrics, schema=METRICS, orient="row"),
         {"samples": ranked.n_rows, "columns": ranked.report, "mode": ranked.mode},
     )
+
+
+def _accuracies(
+    config: FeatureConfig, method: str, ranker: Any
+) -> list[tuple[str, float, float | None]]:
+    """Return the accuracy, and its error, of every number of columns that "auto" tried."""
+    tried = getattr(ranker, "validation_", None)
+    if config.k != "auto" or tried is None:
+        return []
+    tried = tried.filter(pl.col("parameter") == "n_features_to_select")
+    return [
+        (f"{name}:{method}:{int(row['value'])}", row[column], None)
+        for row in tried.iter_rows(named=True)
+        for name, column in (("accuracy", "accuracy"), ("accuracy_error", "error"))
+    ]
 
 
 def _stability(

@@ -32,6 +32,7 @@ from assay.storage.reading.tables import table_fingerprint
 from assay.storage.runs.run_file import RunInfo
 
 # what does not change a run's result
+_SHOWING = {"report", "map"}
 _ENGINE = {
     "store",
     "pool",
@@ -45,6 +46,7 @@ _ENGINE = {
     "workers",
     "shard_rows",
     "engine_options",
+    *_SHOWING,
 }
 # left at their defaults, keys that came later leave the ids of earlier runs as they are
 _LATER = ("like", "columns", "score_options")
@@ -382,7 +384,7 @@ def versions(plugins: Collection[str] = ()) -> dict[str, str]:
 
 def stored_config(run: Run) -> dict[str, Any]:
     """Return the configuration as it is stored with the run: paths absolute, so it can be rerun."""
-    config = run.config.model_dump(mode="json")
+    config = run.config.model_dump(mode="json", exclude=_SHOWING)
     for key in ("pool", "target", "training_log", "store"):
         if config[key] is not None:
             config[key] = absolute(config[key])

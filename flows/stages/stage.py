@@ -88,11 +88,11 @@ WEIGH = Stage("weigh", f"{_HERE}.weight_shards:weigh")
 SWEEP = Stage("sweep", f"{_HERE}.sharding:sweep", holds_lock=True)
 
 # of the map of a finished run
-MAP = Stage("map", f"{_HERE}.maps:lay_out_graph", revision=1, progress=90, holds_lock=True)
+MAP = Stage("map", f"{_HERE}.maps:lay_out_graph", revision=2, progress=90, holds_lock=True)
 
 # of runs that rank the columns of a table
 FEATURE_PLAN = Stage("plan", f"{_HERE}.features:resolve_run", progress=2, holds_lock=True)
-FEATURES = Stage("features", f"{_HERE}.features:rank", revision=2, progress=60)
+FEATURES = Stage("features", f"{_HERE}.features:rank", revision=3, progress=60)
 QUALITY = Stage("quality", f"{_HERE}.features:describe", revision=1, progress=70)
 FEATURE_PERSIST = Stage("persist", f"{_HERE}.features:persist", progress=98, holds_lock=True)
 FEATURE_PUBLISH = Stage("publish", f"{_HERE}.features:publish", progress=100, holds_lock=True)

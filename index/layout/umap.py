@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
-
 import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
+from assay.index.layout._gradient_steps import optimize
 from assay.storage.errors import ConfigError, InputError
 from assay.storage.limits import SEED, Whole, check_parameters
 
 Coordinates = NDArray[np.float32]
-SPREAD, MIN_DIST = 1.0, 0.1
+# of the curve 1 / (1 + A d^2B) that UMAP fits for a spread of 1 and a least distance of 0.1
+A, B = 1.576943460405378, 0.8950608781227859
 NEGATIVE_SAMPLES = 5
 _SMOOTHINGS = 60
+_BISECTIONS = 30
 
 
 def umap_layout(
@@ -66,13 +66,13 @@ def umap_layout(
     Raises
     ------
     ConfigError
-        umap-learn is not installed, or `dims` or `epochs` is below 1.
+        `dims` or `epochs` is below 1.
     InputError
         `placed` has another shape.
 
     Notes
     -----
-    Cost: O(epochs * edges) on one thread, after some seconds in which umap-learn compiles.
+    Cost: O(epochs * edges) on one thread. The first call on a machine compiles for some seconds.
 
     References
     ----------
@@ -108,16 +108,6 @@ def umap_layout(
     return result
 
 
-def _umap(module: str) -> Any:
-    try:
-        return import_module(f"umap.{module}")
-    except ImportError as error:
-        raise ConfigError(
-            "A map needs the package umap-learn, which is not installed: "
-            "`pip install 'assay-curation[report]'`."
-        ) from error
-
-
 def _checked_places(placed: ArrayLike, n: int, dims: int) -> Coordinates:
     places = np.array(placed, dtype=np.float32)
     if places.shape != (n, dims):
@@ -131,33 +121,51 @@ def _checked_places(placed: ArrayLike, n: int, dims: int) -> Coordinates:
 def _memberships(
     neighbors: NDArray[np.int32], distances: NDArray[np.float32], order: NDArray[np.int64]
 ) -> sparse.csr_array:
-    """Return the symmetric memberships of UMAP; the rows given, and the result's, are in `order`."""
-    umap = _umap("umap_")
+    """Return the symmetric memberships of UMAP; the rows given, and the result's, are in `order`.
+
+    A row is a member of its nearest row's neighborhood wholly, and of the others' less the farther
+    they are; a bandwidth of its own makes its memberships sum to log2(k + 1).
+    """
     n, k = neighbors.shape
     rank = np.empty(n, np.int64)
     rank[order] = np.arange(n)
-    distances = distances.astype(np.float32)
-    absent = neighbors < 0
-    # inner products have distances below 0; only differences within a row count
-    nearest = np.where(absent, np.inf, distances).min(axis=1, keepdims=True)
-    distances -= np.where(np.isfinite(nearest), np.minimum(nearest, 0), 0)
-    # as UMAP's own search: every row comes first in its own list
-    indices = np.column_stack([np.arange(n), np.where(absent, -1, rank[neighbors])]).astype(
-        np.int32
-    )
-    lengths = np.column_stack([np.zeros(n, np.float32), np.where(absent, np.inf, distances)])
-    finite = np.where(np.isfinite(lengths), lengths, 0).astype(np.float32)
-    bandwidths, nearest_distance = umap.smooth_knn_dist(finite, float(k + 1))
-    rows, columns, values, _ = umap.compute_membership_strengths(
-        indices, finite, bandwidths, nearest_distance
-    )
-    directed = sparse.coo_array((values, (rows, columns)), shape=(n, n)).tocsr()
+    present = neighbors >= 0
+    beyond = distances.astype(np.float64)
+    # only differences within a row count
+    nearest = np.where(present, beyond, np.inf).min(axis=1, initial=np.inf, keepdims=True)
+    # equal rows do not count as the nearest
+    apart = np.where(present & (beyond > np.minimum(nearest, 0)), beyond, np.inf)
+    least = apart.min(axis=1, initial=np.inf, keepdims=True)
+    beyond = np.where(present, beyond - np.where(np.isfinite(least), least, 0), np.inf)
+    beyond = np.maximum(beyond, 0)
+    widths = _bandwidths(beyond, float(np.log2(k + 1)))
+    values = np.exp(-beyond / widths[:, None])
+    rows = np.broadcast_to(np.arange(n)[:, None], neighbors.shape)[present]
+    columns = rank[neighbors[present]]
+    directed = sparse.coo_array((values[present], (rows, columns)), shape=(n, n)).tocsr()
     directed.eliminate_zeros()
     transposed = directed.T.tocsr()
     product = directed.multiply(transposed)
     symmetric = (directed + transposed - product).tocsr()
     symmetric.sort_indices()
     return symmetric
+
+
+def _bandwidths(beyond: NDArray[np.float64], wanted: float) -> NDArray[np.float64]:
+    """Return for each row the bandwidth at which its memberships sum to `wanted`, by bisection."""
+    finite = np.isfinite(beyond)
+    counts = np.maximum(finite.sum(axis=1), 1)
+    means = np.where(finite, beyond, 0).sum(axis=1) / counts
+    average = max(float(means.mean()) if len(means) else 0.0, 1e-12)
+    low = np.full(len(beyond), 1e-3 * average)
+    low = np.maximum(low, 1e-3 * means)
+    high = np.maximum(means, low) * 1e3
+    for _ in range(_BISECTIONS):
+        middle = np.sqrt(low * high)
+        short = np.exp(-beyond / middle[:, None]).sum(axis=1) < wanted
+        low, high = np.where(short, middle, low), np.where(short, high, middle)
+    widths: NDArray[np.float64] = np.sqrt(low * high)
+    return widths
 
 
 def _smooth_start(
@@ -215,37 +223,23 @@ def _optimize(
     random: np.random.Generator,
 ) -> Coordinates:
     """Run UMAP's gradient steps over the edges of the rows that move, on one thread."""
-    umap, layouts = _umap("umap_"), _umap("layouts")
-    a, b = umap.find_ab_params(SPREAD, MIN_DIST)
     edges = memberships.tocoo()
+    largest = edges.data.max(initial=0)
     # rarer edges than once in all epochs would never be drawn
-    kept = edges.data >= edges.data.max(initial=0) / epochs
+    kept = (edges.data >= largest / epochs) & moving[edges.row]
     heads, tails, weights = edges.row[kept], edges.col[kept], edges.data[kept]
-    kept_heads = moving[heads]
-    heads, tails, weights = heads[kept_heads], tails[kept_heads], weights[kept_heads]
-    if not len(heads):
-        return start
-    all_move = bool(moving.all())
-    old = start if all_move else start.copy()
-    head_rows = np.cumsum(moving) - 1
-    new = old if all_move else np.ascontiguousarray(start[moving])
-    layouts.optimize_layout_euclidean(
-        new,
-        old,
-        (heads if all_move else head_rows[heads]).astype(np.int32),
-        tails.astype(np.int32),
-        epochs,
-        len(old),
-        umap.make_epochs_per_sample(weights, epochs),
-        a,
-        b,
-        random.integers(-(2**31) + 1, 2**31 - 1, 3, dtype=np.int64),
-        1.0,
-        1.0,
-        NEGATIVE_SAMPLES,
-        parallel=False,
-        move_other=all_move,
-    )
-    if not all_move:
-        old[moving] = new
-    return old
+    places = np.ascontiguousarray(start, dtype=np.float32)
+    if len(heads):
+        optimize(
+            places,
+            heads.astype(np.int32),
+            tails.astype(np.int32),
+            largest / weights,
+            moving,
+            A,
+            B,
+            epochs,
+            NEGATIVE_SAMPLES,
+            random.integers(1, 2**62, dtype=np.int64),
+        )
+    return places

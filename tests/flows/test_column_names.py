@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.flows.commands.diff import difference
 from assay.flows.commands.summary import explanation
 from assay.flows.export.write import export
+from assay.flows.report.differences import difference
 from assay.flows.running.runner import curate
 from assay.storage import ScoreStore
 from assay.storage.errors import AssayError, ConfigError

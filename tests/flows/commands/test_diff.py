@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from assay.flows.cli import main
-from assay.flows.commands.diff import difference
+from assay.flows.report.differences import difference
 from assay.storage import ScoreStore
 from assay.storage.errors import ColumnError, ConfigError, StoreError
 from assay.storage.runs.run_file import RunTablesData

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from assay.index import SimilarityGraph
+from assay.index.layout.umap import A, B, _memberships
 from assay.storage.errors import ConfigError, InputError
-
-pytest.importorskip("umap", reason="assay-curation[report] is not installed")
 
 
 def clusters(n: int = 240, groups: int = 4) -> tuple[np.ndarray, np.ndarray]:
@@ -80,3 +79,23 @@ def test_bad_parameters_are_refused() -> None:
         graph.layout(dims=0)
     with pytest.raises(InputError, match="one row of 2 coordinates"):
         graph.layout(placed=np.zeros((3, 2)))
+
+
+def test_the_curve_is_that_of_umap() -> None:
+    umap = pytest.importorskip("umap.umap_", reason="umap-learn is not installed")
+    assert umap.find_ab_params(1.0, 0.1) == pytest.approx((A, B), rel=1e-5)
+
+
+def test_memberships_are_those_of_umap() -> None:
+    umap = pytest.importorskip("umap.umap_", reason="umap-learn is not installed")
+    X, _ = clusters(120)
+    graph = graph_of(X, [f"r{i:03}" for i in range(len(X))])
+    n, k = graph.neighbors.shape
+    # umap-learn counts a row as the first of its own neighbors
+    own = np.column_stack([np.arange(n), graph.neighbors]).astype(np.int32)
+    far = np.column_stack([np.zeros(n), graph.distances()]).astype(np.float32)
+    expected, _, _ = umap.fuzzy_simplicial_set(
+        X, k + 1, np.random.RandomState(0), "euclidean", knn_indices=own, knn_dists=far
+    )
+    found = _memberships(graph.neighbors, graph.distances(), np.arange(n))
+    np.testing.assert_allclose(found.toarray(), expected.toarray(), atol=2e-4)
