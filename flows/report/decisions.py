@@ -4,30 +4,14 @@ from __future__ import annotations
 
 import polars as pl
 
-# reason -> what it means, after "Left out: "
-MEANINGS = {
-    "not_drawn": "others were preferred under the budget",
-    "filter": "it does not meet a filter",
-    "hard_cutoff": "it is among the hardest rows",
-    "contamination": "it is among the outliers",
-    "lower_gain": "it adds less than the chosen rows",
-    "lower_score": "its score is lower than that of the chosen rows",
-    "lower_density": "it lies in a thinner region than the chosen rows",
-    "farther_from_mean": "it would move the mean further from that of the pool",
-    "covered": "a chosen row already covers it",
-    "displaced": "a constraint gave its place to another row",
-    "budget": "the budget was spent",
-    "cost": "it costs more than was left of the budget",
-    "exact_duplicates": "it is a copy of a row that stays",
-    "near_duplicates": "it is nearly a copy of a row that stays",
-    "semantic_duplicates": "it says the same as a row that stays",
-    "pivot_duplicates": "it lies close to a row that stays",
-    "leakage": "it holds an item of an evaluation set",
-    "must_exclude": "its id is excluded",
-    "quota": "its group is full",
-    "empty": "it has no content",
-    "missing": "it has no content",
-    "undecodable": "its picture can't be decoded",
+from assay.storage.runs.reasons import REASONS
+
+# reason -> what it means, in one sentence
+MEANINGS = {reason.reason: reason.meaning for reason in REASONS}
+# the same inside a sentence
+_INSIDE = {
+    reason: meaning[0].lower() + meaning[1:].removesuffix(".")
+    for reason, meaning in MEANINGS.items()
 }
 
 
@@ -46,11 +30,11 @@ def decision_words() -> pl.Expr:
     >>> for words in rows.select(decision_words()).to_series():
     ...     print(words)
     Chosen as number 3.
-    Left out at the stage cutoff: it is among the hardest rows (0.25, threshold 0.2).
+    Left out at the stage cutoff: the row is among the hardest, which are cut off (0.25, threshold 0.2).
     """
     reason = pl.col("reason")
     meaning = reason.replace_strict(
-        list(MEANINGS), list(MEANINGS.values()), default=reason.str.replace_all("_", " ")
+        list(_INSIDE), list(_INSIDE.values()), default=reason.str.replace_all("_", " ")
     )
     value, threshold = _number("value"), _number("threshold")
     measured = pl.when(value.is_not_null() & threshold.is_not_null()).then(
