@@ -198,7 +198,7 @@ def _accuracies(
     config: FeatureConfig, method: str, ranker: Any
 ) -> list[tuple[str, float, float | None]]:
     """Return the accuracy, and its error, of every number of columns that "auto" tried."""
-    tried = getattr(ranker, "validation_", None)
+    tried = vars(ranker).get("validation_")
     if config.k != "auto" or tried is None:
         return []
     tried = tried.filter(pl.col("parameter") == "n_features_to_select")

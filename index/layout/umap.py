@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from assay.index.layout._gradient_steps import optimize
-from assay.storage.errors import ConfigError, InputError
+from assay.storage.errors import InputError
 from assay.storage.limits import SEED, Whole, check_parameters
 
 Coordinates = NDArray[np.float32]
