@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from assay.flows.commands import composition as cli_composition
 from assay.flows.commands import methods as cli_methods
 from assay.flows.commands import queries as cli_queries
 from assay.flows.commands import report as cli_report
@@ -89,7 +90,7 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-_COMPUTING = frozenset({"curate", "features", "demo", "plan", "serve"})
+_COMPUTING = frozenset({"curate", "features", "demo", "plan", "serve", "composition"})
 
 
 @app.callback()
@@ -149,6 +150,7 @@ for _command in (
     *cli_methods.COMMANDS,
     *cli_report.COMMANDS,
     *cli_settings.COMMANDS,
+    *cli_composition.COMMANDS,
 ):
     app.command(_command.__name__, cls=Command)(_command)
 for _name, _service in cli_service.COMMANDS.items():

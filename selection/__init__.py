@@ -6,6 +6,10 @@ from assay.selection.registry import classes
 from assay.storage.lazy import lazy_face
 
 if TYPE_CHECKING:
+    from assay.selection.algorithms.composition import Composition as Composition
+    from assay.selection.algorithms.composition import (
+        estimate_composition as estimate_composition,
+    )
     from assay.selection.algorithms.contamination import (
         estimate_contamination as estimate_contamination,
     )
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
 
 # the classes of methods come from the registry
 _OTHERS = {
+    "Composition": ".algorithms.composition",
     "InfluenceNetwork": ".algorithms.influence_network",
     "Scorer": ".base",
     "SelectionPlan": ".plan.plan",
@@ -33,6 +38,7 @@ _OTHERS = {
     "blend_scores": ".plan.blending",
     "bootstrap_stability": ".rankers.stability",
     "consensus_ranking": ".rankers.stability",
+    "estimate_composition": ".algorithms.composition",
     "estimate_contamination": ".algorithms.contamination",
     "evaluate_selection": ".evaluation.ledger",
     "leak_neighbors": ".steps.leakage",

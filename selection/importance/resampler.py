@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from assay.index.ngrams.hasher import NGramHasher
+from assay.index.ngrams.stream import BucketStream
 from assay.selection.algorithms.density_ratio import Mode, Weighting
 from assay.selection.algorithms.top_k import top_k
 from assay.selection.base import Selector
 from assay.selection.contract.budgets import parse_budget, resolve_budget
 from assay.selection.contract.inputs import Floats, Rows
 from assay.selection.contract.outcomes import Decision
+from assay.selection.importance.composed import composition_of, told_of
 from assay.selection.importance.draws import check_temperature
 from assay.selection.importance.fit import fit_evidence, need
 from assay.selection.importance.report import (
@@ -103,6 +105,12 @@ class ImportanceResampler(Selector):
     proportions : mapping of str to float, optional
         With several targets the share of the budget of each; in proportion to their n-grams where
         None. Shares are rounded by largest remainder (in mode "dsir" down, the rest to the last).
+    composition : {"auto"}, optional
+        "auto" keeps the mix of a target of several kinds: `estimate_composition` gives the shares in
+        the target of the pool's groups (those given to `fit`, else 32 cells of similar rows), each
+        group gets its share of the budget, and the draw is made within each. Without it a draw
+        prefers the kinds that differ most from the pool. For one target, drawn without replacement,
+        from texts or vectors; in a run the plan's ``mixture = "target"`` does it round any selector.
     min_example_length : int, default 0
         Tokens that a text must have to be chosen; those of fewer still count as part of the pool.
         The published package leaves out texts of fewer than 100 unless told otherwise.
@@ -190,6 +198,7 @@ class ImportanceResampler(Selector):
         "embedding": (Flag(),),
         "temperature": (Number("[0, inf)"), "auto"),
         "replace": (Flag(),),
+        "composition": ("auto", None),
     }
 
     def __init__(
@@ -207,6 +216,7 @@ class ImportanceResampler(Selector):
         temperature: Temperature = "auto",
         replace: bool = False,
         proportions: Mapping[str, float] | None = None,
+        composition: Literal["auto"] | None = None,
         min_example_length: int = 0,
         threads: int | None = None,
         random_state: int = 0,
@@ -224,6 +234,7 @@ class ImportanceResampler(Selector):
         self.temperature = temperature
         self.replace = replace
         self.proportions = proportions
+        self.composition = composition
         self.min_example_length = min_example_length
         self.threads = threads
 
@@ -240,12 +251,16 @@ class ImportanceResampler(Selector):
             raise ConfigError("mode 'dsir' draws without replacement; set replace=False.")
         X, target = given.pop("X"), given.pop("target")
         need(X, target, type(self).__name__)
+        self._check_composition(X, target)
         # a budget that is no budget is said before the work
         parse_budget(self.budget)
         fitted = fit_evidence(X, target, self._settings(), embedding=self.embedding, **given)
         rows, evidence = fitted.rows, fitted.evidence
         proportions = checked_proportions(self.proportions, fitted.names)
         budget = resolve_budget(self.budget, rows.n)
+        composition = None
+        if self.composition is not None:
+            composition = composition_of(X, target, rows, self.random_state)
         if self.mode == "dsir":
             chosen = choose_as_published(
                 fitted, budget, proportions=proportions, random_state=self.random_state
@@ -258,6 +273,7 @@ class ImportanceResampler(Selector):
                 temperature=self.temperature,
                 replace=self.replace,
                 random_state=self.random_state,
+                composition=composition,
             )
         scores = best(evidence.log_weights)
         random = random_rows(fitted, self.random_state, len(chosen.rows))
@@ -266,7 +282,8 @@ class ImportanceResampler(Selector):
         self.log_ratio_ = evidence.log_ratio if fitted.named else evidence.log_ratio[0]
         self.targets_ = fitted.names
         keys = [drawn.keys for drawn in chosen.by_target.values()]
-        own_keys = keys[0] if len(keys) == 1 else None
+        # within groups there is no one order of keys
+        own_keys = keys[0] if len(keys) == 1 and composition is None else None
         fixed = self.mode == "dsir" or self.temperature != "auto"
         self._ranked_by = own_keys if fixed and not self.replace else None
         self._in_order = rows.in_order
@@ -281,11 +298,29 @@ class ImportanceResampler(Selector):
                 rows.in_order, evidence.usable, scores, own_keys, chosen, self.replace
             ),
             ids=rows.ids,
-            report={**evidence.told(), **summary(reports, chosen.quota, named=fitted.named)},
+            report={
+                **evidence.told(),
+                **summary(reports, chosen.quota, named=fitted.named),
+                **({} if composition is None else {"composition": told_of(composition)}),
+            },
             groups=None
             if labels is None
             else group_shares(labels, chosen.rows, chosen.times, random),
         )
+
+    def _check_composition(self, X: Any, target: Any) -> None:
+        if self.composition is None:
+            return
+        if isinstance(target, Mapping) or self.replace or self.mode == "dsir":
+            raise ConfigError(
+                "composition='auto' is for one target, drawn without replacement in mode "
+                "'calibrated'; for several targets give `proportions`."
+            )
+        if isinstance(X, BucketStream):
+            raise ConfigError(
+                "composition='auto' needs texts or vectors, and X is a bucket stream; pass the texts, "
+                "or let a plan keep the mix with mixture='target'."
+            )
 
     def _settings(self) -> TextSettings:
         return TextSettings(

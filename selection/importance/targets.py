@@ -8,7 +8,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from assay.selection.algorithms.composition import Composition
 from assay.selection.contract.inputs import Floats, Rows
+from assay.selection.importance.composed import by_group
 from assay.selection.importance.draws import Drawn, choose_temperature, claim, draw, gumbel, quotas
 from assay.selection.importance.fit import ONLY, Fitted
 from assay.storage.errors import ConfigError, InputError
@@ -58,8 +60,12 @@ def choose(
     temperature: Temperature,
     replace: bool,
     random_state: int,
+    composition: Composition | None = None,
 ) -> Chosen:
-    """Draw the budget in mode "calibrated"; the order of the targets does not matter."""
+    """Draw the budget in mode "calibrated"; the order of the targets does not matter.
+
+    With a composition (of the only target) each group gives its share of the budget.
+    """
     evidence, rows = fitted.evidence, fitted.rows
     usable = int(np.count_nonzero(evidence.usable))
     budget = budget if replace else min(budget, usable)
@@ -87,6 +93,12 @@ def choose(
         )
     if len(drawn) == 1:
         only = next(iter(drawn.values()))
+        if composition is not None:
+            ((name, only),) = drawn.items()
+            rows_of_groups = by_group(only.keys, composition, budget, rows.in_order)
+            once = np.ones(len(rows_of_groups), dtype=np.int64)
+            drawn[name] = Drawn(rows_of_groups, once, only.keys, only.temperature)
+            return Chosen(rows_of_groups, once, drawn, quota)
         return Chosen(only.rows, only.times, drawn, quota)
     if replace:
         return _together(drawn, quota)
