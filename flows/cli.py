@@ -17,6 +17,7 @@ from assay.flows.commands import queries as cli_queries
 from assay.flows.commands import report as cli_report
 from assay.flows.commands import service as cli_service
 from assay.flows.commands import settings as cli_settings
+from assay.flows.commands import splitting as cli_splitting
 from assay.flows.commands.curating import curate
 from assay.flows.commands.help import Command, ReportCommand
 from assay.flows.commands.options import Json, Store
@@ -90,7 +91,9 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-_COMPUTING = frozenset({"curate", "features", "demo", "plan", "serve", "composition"})
+_COMPUTING = frozenset(
+    {"curate", "features", "demo", "plan", "serve", "composition", "split", "leaks"}
+)
 
 
 @app.callback()
@@ -151,6 +154,7 @@ for _command in (
     *cli_report.COMMANDS,
     *cli_settings.COMMANDS,
     *cli_composition.COMMANDS,
+    *cli_splitting.COMMANDS,
 ):
     app.command(_command.__name__, cls=Command)(_command)
 for _name, _service in cli_service.COMMANDS.items():

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from assay.selection.evaluation.ledger import evaluate_selection as evaluate_selection
     from assay.selection.plan.blending import blend_scores as blend_scores
     from assay.selection.plan.plan import SelectionPlan as SelectionPlan
+    from assay.selection.plan.splitting import split_leaks as split_leaks
+    from assay.selection.plan.splitting import split_pool as split_pool
     from assay.selection.rankers.stability import bootstrap_stability as bootstrap_stability
     from assay.selection.rankers.stability import consensus_ranking as consensus_ranking
     from assay.selection.steps.leakage import leak_neighbors as leak_neighbors
@@ -45,6 +47,8 @@ _OTHERS = {
     "noise_transition": ".evaluation.label_noise",
     "propagate": ".algorithms.representation",
     "representation_weights": ".algorithms.representation",
+    "split_leaks": ".plan.splitting",
+    "split_pool": ".plan.splitting",
 }
 
 __getattr__, __dir__, __all__ = lazy_face(__name__, {**classes(), **_OTHERS})

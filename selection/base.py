@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, ClassVar, Self
 
@@ -14,10 +15,11 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from assay.selection.contract.budgets import Budget, ShortfallWarning, resolve_budget
+from assay.selection.contract.covered import check_some_left
 from assay.selection.contract.inputs import Floats, Inputs, Rows
 from assay.selection.contract.outcomes import Choice, Decision, Outcome, explained
 from assay.selection.registry import Method
-from assay.storage.errors import BudgetError, MissingInputError
+from assay.storage.errors import BudgetError, ConfigError, MissingInputError
 from assay.storage.limits import SEED, Flag, Limits
 
 # input that a method needs -> (argument of fit, what to pass)
@@ -91,7 +93,11 @@ class Selector(PoolMethod):
         self.strict = strict
 
     def _select(self, inputs: Inputs, budget: int) -> Choice:
-        """Choose `budget` rows, or all usable ones where they are fewer."""
+        """Choose `budget` rows, or all usable ones where they are fewer.
+
+        None of `inputs.covered` may be among them; what is said about covered rows in the outcomes
+        of the choice is replaced.
+        """
         raise NotImplementedError(f"{type(self).__name__} defines no _select.")
 
     def fit(
@@ -104,6 +110,7 @@ class Selector(PoolMethod):
         target: Any = None,
         ids: Any = None,
         groups: Any = None,
+        covered: Any = None,
     ) -> Self:
         """Choose rows. Takes every input, uses those that the method needs.
 
@@ -118,6 +125,9 @@ class Selector(PoolMethod):
             Where None, those of the graph; else the positions.
         groups : n values, optional
             Counted before and after in `report_["groups"]`.
+        covered : n booleans, or ids, optional
+            Rows that are had already: they count as chosen for what the method optimizes, cost
+            nothing of the budget, and are not handed out. Their reason is "covered".
 
         Raises
         ------
@@ -126,12 +136,20 @@ class Selector(PoolMethod):
         BudgetError
             The budget is malformed, more than the pool, or (strict) more than the usable rows.
         InputError
-            Lengths differ, ids are null or repeated, or values can't be used.
+            Lengths differ, ids are null or repeated, values can't be used, or all rows are covered.
+        ConfigError
+            Rows are covered, and the method can't honor that.
         """
         self.check_parameters()
+        if covered is not None and not self.honors_covered:
+            raise ConfigError(
+                f"{type(self).__name__} does not honor covered rows; leave covered out, or use a "
+                "selector that declares honors_covered."
+            )
         decision = self._decide(
-            X=X, y=y, graph=graph, scores=scores, target=target, ids=ids, groups=groups
-        )
+            X=X, y=y, graph=graph, scores=scores, target=target, ids=ids, groups=groups,
+            covered=covered,
+        )  # fmt: skip
         chosen, times = decision.chosen, decision.times
         selected = len(chosen) if times is None else int(times.sum())
         shortfall = decision.budget - selected
@@ -166,7 +184,9 @@ class Selector(PoolMethod):
         """Choose rows of what was given to `fit`; by default `_select` does, in canonical order."""
         inputs = self._inputs(**given)
         budget = resolve_budget(self.budget, inputs.n)
-        choice = self._select(inputs, budget)
+        check_some_left(inputs.covered)
+        covered = inputs.covered_rows
+        choice = self._select(inputs, min(budget, inputs.n - len(covered)))
         position = np.arange(1, len(choice.chosen) + 1)
         detail = {"position": position, "score": choice.scores[choice.chosen], **choice.detail}
         ids = given["ids"]
@@ -181,12 +201,13 @@ class Selector(PoolMethod):
                 outcome._replace(rows=inputs.given_rows(outcome.rows))
                 for outcome in (
                     Outcome(choice.chosen, "select", "selected", detail),
-                    *choice.outcomes,
+                    *_without(choice.outcomes, inputs.covered),
+                    *([Outcome(covered, "select", "covered", {})] if len(covered) else []),
                 )
             ],
             ids=partial(_given_ids, ids),
             ranking=None if choice.ranking is None else inputs.given_rows(choice.ranking),
-            report=choice.report,
+            report={**choice.report, **({"covered": len(covered)} if len(covered) else {})},
             groups=None if inputs.groups is None else _shares(inputs, choice.chosen),
         )
 
@@ -282,6 +303,18 @@ class Scorer(PoolMethod):
         self.scores_ = inputs.as_given(np.asarray(values, dtype=np.float64))
         self.report_: dict[str, Any] = {"rows": inputs.n, **report}
         return self
+
+
+def _without(outcomes: Sequence[Outcome], covered: NDArray[np.bool_]) -> list[Outcome]:
+    """Return the outcomes without the covered rows, whose reason is another."""
+    if not covered.any():
+        return list(outcomes)
+    kept = []
+    for outcome in outcomes:
+        free = ~covered[outcome.rows]
+        detail = {name: values[free] for name, values in outcome.detail.items()}
+        kept.append(outcome._replace(rows=outcome.rows[free], detail=detail))
+    return kept
 
 
 def _given_ids(ids: Any) -> Any:

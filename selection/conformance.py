@@ -12,7 +12,7 @@ import polars as pl
 from sklearn.base import clone
 
 from assay.selection import registry
-from assay.storage.errors import AssayError, MissingInputError
+from assay.storage.errors import AssayError, ConfigError, MissingInputError
 
 N = 60
 _WORDS = ("cat", "dog", "stock", "share", "rose", "fell", "the", "a", "again", ",")
@@ -205,10 +205,54 @@ def _selector(method: Any, entry: registry.Entry, parameters: Any) -> Iterator[s
     same = columns["ids"][first.indices_].tolist() == shuffled["ids"][other.indices_].tolist()
     if not entry.exempt_from_order and not same:
         yield "the choice depends on the order of the rows"
+    yield from _covered(method, entry, parameters)
     if entry.nested:
         whole = _fitted(method, entry, columns, {**parameters, "budget": N}).ranking_
         if not np.array_equal(first.indices_, whole[: len(first.indices_)]):
             yield "it is declared nested, but a small budget is no prefix of a large one"
+
+
+def _covered(method: Any, entry: registry.Entry, parameters: Any) -> Iterator[str]:
+    """Yield what a selector breaks where rows are had already."""
+    rng = np.random.default_rng(4)
+    columns = pool()
+    order = rng.permutation(N)
+    had = rng.choice(N, 17, replace=False)
+    mask = np.isin(np.arange(N), had)
+    with_mask = {**columns, "covered": mask}
+    if not entry.honors_covered:
+        try:
+            _fitted(method, entry, with_mask, parameters)
+        except ConfigError:
+            return
+        yield "it does not honor covered rows, but takes them"
+        return
+    for budget in (1, 13, N - len(had), N):
+        made = _fitted(method, entry, with_mask, {**parameters, "budget": budget})
+        count = min(budget, N - len(had))
+        if len(set(made.indices_.tolist())) != count or len(made.indices_) != count:
+            yield f"beside covered rows a budget of {budget} gives {len(made.indices_)} rows"
+        if mask[made.indices_].any():
+            yield "covered rows are handed out"
+        reasons = made.decisions()["reason"].to_numpy()
+        if len(reasons) != N or ((reasons == "covered") != mask).any():
+            yield "the rows with the reason covered are not the covered ones"
+        if not np.isfinite(made.scores_).all():
+            yield "scores_ holds NaN or infinite values where rows are covered"
+        json.dumps(made.report_, allow_nan=False)
+    first = _fitted(method, entry, with_mask, parameters)
+    by_id = _fitted(method, entry, {**columns, "covered": columns["ids"][had]}, parameters)
+    if not np.array_equal(first.indices_, by_id.indices_):
+        yield "covered rows as ids and as a mask give other choices"
+    shuffled = pool(order=order)
+    other = _fitted(method, entry, {**shuffled, "covered": mask[order]}, parameters)
+    same = columns["ids"][first.indices_].tolist() == shuffled["ids"][other.indices_].tolist()
+    if not entry.exempt_from_order and not same:
+        yield "beside covered rows the choice depends on the order of the rows"
+    plain = _fitted(method, entry, columns, parameters)
+    nobody = _fitted(method, entry, {**columns, "covered": np.zeros(N, dtype=bool)}, parameters)
+    if not np.array_equal(plain.indices_, nobody.indices_):
+        yield "a mask that covers no row changes the choice"
 
 
 def _step(method: Any, entry: registry.Entry, parameters: Any) -> Iterator[str]:

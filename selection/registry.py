@@ -42,6 +42,9 @@ class Declaration:
     points : {"easier", "harder"}, optional
         Scorers: what a high score says about a row, so that a plan can turn the score into a
         difficulty (higher = harder).
+    honors_covered : bool
+        Selectors: whether rows that are had already count as chosen (`covered`); those that can't
+        refuse them.
     nested : bool
         Selectors: whether every budget is a prefix of one ranking.
     has_difficulty : bool
@@ -69,6 +72,7 @@ class Declaration:
     uses: tuple[str, ...] = ()
     vectors_for_texts: bool = False
     points: Literal["easier", "harder"] | None = None
+    honors_covered: bool = False
     nested: bool = False
     has_difficulty: bool = False
     has_cutoff: bool = False
@@ -94,6 +98,7 @@ class Method:
     uses: ClassVar[tuple[str, ...]] = ()
     vectors_for_texts: ClassVar[bool] = False
     points: ClassVar[Literal["easier", "harder"] | None] = None
+    honors_covered: ClassVar[bool] = False
     nested: ClassVar[bool] = False
     has_difficulty: ClassVar[bool] = False
     has_cutoff: ClassVar[bool] = False
@@ -223,6 +228,7 @@ _RELATIVE = (
     Entry("hard_cutoff", "step", "steps.hard_cutoff:HardCutoff", "the hardest rows dropped, which are mostly mislabeled or noise", uses=("scores", "graph", "labels"), has_difficulty=True, has_cutoff=True),
     Entry("exact_duplicates", "step", "steps.exact_duplicates:ExactDuplicates", "all but one of the rows with the same content", needs=("texts",), vectors_for_texts=True),
     Entry("leakage", "step", "steps.leakage:Leakage", "texts that hold items of an evaluation set", needs=("texts",)),
+    Entry("in_reference", "step", "steps.in_reference:InReference", "rows that another data set holds already: exactly, nearly or semantically", needs=("texts",), uses=("graph",), vectors_for_texts=True),
     Entry("near_duplicates", "step", "steps.near_duplicates:NearDuplicates", "texts that share most of their runs of words with one that stays", needs=("texts",)),
     Entry("semantic_duplicates", "step", "steps.semantic_duplicates:SemanticDuplicates", "rows whose vectors lie very close to one that stays", needs=("graph",)),
     Entry("pivot_duplicates", "step", "steps.pivot_duplicates:PivotDeduplicator", "rows very similar to one of a few pivots", needs=("vectors",)),
@@ -248,6 +254,8 @@ _RELATIVE = (
     Entry("margin", "scorer", "scorers.self_confidence:Margin", "out-of-fold probability of the row's label less that of the likeliest other one", needs=("texts", "labels"), uses=("graph",), vectors_for_texts=True, points="easier"),
     Entry("noise_weight", "scorer", "scorers.noise_weight:NoiseWeight", "weight that makes rows drawn by it as if labels were clean; near 0 = label likely wrong", needs=("texts", "labels"), uses=("graph",), vectors_for_texts=True, points="easier", reported=("noise", "transition")),
     Entry("pvi", "scorer", "scorers.self_confidence:PVI", "bits that the row tells of its label (pointwise V-information)", needs=("texts", "labels"), uses=("graph",), vectors_for_texts=True, points="easier"),
+    Entry("gopher_quality", "scorer", "scorers.text_rules:GopherQuality", "how many of Gopher's rules of quality a text breaks", needs=("texts",), points="harder"),
+    Entry("c4_quality", "scorer", "scorers.text_rules:C4Quality", "how many of C4's rules a text breaks", needs=("texts",), points="harder"),
     Entry("aum", "scorer", "scorers.training_dynamics:AUM", "area under the margin of the label over the epochs of a training log", needs=("log",), uses=("labels",), points="easier"),
     Entry("el2n", "scorer", "scorers.training_dynamics:EL2N", "distance of the predictions from the label over the first epochs of a training log", needs=("log",), uses=("labels",), points="harder"),
     Entry("forgetting", "scorer", "scorers.training_dynamics:Forgetting", "how often a row was right and then wrong in a training log; never right = hardest", needs=("log",), uses=("labels",), points="harder"),
@@ -268,7 +276,11 @@ _RELATIVE = (
     Entry("chi2", "ranker", "rankers.univariate:ChiSquared", "columns of counts by how far their sums per class are from chance (scikit-learn)", needs=("vectors", "labels")),
 )
 # fmt: on
-_TABLE = tuple(replace(entry, path=f"{__package__}.{entry.path}") for entry in _RELATIVE)
+# all selectors of this package honor covered rows
+_TABLE = tuple(
+    replace(entry, path=f"{__package__}.{entry.path}", honors_covered=entry.kind == "selector")
+    for entry in _RELATIVE
+)
 _BY_PATH: Mapping[str, Entry] = {entry.path: entry for entry in _TABLE}
 REQUIRED = inspect.Parameter.empty
 

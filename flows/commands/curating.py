@@ -138,6 +138,17 @@ def curate(
     minimum: Annotated[
         list[str] | None, _option(_PLAN, "GROUP=N", "Fewest rows of a group: law=1000. Repeatable.")
     ] = None,
+    mixture: Annotated[
+        list[str] | None,
+        _option(
+            _PLAN,
+            "SOURCE=SHARE",
+            "Share of a source: web=0.5,law=0.5; or even, proportional, sqrt or target. Repeatable.",
+        ),
+    ] = None,
+    repeat: Annotated[
+        int | None, _option(_PLAN, "N", "Most times a row counts where a source is short.")
+    ] = None,
     must_include: Annotated[
         Path | None,
         _option(
@@ -148,6 +159,18 @@ def curate(
     ] = None,
     must_exclude: Annotated[
         Path | None, _option(_PLAN, "FILE", "File of ids never to choose.")
+    ] = None,
+    reference: Annotated[
+        list[str] | None,
+        _option(
+            _PLAN,
+            "NAME=PATH",
+            "Data that is had already: rows that are in it go. Repeatable.",
+        ),
+    ] = None,
+    covered: Annotated[
+        str | None,
+        _option(_PLAN, "FILE|SQL", "Rows that are had already: a file of ids, or a condition."),
     ] = None,
     churn: Annotated[
         str | None, _option(_PLAN, "N", "Most rows of the last selection to replace: 20, 10%.")
@@ -217,8 +240,12 @@ def curate(
         "quotas": arguments.amounts(quota or (), "--quota"),
         "minima": arguments.amounts(minimum or (), "--minimum"),
         "blend": arguments.weights(blend or (), "--blend"),
+        "mixture": arguments.mixture(mixture or ()),
+        "repeat": repeat,
         "must_include": must_include and arguments.ids_of_file(must_include),
         "must_exclude": must_exclude and arguments.ids_of_file(must_exclude),
+        "reference": arguments.assignments(reference or (), "--reference"),
+        "covered": covered,
         "churn": churn,
         "weigh": weigh,
     }

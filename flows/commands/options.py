@@ -35,6 +35,10 @@ def method_names(kind: str) -> str:
     return ", ".join(entry.name for entry in registry.entries(kind))
 
 
+# steps that a plan has keys of their own for
+_OWN_KEYS = ("hard_cutoff", "in_reference")
+
+
 def step_names() -> str:
     """Return the names of the steps that remove duplicates or leaks, for an option's help."""
-    return ", ".join(e.name for e in registry.entries("step") if e.name != "hard_cutoff")
+    return ", ".join(e.name for e in registry.entries("step") if e.name not in _OWN_KEYS)

@@ -123,7 +123,8 @@ def load(path: Path) -> CurationConfig | FeatureConfig:
         raise ConfigError(f"{path} names neither a pool (`pool = ...`) nor a table.")
     _check_names("selector", [config.select] if config.select else [])
     _check_names("scorer", [n for n in config.scores or () if n not in config.expressions])
-    for location in (config.pool, config.target, *config.plan.leakage.values()):
+    sets = (*config.plan.leakage.values(), *config.plan.reference.values())
+    for location in (config.pool, config.target, *sets):
         _check_there(location)
     return config
 
@@ -146,8 +147,9 @@ def flow_parameters(config: CurationConfig | FeatureConfig) -> dict[str, Any]:
     for name in _LOCATIONS:
         if keys.get(name) is not None:
             keys[name] = absolute(keys[name])
-    leakage = keys.get("plan", {}).get("leakage", {})
-    leakage.update({name: absolute(path) for name, path in leakage.items()})
+    for sets in ("leakage", "reference"):
+        paths = keys.get("plan", {}).get(sets, {})
+        paths.update({name: absolute(path) for name, path in paths.items()})
     options = keys.get("embedding", {}).get("options", {})
     options.update(_absolute_paths(options))
     return {"config": keys}

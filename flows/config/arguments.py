@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +101,30 @@ def weights(texts: Iterable[str], option: str) -> dict[str, float]:
         except ValueError:
             raise ConfigError(f"{option} {name}={value}: the weight must be a number.") from None
     return blend
+
+
+def mixture(texts: Sequence[str]) -> dict[str, float] | str | None:
+    """Return the shares of texts SOURCE=SHARE, or the rule that a single text names.
+
+    Examples
+    --------
+    >>> mixture(["web=50%,law=0.5"]), mixture(["sqrt"]), mixture([])
+    ({'web': 0.5, 'law': 0.5}, 'sqrt', None)
+    """
+    if not texts:
+        return None
+    if len(texts) == 1 and "=" not in texts[0]:
+        return texts[0].strip()
+    parts = [part for text in texts for part in text.split(",") if part.strip()]
+    shares = {}
+    for name, value in assignments(parts, "--mixture").items():
+        try:
+            shares[name] = float(value[:-1]) / 100 if value.endswith("%") else float(value)
+        except ValueError:
+            raise ConfigError(
+                f"--mixture {name}={value}: the share must be a number (0.5, 50%)."
+            ) from None
+    return shares
 
 
 def ids_of_file(path: str | Path) -> tuple[str, ...]:

@@ -102,6 +102,13 @@ class PlanConfig(Form):
         SQL conditions that a row must meet. A name means a column of the pool first; ours are
         ``assay.label``, ``assay.source``, ``assay.pagerank`` (see `assay.storage.names`). NaN acts
         as null does.
+    reference : mapping of name to path
+        Data sets that are had already, with the pool's content column and its column of ids where
+        they have it: rows that are exactly, nearly or semantically in one are left out.
+    reference_options : mapping
+        Parameters of the step that looks for them (`assay methods in_reference`).
+    reference_covers : bool
+        Whether those rows count as chosen, as covered rows do.
     leakage : mapping of name to path
         Evaluation sets, with the pool's text column, whose items must not be chosen.
     leakage_options : mapping
@@ -128,10 +135,19 @@ class PlanConfig(Form):
         The most rows of a group: a count, or a share of the budget.
     minima : mapping of group to int or float
         The fewest rows of a group: a count, or a share of the budget.
+    mixture : mapping of source to weight, or {"even", "proportional", "sqrt", "target"}, optional
+        The share of each source (column `by`, by default `source`) in the selection, in rows or in
+        `cost`. "target": that which it is estimated to have in the target.
+    repeat : int
+        How often a row may count where a source has too little; its weight says how often.
     must_include : tuple of str
         Ids of rows that are chosen in any case.
     must_exclude : tuple of str
         Ids of rows that are never chosen.
+    covered : str or tuple of str
+        Rows that are had already: ids, a file of ids (one per line in a .txt file; else the table's
+        column named as the pool's ids, or `sample_id`, or its only one; ids that the pool does not
+        have are passed over), or an SQL condition. They count as chosen and are not handed out.
     churn : int, float or str, optional
         How many rows of the pool's newest selection may be replaced: a count, or a share of the
         budget (0.1 or "10%"). Rows that are gone or refused are replaced beyond it.
@@ -139,9 +155,12 @@ class PlanConfig(Form):
         Whether the weight of a chosen row is how much of the pool it stands for.
     """
 
-    sql_keys: ClassVar[frozenset[str]] = frozenset({"filters", "keeper"})
+    sql_keys: ClassVar[frozenset[str]] = frozenset({"filters", "keeper", "covered"})
 
     filters: tuple[str, ...] = ()
+    reference: dict[str, Location] = Field(default_factory=dict)
+    reference_options: Options = Field(default_factory=dict)
+    reference_covers: bool = False
     leakage: dict[str, Location] = Field(default_factory=dict)
     leakage_options: dict[str, int | float] = Field(default_factory=dict)
     leakage_neighbors: Annotated[float, Field(gt=-1, le=1)] | None = 0.95
@@ -154,8 +173,11 @@ class PlanConfig(Form):
     by: str | None = None
     quotas: dict[str, int | float] = Field(default_factory=dict)
     minima: dict[str, int | float] = Field(default_factory=dict)
+    mixture: dict[str, float] | Literal["even", "proportional", "sqrt", "target"] | None = None
+    repeat: int = Field(default=1, ge=1)
     must_include: tuple[str, ...] = ()
     must_exclude: tuple[str, ...] = ()
+    covered: str | tuple[str, ...] = ()
     churn: Churn | None = None
     weigh: bool = False
 

@@ -6,8 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from assay.flows.config.curation import CurationConfig, PlanConfig
+from assay.flows.config.had import condition_of
 from assay.selection import registry
 from assay.selection.contract.budgets import resolve_budget
+from assay.selection.plan.mixtures import check_mixture
 from assay.selection.steps.deduplication import Deduplicator, deduplicator
 from assay.storage.errors import ColumnError, ConfigError
 from assay.storage.limits import check_limits
@@ -26,7 +28,7 @@ class Known(NamedTuple):
 
 
 def columns_of_rules(plan: PlanConfig, known: Known) -> Named:
-    """Return the columns that filters, keeper, cost and groups name.
+    """Return the columns that filters, covered rows, keeper, cost and groups name.
 
     Raises
     ------
@@ -34,9 +36,14 @@ def columns_of_rules(plan: PlanConfig, known: Known) -> Named:
         A rule is no SQL, or names a column that is not there.
     """
     named = [names_in(rule, *known, what="filter") for rule in plan.filters]
+    condition = condition_of(plan.covered)
+    if condition is not None:
+        named.append(names_in(condition, *known, what="covered condition"))
     if plan.keeper:
         named.append(names_in(plan.keeper, *known, what="keeper order", order=True))
-    for column, what in ((plan.cost, "cost column"), (plan.by, "column of groups")):
+    by_source = plan.mixture is not None and (plan.mixture != "target" or "source" in known.own)
+    by = plan.by or ("source" if by_source else None)
+    for column, what in ((plan.cost, "cost column"), (by, "column of groups")):
         if column is not None:
             reference = find_or_raise(column, *known, what=what)
             one = [reference.name]
@@ -80,8 +87,20 @@ def check_names(config: CurationConfig) -> None:
 def check_rules(config: CurationConfig, pool: Sequence[str]) -> None:
     """Raise what is wrong with the rules, before anything is computed."""
     check_names(config)
+    if config.plan.mixture is not None:
+        check_mixture(config.plan.mixture, config.plan.repeat)
+        if config.plan.mixture == "target" and config.target is None:
+            raise ConfigError('mixture = "target" needs a target (--target).')
+        if config.plan.quotas or config.plan.minima:
+            raise ConfigError(
+                "A plan has either a mixture, which fixes every source's part, or quotas and "
+                "minima; leave one out."
+            )
     columns_of_expressions(config, pool)
     columns_of_rules(config.plan, known_columns(config, pool))
+    check_options(
+        registry.entry("in_reference", "step"), config.plan.reference_options, {"reference"}
+    )
     for name, options in config.plan.steps():
         deduplicator(name)  # refuses other steps
         check_options(registry.entry(name, "step"), options)

@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 
 from assay.flows.config.curation import CurationConfig
+from assay.flows.config.had import condition_of
 from assay.flows.config.memory_size import machine_memory
 from assay.flows.estimate.measuring import StageCost
 from assay.flows.stages.artifacts import usable
@@ -302,6 +303,8 @@ def sample_config(run: Run, rows: int, size: int) -> dict[str, Any]:
     rules = values["plan"]
     # ids, which the sample may not hold
     rules |= {"must_include": [], "must_exclude": [], "churn": None}
+    if condition_of(run.config.plan.covered) is None:
+        rules["covered"] = []
     for name in ("quotas", "minima"):
         rules[name] = {
             group: max(1, int(n * share)) if isinstance(n, int) else n

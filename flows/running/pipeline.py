@@ -70,11 +70,16 @@ def compose(run: Run, started_at: datetime, call: Call = directly) -> Run | None
         # a selector that is its own scorer gives its scores with the selection
         if method != run.select
     }
-    selection = call(stage.SELECT, run, samples, vectors, graph, scores, streams)
+    references = {}
+    if run.references:
+        # selection opens them, so that they must be there
+        (references,) = call.results([call(stage.REFER, run, *call.results([vectors]))])
+    selection = call(stage.SELECT, run, samples, vectors, graph, scores, streams, references)
     ledger = call(stage.JUDGE, run, samples, vectors, graph, selection)
     outputs = Outputs(
-        samples, vectors, graph, index, scores, streams, selection, ledger, changes, drifted
-    )
+        samples, vectors, graph, index, scores, streams, selection, ledger, changes, drifted,
+        references,
+    )  # fmt: skip
     if is_sharded(run):
         call(stage.SWEEP, run, outputs)
     run_id = call(stage.PERSIST, run, started_at, outputs)

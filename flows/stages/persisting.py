@@ -75,6 +75,10 @@ def _by_stage(run: Run, outputs: Outputs) -> dict[str, Ref]:
     }
     if run.fits:
         refs["fit"] = embedder_ref(run.generation)
+    for name, held in outputs.references.items():
+        refs[f"reference {name}"] = held.content
+        if held.vectors is not None:
+            refs[f"reference {name} vectors"] = held.vectors
     refs |= {f"score {method}": ref for method, ref in outputs.scores.items()}
     return refs | {f"hash {method}": ref for method, ref in outputs.streams.items()}
 

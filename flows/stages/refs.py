@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
@@ -11,6 +11,13 @@ class Ref(NamedTuple):
 
     kind: str
     fingerprint: str
+
+
+class ReferenceRefs(NamedTuple):
+    """Where the hashed content of a reference is, and its vectors if they are needed."""
+
+    content: Ref
+    vectors: Ref | None
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,8 @@ class Outputs:
         Scores, and hashed texts, by the method they are for.
     changes, drift : Ref or None
         None if there was nothing to compare the pool with.
+    references : dict of str to ReferenceRefs
+        By name.
     """
 
     samples: Ref
@@ -38,3 +47,4 @@ class Outputs:
     ledger: Ref
     changes: Ref | None
     drift: Ref | None
+    references: dict[str, ReferenceRefs] = field(default_factory=dict)

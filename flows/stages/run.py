@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from assay.flows.config.curation import CurationConfig
+from assay.flows.config.had import ids_fingerprint, names_file
 from assay.flows.config.rules import (
     RULES_REVISION,
     check_options,
@@ -20,7 +21,7 @@ from assay.flows.config.rules import (
     check_steps,
 )
 from assay.flows.stages.generations import Parent, settle
-from assay.flows.stages.stage import REVISIONS
+from assay.flows.stages.stage import REFER, REVISIONS
 from assay.index.embedding.embedders import embedder_class, embedder_package
 from assay.selection import registry
 from assay.selection.algorithms.contamination import DETECTORS
@@ -50,6 +51,10 @@ _ENGINE = {
 }
 # left at their defaults, keys that came later leave the ids of earlier runs as they are
 _LATER = ("like", "columns", "score_options")
+_LATER_RULES = {
+    **dict.fromkeys(("covered", "reference", "reference_options", "reference_covers", "mixture")),
+    "repeat": 1,
+}
 _LIBRARIES = ("duckdb", "faiss-cpu", "numba", "numpy", "polars", "scikit-learn", "scipy")
 
 
@@ -66,6 +71,8 @@ class Run(BaseModel):
     plugins: dict[str, str] = {}
     evaluation: dict[str, str] = {}
     log_fingerprint: str | None = None
+    covered_fingerprint: str | None = None
+    references: dict[str, str] = {}
     generation: str
     # whether the generation was begun by an earlier run
     frozen: bool = False
@@ -130,6 +137,26 @@ def read_target(config: CurationConfig, kind: str) -> Pool:
     return read_pool(config.target, name="target", **content, **config.reading())
 
 
+def read_references(config: CurationConfig) -> dict[str, Pool]:
+    """Open the data sets that are had already, with the pool's content column.
+
+    Their ids are those of the pool's column of ids where they have it.
+
+    Raises
+    ------
+    ConfigError, ColumnError, InputError
+        A reference can't be read.
+    """
+    content = {name: getattr(config, name) for name in ("text", "vector", "image")}
+    how = {name: column for name, column in content.items() if column} | config.reading()
+    opened = {}
+    for name, path in config.plan.reference.items():
+        opened[name] = read_pool(path, name=name, **how)
+        if config.id is not None and config.id in opened[name].columns:
+            opened[name] = read_pool(path, name=name, id=config.id, **how)
+    return opened
+
+
 def evaluation_sets(config: CurationConfig, kind: str) -> dict[str, Pool]:
     """Open the evaluation sets that the run must not leak; their text column is the pool's.
 
@@ -191,9 +218,17 @@ def resolve_run(config: CurationConfig) -> Run:
     evaluation = {name: p.fingerprint for name, p in evaluation_sets(resolved, pool.kind).items()}
     log_fingerprint = table_fingerprint(config.training_log) if config.training_log else None
     made_of = (pool.fingerprint, target_fingerprint, evaluation, log_fingerprint, settings)
+    covered = str(resolved.plan.covered) if names_file(resolved.plan.covered) else None
+    covered_fingerprint = None if covered is None else ids_fingerprint(covered)
     # what most runs lack is left out of their ids
     ruled = resolved.expressions or resolved.plan.model_dump(exclude_defaults=True)
-    added = (*([plugins] if plugins else []), *([RULES_REVISION] if ruled else []))
+    references = {name: p.fingerprint for name, p in read_references(resolved).items()}
+    added = (
+        *([plugins] if plugins else []),
+        *([RULES_REVISION] if ruled else []),
+        *([covered_fingerprint] if covered_fingerprint else []),
+        *([(REFER.revision, references)] if references else []),
+    )
     run_id = fingerprint("curate", REVISIONS, *made_of, generation, *added)[:16]
     return Run(
         config=resolved,
@@ -204,6 +239,8 @@ def resolve_run(config: CurationConfig) -> Run:
         plugins=plugins,
         evaluation=evaluation,
         log_fingerprint=log_fingerprint,
+        covered_fingerprint=covered_fingerprint,
+        references=references,
         generation=generation,
         frozen=frozen,
         parent=parent,
@@ -220,6 +257,9 @@ def _deciding(config: CurationConfig) -> dict[str, Any]:
     for name in _LATER:
         if not settings[name]:
             del settings[name]
+    for name, default in _LATER_RULES.items():
+        if not settings["plan"][name] or settings["plan"][name] == default:
+            del settings["plan"][name]
     return settings
 
 
@@ -388,7 +428,10 @@ def stored_config(run: Run) -> dict[str, Any]:
     for key in ("pool", "target", "training_log", "store"):
         if config[key] is not None:
             config[key] = absolute(config[key])
-    config["plan"]["leakage"] = {k: absolute(v) for k, v in config["plan"]["leakage"].items()}
+    if names_file(config["plan"]["covered"]):
+        config["plan"]["covered"] = absolute(config["plan"]["covered"])
+    for sets in ("leakage", "reference"):
+        config["plan"][sets] = {k: absolute(v) for k, v in config["plan"][sets].items()}
     return config
 
 

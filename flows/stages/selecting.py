@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import warnings
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from assay.flows.config.had import condition_of, read_ids
 from assay.flows.config.rules import RULES_REVISION, columns_of_rules, known_columns, text_steps
 from assay.flows.progress import logger, step
 from assay.flows.stages.artifacts import (
@@ -30,7 +32,8 @@ from assay.flows.stages.contents import (
     texts_of,
     vectors_of,
 )
-from assay.flows.stages.refs import Ref
+from assay.flows.stages.references import load_references
+from assay.flows.stages.refs import Ref, ReferenceRefs
 from assay.flows.stages.run import Run, evaluation_sets
 from assay.flows.stages.scoring import load_scores, points_easier
 from assay.flows.stages.sharding import own_threads
@@ -38,6 +41,7 @@ from assay.flows.stages.stage import JUDGE, SELECT
 from assay.selection import registry
 from assay.selection.algorithms.difficulty import cutoff_share
 from assay.selection.contract.budgets import ShortfallWarning, resolve_budget
+from assay.storage.errors import IdError
 from assay.storage.hashing.fingerprints import fingerprint
 
 
@@ -48,6 +52,7 @@ def select(
     graph: Ref,
     scores: dict[str, Ref],
     streams: dict[str, Ref],
+    references: dict[str, ReferenceRefs] = MappingProxyType({}),  # type: ignore[assignment]
 ) -> Ref:
     """Choose the rows, in order of preference, and decide for every row of the pool."""
     config = run.config
@@ -72,6 +77,8 @@ def select(
             run.target_fingerprint,
             config.seed,
             *([] if previous is None else [previous]),
+            *([run.covered_fingerprint] if run.covered_fingerprint else []),
+            *([dict(references)] if references else []),
             *([run.plugins] if run.plugins else []),
         ),
     )
@@ -82,6 +89,10 @@ def select(
         made, wanted = _plan(run, frame.height, rows.height)
         if previous is not None:
             made.set_params(previous=previous)
+        if references:
+            made.set_params(reference=load_references(run, dict(references)))
+        if run.config.plan.covered and condition_of(run.config.plan.covered) is None:
+            made.set_params(covered=_covered_ids(run, frame))
         with step(f"select {run.select}", None), warnings.catch_warnings():
             # said over the whole pool
             warnings.simplefilter("ignore", ShortfallWarning)
@@ -89,7 +100,16 @@ def select(
         if wanted is not None:
             made.report_["budget"] = wanted
             made.report_["shortfall"] = wanted - made.report_["selected"]
-            if made.report_["shortfall"]:
+            mixture = made.report_.get("mixture", {})
+            short = [name for name, part in mixture.items() if part["shortfall"] > 0]
+            if short:
+                logger.warning(
+                    "sources with too few rows for their share of the mixture: %s; %s rows of the "
+                    "budget are not filled",
+                    ", ".join(short),
+                    f"{made.report_['shortfall']:,}",
+                )
+            elif made.report_["shortfall"]:
                 logger.warning(
                     "the budget is %s rows, but only %s of the pool's %s are usable: all of them "
                     "are chosen",
@@ -100,6 +120,34 @@ def select(
         _write(out, frame, rows, made, _leaks(run, vectors, rows, made.leaks_))
 
     return make_stage(run, SELECT, ref, make)
+
+
+def _covered_ids(run: Run, frame: pl.DataFrame) -> list[str]:
+    """Return the ids of the usable rows that a list or a file covers.
+
+    A list may name rows of the pool alone; a file of ids may be older than the pool.
+    """
+    covered = run.config.plan.covered
+    if isinstance(covered, str):
+        ids = read_ids(covered, run.config.id)
+        unknown = int((~ids.is_in(frame["sample_id"].implode())).sum())
+        if len(ids) and unknown == len(ids):
+            raise IdError(
+                f"None of the {len(ids)} ids of {covered} is in the pool, such as "
+                f"{ids.sort()[0]!r}; give the ids of the pool's rows."
+            )
+        if unknown:
+            logger.info("%s of the %s covered ids are not in the pool", unknown, len(ids))
+    else:
+        ids = pl.Series("sample_id", covered, dtype=pl.String)
+        strange = ids.filter(~ids.is_in(frame["sample_id"].implode()))
+        if len(strange):
+            raise IdError(
+                f"covered names {len(strange)} ids that the pool does not have, such as "
+                f"{strange.sort()[0]!r}; leave them out."
+            )
+    rows = usable(frame)
+    return rows.filter(pl.col("sample_id").is_in(ids.implode()))["sample_id"].to_list()
 
 
 def previous_selection(run: Run) -> list[str] | None:
@@ -121,7 +169,8 @@ def _plan(run: Run, n: int, n_usable: int) -> tuple[Any, int | None]:
     from assay.selection import SelectionPlan
 
     config = run.config
-    rules = config.plan.model_dump(exclude={"deduplicate", "leakage", "leakage_neighbors"})
+    own_form = {"deduplicate", "leakage", "leakage_neighbors", "reference"}
+    rules = config.plan.model_dump(exclude=own_form)
     wanted = None if config.plan.cost else resolve_budget(config.budget, n)
     options = dict(config.options)
     if wanted is not None:
@@ -186,9 +235,9 @@ def _given(
     keep = frame["problem"].is_null().to_numpy()
     if run.kind == "text" and "texts" in entry.needs:
         given["stream"] = texts_of(run, keep, stream)
-    if run.kind == "text" and (run.evaluation or text_steps(config.plan)):
+    if run.kind == "text" and (run.evaluation or run.references or text_steps(config.plan)):
         given["texts"] = run.read_pool().contents().filter(pa.array(keep))
-    elif run.kind == "image" and text_steps(config.plan):
+    elif run.kind == "image" and (run.references or text_steps(config.plan)):
         from assay.index.embedding.pixels import pixel_digests
         from assay.index.threads import thread_count
 
@@ -197,6 +246,8 @@ def _given(
         given["texts"] = pixel_digests(run.read_pool().batches(), count).filter(pl.Series(keep))
     if "target" in entry.needs or (config.target and "target" in entry.uses):
         given["target"] = target_of(run, vectors, entry.needs)
+    if config.plan.mixture == "target":
+        given["wanted"] = target_vectors(run, vectors)
     return given
 
 
@@ -281,6 +332,10 @@ def judge(run: Run, samples: Ref, vectors: Ref, graph: Ref, selection: Ref) -> R
         chosen = pl.read_parquet(at / "selections.parquet")
         place = np.searchsorted(rows["key"].to_numpy(), chosen["key"].to_numpy())
         kept = np.load(at / "kept.npy")
+        decided = pl.read_parquet(at / "decisions.parquet", columns=["key", "reason"])
+        had_for = ["covered", *(["in_reference"] if run.config.plan.reference_covers else [])]
+        had = decided.filter(pl.col("reason").is_in(had_for))["key"].to_numpy()
+        covered = np.isin(rows["key"].to_numpy(), had)
         target = target_vectors(run, vectors) if config.target else None
         with step("judge", None):
             evaluate_selection(
@@ -290,6 +345,7 @@ def judge(run: Run, samples: Ref, vectors: Ref, graph: Ref, selection: Ref) -> R
                 y=rows["label"].to_numpy() if config.label else None,
                 groups=rows["group_id"].to_numpy() if config.group else None,
                 cutoff_kept=None if kept.all() else kept,
+                covered=covered if covered.any() else None,
                 target=target,
                 ids=rows["sample_id"],
                 duplicates=rows["content_hash"],

@@ -66,7 +66,8 @@ HASH = Stage("hash", f"{_HERE}.contents:hash_texts", revision=3)
 GRAPH = Stage("graph", f"{_HERE}.graphs:graph", revision=1, progress=50)
 INDEX = Stage("index", f"{_HERE}.graphs:index", revision=2, progress=55)
 SCORE = Stage("score", f"{_HERE}.scoring:score", revision=3, progress=70)
-SELECT = Stage("select", f"{_HERE}.selecting:select", revision=6, progress=85)
+REFER = Stage("refer", f"{_HERE}.references:refer", revision=1, progress=75)
+SELECT = Stage("select", f"{_HERE}.selecting:select", revision=7, progress=85)
 JUDGE = Stage("judge", f"{_HERE}.selecting:judge", revision=3, progress=92)
 PERSIST = Stage("persist", f"{_HERE}.persisting:persist", revision=3, progress=98, holds_lock=True)
 PUBLISH = Stage("publish", f"{_HERE}.persisting:publish", progress=100, holds_lock=True)
@@ -89,6 +90,9 @@ SWEEP = Stage("sweep", f"{_HERE}.sharding:sweep", holds_lock=True)
 
 # of the map of a finished run
 MAP = Stage("map", f"{_HERE}.maps:lay_out_graph", revision=2, progress=90, holds_lock=True)
+
+# of a split of a finished run's pool
+SPLIT = Stage("split", "assay.selection.plan.splitting:split_pool", revision=1, progress=90)
 
 # of runs that rank the columns of a table
 FEATURE_PLAN = Stage("plan", f"{_HERE}.features:resolve_run", progress=2, holds_lock=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from assay.selection.contract.inputs import Floats, Graph, Inputs, Labels, Rows
@@ -70,9 +71,19 @@ def share_of(count: int, n: int) -> float:
     return (count + 0.5) / n if count < n else count / n
 
 
-def cut_rows(difficulty: Floats, cutoff: float, budget: int) -> Rows:
-    """Return the hardest rows, ascending, but leave at least `budget`; of equal ones the first."""
+def cut_rows(
+    difficulty: Floats, cutoff: float, budget: int, covered: NDArray[np.bool_] | None = None
+) -> Rows:
+    """Return the hardest rows, ascending, but leave at least `budget`; of equal ones the first.
+
+    So many rows are left beside the covered ones, which are among the hardest as any other.
+    """
     n_cut = min(int(len(difficulty) * cutoff), len(difficulty) - budget)
+    if n_cut > 0 and covered is not None and covered.any():
+        hardest = np.argsort(-difficulty, kind="stable")
+        free_cut = np.cumsum(~covered[hardest])
+        spare = int((~covered).sum()) - budget
+        n_cut = min(n_cut, int(np.searchsorted(free_cut, spare, side="right")))
     if n_cut <= 0:
         return np.empty(0, dtype=np.int64)
     threshold = -np.partition(-difficulty, n_cut - 1)[n_cut - 1]

@@ -119,14 +119,22 @@ def _sign(indptr: Any, values: Any, a: Any, b: Any, out: Any) -> None:  # pragma
 @njit(cache=True, nogil=True)
 def jaccard(values: Any, a: int, a_end: int, b: int, b_end: int) -> float:  # pragma: no cover
     """Return the Jaccard similarity of two ascending runs of different values."""
+    return jaccard_between(values, a, a_end, values, b, b_end)
+
+
+@njit(cache=True, nogil=True)
+def jaccard_between(
+    left: Any, a: int, a_end: int, right: Any, b: int, b_end: int
+) -> float:  # pragma: no cover
+    """Return the Jaccard similarity of a run of `left` and one of `right`, both ascending."""
     total = (a_end - a) + (b_end - b)
     both = 0
     while a < a_end and b < b_end:
-        if values[a] == values[b]:
+        if left[a] == right[b]:
             both += 1
             a += 1
             b += 1
-        elif values[a] < values[b]:
+        elif left[a] < right[b]:
             a += 1
         else:
             b += 1

@@ -33,6 +33,8 @@ class SetFunction(NamedTuple):
         The function of all rows, where it is the greatest value there is.
     covered : int or None
         Rows that edges lead to, where those are more than the rows that may be taken.
+    start : array or None
+        The state of the rows that are had already; values are then what is added to theirs.
     """
 
     kind: int
@@ -44,6 +46,7 @@ class SetFunction(NamedTuple):
     least: float = 0.0
     whole: float | None = None
     covered: int | None = None
+    start: NDArray[Any] | None = None
 
     def value(self, rows: Rows) -> float:
         """Return the function of a set of distinct rows."""
@@ -62,9 +65,16 @@ class SetFunction(NamedTuple):
         return found
 
     def nothing(self) -> NDArray[Any]:
-        """Return the state of the empty set: the best similarities are exact as float32."""
+        """Return the state before any row is taken: the best similarities are exact as float32."""
+        if self.start is not None:
+            return self.start.copy()
         rows = len(self.own) if self.covered is None else self.covered
         return np.zeros(rows, np.float32 if self.kind == FACILITY_LOCATION else np.float64)
+
+    def after(self, rows: Rows) -> tuple[SetFunction, float]:
+        """Return what is added to the function of `rows`, as a function, and their own value."""
+        gains, state = self.along(rows)
+        return self._replace(start=state), float(gains.sum())
 
     def restricted(self, rows: Rows) -> SetFunction:
         """Return the same function of sets of `rows` alone (sorted), which are numbered anew.
@@ -90,6 +100,7 @@ class SetFunction(NamedTuple):
             limits=self.limits[known] if len(self.limits) else self.limits,
             whole=None,
             covered=len(known),
+            start=None if self.start is None else self.start[known],
         )
 
 

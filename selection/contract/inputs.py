@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
+from assay.selection.contract.covered import covered_mask
 from assay.storage.errors import IdError, InputError, NonFiniteError
 from assay.storage.hashing.rows import uniform
 from assay.storage.interfaces import Frame
@@ -95,7 +96,7 @@ class Inputs:
     ----------
     method : str
         Who asks, for the error messages.
-    X, y, graph, scores, target, ids, groups
+    X, y, graph, scores, target, ids, groups, covered
         As given to `fit`. Where `ids` is None those of the graph are taken, else positions.
 
     Attributes
@@ -105,6 +106,8 @@ class Inputs:
     order : int64[n] or None
         Given row of each canonical row; None where the given order is the canonical one.
     target : as given
+    covered : bool[n], in canonical order
+        Rows that are had already.
     """
 
     def __init__(
@@ -117,6 +120,7 @@ class Inputs:
         target: Any = None,
         ids: Any = None,
         groups: Any = None,
+        covered: Any = None,
         method: str = "The method",
     ) -> None:
         self.method = method
@@ -145,6 +149,7 @@ class Inputs:
         in_order = positions or given.is_sorted()
         self.order: Rows | None = None if in_order else given.arg_sort().to_numpy().astype(np.int64)
         self.ids = given if self.order is None else given.gather(self.order)
+        self.covered = covered_mask(covered, self.ids, self.order)
 
     @property
     def holds_vectors(self) -> bool:
@@ -297,6 +302,22 @@ class Inputs:
         Each use has its own stream, so that one seed can serve several steps of a plan.
         """
         return uniform(self.ids, derived_seed(random_state, stream))
+
+    @property
+    def open_rows(self) -> Rows:
+        """The rows that are not covered, ascending."""
+        return np.flatnonzero(~self.covered)
+
+    @property
+    def covered_rows(self) -> Rows:
+        """The rows that are had already, ascending."""
+        return np.flatnonzero(self.covered)
+
+    def random_rows(self, random_state: int, count: int) -> Rows:
+        """Return `count` rows at random of those that are not covered, ascending."""
+        noise = self.noise(random_state, "random")
+        noise[self.covered] = 0.0
+        return np.sort(np.argpartition(-noise, count - 1)[:count])
 
     def as_given(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return per-row values in the order in which the rows were given."""

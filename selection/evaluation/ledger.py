@@ -59,6 +59,7 @@ def evaluate_selection(
     groups: Any = None,
     scores: Any = None,
     cutoff_kept: Any = None,
+    covered: Any = None,
     target: Any = None,
     ids: Any = None,
     duplicates: Any = None,
@@ -85,6 +86,9 @@ def evaluate_selection(
     scores : n finite numbers, optional
     cutoff_kept : bool[n], optional
         The rows that a cutoff left to choose from.
+    covered : bool[n], optional
+        Rows that are had already. Each figure is that of them and the selection, or them and a random
+        subset of the others, together.
     target : sample of the distribution wanted, of the kind of X, optional
     ids : n unique texts or whole numbers, optional
         Where None, those of the graph; else the positions. All sampling depends on them alone.
@@ -169,6 +173,13 @@ def evaluate_selection(
     if kept is not None and kept.shape != (n,):
         raise InputError(f"cutoff_kept has shape {kept.shape}; pass one true or false per row.")
 
+    had = np.empty(0, dtype=np.int64)
+    if covered is not None:
+        mask = np.asarray(covered, dtype=bool)
+        if mask.shape != (n,):
+            raise InputError(f"covered has shape {mask.shape}; pass one true or false per row.")
+        had = np.flatnonzero(mask)
+
     measures: list[Measure] = []
     if X is not None and _is_text(X):
         measures += _text_measures(text_series(X), target, np.argsort(noise)[:sample], duplicates)
@@ -196,9 +207,12 @@ def evaluate_selection(
         measures.append(lambda some: {"score_mean": float(np.sort(values[some]).mean())})
 
     def figures(some: Rows) -> dict[str, float]:
+        if len(had):
+            some = _in_order(np.union1d(some, had), noise)
         return {name: value for measure in measures for name, value in measure(some).items()}
 
     def at_random(keys: Floats, allowed: Rows) -> dict[str, float]:
+        allowed = np.setdiff1d(allowed, had, assume_unique=True) if len(had) else allowed
         return figures(_in_order(allowed[np.argsort(keys[allowed])[: len(rows)]], noise))
 
     random, cut = [], []

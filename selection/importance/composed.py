@@ -6,8 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from assay.selection.algorithms.composition import Composition, estimate_composition
+from assay.selection.algorithms.composition import (
+    Composition,
+    estimate_composition,
+    target_quotas,
+)
 from assay.selection.contract.inputs import Floats, Rows
 from assay.selection.importance.fit import Population
 from assay.storage.reading.pools import Pool
@@ -31,14 +36,20 @@ def composition_of(X: Any, target: Any, rows: Population, random_state: int) -> 
     )
 
 
-def by_group(keys: Floats, composition: Composition, budget: int, in_order: InOrder) -> Rows:
+def by_group(
+    keys: Floats,
+    composition: Composition,
+    budget: int,
+    in_order: InOrder,
+    covered: NDArray[np.bool_],
+) -> Rows:
     """Return the rows with the largest keys of each group, as many as are its share.
 
     Groups take turns: the i-th row of a group comes at (i + 1/2) / quota. Rows whose key is NaN
-    are not usable. Where rows without a group are needed to fill the budget, they come last.
+    are not usable. Covered rows are part of their group's share. Where rows without a group are needed to fill the budget, they come last.
     """
     usable = ~np.isnan(keys)
-    quotas = np.array(list(composition.quotas(budget, usable).values()))
+    quotas = _quotas(composition, budget, usable, covered)
     rows = in_order(np.flatnonzero(usable))
     rows = rows[np.argsort(-keys[rows], kind="stable")]
     codes = composition.codes[rows]
@@ -52,6 +63,21 @@ def by_group(keys: Floats, composition: Composition, budget: int, in_order: InOr
     turn[codes < 0] = 2.0
     order = np.lexsort((codes, turn))
     return np.asarray(rows[order[np.isfinite(turn[order])]][:budget])
+
+
+def _quotas(
+    composition: Composition, budget: int, usable: NDArray[np.bool_], covered: NDArray[np.bool_]
+) -> Rows:
+    quotas = composition.quotas(budget, usable)
+    codes = composition.codes
+    had = np.bincount(codes[covered & (codes >= 0)], minlength=len(quotas))
+    if not had.any():
+        return np.array(list(quotas.values()))
+    there = np.bincount(codes[usable & (codes >= 0)], minlength=len(quotas))
+    in_all = min(budget + int(had.sum()), int((there + had).sum()))
+    shares = composition.frame["target_share"].to_numpy()
+    missing = np.maximum(0, target_quotas(there + had, shares, in_all) - had)
+    return target_quotas(there, missing if missing.any() else shares, budget)
 
 
 def told_of(composition: Composition) -> dict[str, Any]:

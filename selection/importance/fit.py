@@ -8,10 +8,13 @@ from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from assay.index.ngrams.stream import BucketStream
 from assay.index.threads import thread_count
 from assay.selection.algorithms.density_ratio import DensityRatio
+from assay.selection.contract.budgets import resolve_budget
+from assay.selection.contract.covered import check_some_left
 from assay.selection.contract.inputs import Floats, Inputs, Labels, Rows, derived_seed
 from assay.selection.importance.draws import Evidence
 from assay.selection.importance.texts import TextEvidence, Texts, TextSettings, TextTarget
@@ -41,6 +44,9 @@ class Population(Protocol):
     def ids(self) -> Any:
         """Return the ids of the rows; None where they are the positions."""
 
+    def covered(self) -> NDArray[np.bool_]:
+        """Return which rows are had already."""
+
 
 class Given:
     """Rows that came with inputs in memory."""
@@ -65,6 +71,9 @@ class Given:
     def ids(self) -> Any:
         return self._inputs.as_given(self._inputs.ids.to_numpy())
 
+    def covered(self) -> NDArray[np.bool_]:
+        return np.asarray(self._inputs.as_given(self._inputs.covered))
+
 
 class Positions:
     """Rows known by their position, of which nothing is held in memory."""
@@ -88,6 +97,9 @@ class Positions:
 
     def ids(self) -> Any:
         return None
+
+    def covered(self) -> NDArray[np.bool_]:
+        return np.zeros(self.n, dtype=bool)
 
 
 def population(X: Any, n: int, ids: Any, **others: Any) -> Population:
@@ -128,12 +140,22 @@ ONLY = "target"
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """The rows, what is known of them, and the names of the targets."""
+    """The rows, what is known of them, and the names of the targets.
+
+    `had` counts the covered rows of each target, `covered` says which rows these are.
+    """
 
     rows: Population
     evidence: Evidence
     names: tuple[str, ...]
     named: bool
+    covered: NDArray[np.bool_]
+    had: tuple[int, ...]
+
+    @property
+    def open(self) -> NDArray[np.bool_]:
+        """The rows that can be drawn."""
+        return self.evidence.usable & ~self.covered
 
 
 def named_targets(target: Any) -> dict[str, Any]:
@@ -155,9 +177,13 @@ def fit_evidence(
     *,
     embedding: bool,
     ids: Any,
+    budget: Any = None,
     **others: Any,
 ) -> Fitted:
     """Weigh every row of `X` under every target.
+
+    Where rows are covered, a row is weighed under what they and a draw of `budget` rows would lack
+    of the target. Of several targets, a covered row belongs to the one that it is likeliest under.
 
     Parameters
     ----------
@@ -166,11 +192,14 @@ def fit_evidence(
     settings : TextSettings
     embedding : bool
         Whether the ratio in the space of text vectors joins in.
+    budget : int, float or str, optional
+        Of the draw; where rows are covered.
     **others
         The other inputs, which must have one row each.
     """
     settings.check()
     targets = named_targets(target)
+    named = isinstance(target, Mapping)
     streams = isinstance(X, Pool)
     rows = None if streams else _in_memory(X, ids, others)
     vectors = None if isinstance(X, BucketStream) else vectors_of(X, "X")
@@ -180,8 +209,13 @@ def fit_evidence(
             raise ConfigError("X holds vectors; mode 'dsir' and embedding=True are for texts.")
         rows = rows or population(X, len(vectors), ids, **others)
         wanted = {name: _target_vectors(given, name) for name, given in targets.items()}
-        evidence = VectorEvidence(vectors, wanted, rows.noise(0, "sample"))
-        return Fitted(rows, evidence, tuple(targets), isinstance(target, Mapping))
+        sampled = rows.noise(0, "sample")
+        evidence = VectorEvidence(vectors, wanted, sampled)
+        covered, had = _dealt(rows, evidence, len(targets))
+        if covered.any():
+            drawn = resolve_budget(budget, rows.n)
+            evidence = VectorEvidence(vectors, wanted, sampled, had=had, drawn=drawn)
+        return Fitted(rows, evidence, tuple(targets), named, covered, _counts(had))
     if isinstance(X, BucketStream):
         settings.accept(X.hasher)
         if embedding:
@@ -198,14 +232,37 @@ def fit_evidence(
     rows = rows or population(X, len(stream), ids, **others)
     replaced = 0 if texts is None else texts.replaced
     found = _text_evidence(stream, hashed, rows, settings, replaced)
-    found.weigh()
+    if len(targets) > 1 or not rows.covered().any():
+        found.weigh()
+    covered, had = _dealt(rows, found, len(targets))
+    if covered.any():
+        drawn = resolve_budget(budget, rows.n)
+        found = _text_evidence(stream, hashed, rows, settings, replaced, had=had, drawn=drawn)
+        found.weigh()
     if embedding and texts is not None:
         if settings.mode == "dsir":
             raise ConfigError("mode 'dsir' is the package's n-grams alone; set embedding=False.")
         scores = embedding_scores(texts, targets.values(), targets, found.sample, found.usable)
         for place, values in enumerate(scores):
             found.add(place, values)
-    return Fitted(rows, found, tuple(targets), isinstance(target, Mapping))
+    return Fitted(rows, found, tuple(targets), named, covered, _counts(had))
+
+
+def _dealt(
+    rows: Population, evidence: Evidence, targets: int
+) -> tuple[NDArray[np.bool_], list[Rows]]:
+    """Return which rows are covered, and those of each target: where they are likeliest."""
+    covered = rows.covered()
+    check_some_left(covered)
+    used = rows.in_order(np.flatnonzero(covered & evidence.usable))
+    if targets == 1 or not len(used):
+        return covered, [used] * targets
+    owner = evidence.log_weights[:, used].argmax(axis=0)
+    return covered, [used[owner == target] for target in range(targets)]
+
+
+def _counts(had: list[Rows]) -> tuple[int, ...]:
+    return tuple(len(rows) for rows in had)
 
 
 def fit_stream_ratio(
@@ -225,10 +282,11 @@ def _text_evidence(
     rows: Population,
     settings: TextSettings,
     replaced: int,
+    **covered: Any,
 ) -> TextEvidence:
     # mode "dsir" samples nothing
     order = rows.noise(0, "sample") if settings.mode == "calibrated" else np.zeros(rows.n)
-    return TextEvidence(stream, targets, order, settings, replaced=replaced)
+    return TextEvidence(stream, targets, order, settings, replaced=replaced, **covered)
 
 
 def need(X: Any, target: Any, who: str) -> None:

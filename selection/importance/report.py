@@ -30,7 +30,7 @@ def quantiles(log_weights: Floats, rows: Rows | None = None) -> dict[str, float]
 def random_rows(fitted: Fitted, random_state: int, k: int) -> Rows:
     """Return as many usable rows at random."""
     noise = fitted.rows.noise(random_state, "random")
-    noise[~fitted.evidence.usable] = np.nan
+    noise[~fitted.open] = np.nan
     return top_k(noise, k, fitted.rows.in_order)
 
 
@@ -125,11 +125,12 @@ class Decided:
         keys: Floats | None,
         chosen: Chosen,
         replace: bool,
+        covered: Any,
     ) -> None:
-        self._parts = (in_order, usable, scores, keys, chosen, replace)
+        self._parts = (in_order, usable, scores, keys, chosen, replace, covered)
 
     def __iter__(self) -> Iterator[Outcome]:
-        in_order, usable, scores, keys, chosen, replace = self._parts
+        in_order, usable, scores, keys, chosen, replace, covered = self._parts
         detail: dict[str, Any] = {
             "position": np.arange(1, len(chosen.rows) + 1),
             "score": scores[chosen.rows],
@@ -141,7 +142,7 @@ class Decided:
         if replace:
             detail["times"] = chosen.times
         yield Outcome(chosen.rows, "select", "selected", detail)
-        left = usable.copy()
+        left = usable & ~covered
         left[chosen.rows] = False
         rest = np.flatnonzero(left)
         order = in_order(np.arange(len(scores)))
@@ -152,7 +153,9 @@ class Decided:
             cut = np.full(len(rest), keys[chosen.rows].min())
             told |= {"key": keys[rest], "threshold": cut}
         yield Outcome(rest, "select", "not_drawn", told)
-        yield Outcome(np.flatnonzero(~usable), "read", "empty", {})
+        if covered.any():
+            yield Outcome(np.flatnonzero(covered), "select", "covered", {})
+        yield Outcome(np.flatnonzero(~usable & ~covered), "read", "empty", {})
 
 
 def _names(chosen: Chosen) -> Any:

@@ -167,6 +167,11 @@ class ImportanceResampler(Selector):
     weights are the logistic score, `buckets` are coordinates, and KL is that between normal
     distributions with independent coordinates.
 
+    Where rows are covered, the target is thinned to what they and the draw lack of it: an n-gram (of
+    vectors, a row) with the share p of the target and c of the covered rows stays in proportion to
+    max(0, p - c H / (H + B)) / p, with H the mass of the covered rows and B that of the draw. Then
+    rows are weighed as above. The divergences reported are those of both together.
+
     Time linear in the text: one pass of hashing, a few over what was hashed. Hashed n-grams beyond
     32 MiB lie in temporary files. Memory beyond that is at most 32 bytes per row (and the ids,
     where there are any), 16 more for each further target; `decisions` takes more.
@@ -254,7 +259,9 @@ class ImportanceResampler(Selector):
         self._check_composition(X, target)
         # a budget that is no budget is said before the work
         parse_budget(self.budget)
-        fitted = fit_evidence(X, target, self._settings(), embedding=self.embedding, **given)
+        fitted = fit_evidence(
+            X, target, self._settings(), embedding=self.embedding, budget=self.budget, **given
+        )
         rows, evidence = fitted.rows, fitted.evidence
         proportions = checked_proportions(self.proportions, fitted.names)
         budget = resolve_budget(self.budget, rows.n)
@@ -295,13 +302,20 @@ class ImportanceResampler(Selector):
             times=chosen.times,
             scores=scores,
             outcomes=Decided(
-                rows.in_order, evidence.usable, scores, own_keys, chosen, self.replace
+                rows.in_order,
+                evidence.usable,
+                scores,
+                own_keys,
+                chosen,
+                self.replace,
+                fitted.covered,
             ),
             ids=rows.ids,
             report={
                 **evidence.told(),
                 **summary(reports, chosen.quota, named=fitted.named),
                 **({} if composition is None else {"composition": told_of(composition)}),
+                **({"covered": int(fitted.covered.sum())} if fitted.covered.any() else {}),
             },
             groups=None
             if labels is None

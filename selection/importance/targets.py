@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from assay.selection.algorithms.allocation import allocate
 from assay.selection.algorithms.composition import Composition
 from assay.selection.contract.inputs import Floats, Rows
 from assay.selection.importance.composed import by_group
@@ -67,10 +68,10 @@ def choose(
     With a composition (of the only target) each group gives its share of the budget.
     """
     evidence, rows = fitted.evidence, fitted.rows
-    usable = int(np.count_nonzero(evidence.usable))
+    usable = int(np.count_nonzero(fitted.open))
     budget = budget if replace else min(budget, usable)
     shares = proportions or dict(zip(fitted.names, map(float, evidence.masses()), strict=True))
-    quota = quotas(shares, budget)
+    quota = _quotas(shares, budget, dict(zip(fitted.names, fitted.had, strict=True)))
     drawn: dict[str, Drawn] = {}
     trial = rows.noise(0, "temperature") if temperature == "auto" else np.zeros(0)
     for target, name in enumerate(fitted.names):
@@ -83,7 +84,7 @@ def choose(
         else:
             tau = float(temperature)
         drawn[name] = draw(
-            evidence.log_weights[target],
+            _drawable(fitted, target),
             tau,
             noise,
             # without replacement any of the first `budget` may be left by the other targets
@@ -95,7 +96,7 @@ def choose(
         only = next(iter(drawn.values()))
         if composition is not None:
             ((name, only),) = drawn.items()
-            rows_of_groups = by_group(only.keys, composition, budget, rows.in_order)
+            rows_of_groups = by_group(only.keys, composition, budget, rows.in_order, fitted.covered)
             once = np.ones(len(rows_of_groups), dtype=np.int64)
             drawn[name] = Drawn(rows_of_groups, once, only.keys, only.temperature)
             return Chosen(rows_of_groups, once, drawn, quota)
@@ -116,13 +117,13 @@ def choose_as_published(
     if random_state >= 2**32:
         raise ConfigError(f"random_state is {random_state}; mode 'dsir' takes one below 2**32.")
     evidence, names = fitted.evidence, fitted.names
-    budget = min(budget, int(np.count_nonzero(evidence.usable)))
+    budget = min(budget, int(np.count_nonzero(fitted.open)))
     shares = np.array([proportions[name] for name in names] if proportions else evidence.masses())
     shares = shares / shares.sum()
     parts = [int(budget * share) for share in shares]
     parts[-1] += budget - sum(parts)
     random = np.random.RandomState(random_state)
-    free = evidence.drawn_from.copy()
+    free = evidence.drawn_from & ~fitted.covered
     drawn, found = {}, []
     for target, name in enumerate(names):
         keys = np.full(len(free), np.nan)
@@ -142,6 +143,29 @@ def require_texts(fitted: Fitted) -> None:
     """Raise `InputError` where no row is usable."""
     if not fitted.evidence.usable.any():
         raise InputError("No row of X has any content; pass at least one that has.")
+
+
+def _drawable(fitted: Fitted, target: int) -> Floats:
+    """Return the log weights of the rows that can be drawn, NaN for the others."""
+    log_weights = fitted.evidence.log_weights[target]
+    return np.where(fitted.covered, np.nan, log_weights) if fitted.covered.any() else log_weights
+
+
+def _quotas(shares: dict[str, float], budget: int, had: dict[str, int]) -> dict[str, int]:
+    """Share a budget out over the targets, so that covered rows are part of their shares."""
+    if len(had) == 1 or not any(had.values()):
+        return quotas(shares, budget)
+    names = sorted(shares)
+    full = np.array([had[name] for name in names])
+    in_all = budget + int(full.sum())
+    whole = allocate(
+        np.full(len(names), in_all),
+        in_all,
+        rule="largest_remainder",
+        weights=[shares[name] for name in names],
+        minima=full,
+    )
+    return dict(zip(names, (whole - full).tolist(), strict=True))
 
 
 def _together(drawn: dict[str, Drawn], quota: dict[str, int]) -> Chosen:

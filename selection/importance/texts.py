@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -31,6 +32,7 @@ from assay.selection.algorithms.density_ratio import (
     weigh_shard,
 )
 from assay.selection.contract.inputs import Floats, Rows, text_series
+from assay.selection.importance.missing import missing_share, thinned
 from assay.selection.importance.sample import NGRAMS, ROWS, halvings, picked, sample_shard
 from assay.storage.errors import ConfigError, InputError
 from assay.storage.hashing.rows import uniform
@@ -197,6 +199,18 @@ class TextTarget:
         """Return the n-grams of some documents."""
         return picked(self.grams, rows)
 
+    def beside(self, had: Rows, drawn: float) -> TextTarget:
+        """Return what is missing of it where n-grams with the counts `had` are there already.
+
+        `drawn` is how many n-grams a draw brings.
+        """
+        share = missing_share(self.counts.astype(np.float64), had.astype(np.float64), drawn)
+        made = copy(self)
+        made.grams = thinned(self.grams, share)
+        made.counts = _counts(made.grams, len(self.counts))
+        made.rows = len(made.grams.n_tokens)
+        return made
+
 
 class TextEvidence:
     """The log weights of a pool's texts under some targets, and what they are judged by.
@@ -209,7 +223,7 @@ class TextEvidence:
     sample : int64[m]
         Rows on which temperatures are tried, in an order that is that of their ids' noise.
     ratio : DensityRatio
-        What texts are weighed by. `log_weights` are there once `weigh` was called.
+        Fitted to what the covered rows `had` and a draw of `drawn` rows lack of each target. What texts are weighed by. `log_weights` are there once `weigh` was called.
     """
 
     reason = "empty"
@@ -222,11 +236,23 @@ class TextEvidence:
         settings: TextSettings,
         *,
         replaced: int = 0,
+        had: Sequence[Rows] | None = None,
+        drawn: int = 0,
     ) -> None:
         if not stream.counts.any():
             raise InputError("No text of X has any content; pass at least one that has.")
         self._settings, self._stream = settings, stream
-        self._targets = list(targets.values())
+        self._whole = self._targets = list(targets.values())
+        self._had = [np.empty(0, dtype=np.int64)] * len(self._whole) if had is None else had
+        if had is not None:
+            mass = drawn * int(stream.counts.sum()) / max(1, np.count_nonzero(stream.n_tokens))
+            shares = [int(target.counts.sum()) for target in self._whole]
+            self._targets = [
+                target.beside(stream.counts_of(rows), mass * share / sum(shares))
+                if len(rows)
+                else target
+                for target, rows, share in zip(self._whole, had, shares, strict=True)
+            ]
         self._replaced = replaced
         self._threads = thread_count(settings.threads)
         calibrated = settings.mode == "calibrated"
@@ -272,7 +298,7 @@ class TextEvidence:
 
     def masses(self) -> list[int]:
         """Return the n-grams of each target."""
-        return [int(target.counts.sum()) for target in self._targets]
+        return [int(target.counts.sum()) for target in self._whole]
 
     def trials(self, target: int) -> list[tuple[Floats, Divergence]]:
         """Return, for each half of a target, the sample's weights and KL(other half || drawn)."""
@@ -309,9 +335,13 @@ class TextEvidence:
         return np.asarray(seen / max(1, seen.sum()))
 
     def divergences(self, target: int, subsets: list[tuple[Rows, Rows]]) -> list[float]:
-        """Return KL(target || rows, each so many times) of each subset, backed off to the pool."""
-        p = self._seen(self._targets[target].counts)
-        counts = [self._stream.counts_of(rows, times) for rows, times in subsets]
+        """Return KL(target || rows, each so many times) of each subset, backed off to the pool.
+
+        Covered rows are part of every subset.
+        """
+        p = self._seen(self._whole[target].counts)
+        had = self._stream.counts_of(self._had[target])
+        counts = [had + self._stream.counts_of(rows, times) for rows, times in subsets]
         return [divergence(p, backed_off(drawn, self._background, _BACKING)) for drawn in counts]
 
     def told(self) -> dict[str, Any]:
@@ -323,7 +353,7 @@ class TextEvidence:
 
     def told_of(self, target: int) -> dict[str, Any]:
         """Return what a person should know about one target."""
-        found = self._targets[target]
+        found = self._whole[target]
         unseen = int(found.counts[self._stream.counts == 0].sum())
         return {
             "target_rows": found.rows,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from assay.index.embedding.embedders import embed
 from assay.index.embedding.text import HashedTextEmbedder
 from assay.selection.contract.inputs import Floats, Rows
+from assay.selection.importance.missing import missing_share, thinned_rows
 from assay.selection.importance.sample import halvings
 from assay.selection.importance.texts import Texts
 from assay.storage.errors import InputError
@@ -85,13 +86,29 @@ class VectorEvidence:
 
     reason = "empty"
 
-    def __init__(self, X: Vectors, targets: dict[str, Vectors], order: Floats) -> None:
+    def __init__(
+        self,
+        X: Vectors,
+        targets: dict[str, Vectors],
+        order: Floats,
+        *,
+        had: Sequence[Rows] | None = None,
+        drawn: int = 0,
+    ) -> None:
         self._X = X
         self.usable: NDArray[np.bool_] = np.asarray(~np.isnan(X).any(axis=1))
         self.drawn_from = self.usable
         if not self.usable.any():
             raise InputError("No row of X has a vector; pass at least one that has.")
-        self._targets = [_by_content(target, X.shape[1], name) for name, target in targets.items()]
+        self._whole = [_by_content(target, X.shape[1], name) for name, target in targets.items()]
+        self._had = [np.empty(0, dtype=np.int64)] * len(self._whole) if had is None else had
+        self._targets = self._whole
+        if had is not None:
+            total = sum(self.masses())
+            self._targets = [
+                _beside(target, X[rows], drawn * len(target) / total) if len(rows) else target
+                for target, rows in zip(self._whole, had, strict=True)
+            ]
         usable = np.flatnonzero(self.usable)
         self.sample = usable[np.argsort(order[usable], kind="stable")][:_FIT_ROWS]
         self._drawn_from = X[self.sample]
@@ -103,7 +120,7 @@ class VectorEvidence:
 
     def masses(self) -> list[int]:
         """Return the rows of each target."""
-        return [len(target) for target in self._targets]
+        return [len(target) for target in self._whole]
 
     def trials(self, target: int) -> list[tuple[Floats, Divergence]]:
         """Return, for each half of a target, the sample's weights and KL(other half || drawn)."""
@@ -139,9 +156,17 @@ class VectorEvidence:
         return totals
 
     def divergences(self, target: int, subsets: list[tuple[Rows, Rows]]) -> list[float]:
-        """Return KL(target || rows, each so many times) of each subset, backed off to the pool."""
-        measure = self._divergence_from(self._sums(self._targets[target]), self._X)
-        return [measure(rows, times) for rows, times in subsets]
+        """Return KL(target || rows, each so many times) of each subset, backed off to the pool.
+
+        Covered rows are part of every subset.
+        """
+        measure = self._divergence_from(self._sums(self._whole[target]), self._X)
+        had = self._had[target]
+        once = np.ones(len(had), dtype=np.int64)
+        return [
+            measure(np.concatenate([had, rows]), np.concatenate([once, times]))
+            for rows, times in subsets
+        ]
 
     def told(self) -> dict[str, Any]:
         """Return what a person should know about the pool."""
@@ -149,11 +174,18 @@ class VectorEvidence:
 
     def told_of(self, target: int) -> dict[str, Any]:
         """Return what a person should know about one target."""
-        of = self._sums(self._targets[target])
+        of = self._sums(self._whole[target])
         return {
-            "target_rows": len(self._targets[target]),
+            "target_rows": len(self._whole[target]),
             "kl_pool": _normal_divergence(of, self._pool),
         }
+
+
+def _beside(target: Vectors, had: Vectors, drawn: float) -> Vectors:
+    """Return the rows of a target that are missing where `had` is there, and so much is drawn."""
+    ratio = np.exp(LogisticRatio(had, target).score(target))
+    density = ratio * (len(had) / ratio.sum())
+    return target[thinned_rows(missing_share(np.ones(len(target)), density, drawn))]
 
 
 def vectors_of(X: Any, name: str) -> Vectors | None:

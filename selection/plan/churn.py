@@ -198,7 +198,7 @@ def _standing(selector: Any, n: int) -> tuple[Mask, Mask]:
     """Return which rows the selector can choose, and which it cut off."""
     usable, cut = np.ones(n, dtype=bool), np.zeros(n, dtype=bool)
     for outcome in selector.outcomes():
-        if outcome.stage == "read":
+        if outcome.stage == "read" or outcome.reason == "covered":
             usable[outcome.rows] = False
         elif outcome.stage == "cutoff":
             cut[outcome.rows] = True

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from assay.selection.contract.inputs import Floats, Inputs, Rows
 from assay.selection.contract.subsets import induced, rows_of
-from assay.storage.errors import ColumnError, ConfigError, IdError, InputError
+from assay.storage.errors import ColumnError, ConfigError, IdError, InputError, MissingInputError
 from assay.storage.names import find_or_raise, fold
 from assay.storage.sql.expressions import holds, numbers, places
 
@@ -32,6 +32,8 @@ class PlanInputs:
         One array is known as "scores".
     table : frame of n rows, optional
         The pool's own columns, for rules, costs, groups and orders.
+    wanted : array of shape (m, d), optional
+        The target's vectors, where `target` is texts but X is vectors.
     samples : frame of n rows, optional
         What else is known of the rows: `source`, `row`, `content_hash`.
 
@@ -58,6 +60,7 @@ class PlanInputs:
         groups: Any = None,
         table: Any = None,
         samples: Any = None,
+        wanted: Any = None,
     ) -> None:
         frame = pl.DataFrame() if table is None else pl.DataFrame(table)
         named = _named(scores)
@@ -73,6 +76,7 @@ class PlanInputs:
         self._X, self._y, self._graph = X, y, graph
         self._texts, self._stream = texts, stream
         self._groups, self._target, self.scores = groups, target, named
+        self._wanted = target if wanted is None else wanted
         given: dict[str, Any] = {"label": y, "group_id": groups, **named}
         columns = [_column(name, v, self.n) for name, v in given.items() if v is not None]
         if frame.width and frame.height != self.n:
@@ -158,11 +162,32 @@ class PlanInputs:
             parts["groups"] = rows_of(self._groups, rows)
         return {**parts, "ids": ids, "target": self._target}
 
+    def target_and_rows(self, rows: Rows) -> tuple[Any, Any]:
+        """Return the target and some rows of the pool, both as vectors or both as texts.
+
+        Raises
+        ------
+        MissingInputError
+            No target was given.
+        """
+        if self._wanted is None:
+            raise MissingInputError(
+                "mixture='target' needs a target; pass a sample of the distribution wanted as target."
+            )
+        X = self._X if self._X is not None else self._texts
+        return self._wanted, rows_of(X, rows)
+
     def vectors(self, rows: Rows) -> NDArray[Any] | None:
         """Return the vectors of some rows, None where there are none."""
         if not isinstance(self._X, np.ndarray) or self._X.ndim != 2:
             return None
         return self._X if len(rows) == self.n else self._X[rows]
+
+    def covered(self, covered: Sequence[Any] | str) -> NDArray[np.bool_]:
+        """Return where rows are covered: by an SQL condition, or by ids."""
+        if isinstance(covered, str):
+            return holds(self.own, covered, ours=self.ours, what="covered condition")
+        return self.marked(covered, "covered")
 
     def marked(self, ids: Sequence[Any], what: str) -> NDArray[np.bool_]:
         """Return where the pool's ids are among `ids`.

@@ -55,6 +55,9 @@ def told(
 
     outcomes = []
     for outcome in selector.outcomes():
+        if outcome.reason == "covered":
+            outcomes.append(outcome._replace(rows=rows[outcome.rows]))
+            continue
         free = passed[outcome.rows] == ""
         mine = position[outcome.rows] > 0
         by_bound = bound[outcome.rows]

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
@@ -15,12 +16,13 @@ from assay.selection.plan.choice import choose
 from assay.selection.plan.churn import Bound
 from assay.selection.plan.constraints import checked_cost, total_budget
 from assay.selection.plan.inputs import PlanInputs
-from assay.selection.plan.stages import cut, deduplicated, filtered, leaked
+from assay.selection.plan.mixtures import check_mixture
+from assay.selection.plan.stages import cut, deduplicated, filtered, leaked, referenced
 from assay.storage.errors import ConfigError, InputError
 
 
 class SelectionPlan(BaseEstimator):  # type: ignore[misc]
-    """Filters -> leakage -> deduplication -> cutoff -> blend of scores -> a selector under constraints.
+    """Filters -> references -> leakage -> deduplication -> cutoff -> blend of scores -> a selector under constraints.
 
     Every row of the pool gets exactly one decision: selected, or the first thing that left it out.
 
@@ -40,6 +42,11 @@ class SelectionPlan(BaseEstimator):  # type: ignore[misc]
         as null does: it meets no condition and comes last in an order.
     expressions : mapping of name to str or polars.Expr, optional
         Further scores: SQL or Polars expressions over the same columns.
+    reference : mapping of name to texts, vectors or ReferenceSet, optional
+        Data sets that are had elsewhere: rows that are exactly, nearly or semantically in one are
+        left out; see `InReference`, and for its parameters `reference_options`.
+    reference_covers : bool, default False
+        Whether those rows count as chosen, as covered rows do.
     leakage : mapping of name to texts, optional
         Evaluation sets whose items must not be chosen; see `Leakage`, and for its parameters
         `leakage_options`.
@@ -67,8 +74,22 @@ class SelectionPlan(BaseEstimator):  # type: ignore[misc]
         Most and least of a group in the selection: a number (rows, or cost), or a share of the
         budget. ``"*"`` is for every group not named. A minimum above what the group has means all
         of it.
+    mixture : mapping of source to weight, or {"even", "proportional", "sqrt", "target"}, optional
+        The share of each source in the selection, in rows or in `cost`; `by` names the column of
+        sources (by default `source`, else the groups or labels given). Shares are exact, by largest
+        remainder in rows; no source stands in for one that has too little. "target" takes the shares
+        that `estimate_composition` finds in the target, of cells of similar rows where there is
+        neither `by` nor a column `source`.
+    repeat : int, default 1
+        How often a row of such a source may count (epochs), as its weight says; in rows only. What
+        is still missing is the shortfall.
     must_include, must_exclude : sequence of ids, default ()
         Rows that are taken first, whatever filters say; rows that never are.
+    covered : sequence of ids, or str, default ()
+        Rows that are had already, by id or by an SQL condition (``"label is not null"``). They count
+        as chosen for what the selector optimizes, cost nothing of the budget, and are not handed
+        out; no stage leaves them out, and of a group of duplicates they are the ones that stay.
+        Quotas, minima and `churn` are about the rows that are handed out.
     churn : int, float or str, optional
         How many of the `previous` rows may be replaced: a count (int >= 0), or a share of the budget
         (0.0 to 1.0, "10%"; where there is a cost, of the previous rows). None: no bound. See
@@ -136,6 +157,9 @@ class SelectionPlan(BaseEstimator):  # type: ignore[misc]
         options: Mapping[str, Any] | None = None,
         filters: Sequence[str] = (),
         expressions: Mapping[str, Any] | None = None,
+        reference: Mapping[str, Any] | None = None,
+        reference_options: Mapping[str, Any] | None = None,
+        reference_covers: bool = False,
         leakage: Mapping[str, Any] | None = None,
         leakage_options: Mapping[str, Any] | None = None,
         deduplicate: Sequence[Any] = (),
@@ -148,8 +172,13 @@ class SelectionPlan(BaseEstimator):  # type: ignore[misc]
         by: str | None = None,
         quotas: Mapping[str, int | float] | None = None,
         minima: Mapping[str, int | float] | None = None,
+        mixture: Mapping[str, float]
+        | Literal["even", "proportional", "sqrt", "target"]
+        | None = None,
+        repeat: int = 1,
         must_include: Sequence[Any] = (),
         must_exclude: Sequence[Any] = (),
+        covered: Sequence[Any] | str = (),
         churn: int | float | str | None = None,
         previous: Sequence[Any] = (),
         weigh: bool = False,
@@ -161,6 +190,9 @@ class SelectionPlan(BaseEstimator):  # type: ignore[misc]
         self.options = options
         self.filters = filters
         self.expressions = expressions
+        self.reference = reference
+        self.reference_options = reference_options
+        self.reference_covers = reference_covers
         self.leakage = leakage
         self.leakage_options = leakage_options
         self.deduplicate = deduplicate
@@ -173,8 +205,11 @@ class SelectionPlan(BaseEstimator):  # type: ignore[misc]
         self.by = by
         self.quotas = quotas
         self.minima = minima
+        self.mixture = mixture
+        self.repeat = repeat
         self.must_include = must_include
         self.must_exclude = must_exclude
+        self.covered = covered
         self.churn = churn
         self.previous = previous
         self.weigh = weigh
@@ -195,18 +230,30 @@ class SelectionPlan(BaseEstimator):  # type: ignore[misc]
         groups: Any = None,
         table: Any = None,
         samples: Any = None,
+        wanted: Any = None,
     ) -> Self:
         """Choose rows; the inputs are those of `PlanInputs`."""
         pool = PlanInputs(
             X=X, texts=texts, stream=stream, y=y, graph=graph, scores=scores, target=target, ids=ids,
-            groups=groups, table=table, samples=samples,
+            groups=groups, table=table, samples=samples, wanted=wanted,
         )  # fmt: skip
         pool.add_scores(self.expressions or {})
+        if self.mixture is not None:
+            check_mixture(self.mixture, self.repeat)
         must = pool.marked(self.must_include, "must_include")
         banned = pool.marked(self.must_exclude, "must_exclude")
         if (must & banned).any():
             both = pool.ids.filter(must & banned)[0]
             raise ConfigError(f"{both!r} is in must_include and in must_exclude; choose one.")
+        covered = pool.covered(self.covered)
+        if (must & covered).any():
+            both = pool.ids.filter(must & covered)[0]
+            raise ConfigError(
+                f"{both!r} is in must_include and is covered; leave it out of one, as covered rows "
+                "are not handed out."
+            )
+        banned &= ~covered
+        stays = must | covered
         cost = None
         if self.cost is not None:
             cost = checked_cost(pool.column(self.cost, "cost").to_numpy(), self.cost)
@@ -219,23 +266,34 @@ class SelectionPlan(BaseEstimator):  # type: ignore[misc]
         alive = ~banned
         outcomes = [
             Outcome(np.flatnonzero(banned), "filter", "must_exclude", {}),
-            *filtered(pool, self.filters, must, alive),
+            *filtered(pool, self.filters, stays, alive),
         ]
+        outcomes += referenced(
+            pool, self.reference or {}, self.reference_options or {}, stays, alive
+        )
+        had = covered.copy()
+        if self.reference_covers:
+            for outcome in outcomes:
+                if outcome.reason == "in_reference":
+                    had[outcome.rows] = True
         found, self.leaks_ = leaked(
-            pool, self.leakage or {}, self.leakage_options or {}, must, alive
+            pool, self.leakage or {}, self.leakage_options or {}, stays, alive
         )
         outcomes += found
-        found, self.duplicates_ = deduplicated(pool, self.deduplicate, self.keeper, must, alive)
+        found, self.duplicates_ = deduplicated(pool, self.deduplicate, self.keeper, stays, alive)
         outcomes += found
         cutoff_report: dict[str, Any] = {}
         if self.cutoff is not None:
-            share = None if cost is not None else int(budget)
-            outcome, cutoff_report = cut(pool, self.cutoff, self.difficulty, share, must, alive)
+            share = None if cost is not None else int(budget) + int(covered.sum())
+            outcome, cutoff_report = cut(pool, self.cutoff, self.difficulty, share, stays, alive)
             outcomes.append(outcome)
-        if not alive.any():
-            told = ", ".join(f"{len(o.rows)} by {o.reason}" for o in outcomes if len(o.rows))
+        if not (alive & ~covered).any():
+            counts = [(len(o.rows), o.reason) for o in outcomes]
+            counts.append((int(covered.sum()), "covered"))
+            told = ", ".join(f"{count} by {reason}" for count, reason in counts if count)
             raise InputError(f"The plan leaves no row to select from ({told}); loosen it.")
-        choice = choose(self, pool, np.flatnonzero(alive), must, cost, budget, bound)
+        seen = np.flatnonzero(alive | had)
+        choice = choose(self, pool, seen, must, had, cost, budget, bound)
         self.indices_ = choice.chosen
         self.weights_ = choice.weights
         self.scores_ = choice.scores
@@ -244,17 +302,24 @@ class SelectionPlan(BaseEstimator):  # type: ignore[misc]
         for outcome in outcomes:
             stages[outcome.reason] = stages.get(outcome.reason, 0) + len(outcome.rows)
         self.report_ = {**choice.report, **cutoff_report, "stages": stages}
-        self._outcomes = [*outcomes, *choice.outcomes]
+        self._outcomes = [*outcomes, *(_of_covered(o, covered) for o in choice.outcomes)]
         return self
 
     def decisions(self) -> pl.DataFrame:
         """Return one row per row of the pool, in its order; see `Selector.decisions`.
 
-        Stages and reasons: filter (must_exclude, filter), leakage, deduplicate (the step's name),
+        Stages and reasons: filter (must_exclude, filter), reference (in_reference), leakage, deduplicate (the step's name),
         cutoff (hard_cutoff, contamination), select (quota: its group had its most; cost: it did not fit; displaced:
-        others had to be taken; budget: used up before it; else the selector's own), churn (churn:
+        others had to be taken; budget: used up before it; covered: had already; else the selector's own), churn (churn:
         chosen, because of the bound on replaced rows).
         """
         check_is_fitted(self)
         frames = [explained(outcome) for outcome in self._outcomes if len(outcome.rows)]
         return pl.concat(frames).sort("row").drop("row")
+
+
+def _of_covered(outcome: Outcome, covered: NDArray[np.bool_]) -> Outcome:
+    """Return an outcome without rows that a reference covers, whose reason is that."""
+    if outcome.reason != "covered":
+        return outcome
+    return outcome._replace(rows=outcome.rows[covered[outcome.rows]])

@@ -18,6 +18,7 @@ from assay.selection.contract.outcomes import Outcome
 from assay.selection.plan.inputs import PlanInputs
 from assay.selection.steps.deduplication import SCHEMA, deduplicator
 from assay.selection.steps.hard_cutoff import HardCutoff
+from assay.selection.steps.in_reference import InReference
 from assay.selection.steps.leakage import SCHEMA as LEAKS
 from assay.selection.steps.leakage import Leakage
 from assay.storage.errors import MissingInputError
@@ -41,6 +42,31 @@ def filtered(pool: PlanInputs, rules: Sequence[str], must: Mask, alive: Mask) ->
             detail["threshold"] = np.full(len(rows), float(compared[2]))
         outcomes.append(Outcome(rows, "filter", "filter", detail))
     return outcomes
+
+
+def referenced(
+    pool: PlanInputs,
+    reference: Mapping[str, Any],
+    options: Mapping[str, Any],
+    must: Mask,
+    alive: Mask,
+) -> list[Outcome]:
+    """Leave out the rows that a reference holds; must-include rows stay."""
+    if not reference:
+        return []
+    rows = np.flatnonzero(alive)
+    found = InReference(reference=reference, **options)
+    found.fit(**pool.given({"texts", "graph"}, rows), vectors=pool.vectors(rows))
+    out = ~found.keep_ & ~must[rows]
+    which = pl.Series(out)
+    detail = {
+        "reference": found.reference_.filter(which).to_numpy(),
+        "match": found.match_.filter(which).to_numpy(),
+        "similarity": found.similarity_[out],
+        "kind": found.kind_.filter(which).to_numpy(),
+    }
+    alive[rows[out]] = False
+    return [Outcome(rows[out], "reference", "in_reference", detail)]
 
 
 def leaked(

@@ -33,7 +33,8 @@ class BanditSelector(Selector):
     give a batch of rows each, some of which are rewarded, until the budget is full. :math:`\mu_a`
     is the mean of :math:`n_a` rewards, T the number of all rewards, :math:`\sigma` their standard
     deviation within arms, c the exploration. Arms whose centroids are nearer than a radius r share
-    their rewards, with weight 1 - d / r for the distance d. Rows are drawn without replacement.
+    their rewards, with weight 1 - d / r for the distance d. Rows are drawn without replacement;
+    covered rows count as drawn, and what they earn is known.
 
     Parameters
     ----------
@@ -187,7 +188,7 @@ class BanditSelector(Selector):
         reward, source = self._reward(inputs)
         arm, nearness = self._clusters(inputs)
         noise = inputs.noise(self.random_state, "bandit")
-        bandit = Arms(arm, noise, reward, nearness, self.probe, self.exploration)
+        bandit = Arms(arm, noise, reward, nearness, self.probe, self.exploration, inputs.covered)
         first = bandit.begin()
         chosen, rounds = bandit.draw(budget, self.rounds)
         scores = bandit.means()[arm]
@@ -306,6 +307,8 @@ class Arms:
         Weight of the rewards of arm j for arm i, 1 on the diagonal.
     probe : int
     exploration : float
+    covered : bool[n], optional
+        Rows that count as drawn already, and are the first to be rewarded.
 
     Attributes
     ----------
@@ -321,12 +324,15 @@ class Arms:
         nearness: Floats | None,
         probe: int,
         exploration: float,
+        covered: NDArray[np.bool_] | None = None,
     ) -> None:
         self.arm, self.reward, self.nearness = arm, reward, nearness
         self.probe, self.exploration = int(probe), float(exploration)
         self.sizes = np.bincount(arm)
         # the rows arm by arm, each in the order in which it is drawn from
-        self.place = places(arm, -noise)
+        had = np.zeros(len(arm), dtype=bool) if covered is None else covered
+        self.drawn = np.bincount(arm[had], minlength=len(self.sizes)).astype(np.int64)
+        self.place = places(arm, np.where(had, -1 - noise, -noise))
         self.order = np.lexsort((self.place, arm))
         self.starts = np.cumsum(self.sizes) - self.sizes
         self.rewards = np.full(len(arm), np.nan)
@@ -347,7 +353,7 @@ class Arms:
         """Draw `budget` rows; return them in order, with the round of each."""
         at_once = max(1, len(self.sizes) // 20)
         batch = -(-budget // (int(rounds) * at_once))
-        drawn = np.zeros(len(self.sizes), dtype=np.int64)
+        drawn = self.drawn.copy()
         chosen: list[Rows] = []
         left, numbers = budget, []
         while left:

@@ -105,9 +105,10 @@ class CoverageCentricSelector(Selector):
 
     def _select(self, inputs: Inputs, budget: int) -> Choice:
         difficulty, source = difficulty_of(inputs, type(self).__name__)
-        cutoff = cutoff_share(self.cutoff, budget / inputs.n, source)
-        strata = stratify(difficulty, budget, cutoff, self.n_strata)
-        drawn = _draw(strata, inputs.noise(self.random_state, "ccs"))
+        in_all = budget + int(inputs.covered.sum())
+        cutoff = cutoff_share(self.cutoff, in_all / inputs.n, source)
+        strata = stratify(difficulty, budget, cutoff, self.n_strata, inputs.covered)
+        drawn = _draw(strata, inputs.noise(self.random_state, "ccs"), inputs.covered)
         ranks = rank_of(difficulty)
         cut = np.flatnonzero(strata.stratum < 0)
         cut_off, threshold = cut_outcome(difficulty, ranks, cut)
@@ -149,10 +150,20 @@ class CoverageCentricSelector(Selector):
         )
 
 
-def stratify(difficulty: Floats, budget: int, cutoff: float, n_strata: int) -> Strata:
-    """Cut off the hardest rows, split the others by difficulty and share the budget out."""
+def stratify(
+    difficulty: Floats,
+    budget: int,
+    cutoff: float,
+    n_strata: int,
+    covered: NDArray[np.bool_] | None = None,
+) -> Strata:
+    """Cut off the hardest rows, split the others by difficulty and share the budget out.
+
+    Covered rows fill the strata first, so that the budget evens out what they leave.
+    """
     n = len(difficulty)
-    cut = cut_rows(difficulty, cutoff, budget)
+    had = np.zeros(n, dtype=bool) if covered is None else covered
+    cut = cut_rows(difficulty, cutoff, budget, had)
     stratum = np.zeros(n, dtype=np.int64)
     stratum[cut] = -1
     kept = np.flatnonzero(stratum == 0)
@@ -162,14 +173,17 @@ def stratify(difficulty: Floats, budget: int, cutoff: float, n_strata: int) -> S
     edges = low + np.arange(1, n_strata) * ((high - low) / n_strata)
     stratum[kept] = np.searchsorted(edges, values, side="right") if high > low else 0
     counts = np.bincount(stratum[kept], minlength=n_strata).astype(np.int64)
-    return Strata(stratum, counts, allocate(counts, budget), len(cut))
+    full = np.bincount(stratum[had & (stratum >= 0)], minlength=n_strata).astype(np.int64)
+    budgets = allocate(counts, budget + int(full.sum()), minima=full) - full
+    return Strata(stratum, counts, budgets, len(cut))
 
 
-def _draw(strata: Strata, noise: Floats) -> Rows:
+def _draw(strata: Strata, noise: Floats, covered: NDArray[np.bool_]) -> Rows:
     """Return the rows drawn, the first of every stratum first."""
-    kept = np.flatnonzero(strata.stratum >= 0)
+    kept = np.flatnonzero((strata.stratum >= 0) & ~covered)
     order = kept[np.lexsort((-noise[kept], strata.stratum[kept]))]
     stratum = strata.stratum[order]
-    place = np.arange(len(order)) - (np.cumsum(strata.counts) - strata.counts)[stratum]
+    counts = np.bincount(stratum, minlength=len(strata.counts))
+    place = np.arange(len(order)) - (np.cumsum(counts) - counts)[stratum]
     taken = place < strata.budgets[stratum]
     return order[taken][np.lexsort((stratum[taken], place[taken]))]

@@ -42,6 +42,7 @@ class D2Selector(Selector):
     cutoff : float in [0, 1) or "auto", default "auto"
         Share of the pool to drop as too hard first, as in `HardCutoff`: the hardest rows are mostly
         mislabeled, and this method seeks them. Rows that are cut send no messages.
+        Covered rows are never cut: they are taken first, so that they push their neighbors back.
     random_state : int, default 0
         No effect: nothing is random. Equal densities are decided by id.
     strict : bool, default False
@@ -116,14 +117,20 @@ class D2Selector(Selector):
         assert inputs.graph is not None
         assert inputs.scores is not None
         difficulty = inputs.scores
-        cutoff = cutoff_share(self.cutoff, budget / inputs.n)
-        cut = cut_rows(difficulty, cutoff, budget)
+        covered = inputs.covered
+        cutoff = cutoff_share(self.cutoff, (budget + int(covered.sum())) / inputs.n)
+        cut = cut_rows(difficulty, cutoff, budget, covered)
         kept = np.ones(inputs.n, dtype=bool)
         kept[cut] = False
+        kept |= covered
+        cut = cut[~covered[cut]]
         neighbors, distances = inputs.graph.neighbors, inputs.graph_distances()
         density = _forward(neighbors, distances, difficulty, kept, self.mode == "product")
         gamma = 0.0 if self.update == "absolute" else float(self.gamma)
-        chosen, left = _take(neighbors, distances, density.copy(), kept, gamma, budget)
+        left = density.copy()
+        chosen = np.empty(0, dtype=np.int64)
+        for free, count in ((covered, int(covered.sum())), (kept & ~covered, budget)):
+            chosen, left = _take(neighbors, distances, left, kept, free, gamma, count)
         taken = np.zeros(inputs.n, dtype=bool)
         taken[chosen] = True
         rest = np.flatnonzero(kept & ~taken)
@@ -162,11 +169,11 @@ def _forward(
 
 @njit(cache=True, nogil=True)
 def _take(
-    neighbors: Any, distances: Any, density: Any, kept: Any, gamma: float, budget: int
+    neighbors: Any, distances: Any, density: Any, kept: Any, free: Any, gamma: float, budget: int
 ) -> Any:  # pragma: no cover
-    """Take the densest row and push its nearest rows back, `budget` times; also what is left."""
+    """Take the densest free row and push its nearest rows back, `budget` times; also what is left."""
     n, k = neighbors.shape
-    heap = np.flatnonzero(kept).astype(np.int32)
+    heap = np.flatnonzero(free).astype(np.int32)
     place = np.full(n, -1, dtype=np.int32)
     ties = np.arange(n)
     size = len(heap)
@@ -178,8 +185,9 @@ def _take(
         chosen[taken] = row
         for at in range(k):
             other = neighbors[row, at]
-            if other >= 0 and place[other] >= 0:
+            if other >= 0 and kept[other] and (place[other] >= 0 or not free[other]):
                 push = math.exp(-gamma * np.float64(distances[row, at]))
                 density[other] -= push * density[row]
-                settle(heap, place, density, ties, other, size)
+                if place[other] >= 0:
+                    settle(heap, place, density, ties, other, size)
     return chosen, density

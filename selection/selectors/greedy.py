@@ -24,25 +24,32 @@ class LazyRanking:
     is the highest are evaluated again. Bounds lie in buckets of equal width, and only the bucket in
     work is a heap, small enough for the processor's cache. Memory 45 bytes per row.
 
+    Parameters
+    ----------
+    function : SetFunction
+    free : bool[n], optional
+        The rows that may be taken; all where None.
+
     Attributes
     ----------
-    order : int64[n]
+    order : int64[free rows]
         The rows in the order taken, as far as `extend` went.
     gains : float64[n]
         Gain when taken; of the other rows an upper bound.
     """
 
-    def __init__(self, function: SetFunction) -> None:
+    def __init__(self, function: SetFunction, free: NDArray[np.bool_] | None = None) -> None:
         n = len(function.own)
+        free = np.ones(n, dtype=bool) if free is None else free
         self.function = function
         self.state = function.nothing()
-        self.order = np.empty(n, dtype=np.int64)
+        self.order = np.empty(int(free.sum()), dtype=np.int64)
         self.gains = self.next_gains()
         self._evaluated = np.zeros(n, dtype=np.int32)
-        width = float(self.gains.max()) - function.least
+        width = float(self.gains.max(where=free, initial=function.least)) - function.least
         self._scale = n / width if width > 0 else 0.0
         self._buckets: tuple[NDArray[np.int32], NDArray[np.int32]] = _fill(
-            self.gains, function.least, self._scale
+            self.gains, function.least, self._scale, free
         )
         self._heap = np.empty(n), np.empty(n, dtype=np.int32)
         # rows taken, rows in the heap, bucket in work, evaluations
@@ -68,7 +75,8 @@ class LazyRanking:
 class LazyGreedySelector(Selector):
     """Base of the selectors that maximize a `SetFunction` greedily, one row after another.
 
-    The order is computed up to the budget, and goes on when `ranking_` is asked for.
+    With covered rows it goes on from them: gains are what a row adds to theirs, and the objectives
+    reported are those of both together. The order is computed up to the budget, and goes on when `ranking_` is asked for.
     """
 
     @abstractmethod
@@ -77,7 +85,7 @@ class LazyGreedySelector(Selector):
 
     @property
     def ranking_(self) -> Rows:  # type: ignore[override]
-        """All rows in order of preference, int64[n]; every budget is a prefix."""
+        """All rows but the covered ones in order of preference; every budget is a prefix."""
         check_is_fitted(self)
         ranking, given = self._ranked
         ranking.extend(len(ranking.order))
@@ -85,8 +93,8 @@ class LazyGreedySelector(Selector):
 
     def _select(self, inputs: Inputs, budget: int) -> Choice:
         assert inputs.graph is not None
-        function = self.set_function(inputs.graph)
-        ranking = LazyRanking(function)
+        function, had = self.set_function(inputs.graph).after(inputs.covered_rows)
+        ranking = LazyRanking(function, ~inputs.covered)
         ranking.extend(budget)
         self._ranked = ranking, inputs.order
         chosen = ranking.order[:budget].copy()
@@ -96,14 +104,15 @@ class LazyGreedySelector(Selector):
         taken = np.zeros(inputs.n, dtype=bool)
         taken[chosen] = True
         rest = np.flatnonzero(~taken)
-        noise = inputs.noise(self.random_state, "random")
-        random = np.argpartition(-noise, budget - 1)[:budget]
-        objective = float(gains.sum())
+        random = inputs.random_rows(self.random_state, budget)
+        objective = had + float(gains.sum())
         report = {
             "objective": objective,
-            "objective_random": function.value(np.sort(random)),
+            "objective_random": had + function.value(random),
             "evaluations": ranking.evaluations,
         }
+        if inputs.covered.any():
+            report["objective_covered"] = had
         if function.whole is not None:
             report["objective_share"] = objective / function.whole
         detail = {"score": scores[rest], "threshold": np.full(len(rest), gains[-1])}
@@ -121,12 +130,14 @@ def _bucket(gain: Any, least: Any, scale: Any, n: int) -> int:  # pragma: no cov
 
 
 @njit(cache=True, nogil=True)
-def _fill(gains: Any, least: Any, scale: Any) -> Any:  # pragma: no cover
-    """Put every row into its bucket: the first row of each, and the next one of each row."""
+def _fill(gains: Any, least: Any, scale: Any, free: Any) -> Any:  # pragma: no cover
+    """Put every free row into its bucket: the first row of each, and the next one of each row."""
     n = len(gains)
     heads = np.full(n + 1, -1, dtype=np.int32)
     following = np.empty(n, dtype=np.int32)
     for row in range(n):
+        if not free[row]:
+            continue
         bucket = _bucket(gains[row], least, scale, n)
         following[row] = heads[bucket]
         heads[bucket] = row

@@ -22,7 +22,8 @@ class HerdingSelector(Selector):
     .. math:: j_{t+1} = \arg\min_{i \notin S} \Big\lVert \mu - \frac{1}{t + 1}
               \Big(x_i + \sum_{s \in S} x_s\Big) \Big\rVert
 
-    with :math:`\mu` the mean of all vectors (of a class, where the classes are herded apart).
+    with :math:`\mu` the mean of all vectors (of a class, where the classes are herded apart). S
+    begins with the covered rows.
 
     Parameters
     ----------
@@ -98,16 +99,17 @@ class HerdingSelector(Selector):
         members = _members(inputs, self.by)
         X, unit = inputs.moved_vectors()
         sizes = np.array([len(rows) for rows in members.values()])
-        shares = allocate(sizes, budget)
+        had = np.array([int(inputs.covered[rows].sum()) for rows in members.values()])
+        shares = allocate(sizes, budget + int(had.sum()), minima=had) - had
         work = sum(
             warn_of_cost(int(size), X.shape[1], int(share))
-            for size, share in zip(sizes, shares, strict=True)
+            for size, share in zip(sizes, shares + had, strict=True)
         )
         scores = np.empty(inputs.n)
         order, places = [], []
         for rows, share in zip(members.values(), shares, strict=True):
             mean = X[rows].mean(axis=0, dtype=np.float64)
-            taken, squares = _herd(X, rows, mean, int(share))
+            taken, squares = _herd(X, rows, mean, inputs.covered[rows], int(share))
             scores[rows] = -unit * np.sqrt(squares)
             order.append(rows[taken])
             places.append(np.arange(len(taken)))
@@ -115,7 +117,8 @@ class HerdingSelector(Selector):
         rest = np.setdiff1d(np.arange(inputs.n), chosen)
         mean = X.mean(axis=0, dtype=np.float64)
         given_mean = inputs.vectors().mean(axis=0, dtype=np.float64)
-        away = X[chosen].mean(axis=0, dtype=np.float64) - mean
+        in_all = np.concatenate([inputs.covered_rows, chosen])
+        away = X[in_all].mean(axis=0, dtype=np.float64) - mean
         report: dict[str, Any] = {
             "mean_distance": unit * float(np.sqrt((away * away).sum())),
             "mean_norm": float(np.sqrt((given_mean * given_mean).sum())),
@@ -166,8 +169,11 @@ def _dots(X: Any, rows: Any, point: Any) -> Any:  # pragma: no cover
 
 
 @njit(cache=True, nogil=True)
-def _herd(X: Any, rows: Any, mean: Any, budget: int) -> Any:  # pragma: no cover
-    """Return places in `rows` in the order taken, and each row's squared distance of means."""
+def _herd(X: Any, rows: Any, mean: Any, covered: Any, budget: int) -> Any:  # pragma: no cover
+    """Return places in `rows` in the order taken, and each row's squared distance of means.
+
+    The covered ones of the rows are in the mean from the start.
+    """
     m, d = len(rows), X.shape[1]
     own = np.empty(m)
     for at in range(m):
@@ -178,9 +184,20 @@ def _herd(X: Any, rows: Any, mean: Any, budget: int) -> Any:  # pragma: no cover
     with_taken = np.zeros(m)
     residual = mean.copy()
     squares = np.empty(m)
-    free = np.ones(m, dtype=np.bool_)
+    free = ~covered
     taken = np.empty(budget, dtype=np.int64)
-    for step in range(budget + 1):
+    before = 0
+    had = np.zeros(d)
+    for at in range(m):
+        if covered[at]:
+            before += 1
+            squares[at] = 0.0
+            for column in range(d):
+                had[column] += np.float64(X[rows[at], column])
+                residual[column] += mean[column] - np.float64(X[rows[at], column])
+    if before:
+        with_taken = _dots(X, rows, had)
+    for step in range(before, before + budget + 1):
         # the residual is what the next row should be: (step + 1) mean - sum of the rows taken
         length = 0.0
         for column in range(d):
@@ -192,9 +209,9 @@ def _herd(X: Any, rows: Any, mean: Any, budget: int) -> Any:  # pragma: no cover
                 squares[at] = max(0.0, away) / (step + 1) ** 2
                 if squares[at] < least:
                     best, least = at, squares[at]
-        if step == budget or best < 0:
+        if step == before + budget or best < 0:
             break
-        taken[step] = best
+        taken[step - before] = best
         free[best] = False
         with_taken += _dots(X, rows, X[rows[best]])
         for column in range(d):

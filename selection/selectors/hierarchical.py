@@ -136,10 +136,11 @@ class HierarchicalBalancedSelector(Selector):
     def _select(self, inputs: Inputs, budget: int) -> Choice:
         counts = _levels(self.levels, inputs.n)
         hierarchy = self._cluster(inputs, counts)
-        budgets = _share_out(hierarchy, budget)
+        budgets = _share_out(hierarchy, budget, inputs.covered)
         noise = inputs.noise(self.random_state, "hierarchical")
         cell = hierarchy[0].of_row
-        place = places(cell, -noise)
+        # covered rows stand behind all others of their cell
+        place = places(cell, np.where(inputs.covered, 1.0, -noise))
         taken = place < budgets[0][cell]
         chosen = np.flatnonzero(taken)
         chosen = chosen[np.lexsort((cell[chosen], place[chosen]))]
@@ -157,7 +158,7 @@ class HierarchicalBalancedSelector(Selector):
                 "cell_budget": budgets[0][cell[rows]],
             }
 
-        random = np.argsort(-inputs.noise(self.random_state, "random"), kind="stable")[:budget]
+        random = inputs.random_rows(self.random_state, budget)
         return Choice(
             chosen=chosen,
             scores=noise,
@@ -187,21 +188,33 @@ class HierarchicalBalancedSelector(Selector):
         )
 
 
-def _share_out(hierarchy: Sequence[Cells], budget: int) -> list[NDArray[np.int64]]:
-    """Return the budget of every cluster, the lowest level first."""
-    sizes = [np.bincount(hierarchy[0].of_row)]
+def _share_out(
+    hierarchy: Sequence[Cells], budget: int, covered: NDArray[np.bool_]
+) -> list[NDArray[np.int64]]:
+    """Return the budget of every cluster, the lowest level first.
+
+    Covered rows fill their clusters first: shared out is the budget with them.
+    """
+    cell = hierarchy[0].of_row
+    sizes = [np.bincount(cell)]
+    had = [np.bincount(cell[covered], minlength=len(sizes[0]))]
     for cells in hierarchy[1:]:
-        sizes.append(np.bincount(cells.of_row, weights=sizes[-1]).astype(np.int64))
-    budgets = [allocate(sizes[-1], budget)]
+        for counts in (sizes, had):
+            counts.append(np.bincount(cells.of_row, weights=counts[-1]).astype(np.int64))
+    budgets = [allocate(sizes[-1], budget + int(covered.sum()), minima=had[-1])]
     for level in range(len(hierarchy) - 1, 0, -1):
         parent = hierarchy[level].of_row
         order = np.argsort(parent, kind="stable")
         children = np.split(order, np.cumsum(np.bincount(parent))[:-1])
         shares = np.zeros(len(parent), dtype=np.int64)
         for cluster_, members in enumerate(children):
-            shares[members] = allocate(sizes[level - 1][members], int(budgets[0][cluster_]))
+            shares[members] = allocate(
+                sizes[level - 1][members],
+                int(budgets[0][cluster_]),
+                minima=had[level - 1][members],
+            )
         budgets.insert(0, shares)
-    return budgets
+    return [shares - full for shares, full in zip(budgets, had, strict=True)]
 
 
 def _levels(levels: Any, n: int) -> list[int]:

@@ -28,7 +28,8 @@ class KCenterSelector(Selector):
     .. math:: j_{t+1} = \arg\max_i \min_{s \le t} \lVert x_i - x_{j_s} \rVert
 
     The radius :math:`\max_i \min_{j \in S} \lVert x_i - x_j \rVert` is at most twice the least that
-    any subset of equal size has. The first row is the one nearest to the mean of all vectors.
+    any subset of equal size has. The first row is the one nearest to the mean of all vectors; where
+    rows are covered, they are the first centers instead.
 
     A distance computed earlier is an upper bound, so only the row with the highest bound is
     compared with the rows taken since, and only until its bound falls under the next one. The
@@ -53,8 +54,8 @@ class KCenterSelector(Selector):
     weights_ : float64[budget], all 1
     scores_ : float64[n]
         Distance (l2: Euclidean, cosine: 1 - cosine) to the rows taken before, at the moment when
-        the row is taken; it never increases along `indices_`. The first has that of the farthest
-        row. For rows not taken, an upper bound of the distance to the nearest chosen one.
+        the row is taken; it never increases along `indices_`. The first center, or each covered row,
+        has that of the row farthest from the first. For rows not taken, an upper bound of the distance to the nearest chosen one.
     report_ : dict
         `radius` (the greatest distance of a row to its nearest chosen one), `multiply_adds` (those
         of the plain method: n * budget * d), `distances` (the share of n * budget that was
@@ -109,9 +110,14 @@ class KCenterSelector(Selector):
         cosine = self.metric == "cosine"
         X, unit = (unit_rows(inputs.vectors()), 1.0) if cosine else inputs.moved_vectors()
         n, d = X.shape
-        work = warn_of_cost(n, d, budget)
-        first = int(np.argmin(_squares(X, X.mean(axis=0, dtype=np.float64))))
-        chosen, squares, radius, computed = _farthest_first(X, first, budget)
+        begin = inputs.covered_rows
+        work = warn_of_cost(n, d, budget + len(begin))
+        if len(begin):
+            chosen, squares, radius, computed = _farthest_first(X, begin, budget)
+        else:
+            begin = np.array([np.argmin(_squares(X, X.mean(axis=0, dtype=np.float64)))])
+            chosen, squares, radius, computed = _farthest_first(X, begin, budget - 1)
+            chosen = np.concatenate([begin, chosen])
         scores = squares / 2 if self.metric == "cosine" else unit * np.sqrt(squares)
         rest = np.setdiff1d(np.arange(inputs.n), chosen)
         threshold = np.full(len(rest), scores[chosen[-1]])
@@ -119,12 +125,14 @@ class KCenterSelector(Selector):
             chosen=chosen,
             scores=scores,
             outcomes=[
-                Outcome(rest, "select", "covered", {"score": scores[rest], "threshold": threshold})
+                Outcome(
+                    rest, "select", "near_chosen", {"score": scores[rest], "threshold": threshold}
+                )
             ],
             report={
                 "radius": float(radius / 2 if self.metric == "cosine" else unit * np.sqrt(radius)),
                 "multiply_adds": work,
-                "distances": computed / (inputs.n * budget),
+                "distances": computed / (inputs.n * (budget + int(inputs.covered.sum()))),
             },
         )
 
@@ -173,38 +181,42 @@ def _rough_square(X: Any, row: int, Y: Any, other: int) -> Any:  # pragma: no co
 
 
 @njit(cache=True, nogil=True)
-def _farthest_first(X: Any, first: int, budget: int) -> Any:  # pragma: no cover
+def _farthest_first(X: Any, begin: Any, budget: int) -> Any:  # pragma: no cover
     """Return the rows taken, each row's squared distance bound, the radius and distances computed.
 
-    A distance in float32 is off by a factor of at most 1 + (d + 8) 2^-23, so only distances that
+    The rows of `begin` are there first, and are not among those taken. A distance in float32 is off by a factor of at most 1 + (d + 8) 2^-23, so only distances that
     may lower a bound are computed again in float64.
     """
     n, d = X.shape
     slack = 1 + (d + 8) * 2.0**-23
     found = np.empty(n)
     chosen = np.empty(budget, dtype=np.int64)
-    centers = np.empty((budget, d), dtype=np.float32)
-    chosen[0] = first
-    centers[0] = X[first]
+    before = len(begin)
+    centers = np.empty((before + budget, d), dtype=np.float32)
+    had = np.zeros(n, dtype=np.bool_)
+    for at in range(before):
+        centers[at] = X[begin[at]]
+        had[begin[at]] = True
     keys, rows = np.empty(n), np.empty(n, dtype=np.int32)
     size = 0
     for row in range(n):
-        if row != first:
-            keys[size], rows[size] = _square(X, row, X[first]), row
+        if not had[row]:
+            keys[size], rows[size] = _square(X, row, centers[0]), row
             size += 1
     for place in range(size // 2 - 1, -1, -1):
         sift(keys, rows, place, size)
-    found[first] = keys[0] if size else 0.0
+    for at in range(before):
+        found[begin[at]] = keys[0] if size else 0.0
     compared = np.ones(n, dtype=np.int32)
-    taken, computed, radius = 1, n, 0.0
+    taken, computed, radius = before, n, 0.0
     while size:
         row = rows[0]
         if compared[row] == taken:
             radius = keys[0]
-            if taken == budget:
+            if taken == before + budget:
                 break
             found[row] = radius
-            chosen[taken] = row
+            chosen[taken - before] = row
             centers[taken] = X[row]
             taken += 1
             size -= 1

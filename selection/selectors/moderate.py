@@ -22,7 +22,7 @@ class ModerateSelector(Selector):
     The center of a class is the median of each coordinate over its rows. Of the class, ordered by
     Euclidean distance from there, the middle ranks are kept: neither the most typical rows nor the
     outliers. The budget is shared out over the classes by their sizes (largest remainder), so that
-    exactly `budget` rows are kept.
+    exactly `budget` rows are kept; covered rows are part of their class's share.
 
     Parameters
     ----------
@@ -95,7 +95,9 @@ class ModerateSelector(Selector):
             X = unit_rows(X)
         members = self._members(inputs, X)
         sizes = np.array([len(rows) for rows in members.values()])
-        shares = allocate(sizes, budget, rule="largest_remainder")
+        had = np.array([int(inputs.covered[rows].sum()) for rows in members.values()])
+        in_all = budget + int(had.sum())
+        shares = allocate(sizes, in_all, rule="largest_remainder", minima=had) - had
         scores, place, distance = (
             np.empty(inputs.n),
             np.empty(inputs.n, np.int64),
@@ -111,7 +113,7 @@ class ModerateSelector(Selector):
             scores[by_distance] = 1 - off / len(rows)
             by_preference = by_distance[np.argsort(off, kind="stable")]
             place[by_preference] = np.arange(len(rows))
-            order.append(by_preference[:share])
+            order.append(by_preference[~inputs.covered[by_preference]][:share])
         chosen = np.concatenate(order)
         chosen = chosen[np.argsort(place[chosen], kind="stable")]
         rest = np.setdiff1d(np.arange(inputs.n), chosen)

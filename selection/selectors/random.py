@@ -51,6 +51,7 @@ class RandomSelector(Selector):
     def _select(self, inputs: Inputs, budget: int) -> Choice:
         noise = inputs.noise(self.random_state, "random")
         ranking = np.argsort(-noise, kind="stable")
+        ranking = ranking[~inputs.covered[ranking]]
         rest = np.sort(ranking[budget:])
         threshold = np.full(len(rest), noise[ranking[budget - 1]])
         detail = {"score": noise[rest], "rank": rank_of(noise)[rest], "threshold": threshold}

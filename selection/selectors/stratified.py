@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from assay.selection.algorithms.cells import nested_clusters, prepared
+from assay.selection.algorithms.cells import Cells, nested_clusters, prepared
 from assay.selection.base import Selector
-from assay.selection.contract.inputs import Inputs, Rows, derived_seed
+from assay.selection.contract.inputs import Floats, Inputs, Rows, derived_seed
 from assay.selection.contract.outcomes import Choice, Outcome, rank_of
 from assay.storage.hashing.rows import uniform
 from assay.storage.limits import Limits
@@ -31,7 +33,9 @@ class StratifiedSelector(Selector):
     Every row is as likely to be taken as any other, as in a random subset, but a cluster of m rows
     gets :math:`m\,b/n` rows of the budget b up to 1, where a random subset misses that by about
     :math:`\sqrt{m b / n}`. So what is estimated or learned from the subset varies less, and nothing
-    is favored: neither hubs nor dense regions nor outliers.
+    is favored: neither hubs nor dense regions nor outliers. Where rows are covered, a cluster's share
+    is counted with them: every cluster of a level gets :math:`\max(0, \lambda m - c)` of the budget of
+    the one above, for m rows of which c are covered, and rows are taken with these probabilities.
 
     Parameters
     ----------
@@ -115,22 +119,26 @@ class StratifiedSelector(Selector):
             keys.append(cluster)
         line = np.lexsort(keys)
         start = float(uniform(["start"], derived_seed(self.random_state, "stratified/start"))[0])
-        steps = (reversed_bits(budget) + start) * (n / budget)
-        chosen = line[np.minimum(steps.astype(np.int64), n - 1)]
-        taken = np.zeros(n, dtype=bool)
+        if inputs.covered.any():
+            chosen = _beside(levels, line, inputs.covered, budget, start)
+        else:
+            steps = (reversed_bits(budget) + start) * (n / budget)
+            chosen = line[np.minimum(steps.astype(np.int64), n - 1)]
+        taken = inputs.covered.copy()
         taken[chosen] = True
         spread = line[reversed_bits(n)]
-        ranking = np.concatenate([chosen, spread[~taken[spread]]])
+        ranking = np.concatenate([chosen, spread[~taken[spread]], inputs.covered_rows])
         scores = np.empty(n)
         scores[ranking] = 1 - np.arange(n) / n
         rest = np.sort(ranking[budget:])
         sizes = np.bincount(cell)
 
         def deviation(rows: Rows) -> float:
+            rows = np.concatenate([inputs.covered_rows, rows])
             shares = np.bincount(cell[rows], minlength=len(sizes)) / len(rows)
             return float(np.abs(shares - sizes / n).sum() / 2)
 
-        random = np.argsort(-inputs.noise(self.random_state, "random"), kind="stable")[:budget]
+        random = inputs.random_rows(self.random_state, budget)
         return Choice(
             chosen=chosen,
             scores=scores,
@@ -154,6 +162,51 @@ class StratifiedSelector(Selector):
                 "deviation_random": deviation(random),
             },
         )
+
+
+def _beside(
+    levels: Sequence[Cells], line: Rows, covered: NDArray[np.bool_], budget: int, start: float
+) -> Rows:
+    """Return rows along the line that even out, cluster by cluster, what the covered ones lack."""
+    cell = levels[0].of_row
+    sizes = [np.bincount(cell).astype(np.float64)]
+    had = [np.bincount(cell[covered], minlength=len(sizes[0])).astype(np.float64)]
+    for level in levels[1:]:
+        for counts in (sizes, had):
+            counts.append(np.bincount(level.of_row, weights=counts[-1]).astype(np.float64))
+    quota = _evened_out(sizes[-1], had[-1], float(budget))
+    for depth in range(len(levels) - 1, 0, -1):
+        parent = levels[depth].of_row
+        order = np.argsort(parent, kind="stable")
+        children = np.split(order, np.cumsum(np.bincount(parent, minlength=len(quota)))[:-1])
+        below = np.zeros(len(parent))
+        for cluster, members in enumerate(children):
+            below[members] = _evened_out(
+                sizes[depth - 1][members], had[depth - 1][members], float(quota[cluster])
+            )
+        quota = below
+    free = np.maximum(sizes[0] - had[0], 1.0)
+    open_line = line[~covered[line]]
+    upto = np.cumsum((quota / free)[cell[open_line]])
+    upto *= budget / upto[-1]
+    place = np.searchsorted(upto, np.arange(budget) + start, side="right")
+    # a row that is certain to be taken may be hit twice by rounding
+    step = np.arange(budget)
+    place = np.maximum.accumulate(np.minimum(place, len(open_line) - budget + step) - step) + step
+    return open_line[place[reversed_bits(budget)]]
+
+
+def _evened_out(sizes: Floats, had: Floats, total: float) -> Floats:
+    """Return max(0, factor * size - had), at most the rest of each size, that sum to `total`."""
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        if np.clip(middle * sizes - had, 0, sizes - had).sum() < total:
+            low = middle
+        else:
+            high = middle
+    shares: Floats = np.clip(high * sizes - had, 0, sizes - had)
+    return shares
 
 
 def cell_counts(n: int) -> list[int]:

@@ -55,6 +55,7 @@ class TopSelector(Selector):
         scores = inputs.scores
         ranks = rank_of(scores)
         ranking = np.argsort(ranks, kind="stable")
+        ranking = ranking[~inputs.covered[ranking]]
         rest = np.sort(ranking[budget:])
         threshold = float(scores[ranking[budget - 1]])
         detail = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from assay.index.search.vector_index import VectorIndex
 from assay.index.threads import thread_count
@@ -144,9 +145,9 @@ class TransportSelector(Selector):
         target_noise = uniform(
             hex_digests(hashes[given]), derived_seed(self.random_state, "transport/target")
         )
-        lists, layers = self._search(X, target, budget)
+        lists, layers = self._search(X, target, budget, inputs.covered)
         context = Context(X, target, noise, target_noise, int(self.transport_rows))
-        taken, passed, rest = _take(layers, scores, budget, context)
+        taken, passed, rest = _take(layers, scores, budget, context, inputs.covered)
         told = {
             "layer": np.zeros(inputs.n, dtype=np.int64),
             "target": np.full(inputs.n, -1),
@@ -157,7 +158,8 @@ class TransportSelector(Selector):
         told["similarity"][layers.rows] = layers.similarity
         ranks = rank_of(scores)
         last = int(told["layer"][taken].max())
-        random = np.argsort(-inputs.noise(self.random_state, "random"), kind="stable")[:budget]
+        random = inputs.random_rows(self.random_state, budget)
+        had = inputs.covered_rows
         estimate = None
         if self.folds and len(target) > 1:
             estimate = estimated_budget(lists, min(int(self.folds), len(target)), context)
@@ -189,8 +191,8 @@ class TransportSelector(Selector):
                 "depth": last,
                 "layers": np.bincount(told["layer"][taken])[1 : _LAYERS_TOLD + 1].tolist(),
                 "filled": int(np.count_nonzero(told["layer"][taken] == 0)),
-                "distance": context.distance(taken),
-                "distance_random": context.distance(random),
+                "distance": context.distance(np.concatenate([had, taken])),
+                "distance_random": context.distance(np.concatenate([had, random])),
                 "estimated_budget": None if estimate is None else estimate.budget,
                 "estimated_share": None if estimate is None else estimate.budget / inputs.n,
                 "estimated_depths": None if estimate is None else estimate.depths,
@@ -198,7 +200,9 @@ class TransportSelector(Selector):
             },
         )
 
-    def _search(self, X: Vectors, target: Vectors, budget: int) -> tuple[Lists, Layers]:
+    def _search(
+        self, X: Vectors, target: Vectors, budget: int, covered: NDArray[np.bool_]
+    ) -> tuple[Lists, Layers]:
         """List rows for every target row, as deep as the budget and the estimate need."""
         index = VectorIndex("cosine", random_state=int(self.random_state)).build(X)
         most = min(int(self.max_depth), len(X))
@@ -206,7 +210,7 @@ class TransportSelector(Selector):
         while True:
             lists = search(index, target, min(depth, most))
             layers = layered(lists)
-            if len(layers.rows) >= budget or depth >= most:
+            if np.count_nonzero(~covered[layers.rows]) >= budget or depth >= most:
                 return lists, layers
             depth *= 2
 
@@ -220,10 +224,19 @@ class _Passed(NamedTuple):
 
 
 def _take(
-    layers: Layers, scores: Floats, budget: int, context: Context
+    layers: Layers, scores: Floats, budget: int, context: Context, covered: NDArray[np.bool_]
 ) -> tuple[Rows, _Passed, Rows]:
-    """Return the rows taken in order, those passed over in the last layer, and all others."""
-    listed = np.zeros(len(scores), dtype=bool)
+    """Return the rows taken in order, those passed over in the last layer, and all others.
+
+    A target row whose turn comes to a covered row is served by it. Covered rows have their part
+    in the transport by which the last layer is cut.
+    """
+    listed = covered.copy()
+    had = np.flatnonzero(covered)
+    free = ~covered[layers.rows]
+    layers = Layers(
+        layers.rows[free], layers.rank[free], layers.target[free], layers.similarity[free]
+    )
     nobody = _Passed(np.empty(0, dtype=np.int64), np.empty(0), np.nan)
     if len(layers.rows) <= budget:
         listed[layers.rows] = True
@@ -240,7 +253,7 @@ def _take(
         return inside, nobody, rest
     before = int(np.count_nonzero(layers.rank < last))
     cut = inside[before:]
-    potential = context.potentials(cut, inside)
+    potential = context.potentials(cut, np.concatenate([had, inside]))
     order = np.argsort(potential, kind="stable")
     split = budget - before
     taken = np.concatenate([inside[:before], cut[order[:split]]])

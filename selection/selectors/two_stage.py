@@ -187,34 +187,38 @@ class TwoStageSelector(Selector):
 
     def _select(self, inputs: Inputs, budget: int) -> Choice:
         assert inputs.graph is not None
-        function = self._greedy().set_function(inputs.graph)
+        function, had = self._greedy().set_function(inputs.graph).after(inputs.covered_rows)
+        free = ~inputs.covered
         of_row = self._sharded(inputs)
         run: Map = self.map if self.map is not None else map
         sizes: list[tuple[int, int]] = []
 
         def shards() -> Iterator[Shard]:
             for number in range(self.shards):
-                rows = np.flatnonzero(of_row == number)
+                rows = np.flatnonzero((of_row == number) & free)
                 if len(rows):
                     own = function.restricted(rows)
                     sizes.append((len(rows), _bytes(own)))
-                    yield Shard(rows, own, self._count(budget, len(rows), inputs.n))
+                    yield Shard(rows, own, self._count(budget, len(rows), int(free.sum())))
 
         proposals = list(run(propose, shards()))
         chosen, gains, report = merge(function, proposals, budget)
         scores = function.gains(function.along(chosen)[1])
         scores[chosen] = gains
-        random = np.argpartition(-inputs.noise(self.random_state, "random"), budget - 1)[:budget]
+        random = inputs.random_rows(self.random_state, budget)
+        report = {
+            name: value + had if name != "candidates" else value for name, value in report.items()
+        }
         report |= {
-            "objective_random": function.value(np.sort(random)),
+            "objective_random": had + function.value(random),
             "shards": len(sizes),
             "largest_shard": max(rows for rows, _ in sizes),
             "largest_shard_bytes": max(held for _, held in sizes),
         }
         if self.compare:
-            whole = LazyRanking(function)
+            whole = LazyRanking(function, free)
             whole.extend(budget)
-            report["objective_centralised"] = float(whole.gains[whole.order[:budget]].sum())
+            report["objective_centralised"] = had + float(whole.gains[whole.order[:budget]].sum())
             report["objective_ratio"] = report["objective"] / report["objective_centralised"]
         candidate = np.zeros(inputs.n, dtype=bool)
         candidate[np.concatenate([proposal.rows for proposal in proposals])] = True

@@ -137,9 +137,9 @@ class NearDuplicates(Deduplicator):
             bands, rows = int(self.bands), int(self.rows)
         texts = shingles(inputs.texts(), self.ngrams)
         # one text stands for all that have its shingles: copies can't crowd a bucket
-        first = first_of_each(_set_codes(texts), order)
+        first = first_of_each(set_codes(texts), order)
         single = first == np.arange(inputs.n)
-        buckets = _buckets(texts, single, bands, rows, self.random_state)
+        buckets = bucketed(texts, single, bands, rows, self.random_state)
         keeper, similarity, compared = _stars(
             texts.indptr, texts.values, buckets, order[single[order]], self.threshold, _COMPARED
         )
@@ -166,7 +166,7 @@ def banding(threshold: float, permutations: int) -> tuple[int, int]:
     return permutations, 1
 
 
-def _set_codes(texts: Shingles) -> NDArray[np.int64]:
+def set_codes(texts: Shingles) -> NDArray[np.int64]:
     """Return one number per text, equal where the sets of shingles are; -1 for an empty set."""
     sizes = np.diff(texts.indptr)
     hashes = _set_hashes(texts.indptr, texts.values)
@@ -190,7 +190,7 @@ def _set_hashes(indptr: Any, values: Any) -> Any:  # pragma: no cover
     return out
 
 
-def _buckets(
+def bucketed(
     texts: Shingles, single: NDArray[np.bool_], bands: int, rows: int, seed: int
 ) -> NDArray[np.int32]:
     """Return int32[bands, texts]: texts whose band is the same share a number; -1 stands alone.
@@ -201,7 +201,7 @@ def _buckets(
     out = np.full((bands, len(single)), -1, dtype=np.int32)
     signature = signatures(texts, bands * rows, seed)[chosen]
     for band in range(bands):
-        key = _band_keys(signature, band * rows, rows)
+        key = band_keys(signature, band * rows, rows)
         order = np.argsort(key, kind="stable")
         new = np.diff(key[order], prepend=key[order[:1]]) != 0
         number = np.cumsum(new)
@@ -211,7 +211,7 @@ def _buckets(
 
 
 @njit(cache=True, nogil=True)
-def _band_keys(signature: Any, first: int, rows: int) -> Any:  # pragma: no cover
+def band_keys(signature: Any, first: int, rows: int) -> Any:  # pragma: no cover
     """Return a 64-bit hash of one band of every signature."""
     odd = np.uint64(0x9E3779B97F4A7C15)
     out = np.empty(len(signature), dtype=np.uint64)

@@ -73,7 +73,8 @@ def published_views(runs: Sequence[RunTables]) -> list[str]:
         f"FROM {table} t JOIN runs r USING (run_id) WHERE r.kind = 'curate'"
         for view, table in LATEST.items()
     }
-    views["latest_map"] = "SELECT r.pool, t.* FROM map t JOIN runs r USING (run_id)"
+    for table in ("map", "splits"):
+        views[f"latest_{table}"] = f"SELECT r.pool, t.* FROM {table} t JOIN runs r USING (run_id)"
     views["latest_scores"] = (
         f"SELECT s.pool, s.run_id, s.sample_id{columns} "
         f"FROM samples s LEFT JOIN {wide} w USING (run_id, sample_id)"

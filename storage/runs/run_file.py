@@ -56,7 +56,7 @@ class RunTablesData:
         content_hash, then the kept columns under their `stored_name`. Its row number is the key of the other frames.
     scores : dict of str to DataFrame
         Method -> columns key, score (rows without a score are left out).
-    selections, decisions, feature_scores, metrics, ledger, leaks, duplicates, artifacts, map : DataFrame
+    selections, decisions, feature_scores, metrics, ledger, leaks, duplicates, artifacts, map, splits : DataFrame
         Columns as in `assay.storage.runs.schema.TABLES`, with `key` where samples are meant.
     """
 
@@ -71,6 +71,7 @@ class RunTablesData:
     duplicates: pl.DataFrame | None = None
     artifacts: pl.DataFrame | None = None
     map: pl.DataFrame | None = None
+    splits: pl.DataFrame | None = None
 
 
 def write_run(path: Path, info: RunInfo, finished_at: datetime, data: RunTablesData) -> None:

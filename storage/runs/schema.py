@@ -46,6 +46,7 @@ TABLES = {
     "duplicates": "key INTEGER, group_id VARCHAR, keeper BOOLEAN, similarity DOUBLE, kind VARCHAR",
     "artifacts": "stage VARCHAR, kind VARCHAR, fingerprint VARCHAR",
     "map": "sample_id VARCHAR, x DOUBLE, y DOUBLE",
+    "splits": "sample_id VARCHAR, part VARCHAR, group_id VARCHAR",
 }
 
 
@@ -200,14 +201,15 @@ def statements(runs: Sequence[RunTables], *, history: bool = True) -> list[str]:
         views[table] = union(
             [of_samples(r, table) for r in curated], f"{run_id}, {sample}, {rest(table)}"
         )
-    views["latest_map"] = union(
-        [
-            f"SELECT {literal(r.pool)} AS pool, * FROM ({of_run_only(r, 'map')})"
-            for r in latest(runs, "map")
-        ],
-        f"{pool}, {run_id}, {TABLES['map']}",
-    )
-    for table in ("feature_scores", "metrics", "ledger", "artifacts", "map"):
+    for table, kind in (("map", "map"), ("splits", "split")):
+        views[f"latest_{table}"] = union(
+            [
+                f"SELECT {literal(r.pool)} AS pool, * FROM ({of_run_only(r, table)})"
+                for r in latest(runs, kind)
+            ],
+            f"{pool}, {run_id}, {TABLES[table]}",
+        )
+    for table in ("feature_scores", "metrics", "ledger", "artifacts", "map", "splits"):
         views[table] = union(
             [of_run_only(r, table) for r in runs if table in r.tables], f"{run_id}, {TABLES[table]}"
         )

@@ -23,7 +23,7 @@ from tests.storage.nights import info, night_id, rank_night, run_night, tables
 PUBLIC = {
     "runs", "samples", "scores", "selections", "decisions", "feature_scores", "metrics", "ledger",
     "leaks", "duplicates", "latest_samples", "latest_scores", "latest_selection",
-    "latest_decisions", "map", "latest_map", "reasons",
+    "latest_decisions", "map", "latest_map", "splits", "latest_splits", "reasons",
 }  # fmt: skip
 VIEWS = (*sorted(PUBLIC), "explain('c')", "top('size', 2)")
 

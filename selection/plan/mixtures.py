@@ -1,0 +1,173 @@
+"""A mixture: the share that each source has in a selection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assay.selection.algorithms.allocation import allocate
+from assay.selection.contract.inputs import Floats, Rows
+from assay.storage.errors import ConfigError, InputError
+
+RULES = ("even", "proportional", "sqrt", "target")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Mixture:
+    """The shares of sources, and what of them the pool can give.
+
+    Attributes
+    ----------
+    names : list of str
+        The sources.
+    shares : float64[sources]
+        They sum to 1.
+    wanted : float64[sources]
+        Their parts of the budget: whole rows, or cost.
+    there : float64[sources]
+        What the pool has of each, in rows or cost.
+    repeat : int
+        How often a row may be counted where a source has too little.
+    """
+
+    names: Sequence[str]
+    shares: Floats
+    wanted: Floats
+    there: Floats
+    repeat: int
+
+    @classmethod
+    def of(
+        cls,
+        given: Any,
+        names: Sequence[str],
+        there: Floats,
+        budget: float,
+        *,
+        counted: bool,
+        repeat: int,
+    ) -> Mixture:
+        """Share a budget out.
+
+        Parameters
+        ----------
+        given : mapping of source to weight, or {"even", "proportional", "sqrt"}
+            Weights are brought to the sum 1. "proportional" is by what the pool has, "sqrt" by its
+            square root, as for languages of unequal size.
+        names, there : the sources of the pool, and what it has of each
+        budget : float
+        counted : bool
+            Whether the budget is in rows; it is then shared out by largest remainder.
+        repeat : int
+
+        Raises
+        ------
+        ConfigError
+            A source is not in the pool, a weight is no number >= 0, or all are 0.
+
+        Examples
+        --------
+        >>> mixture = Mixture.of(
+        ...     {"web": 3, "law": 1}, ["code", "law", "web"], np.array([9.0, 2.0, 50.0]), 20.0,
+        ...     counted=True, repeat=2,
+        ... )
+        >>> mixture.wanted.tolist(), mixture.given_by_pool().tolist(), mixture.shortfall()
+        ([0.0, 5.0, 15.0], [0.0, 4.0, 15.0], 1.0)
+        """
+        weights = _weights(given, names, there)
+        shares = weights / weights.sum()
+        wanted = shares * budget
+        if counted:
+            count = int(budget)
+            room = np.full(len(names), count)
+            whole = allocate(room, count, rule="largest_remainder", weights=shares)
+            wanted = whole.astype(np.float64)
+        return cls(names=names, shares=shares, wanted=wanted, there=there, repeat=repeat)
+
+    def distinct(self) -> Floats:
+        """Return how much of each source is taken once."""
+        return np.minimum(self.wanted, self.there)
+
+    def given_by_pool(self) -> Floats:
+        """Return how much of each source there will be, with what is repeated."""
+        return np.minimum(self.wanted, self.there * self.repeat)
+
+    def shortfall(self) -> float:
+        """Return what is missing of the budget, as no source stands in for another."""
+        return float((self.wanted - self.given_by_pool()).sum())
+
+    def times(self, groups: NDArray[np.int64]) -> Rows:
+        """Return how often each chosen row counts; `groups` are theirs, in order of preference.
+
+        A source that is short is gone through again and again, and the last time in part.
+        """
+        times = np.ones(len(groups), dtype=np.int64)
+        for source in np.flatnonzero(self.given_by_pool() > self.there):
+            mine = np.flatnonzero(groups == source)
+            if len(mine):
+                wanted = min(int(self.given_by_pool()[source]), self.repeat * len(mine))
+                whole, more = divmod(wanted, len(mine))
+                times[mine] = whole
+                times[mine[:more]] += 1
+        return times
+
+    def report(self, got: Floats) -> dict[str, dict[str, float]]:
+        """Return, by source, its share, its part of the budget, and what of that there is."""
+        total = max(float(got.sum()), 1e-300)
+        return {
+            name: {
+                "share": float(self.shares[at]),
+                "wanted": float(self.wanted[at]),
+                "selected": float(got[at]),
+                "selected_share": float(got[at]) / total,
+                "shortfall": max(0.0, float(self.wanted[at] - got[at])),
+            }
+            for at, name in enumerate(self.names)
+            if self.shares[at] > 0
+        }
+
+
+def check_mixture(given: Any, repeat: Any) -> None:
+    """Raise `ConfigError` where a mixture is none, whatever the pool holds."""
+    if isinstance(given, str):
+        if given not in RULES:
+            raise ConfigError(
+                f"mixture is {given!r}; it may be {', '.join(RULES)}, or a share for each source."
+            )
+    elif not isinstance(given, Mapping) or not given:
+        raise ConfigError(f"mixture is {given!r}; pass a share for each source, or {RULES}.")
+    else:
+        for name, value in given.items():
+            number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+            if not number or not 0 <= value < np.inf:
+                raise ConfigError(f"mixture[{name!r}] is {value!r}; pass a number >= 0.")
+        if not sum(given.values()):
+            raise ConfigError("The shares of the mixture are all 0; pass at least one above 0.")
+    if isinstance(repeat, bool) or not isinstance(repeat, int) or repeat < 1:
+        raise ConfigError(f"repeat is {repeat!r}; pass a whole number >= 1.")
+
+
+def _weights(given: Any, names: Sequence[str], there: Floats) -> Floats:
+    if not len(names):
+        raise InputError("No row has a source, so that nothing can be mixed; name `by`.")
+    if given == "even":
+        return (there > 0).astype(np.float64)
+    if given == "proportional":
+        return there.copy()
+    if given == "sqrt":
+        return np.sqrt(there)
+    place = {name: at for at, name in enumerate(names)}
+    unknown = [name for name in given if name not in place]
+    if unknown:
+        shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+        raise ConfigError(
+            f"mixture names the source {unknown[0]!r}, which no row has; there are: {shown}."
+        )
+    weights = np.zeros(len(names))
+    for name, value in given.items():
+        weights[place[name]] = float(value)
+    return weights

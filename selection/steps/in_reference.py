@@ -1,0 +1,441 @@
+"""References: rows of the pool that another data set holds already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from assay.index.search.vector_index import VectorIndex
+from assay.selection.algorithms.equal_content import normalized
+from assay.selection.algorithms.minhash import Shingles, jaccard_between, shingles, signatures
+from assay.selection.algorithms.near_copies import Similarities, copy_threshold
+from assay.selection.base import PoolMethod
+from assay.selection.contract.inputs import Floats, Inputs, Rows, text_series
+from assay.selection.steps.near_duplicates import band_keys, banding
+from assay.storage.compiling import njit
+from assay.storage.errors import ConfigError, IdError, InputError
+from assay.storage.hashing.rows import hash_rows
+from assay.storage.limits import Limits, Number, Whole
+
+# rows of a reference that share a band with a row and are compared with it
+_COMPARED = 64
+# the cosine from which rows are alike, where no graph says how near rows of the pool lie
+_ALIKE = 0.95
+_SEED = 0
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceSet:
+    """What rows are compared with: the content of another data set, in the forms that are needed.
+
+    Attributes
+    ----------
+    ids : Series of m texts
+    hashes : uint64[m, 2]
+        Of the normalized texts, or of the vectors where there are no texts.
+    there : bool[m]
+        The rows that have content.
+    texts : Shingles, optional
+    signature : uint32[m, permutations], optional
+        MinHash of the shingles.
+    vectors : float32[m, d], optional
+    """
+
+    ids: pl.Series
+    hashes: NDArray[np.uint64]
+    there: NDArray[np.bool_]
+    texts: Shingles | None = None
+    signature: NDArray[np.uint32] | None = None
+    vectors: NDArray[np.float32] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        texts: Any = None,
+        *,
+        vectors: Any = None,
+        ids: Any = None,
+        near: bool = True,
+        ngrams: int = 5,
+        permutations: int = 128,
+    ) -> Self:
+        """Hash a data set.
+
+        Parameters
+        ----------
+        texts : sequence or column of texts, optional
+        vectors : array of shape (m, d), optional
+        ids : m ids, optional
+            Where None, the positions.
+        near : bool, default True
+            Whether texts are made ready for the search of near ones.
+        ngrams, permutations : int
+            As of `InReference`.
+
+        Raises
+        ------
+        InputError, IdError
+            Neither texts nor vectors are given, or lengths differ.
+        """
+        rows = None if vectors is None else np.ascontiguousarray(vectors, dtype=np.float32)
+        series = None if texts is None else text_series(texts, "the reference")
+        if series is None and rows is None:
+            raise InputError("A reference needs texts or vectors; pass either, or both.")
+        m = len(series) if series is not None else len(rows)  # type: ignore[arg-type]
+        if rows is not None and len(rows) != m:
+            raise InputError(f"A reference has {m} texts and {len(rows)} vectors; pass one each.")
+        named = pl.Series("id", np.arange(m) if ids is None else ids).cast(pl.String)
+        if len(named) != m or named.null_count():
+            raise IdError(f"A reference has {m} rows and {len(named.drop_nulls())} ids.")
+        if series is None:
+            assert rows is not None
+            return cls(named, hash_rows(rows), np.ones(m, dtype=bool), vectors=rows)
+        hashes, there = _hashed(series)
+        if not near:
+            return cls(named, hashes, there, vectors=rows)
+        found = shingles(series, ngrams)
+        signature = signatures(found, permutations, _SEED)
+        return cls(named, hashes, there, found, signature, rows)
+
+    def save(self, folder: Path) -> None:
+        """Write it into a folder; vectors are kept elsewhere."""
+        self.ids.to_frame("id").write_parquet(folder / "ids.parquet")
+        np.save(folder / "hashes.npy", self.hashes)
+        np.save(folder / "there.npy", self.there)
+        if self.texts is not None and self.signature is not None:
+            np.save(folder / "indptr.npy", self.texts.indptr)
+            np.save(folder / "shingles.npy", self.texts.values)
+            np.save(folder / "signature.npy", self.signature)
+
+    @classmethod
+    def load(cls, folder: Path, vectors: NDArray[np.float32] | None = None) -> Self:
+        """Open what `save` wrote; the large parts stay on disk."""
+
+        def opened(name: str) -> Any:
+            return np.load(folder / f"{name}.npy", mmap_mode="r")
+
+        near = (folder / "signature.npy").exists()
+        return cls(
+            pl.read_parquet(folder / "ids.parquet")["id"],
+            opened("hashes"),
+            opened("there"),
+            Shingles(opened("indptr"), opened("shingles")) if near else None,
+            opened("signature") if near else None,
+            vectors,
+        )
+
+
+class InReference(PoolMethod):
+    r"""Rows that are exactly, nearly or semantically in a data set that is had elsewhere.
+
+    A row is left out where a reference holds
+
+    - the same content: texts without regard to case, compatible letter forms and white space,
+      vectors bit by bit;
+    - nearly the same text: the Jaccard similarity of their shingles is at least `near`, found by
+      MinHash as `NearDuplicates` finds it;
+    - a row whose vector lies at `semantic` or nearer, as `SemanticDuplicates` means it.
+
+    The first of these that holds is told, with the most similar row of all references.
+
+    Parameters
+    ----------
+    reference : mapping of name to ReferenceSet, texts or vectors
+    near : float in (0, 1] or None, default 0.75
+        None: near texts are not looked for.
+    semantic : float, "auto" or None, default "auto"
+        Least similarity on the graph's scale. "auto" is the automatic threshold of
+        `SemanticDuplicates` where there is a graph, else a cosine of 0.95.
+    ngrams : int, default 5
+        Words in a shingle.
+    permutations : int, default 128
+        Values of a signature.
+
+    Attributes
+    ----------
+    keep_ : bool[n]
+        Rows that are in no reference.
+    reference_, match_, kind_ : pl.Series of String
+        The set, the id of the row that matches, and "exact", "near" or "semantic"; else null.
+    similarity_ : float64[n]
+        NaN where nothing matches.
+    report_ : dict
+        `rows`, `in_reference`, `sets`: rows by reference, and `threshold` of the semantic search.
+
+    Raises
+    ------
+    MissingInputError
+        `X` was not given.
+    ConfigError, InputError
+        A parameter is not what it may be, or a reference is of another kind than the pool.
+
+    Notes
+    -----
+    The rows of a reference are neither dropped nor scored. Near texts: time linear in the shingles
+    of both and at most 64 comparisons per band; the index of a reference is sorted band by band, 12
+    bytes per row. Vectors: that of `VectorIndex`, exact up to 50,000 rows of a reference.
+
+    References
+    ----------
+    Lee et al., "Deduplicating training data makes language models better", 2022.
+
+    Examples
+    --------
+    >>> had = ["the cat sat on the mat all day long", "stocks fell"]
+    >>> found = InReference(reference={"old": had}).fit(["Stocks  fell", "a dog ran"])
+    >>> found.keep_.tolist(), found.match_.to_list()
+    ([False, True], ['1', None])
+    """
+
+    limits: ClassVar[Limits] = {
+        "near": (Number("(0, 1]"), None),
+        "semantic": (Number("(-inf, 1]"), "auto", None),
+        "ngrams": (Whole(1),),
+        "permutations": (Whole(1),),
+    }
+
+    def __init__(
+        self,
+        *,
+        reference: Mapping[str, Any] | None = None,
+        near: float | None = 0.75,
+        semantic: float | Literal["auto"] | None = "auto",
+        ngrams: int = 5,
+        permutations: int = 128,
+    ) -> None:
+        self.reference = reference
+        self.near = near
+        self.semantic = semantic
+        self.ngrams = ngrams
+        self.permutations = permutations
+
+    def fit(
+        self,
+        X: Any = None,
+        y: Any = None,
+        *,
+        graph: Any = None,
+        scores: Any = None,
+        target: Any = None,
+        ids: Any = None,
+        groups: Any = None,
+        vectors: Any = None,
+    ) -> Self:
+        """Look X up, which is texts or vectors; `vectors` are those of the texts."""
+        self.check_parameters()
+        inputs: Inputs = self._inputs(
+            X=X, y=y, graph=graph, scores=scores, target=target, ids=ids, groups=groups
+        )
+        if not self.reference:
+            raise ConfigError("reference is empty; name at least one data set.")
+        texts = None if inputs.holds_vectors else text_series(X)
+        rows = X if inputs.holds_vectors else vectors
+        rows = None if rows is None else np.ascontiguousarray(rows, dtype=np.float32)
+        sets = {name: self._set(self.reference[name], texts) for name in sorted(self.reference)}
+        best = _Best.of(inputs.n)
+        self._match_exactly(sets, texts, rows, best)
+        if texts is not None and self.near is not None:
+            self._match_nearly(sets, texts, best)
+        threshold = self._match_vectors(sets, rows, graph, inputs, best)
+        there = best.similarity >= 0
+        names = np.array([*sets, None], dtype=object)
+        self.keep_ = ~there
+        self.reference_ = pl.Series("reference", names[best.owner], dtype=pl.String)
+        self.match_ = _matches(list(sets.values()), best)
+        kinds = np.array(["exact", "near", "semantic", None], dtype=object)
+        self.kind_ = pl.Series("kind", kinds[best.kind], dtype=pl.String)
+        self.similarity_ = np.where(there, best.similarity, np.nan)
+        self.report_: dict[str, Any] = {
+            "rows": inputs.n,
+            "in_reference": int(there.sum()),
+            "sets": {name: int((best.owner == at).sum()) for at, name in enumerate(sets)},
+            "threshold": threshold,
+        }
+        return self
+
+    def _set(self, given: Any, texts: pl.Series | None) -> ReferenceSet:
+        if isinstance(given, ReferenceSet):
+            return given
+        if texts is None:
+            return ReferenceSet.of(vectors=given)
+        return ReferenceSet.of(given, ngrams=self.ngrams, permutations=self.permutations)
+
+    def _match_exactly(
+        self,
+        sets: Mapping[str, ReferenceSet],
+        texts: pl.Series | None,
+        vectors: NDArray[np.float32] | None,
+        best: _Best,
+    ) -> None:
+        if texts is not None:
+            hashes, there = _hashed(texts)
+        else:
+            assert vectors is not None
+            hashes, there = hash_rows(vectors), np.ones(len(vectors), dtype=bool)
+        pool = pl.DataFrame(
+            {"low": hashes[:, 0], "high": hashes[:, 1], "row": np.arange(len(there))}
+        )
+        pool = pool.filter(pl.Series(there))
+        for owner, held in enumerate(sets.values()):
+            own = pl.DataFrame(
+                {"low": held.hashes[:, 0], "high": held.hashes[:, 1], "id": held.ids}
+            )
+            own = own.with_row_index("match").filter(pl.Series(np.asarray(held.there)))
+            first = own.sort("id").unique(["low", "high"], keep="first", maintain_order=True)
+            found = pool.join(first, on=["low", "high"])
+            rows = found["row"].to_numpy()
+            best.offer(rows, owner, found["match"].to_numpy(), np.ones(len(rows)), 0)
+
+    def _match_nearly(
+        self, sets: Mapping[str, ReferenceSet], texts: pl.Series, best: _Best
+    ) -> None:
+        open_rows = np.flatnonzero(best.similarity < 0)
+        if not len(open_rows):
+            return
+        threshold = float(self.near or 0)
+        bands, rows = banding(threshold, self.permutations)
+        own = shingles(texts.gather(open_rows), self.ngrams)
+        signature = signatures(own, self.permutations, _SEED)
+        filled = np.flatnonzero(np.diff(own.indptr))
+        for owner, held in enumerate(sets.values()):
+            if held.texts is None or held.signature is None:
+                continue
+            likeness = np.zeros(len(open_rows))
+            match = np.full(len(open_rows), -1, dtype=np.int64)
+            place = np.empty(len(held.ids), dtype=np.int64)
+            place[held.ids.arg_sort().to_numpy()] = np.arange(len(held.ids))
+            there = np.flatnonzero(np.diff(held.texts.indptr))
+            for band in range(bands):
+                keys = band_keys(held.signature, band * rows, rows)[there]
+                order = np.lexsort((place[there], keys))
+                sought = band_keys(signature, band * rows, rows)
+                begin = np.searchsorted(keys[order], sought)
+                _compare(
+                    own.indptr, own.values, held.texts.indptr, held.texts.values, sought,
+                    keys[order], there[order], place, begin, filled, threshold, _COMPARED,
+                    likeness, match,
+                )  # fmt: skip
+            found = np.flatnonzero(match >= 0)
+            best.offer(open_rows[found], owner, match[found], likeness[found], 1)
+
+    def _match_vectors(
+        self,
+        sets: Mapping[str, ReferenceSet],
+        vectors: NDArray[np.float32] | None,
+        graph: Any,
+        inputs: Inputs,
+        best: _Best,
+    ) -> float | None:
+        """Look the remaining rows up by their vectors; return the threshold."""
+        if self.semantic is None or vectors is None:
+            return None
+        metric = inputs.metric if graph is not None else "cosine"
+        if isinstance(self.semantic, str):
+            if graph is None:
+                threshold = _ALIKE
+            elif metric == "ip":
+                raise InputError(
+                    "semantic='auto' needs distances, which a graph of inner products lacks; pass a "
+                    "threshold, or None."
+                )
+            else:
+                view = inputs.graph
+                assert view is not None
+                ordered = vectors if inputs.order is None else vectors[inputs.order]
+                threshold = copy_threshold(
+                    np.asarray(view.neighbors),
+                    view.similarities,
+                    metric,
+                    inputs.noise(0, "semantic_duplicates"),
+                    Similarities(ordered, metric),
+                )
+        else:
+            threshold = float(self.semantic)
+        open_rows = np.flatnonzero(best.similarity < 0)
+        for owner, held in enumerate(sets.values()):
+            if held.vectors is None or not len(held.ids) or not len(open_rows):
+                continue
+            if held.vectors.shape[1] != vectors.shape[1]:
+                raise InputError(
+                    f"A reference holds vectors of {held.vectors.shape[1]} numbers, the pool of "
+                    f"{vectors.shape[1]}; embed both with one model."
+                )
+            by_id = held.ids.arg_sort().to_numpy()
+            index = VectorIndex(metric).build(np.ascontiguousarray(held.vectors[by_id]))
+            values, places = index.search(vectors[open_rows], 1)
+            likeness = values[:, 0].astype(np.float64)
+            if metric == "l2":
+                likeness = 1 / (1 + likeness)
+            near = (places[:, 0] >= 0) & (likeness >= threshold - 1e-6)
+            best.offer(open_rows[near], owner, by_id[places[near, 0]], likeness[near], 2)
+        return threshold
+
+
+@dataclass(frozen=True, eq=False)
+class _Best:
+    """The best match of every row so far: which reference, its row, the similarity, the kind."""
+
+    owner: NDArray[np.int64]
+    match: NDArray[np.int64]
+    similarity: Floats
+    kind: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, n: int) -> _Best:
+        return cls(np.full(n, -1), np.full(n, -1), np.full(n, -1.0), np.full(n, -1))
+
+    def offer(self, rows: Rows, owner: int, match: Rows, similarity: Floats, kind: int) -> None:
+        """Take matches that are better than those of earlier references."""
+        better = similarity > self.similarity[rows]
+        rows = rows[better]
+        self.owner[rows], self.match[rows] = owner, match[better]
+        self.similarity[rows], self.kind[rows] = similarity[better], kind
+
+
+def _matches(sets: list[ReferenceSet], best: _Best) -> pl.Series:
+    """Return the ids of the matching rows."""
+    found = np.full(len(best.owner), None, dtype=object)
+    for owner, held in enumerate(sets):
+        rows = np.flatnonzero(best.owner == owner)
+        found[rows] = held.ids.gather(best.match[rows]).to_numpy()
+    return pl.Series("match", found, dtype=pl.String)
+
+
+def _hashed(texts: pl.Series) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
+    """Return hashes of normalized texts, and which have content."""
+    plain = normalized(texts)
+    there = (plain.is_not_null() & (plain != "")).fill_null(False).to_numpy().astype(bool)
+    return hash_rows(plain), there
+
+
+@njit(cache=True, nogil=True)
+def _compare(  # pragma: no cover
+    indptr: Any, values: Any, held_indptr: Any, held_values: Any, sought: Any, keys: Any, rows: Any,
+    place: Any, begin: Any, filled: Any, threshold: float, limit: int, likeness: Any, match: Any,
+) -> None:  # fmt: skip
+    """Compare each row with those of a reference that share its band; keep the most similar."""
+    for row in filled:
+        size = indptr[row + 1] - indptr[row]
+        at = begin[row]
+        steps = 0
+        while at < len(keys) and keys[at] == sought[row] and steps < limit:
+            other = rows[at]
+            at += 1
+            steps += 1
+            length = held_indptr[other + 1] - held_indptr[other]
+            if min(size, length) < threshold * max(size, length):
+                continue
+            found = jaccard_between(
+                values, indptr[row], indptr[row + 1],
+                held_values, held_indptr[other], held_indptr[other + 1],
+            )  # fmt: skip
+            if found < threshold or found < likeness[row]:
+                continue
+            if found > likeness[row] or place[other] < place[match[row]]:
+                likeness[row], match[row] = found, other

@@ -1,0 +1,155 @@
+"""Rows that a reference holds: exactly, nearly, or by their vectors."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from assay.index import SimilarityGraph
+from assay.selection import InReference, SelectionPlan
+from assay.selection.steps.in_reference import ReferenceSet
+from assay.storage.errors import ConfigError, IdError, InputError
+
+WORDS = [f"w{i}" for i in range(40)]
+
+
+def texts(rng, n, length=14):
+    return [" ".join(rng.choice(WORDS, length)) for _ in range(n)]
+
+
+def edited(rng, text, words):
+    parts = text.split()
+    for place in rng.choice(len(parts), words, replace=False):
+        parts[place] = "other"
+    return " ".join(parts)
+
+
+def jaccard(a, b, n=3):
+    left, right = (
+        {tuple(words[i : i + n]) for i in range(max(1, len(words) - n + 1))}
+        for words in (a.split(), b.split())
+    )
+    return len(left & right) / len(left | right)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10_000), threshold=st.sampled_from([0.3, 0.5, 0.8]))
+def test_near_rows_are_those_of_brute_force(seed, threshold):
+    rng = np.random.default_rng(seed)
+    sets = {name: texts(rng, 25) for name in ("old", "bought")}
+    every = [*sets["old"], *sets["bought"]]
+    pool = [edited(rng, every[rng.integers(50)], rng.integers(1, 6)) for _ in range(40)]
+    pool += texts(rng, 10)
+    step = InReference(reference=sets, near=threshold, semantic=None, ngrams=3).fit(pool)
+    for row, text in enumerate(pool):
+        best = max(jaccard(text, other) for other in every)
+        if best >= threshold + 0.25:
+            # MinHash finds all but a few of those right at the threshold
+            assert not step.keep_[row]
+        if best < threshold:
+            assert step.keep_[row]
+        if not step.keep_[row]:
+            held = sets[step.reference_[row]][int(step.match_[row])]
+            assert step.similarity_[row] == pytest.approx(jaccard(text, held))
+            assert step.similarity_[row] <= best + 1e-12
+            assert step.kind_[row] == "near"
+
+
+def test_the_same_content_is_found_with_its_row():
+    sets = {
+        "old": pl.Series(["A  cat sat", None, "", "a dog"]),
+        "older": ["a cat SAT", "a bird"],
+    }
+    step = InReference(reference=sets).fit(["a cat sat", "a bird", None, "", "a fish"])
+    assert step.keep_.tolist() == [False, False, True, True, True]
+    assert step.reference_.to_list() == ["old", "older", None, None, None]
+    assert step.match_.to_list() == ["0", "1", None, None, None]
+    assert step.kind_.to_list()[:2] == ["exact", "exact"]
+    assert step.report_["sets"] == {"old": 1, "older": 1}
+
+
+@pytest.mark.parametrize("metric", ["cosine", "l2"])
+def test_vectors_are_found_as_by_brute_force(metric):
+    rng = np.random.default_rng(4)
+    held = rng.normal(size=(60, 5)).astype(np.float32)
+    X = np.concatenate([held[:20] + 0.05 * rng.normal(size=(20, 5)), rng.normal(size=(60, 5))])
+    X = X.astype(np.float32)
+    X[0] = held[7]
+    graph = SimilarityGraph.from_vectors(X, k=5, metric=metric)
+    threshold = 0.97 if metric == "cosine" else 0.85
+    ids = [f"h{i}" for i in range(60)]
+    old = ReferenceSet.of(vectors=held, ids=ids)
+    step = InReference(reference={"old": old}, semantic=threshold).fit(X, graph=graph)
+    if metric == "cosine":
+        unit = [V / np.linalg.norm(V, axis=1, keepdims=True) for V in (X, held)]
+        likeness = unit[0] @ unit[1].T
+    else:
+        likeness = 1 / (1 + np.sqrt(((X[:, None] - held) ** 2).sum(axis=2)))
+    near = likeness.max(axis=1) >= threshold
+    np.testing.assert_array_equal(step.keep_, ~near)
+    assert step.kind_[0] == "exact"
+    assert step.match_[0] == "h7"
+    for row in np.flatnonzero(near):
+        assert step.match_[int(row)] == ids[likeness[row].argmax()]
+        assert step.similarity_[row] == pytest.approx(likeness[row].max(), abs=1e-5)
+    automatic = InReference(reference={"old": held}).fit(X, graph=graph)
+    assert not automatic.keep_[0]
+    assert automatic.report_["threshold"] > 0
+
+
+def test_the_order_of_rows_does_not_matter(tmp_path):
+    rng = np.random.default_rng(2)
+    old = texts(rng, 30)
+    pool = [edited(rng, text, 2) for text in old] + texts(rng, 20)
+    ids = [f"p{i}" for i in range(50)]
+    held = ReferenceSet.of(old, ids=[f"o{i}" for i in range(30)], ngrams=3)
+    held.save(tmp_path)
+    step = InReference(reference={"old": held}, near=0.4, ngrams=3).fit(pool, ids=ids)
+    order = rng.permutation(50)
+    loaded = ReferenceSet.load(tmp_path)
+    other = InReference(reference={"old": loaded}, near=0.4, ngrams=3).fit(
+        [pool[i] for i in order], ids=[ids[i] for i in order]
+    )
+    np.testing.assert_array_equal(step.keep_[order], other.keep_)
+    assert step.match_.gather(order).equals(other.match_)
+    assert 10 < (~step.keep_).sum() <= 30
+
+
+def test_a_plan_leaves_out_what_is_had_and_lets_it_cover():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 4)).astype(np.float32)
+    ids = [f"r{i:02}" for i in range(60)]
+    graph = SimilarityGraph.from_vectors(X, k=6, ids=ids)
+    given = {"graph": graph, "ids": ids, "X": X}
+    rules = {"budget": 8, "reference": {"old": X[:20]}, "must_include": ["r03"]}
+    plan = SelectionPlan(**rules).fit(**given)
+    told = plan.decisions()
+    left_out = [i for i in range(20) if i != 3]
+    assert np.flatnonzero((told["reason"] == "in_reference").to_numpy()).tolist() == left_out
+    detail = told["detail"].str.json_decode(
+        pl.Struct({"reference": pl.String, "match": pl.String, "similarity": pl.Float64})
+    )
+    assert detail[0] == {"reference": "old", "match": "0", "similarity": 1.0}
+    covering = SelectionPlan(**rules, reference_covers=True).fit(**given)
+    had = SelectionPlan(budget=8, covered=[ids[i] for i in left_out], must_include=["r03"])
+    assert covering.indices_.tolist() == had.fit(**given).indices_.tolist()
+    reasons = covering.decisions()["reason"]
+    assert (reasons == "in_reference").sum() == 19
+    assert (reasons == "covered").sum() == 0
+    assert len(reasons) == 60
+
+
+def test_what_can_not_be_a_reference_is_refused():
+    with pytest.raises(ConfigError, match="reference is empty"):
+        InReference().fit(["a"])
+    with pytest.raises(ConfigError, match="near"):
+        InReference(reference={"a": ["a"]}, near=2.0).fit(["a"])
+    with pytest.raises(InputError, match="texts or vectors"):
+        ReferenceSet.of()
+    with pytest.raises(IdError):
+        ReferenceSet.of(["a"], ids=["1", "2"])
+    with pytest.raises(InputError, match="5 numbers"):
+        InReference(reference={"old": np.ones((3, 5))}, semantic=0.9).fit(np.zeros((2, 4)) + 1)
