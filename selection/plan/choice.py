@@ -9,11 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from assay.selection import registry
-from assay.selection.algorithms.composition import estimate_composition
 from assay.selection.algorithms.representation import representation_weights
 from assay.selection.contract.budgets import ShortfallWarning
 from assay.selection.contract.inputs import Floats, Rows
@@ -23,7 +21,7 @@ from assay.selection.plan.churn import Bound, bounded
 from assay.selection.plan.constraints import Constraints, Taken, bounds, coded, take
 from assay.selection.plan.fitted import Fitted
 from assay.selection.plan.inputs import PlanInputs
-from assay.selection.plan.mixtures import Mixture
+from assay.selection.plan.mixing import constraints_of, described, mixture_of
 from assay.selection.plan.outcomes import told
 from assay.selection.plan.stages import difficulty_of
 from assay.storage.errors import BudgetError, ConfigError, MissingInputError
@@ -74,11 +72,11 @@ def choose(
     bound: Bound | None = None,
 ) -> PlanChoice:
     """Fit the plan's selector on `rows` and take from its order what the constraints allow."""
-    mixture, groups = _mixture(plan, pool, rows, covered, cost, budget)
+    mixture, groups = mixture_of(plan, pool, rows, covered, cost, budget)
     if mixture is None:
         constraints = _constraints(plan, pool, rows, must, covered, cost, budget)
     else:
-        constraints = _mixed(mixture, groups, rows, must, cost)
+        constraints = constraints_of(mixture, groups, rows, must, cost)
     entry = registry.entry(plan.selector, "selector")
     given = pool.given({*entry.needs, *entry.uses}, rows, selector=True)
     scores = _scores(plan, pool, rows)
@@ -145,7 +143,9 @@ def choose(
         report={
             **selector.report_,
             **churn,
-            **({} if mixture is None else _told(mixture, groups, rows, taken.rows, times, cost)),
+            **(
+                {} if mixture is None else described(mixture, groups, rows, taken.rows, times, cost)
+            ),
             "rows": pool.n,
             "budget": int(budget) if cost is None else budget,
             "spent": spent,
@@ -202,118 +202,6 @@ def _constraints(
             worst = names[int(np.argmax(given["least"] > given["most"]))]
             raise BudgetError(f"The minimum of group {worst!r} is above its quota; change one.")
     return Constraints(**given)
-
-
-def _mixture(
-    plan: Rules,
-    pool: PlanInputs,
-    rows: Rows,
-    covered: NDArray[np.bool_],
-    cost: Floats | None,
-    budget: float,
-) -> tuple[Mixture | None, Rows]:
-    """Return the mixture, and the source of each of `rows` (-1: none that is wanted)."""
-    if plan.mixture is None:
-        return None, _NONE
-    if plan.quotas or plan.minima:
-        raise ConfigError(
-            "A plan has either a mixture, which fixes every source's part, or quotas and minima; "
-            "leave one out."
-        )
-    if plan.mixture == "target":
-        return _of_target(plan, pool, rows, covered, cost, budget)
-    ours = pool.ours.columns
-    named = next((c for c in ("source", "group_id", "label") if c in ours), None)
-    name = plan.by or ("source" if "source" in pool.own.columns else None)
-    name = name or (f"assay.{named}" if named else None)
-    if name is None:
-        raise MissingInputError(
-            "A mixture needs sources: pass groups, or name their column as `by`."
-        )
-    codes, names = coded(pool.column(name, "column of sources"))
-    groups = np.where(covered, -1, codes)[rows]
-    unit = np.ones(len(rows)) if cost is None else cost[rows]
-    there = np.bincount(groups[groups >= 0], unit[groups >= 0], len(names)).astype(np.float64)
-    mixture = Mixture.of(
-        plan.mixture, names, there, budget, counted=cost is None, repeat=plan.repeat
-    )
-    return mixture, np.where(groups >= 0, groups, len(names))
-
-
-def _of_target(
-    plan: Rules,
-    pool: PlanInputs,
-    rows: Rows,
-    covered: NDArray[np.bool_],
-    cost: Floats | None,
-    budget: float,
-) -> tuple[Mixture, Rows]:
-    """Return the mixture that the target has, and the source or cell of each of `rows`."""
-    target, X = pool.target_and_rows(rows)
-    name = plan.by or ("source" if "source" in pool.own.columns else None)
-    y = None
-    if name is not None:
-        y = pool.column(name, "column of sources").cast(pl.String).gather(rows)
-    composition = estimate_composition(
-        X,
-        y,
-        target=target,
-        ids=pool.ids.gather(rows),
-        bootstraps=0,
-        random_state=plan.random_state,
-    )
-    groups = np.where(covered[rows], -1, composition.codes)
-    names = composition.frame["group"].cast(pl.String).to_list()
-    shares = composition.frame["target_share"].to_list()
-    unit = np.ones(len(rows)) if cost is None else cost[rows]
-    there = np.bincount(groups[groups >= 0], unit[groups >= 0], len(names)).astype(np.float64)
-    mixture = Mixture.of(
-        dict(zip(names, shares, strict=True)),
-        names,
-        there,
-        budget,
-        counted=cost is None,
-        repeat=plan.repeat,
-    )
-    return mixture, np.where(groups >= 0, groups, len(names))
-
-
-def _mixed(
-    mixture: Mixture, groups: Rows, rows: Rows, must: NDArray[np.bool_], cost: Floats | None
-) -> Constraints:
-    """Return the constraints that a mixture means: of each source its part, of the rest nothing."""
-    part = np.append(mixture.distinct(), 0.0)
-    over = np.bincount(groups[must[rows]], minlength=len(part)) > part
-    if cost is None and over.any():
-        place = int(np.argmax(over))
-        name = [*mixture.names, "none"][place]
-        raise BudgetError(
-            f"The must-include rows of source {name!r} are more than the {int(part[place])} that the "
-            "mixture gives it; raise its share, or include fewer."
-        )
-    return Constraints(
-        budget=float(part.sum()),
-        must=must[rows],
-        cost=None if cost is None else cost[rows],
-        groups=groups,
-        names=[*mixture.names, "(none)"],
-        most=part,
-        least=part if cost is None else np.zeros(len(part)),
-    )
-
-
-def _told(
-    mixture: Mixture,
-    groups: Rows,
-    rows: Rows,
-    taken: Rows,
-    times: Rows | None,
-    cost: Floats | None,
-) -> dict[str, Any]:
-    unit = np.ones(len(taken)) if cost is None else cost[rows[taken]]
-    unit = unit if times is None else times.astype(np.float64)
-    got = np.bincount(groups[taken], unit, len(mixture.names) + 1).astype(np.float64)
-    return {"mixture": mixture.report(got[: len(mixture.names)])}
 
 
 def _scores(plan: Rules, pool: PlanInputs, rows: Rows) -> Floats | None:
