@@ -49,6 +49,7 @@ def run(place, pool="pool.parquet", **plan):
         scores=(),
         embedding={"dimensions": 16, "buckets": 2**12},
         graph={"k": 5},
+        drift_limit=1.0,
         store=str(place / "store"),
         plan={"reference": {"old": str(place / "old.parquet")}, **plan},
     )
