@@ -244,12 +244,10 @@ class InReference(PoolMethod):
             self._match_nearly(sets, texts, best)
         threshold = self._match_vectors(sets, rows, graph, inputs, best)
         there = best.similarity >= 0
-        names = np.array([*sets, None], dtype=object)
         self.keep_ = ~there
-        self.reference_ = pl.Series("reference", names[best.owner], dtype=pl.String)
+        self.reference_ = _gathered(pl.Series([*sets]), best.owner).alias("reference")
         self.match_ = _matches(list(sets.values()), best)
-        kinds = np.array(["exact", "near", "semantic", None], dtype=object)
-        self.kind_ = pl.Series("kind", kinds[best.kind], dtype=pl.String)
+        self.kind_ = _gathered(pl.Series(["exact", "near", "semantic"]), best.kind).alias("kind")
         self.similarity_ = np.where(there, best.similarity, np.nan)
         self.report_: dict[str, Any] = {
             "rows": inputs.n,
@@ -400,11 +398,14 @@ class _Best:
 
 def _matches(sets: list[ReferenceSet], best: _Best) -> pl.Series:
     """Return the ids of the matching rows."""
-    found = np.full(len(best.owner), None, dtype=object)
-    for owner, held in enumerate(sets):
-        rows = np.flatnonzero(best.owner == owner)
-        found[rows] = held.ids.gather(best.match[rows]).to_numpy()
-    return pl.Series("match", found, dtype=pl.String)
+    begin = np.concatenate([[0], np.cumsum([len(held.ids) for held in sets])])
+    place = np.where(best.owner >= 0, begin[best.owner] + best.match, -1)
+    return _gathered(pl.concat([held.ids for held in sets]), place).alias("match")
+
+
+def _gathered(values: pl.Series, places: NDArray[np.int64]) -> pl.Series:
+    """Return the values at some places, null for -1."""
+    return values.gather(pl.Series(places).replace(-1, None))
 
 
 def _hashed(texts: pl.Series) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:

@@ -125,6 +125,7 @@ def test_a_plan_leaves_out_what_is_had_and_lets_it_cover():
     graph = SimilarityGraph.from_vectors(X, k=6, ids=ids)
     given = {"graph": graph, "ids": ids, "X": X}
     rules = {"budget": 8, "reference": {"old": X[:20]}, "must_include": ["r03"]}
+    rules["reference_options"] = {"semantic": None}
     plan = SelectionPlan(**rules).fit(**given)
     told = plan.decisions()
     left_out = [i for i in range(20) if i != 3]
