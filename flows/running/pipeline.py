@@ -70,7 +70,7 @@ def compose(run: Run, started_at: datetime, call: Call = directly) -> Run | None
         # a selector that is its own scorer gives its scores with the selection
         if method != run.select
     }
-    references = {}
+    references: Any = {}
     if run.references:
         # selection opens them, so that they must be there
         (references,) = call.results([call(stage.REFER, run, *call.results([vectors]))])
