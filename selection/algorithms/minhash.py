@@ -119,7 +119,8 @@ def _sign(indptr: Any, values: Any, a: Any, b: Any, out: Any) -> None:  # pragma
 @njit(cache=True, nogil=True)
 def jaccard(values: Any, a: int, a_end: int, b: int, b_end: int) -> float:  # pragma: no cover
     """Return the Jaccard similarity of two ascending runs of different values."""
-    return jaccard_between(values, a, a_end, values, b, b_end)
+    likeness: float = jaccard_between(values, a, a_end, values, b, b_end)
+    return likeness
 
 
 @njit(cache=True, nogil=True)

@@ -245,7 +245,7 @@ class TextEvidence:
         self._whole = self._targets = list(targets.values())
         self._had = [np.empty(0, dtype=np.int64)] * len(self._whole) if had is None else had
         if had is not None:
-            mass = drawn * int(stream.counts.sum()) / max(1, np.count_nonzero(stream.n_tokens))
+            mass = drawn * int(stream.counts.sum()) / max(1, int(np.count_nonzero(stream.n_tokens)))
             shares = [int(target.counts.sum()) for target in self._whole]
             self._targets = [
                 target.beside(stream.counts_of(rows), mass * share / sum(shares))

@@ -185,23 +185,19 @@ def split_leaks(
     inputs = Inputs(X=X, y=y, graph=graph, ids=ids, groups=part, method="split_leaks")
     assert inputs.groups is not None
     codes, names = inputs.groups.codes.astype(np.int64), inputs.groups.classes
-    first, second, similarity, kind = _pairs(inputs, X, vectors, graph, near, semantic)
-    across = (codes[first] >= 0) & (codes[second] >= 0) & (codes[first] != codes[second])
-    first, second = first[across], second[across]
     size = np.bincount(codes[codes >= 0], minlength=len(names))
     rank = np.empty(len(names), dtype=np.int64)
     rank[np.lexsort((np.arange(len(names)), -size))] = np.arange(len(names))
-    swap = rank[codes[first]] < rank[codes[second]]
-    smaller, larger = np.where(swap, second, first), np.where(swap, first, second)
-    kinds = pl.Series(["exact", "near", "semantic"])
+    pairs = _across(inputs, X, _pairs(inputs, X, vectors, graph, near, semantic), codes, rank)
+    smaller, larger = pairs["row"].to_numpy(), pairs["other"].to_numpy()
     leaks = pl.DataFrame(
         {
             "sample_id": inputs.ids.gather(smaller),
             "part": pl.Series(names).gather(codes[smaller]),
             "other_id": inputs.ids.gather(larger),
             "other_part": pl.Series(names).gather(codes[larger]),
-            "similarity": similarity[across],
-            "kind": kinds.gather(kind[across]),
+            "similarity": pairs["similarity"],
+            "kind": pl.Series(["exact", "near", "semantic"]).gather(pairs["kind"]),
         },
         schema=LEAKS,
     ).sort("part", "sample_id", "other_id")
@@ -218,6 +214,56 @@ def split_leaks(
         largest = int(np.argmin(rank))
         report["nearest"] = _nearest(rows, inputs.labels.codes, codes, names, largest, leaking)
     return leaks, report
+
+
+def _across(
+    inputs: Inputs, X: Any, found: tuple[Rows, Rows, Floats, Rows], codes: Rows, rank: Rows
+) -> pl.DataFrame:
+    """Return the pairs in different parts: row, other (of the larger part), similarity, kind.
+
+    Pairs were found among one row of each set of copies; every copy has its pairs, with the first
+    row of each part that the other set has rows in.
+    """
+    rows = np.arange(inputs.n)
+    exact = _content_codes(inputs) if X is not None else np.full(inputs.n, -1)
+    alike = first_of_each(exact, rows)
+    if X is not None and not inputs.holds_vectors:
+        by_shingles = first_of_each(set_codes(shingles(inputs.texts(), _NGRAMS)), rows)
+        alike = by_shingles[alike]
+    first, second, similarity, kind = found
+    there, back = alike[first], alike[second]
+    apart = there != back
+    links = pl.DataFrame(
+        {
+            "class": np.concatenate([there[apart], back[apart], alike]),
+            "to": np.concatenate([back[apart], there[apart], alike]),
+            "similarity": np.concatenate(
+                [similarity[apart], similarity[apart], np.ones(len(rows))]
+            ),
+            "kind": np.concatenate([kind[apart], kind[apart], np.ones(len(rows), dtype=np.int64)]),
+        }
+    ).unique(["class", "to"], keep="first", maintain_order=True)
+    each = pl.DataFrame({"row": rows, "class": alike, "part": codes}).filter(pl.col("part") >= 0)
+    firsts = each.group_by("class", "part").agg(pl.col("row").min().alias("other"))
+    pairs = (
+        each.join(links, on="class")
+        .join(firsts.rename({"class": "to", "part": "other_part"}), on="to")
+        .filter(pl.col("part") != pl.col("other_part"))
+    )
+    row, other = pairs["row"].to_numpy(), pairs["other"].to_numpy()
+    same = (exact[row] >= 0) & (exact[row] == exact[other])
+    pairs = pairs.with_columns(kind=pl.when(pl.Series(same)).then(0).otherwise("kind"))
+    smaller = rank[codes[row]] > rank[codes[other]]
+    return pairs.filter(pl.Series(smaller))
+
+
+def _content_codes(inputs: Inputs) -> Rows:
+    """Return one number per row, equal where the content is; -1 where there is none."""
+    if inputs.holds_vectors:
+        return content_codes(hash_rows(inputs.vectors()))
+    texts = normalized(inputs.texts())
+    there = (texts.is_not_null() & (texts != "")).fill_null(False).to_numpy()
+    return np.where(there, content_codes(hash_rows(texts)), -1)
 
 
 def _nearest(
@@ -281,13 +327,7 @@ def _pairs(
     order = np.arange(inputs.n)
     rows = _rows(inputs, X, vectors)
     if X is not None:
-        if inputs.holds_vectors:
-            codes = content_codes(hash_rows(inputs.vectors()))
-        else:
-            texts = normalized(inputs.texts())
-            there = (texts.is_not_null() & (texts != "")).fill_null(False).to_numpy()
-            codes = np.where(there, content_codes(hash_rows(texts)), -1)
-        first = first_of_each(codes, order)
+        first = first_of_each(_content_codes(inputs), order)
         copies = np.flatnonzero(first != order)
         found.append((first[copies], copies, np.ones(len(copies)), 0))
         if not inputs.holds_vectors and near is not None:
