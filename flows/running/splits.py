@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from assay.flows.config.curation import CurationConfig
 from assay.flows.progress import step
-from assay.flows.running.runner import noted
+from assay.flows.running.noting import noted
 from assay.flows.stages.maps import graph_of
 from assay.flows.stages.run import versions
 from assay.flows.stages.stage import SPLIT

@@ -310,7 +310,7 @@ def _rows(inputs: Inputs, X: Any, vectors: Any) -> NDArray[np.float32] | None:
     if X is not None and inputs.holds_vectors:
         return inputs.vectors()
     if vectors is None:
-        return inputs.graph_vectors()  # type: ignore[return-value]
+        return inputs.graph_vectors()
     rows = np.asarray(vectors, dtype=np.float32)
     if len(rows) != inputs.n:
         raise InputError(f"vectors has {len(rows)} rows for {inputs.n} of the pool.")
