@@ -92,7 +92,7 @@ class GopherQuality(TextRules):
     >>> text = "The parts of a text that people write to be read have words with a point . " * 5
     >>> scorer = GopherQuality().fit([text, "# # buy now ..."])
     >>> scorer.scores_.tolist()
-    [0.0, 6.0]
+    [0.0, 7.0]
     """
 
     def __init__(self) -> None:
