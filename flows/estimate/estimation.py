@@ -301,10 +301,12 @@ def sample_config(run: Run, rows: int, size: int) -> dict[str, Any]:
         counted = run.config.plan.cost is not None
         values["budget"] = max(1, round(budget * share)) if counted else min(1.0, budget / rows)
     rules = values["plan"]
-    # ids, which the sample may not hold
+    # ids and sources, which the sample may not hold
     rules |= {"must_include": [], "must_exclude": [], "churn": None}
     if condition_of(run.config.plan.covered) is None:
         rules["covered"] = []
+    if isinstance(rules["mixture"], dict):
+        rules["mixture"] = None
     for name in ("quotas", "minima"):
         rules[name] = {
             group: max(1, int(n * share)) if isinstance(n, int) else n

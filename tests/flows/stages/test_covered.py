@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 from assay.flows import CurationConfig, curate
 from assay.flows.cli import app
 from assay.flows.config.had import names_file, read_ids
+from assay.flows.estimate.estimation import sample_config
+from assay.flows.stages.run import resolve_run
 from assay.selection import SelectionPlan
 from assay.storage.errors import ConfigError, IdError, InputError
 
@@ -132,6 +134,19 @@ def test_what_can_not_be_covered_is_refused(place):
     POOL.select(["site", "grade"]).write_csv(place / "two.csv")
     with pytest.raises(InputError, match="column of ids"):
         read_ids(str(place / "two.csv"), "id")
+
+
+def test_the_sample_of_an_estimate_needs_neither_ids_nor_sources(place):
+    config = CurationConfig(
+        pool=str(place / "pool.parquet"),
+        id="id",
+        vector="x",
+        budget=20,
+        store=str(place / "store"),
+        plan={"covered": COVERED, "mixture": {"a": 1, "b": 1}, "by": "site"},
+    )
+    plan = CurationConfig.build(sample_config(resolve_run(config), 160, 40)).plan
+    assert (plan.covered, plan.mixture) == ((), None)
 
 
 def test_what_names_a_file():
