@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, ClassVar, Self
 
@@ -21,6 +21,7 @@ from assay.selection.contract.outcomes import Choice, Decision, Outcome, explain
 from assay.selection.registry import Method
 from assay.storage.errors import BudgetError, ConfigError, MissingInputError
 from assay.storage.limits import SEED, Flag, Limits
+from assay.storage.notebook import short_numbers
 
 # input that a method needs -> (argument of fit, what to pass)
 _NEEDS = {
@@ -37,6 +38,12 @@ _GROUPS_TOLD = 100
 
 class PoolMethod(Method, BaseEstimator):  # type: ignore[misc]
     """Base of what is fitted on a pool: selectors, scorers and steps."""
+
+    def _notebook_rows(self) -> Iterable[tuple[str, Any]]:
+        yield from self.get_params(deep=False).items()
+        report = vars(self).get("report_")
+        if report is not None:
+            yield from short_numbers(report)
 
     def _inputs(self, **given: Any) -> Inputs:
         """Check what was given against `needs` and put rows in canonical order."""

@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Literal
 from assay.storage.errors import ColumnError, ConfigError
 from assay.storage.lazy import Plugin, PluginWarning, load_plugins
 from assay.storage.limits import Limits, check_limits
+from assay.storage.notebook import Shown
 
 Kind = Literal["selector", "scorer", "ranker", "step"]
 KINDS: tuple[Kind, ...] = ("selector", "scorer", "ranker", "step")
@@ -86,7 +87,7 @@ class Declaration:
     in_consensus: bool = True
 
 
-class Method:
+class Method(Shown):
     """Base of every method: the fields of `Declaration` as class attributes.
 
     The methods of this package are declared in the table, and get their attributes from there.

@@ -37,6 +37,7 @@ EXAMPLES = {
         "assay report --store store --out report.html",
         "assay report --compare previous latest --store store --out change.html",
     ),
+    "explore": ("assay explore --store store --basket marked",),
     "check": ("assay check --store store --repair",),
     "serve": ('assay serve nightly.toml --cron "0 3 * * *" --timezone Europe/Berlin',),
     "gc": ("assay gc --store store --dry-run",),

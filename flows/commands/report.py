@@ -49,4 +49,23 @@ def report(
         typer.echo(f"Report of run {written.run_id} written to {out}")
 
 
-COMMANDS = (report,)
+def explore(
+    store: Store = Path("assay-store"),
+    run: Annotated[str | None, typer.Option(help="Id of a run. Default: the newest.")] = None,
+    basket: Annotated[
+        Path, typer.Option(help="Folder for basket.toml and basket.parquet, the rows you mark.")
+    ] = Path("."),
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1. Default: any free one.")] = 0,
+) -> None:
+    """Serve the report page with all rows and a search, on this machine only."""
+    from assay.flows.explore.explorer import make_explorer
+    from assay.flows.explore.server import HOST, bind, serve
+
+    listening = bind(port)
+    with listening:
+        made = make_explorer(open_store(store), basket, run)
+        typer.echo(f"http://{HOST}:{listening.getsockname()[1]}/?token={made.token}")
+        serve(made.app, listening)
+
+
+COMMANDS = (report, explore)

@@ -7,8 +7,10 @@ from typing import Any
 
 import polars as pl
 
-from assay.flows.commands.output import print_table
+from assay.flows.commands.output import print_table, printable
+from assay.flows.report.rows import surroundings
 from assay.flows.report.shares import shares
+from assay.flows.running.reports import finished_run
 from assay.flows.running.results import (
     RunResult,
     column_anomalies,
@@ -139,6 +141,7 @@ def explanation(store: ScoreStore, sample_id: str) -> list[dict[str, Any]]:
                 "reason": decision["reason"],
                 "detail": json.loads(decision["detail"]),
                 "scores": scores.select("method", "score", "rank").rows(named=True),
+                **surroundings(store, finished_run(store, decision["run_id"]), sample_id),
             }
         )
     return found
@@ -152,5 +155,18 @@ def print_explanation(sample_id: str, found: list[dict[str, Any]]) -> None:
         print(f"  stage {one['stage']}, reason {one['reason']}")
         for key, value in one["detail"].items():
             print(f"  {key}: {value}")
+        if one["content"]:
+            print(f"  content: {printable(one['content'])}")
+        elif one["content_problem"]:
+            print(f"  {one['content_problem']}")
+        if one["represented_by"]:
+            near = one["represented_by"]
+            print(f"  represented by: {printable(near['sample_id'])} {printable(near['excerpt'])}")
         if one["scores"]:
             print_table(pl.DataFrame(one["scores"]))
+        for title, rows in (
+            ("Its neighbors:", one["neighbors"]),
+            ("Its duplicates:", one["duplicates"]),
+        ):
+            if rows:
+                print_table(pl.DataFrame(rows), title=title)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,13 @@ from assay.storage import ScoreStore
 from assay.storage.errors import AssayError
 
 NEIGHBORS = 6
+MEMBERS = 20
+EXCERPT = 80
+EXPLAINED = 2_000
 Rows = NDArray[np.int64]
 
 
-def stored_artifact(store: ScoreStore, run_id: str, stage: str) -> Any:
+def stored_artifact(store: ScoreStore, run_id: str, stage: str) -> Path | None:
     """Return the folder of what a stage of a run made, None where it is no longer in the store."""
     rows = store.run_table(run_id, "SELECT stage, kind, fingerprint FROM artifacts")
     refs = rows.filter(pl.col("stage") == stage).select("kind", "fingerprint").rows()
@@ -92,6 +96,73 @@ def row_payload(
         "neighbors": [] if neighbors is None else neighbors.tolist(),
         "represented": represented.to_list(),
         "duplicates": _duplicates(store, run_id, points),
+    }
+
+
+def surroundings(store: ScoreStore, run: dict[str, Any], sample_id: str) -> dict[str, Any]:
+    """Return what stands around a row: its content, neighbors, duplicates and representative.
+
+    Returns
+    -------
+    dict
+        content : text, or None where it can't be shown; content_problem : why.
+        neighbors : the nearest rows, with similarity, selected and excerpt.
+        duplicates : the rows of its group, with kind and keeper.
+        represented_by : the chosen row that stands for it, with its excerpt, or None.
+    """
+    run_id = run["run_id"]
+    rows = store.run_table(
+        run_id,
+        "SELECT s.key, s.sample_id, d.selected, d.detail::VARCHAR AS detail "
+        "FROM samples s JOIN decisions d USING (key) ORDER BY s.key",
+    )
+    contents = Contents(store, run)
+    own = rows.filter(pl.col("sample_id") == sample_id)
+    graph = stored_graph(store, run_id)
+    near = own.head(0).with_columns(similarity=pl.lit(None, pl.Float32))
+    if graph is not None:
+        nodes = graph_ids(graph)
+        at = nodes.index_of(sample_id)
+        if at is not None:
+            lists = graph.neighbors[at]
+            present = lists >= 0
+            near = (
+                pl.DataFrame(
+                    {
+                        "sample_id": nodes.gather(lists[present]),
+                        "similarity": graph.similarities[at][present],
+                    }
+                )
+                .head(NEIGHBORS)
+                .join(rows, on="sample_id", how="left", maintain_order="left")
+            )
+    copies = store.run_table(
+        run_id,
+        "SELECT key, kind, keeper, group_id FROM duplicates WHERE group_id IN "
+        f"(SELECT group_id FROM duplicates WHERE key = {own['key'][0]}) ORDER BY key",
+    ).join(rows, on="key", maintain_order="left")
+    stands = representative_ids(rows, own, graph)[0]
+    chosen = rows.filter(pl.col("sample_id") == stands) if stands else rows.head(0)
+    text = contents.texts(own["key"])[0]
+    return {
+        "content": text[:EXPLAINED] if text else None,
+        "content_problem": contents.problem,
+        "neighbors": near.select(
+            "sample_id",
+            "similarity",
+            "selected",
+            excerpt=contents.excerpts(near["key"], EXCERPT),
+        ).rows(named=True),
+        "duplicates": copies.filter(pl.col("sample_id") != sample_id)
+        .select("sample_id", "kind", "keeper")
+        .head(MEMBERS)
+        .rows(named=True),
+        "represented_by": None
+        if chosen.is_empty() or stands == sample_id
+        else {
+            "sample_id": stands,
+            "excerpt": contents.excerpts(chosen["key"], EXCERPT)[0],
+        },
     }
 
 

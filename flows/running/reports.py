@@ -127,9 +127,17 @@ def run_facts(
     return curation_facts(store, run, places_of(store, run, with_map), max_points=max_points)
 
 
+def page_of(store: ScoreStore, run: dict[str, Any]) -> str:
+    """Return the report of a run as a page, if the packages for it are installed."""
+    check_packages()
+    return report_page(store, run)
+
+
 def map_page(store: ScoreStore, run: dict[str, Any]) -> str:
     """Return the map of a curation run as a page."""
     check_packages()
+    if run["kind"] != "curate":
+        raise StoreError(f"Run {run['run_id']} ranks columns, which have no map.")
     facts = run_facts(store, run)
     scales = ["decision", *facts.rows["values"], *facts.scores]
     return map_fragment(facts.rows, scales, f"Map of {run['pool']}")

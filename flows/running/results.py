@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ import polars as pl
 
 from assay.flows.report.shares import shares
 from assay.storage import ScoreStore
+from assay.storage.notebook import Shown
 
 
 @dataclass(frozen=True)
-class RunResult:
+class RunResult(Shown):
     """What a call of `curate` or `rank_features` came to.
 
     Attributes
@@ -36,6 +38,37 @@ class RunResult:
     computed: bool
     defaults: tuple[str, ...] = ()
     report_file: Path | None = None
+
+    def _notebook_rows(self) -> Iterator[tuple[str, Any]]:
+        run = self.store.run_table(self.run_id, "SELECT kind, pool, n_samples FROM run").row(0)
+        kind, pool, rows = run
+        yield "run", self.run_id
+        yield ("pool" if kind == "curate" else "table"), pool
+        yield "rows", rows
+        yield "computed", self.computed
+        if kind == "curate":
+            yield from self._decided()
+        else:
+            for row in selected_features(self).head(10).iter_rows(named=True):
+                yield f"{row['method']} {row['rank']}. {row['feature']}", row["score"]
+        if self.report_file is not None:
+            yield "report", self.report_file
+
+    def _decided(self) -> Iterator[tuple[str, Any]]:
+        reasons = self.store.run_table(
+            self.run_id,
+            "SELECT selected, stage, reason, count(*) AS n FROM decisions GROUP BY ALL "
+            "ORDER BY selected DESC, n DESC, stage, reason",
+        )
+        for row in reasons.iter_rows(named=True):
+            decision = "chosen" if row["selected"] else f"left out at {row['stage']}"
+            yield f"{decision}: {row['reason']}", row["n"]
+        ledger = self.store.run_table(self.run_id, "FROM ledger WHERE verdict IS NOT NULL")
+        for row in ledger.iter_rows(named=True):
+            yield (
+                row["name"],
+                f"{row['value']:.4g} (random {row['baseline']:.4g}): {row['verdict']}",
+            )
 
     def sql(self, query: str) -> Any:
         """Query this run, as if the store held no other; see `ScoreStore.sql`."""

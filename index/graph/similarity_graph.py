@@ -27,6 +27,7 @@ from assay.index.vectors.checks import Vectors, as_ids, as_vectors, check_metric
 from assay.index.vectors.exact import Progress
 from assay.storage.errors import ConfigError, CorruptArtifactError
 from assay.storage.limits import SEED, Whole, check_parameters
+from assay.storage.notebook import Shown, short_numbers
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -37,7 +38,7 @@ _ARRAYS = ("indptr", "indices", "weights", "neighbors", "distances")
 _OPTIONAL = ("centroids", "cells")
 
 
-class SimilarityGraph:
+class SimilarityGraph(Shown):
     r"""Undirected graph of nearest neighbors, built by `from_vectors`.
 
     Row i is joined to row j with the weight s(i, j) where j is among the k most similar rows of i,
@@ -578,6 +579,11 @@ class SimilarityGraph:
 
     def __contains__(self, node: object) -> bool:
         return isinstance(node, int | np.integer) and 0 <= int(node) < len(self)
+
+    def _notebook_rows(self) -> Iterator[tuple[str, Any]]:
+        yield "rows", len(self)
+        yield "edges", self.number_of_edges()
+        yield from short_numbers({k: v for k, v in self.report_.items() if k not in ("n", "edges")})
 
     def __repr__(self) -> str:
         return (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -19,9 +19,10 @@ from assay.selection.plan.inputs import PlanInputs
 from assay.selection.plan.mixtures import check_mixture
 from assay.selection.plan.stages import cut, deduplicated, filtered, leaked, referenced
 from assay.storage.errors import ConfigError, InputError
+from assay.storage.notebook import Shown, short_numbers
 
 
-class SelectionPlan(BaseEstimator):  # type: ignore[misc]
+class SelectionPlan(Shown, BaseEstimator):  # type: ignore[misc]
     """Filters -> references -> leakage -> deduplication -> cutoff -> blend of scores -> a selector under constraints.
 
     Every row of the pool gets exactly one decision: selected, or the first thing that left it out.
@@ -215,6 +216,13 @@ class SelectionPlan(BaseEstimator):  # type: ignore[misc]
         self.weigh = weigh
         self.random_state = random_state
         self.strict = strict
+
+    def _notebook_rows(self) -> Iterable[tuple[str, Any]]:
+        yield from ((k, v) for k, v in self.get_params(deep=False).items() if v)
+        report = vars(self).get("report_")
+        if report is not None:
+            yield from short_numbers(report)
+            yield from report["stages"].items()
 
     def fit(
         self,

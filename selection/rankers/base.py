@@ -29,6 +29,7 @@ from assay.selection.tables.moments import Relevance
 from assay.storage.errors import BudgetError, ConfigError, InputError, NonFiniteError
 from assay.storage.limits import Constraint, Limits, Number, Whole, check_parameters
 
+_SHOWN = 10
 LIMIT = 1e150  # squares of larger values overflow
 
 
@@ -164,6 +165,14 @@ class FeatureRanker(Method, SelectorMixin, BaseEstimator):  # type: ignore[misc]
         """Return the scores of all columns from their figures."""
         scores: Floats = figures[0]
         return scores
+
+    def _notebook_rows(self) -> Iterable[tuple[str, Any]]:
+        yield from self.get_params(deep=False).items()
+        scores = vars(self).get("scores_")
+        if scores is not None:
+            names = self._names(len(scores))
+            for rank, column in enumerate(np.argsort(self.ranking_)[:_SHOWN], start=1):
+                yield f"{rank}. {names[column]}", float(scores[column])
 
     def fit(self, X: Any, y: ArrayLike | None = None) -> Self:
         """Score and rank the columns of X.

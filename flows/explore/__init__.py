@@ -1,0 +1,1 @@
+"""The explorer: the report page with all rows, served on loopback."""
