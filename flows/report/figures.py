@@ -29,7 +29,9 @@ def map_figure() -> Any:
         fill_color="color",
         line_color=None,
         fill_alpha=0.8,
-        nonselection_fill_alpha=0.08,
+        nonselection_fill_alpha=0.2,
+        selection_fill_alpha=1,
+        selection_line_color=ALL,
     )
     figure.add_tools(LassoSelectTool(renderers=[glyph]), TapTool(renderers=[glyph]), _hover(glyph))
     figure.toolbar.active_scroll = figure.select_one({"type": WheelZoomTool})
@@ -343,11 +345,26 @@ def map_scales(facts: Facts) -> list[str]:
     return [*names, "drift"] if facts.drift is not None else names
 
 
-def as_json(figure: Any) -> dict[str, Any]:
-    """Return a figure as Bokeh's script takes it."""
+def as_json(figures: dict[str, Any]) -> dict[str, Any]:
+    """Return figures as Bokeh's script takes them, the same whatever was drawn before."""
     from bokeh.embed import json_item
 
-    return dict(json_item(figure))
+    items = {name: dict(json_item(figure)) for name, figure in figures.items()}
+    return dict(_numbered_anew(items, {}))
+
+
+def _numbered_anew(value: Any, numbers: dict[str, str]) -> Any:
+    """Return a value whose models are numbered in order; Bokeh counts on from page to page."""
+    if isinstance(value, dict):
+        return {
+            key: numbers.setdefault(part, f"p{len(numbers)}")
+            if key in ("id", "root_id") and isinstance(part, str)
+            else _numbered_anew(part, numbers)
+            for key, part in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_numbered_anew(part, numbers) for part in value]
+    return value
 
 
 def _figure(**options: Any) -> Any:

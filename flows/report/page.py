@@ -297,7 +297,7 @@ def _render(template: str, plots: dict[str, Any], **values: Any) -> str:
     script = Resources(mode="inline", components=["bokeh"]).js_raw
     return environment.get_template(template).render(
         generator=GENERATOR,
-        plots={name: figures.as_json(figure) for name, figure in plots.items()},
+        plots=figures.as_json(plots),
         bokeh_script="\n".join(script),
         assay_version=version("assay-curation"),
         **values,

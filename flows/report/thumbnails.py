@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 SIDE = 96
 # pixels of all pictures of the map together
-_SPRITE_PIXELS = 11_000_000
+_SPRITE_PIXELS = 6_000_000
 
 
 class Sprite(NamedTuple):
@@ -39,7 +39,7 @@ def sprite(contents: list[Any]) -> Sprite:
             corner = (side - small.width) // 2, (side - small.height) // 2
             place = i % columns * side + corner[0], i // columns * side + corner[1]
             sheet.paste(small, place)
-    return Sprite(_data_url(sheet, quality=70), side, columns)
+    return Sprite(_data_url(sheet, quality=60), side, columns)
 
 
 def _small(content: Any, side: int) -> Any:

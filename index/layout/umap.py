@@ -54,7 +54,7 @@ def umap_layout(
         The seed. With ids, the map does not depend on the order of the rows; it never depends on
         threads.
     epochs : int, optional
-        Passes over the edges: by default 200 up to 50,000 rows, fewer beyond, at least 30.
+        Passes over the edges: by default 200 up to 30,000 rows, fewer beyond, at least 30.
     placed : array of shape (n, dims), optional
         Coordinates of rows that must stay where they are; NaN in the rows to place. New rows are
         put among their placed neighbors, so a map does not change from night to night.
@@ -95,7 +95,7 @@ def umap_layout(
         return np.empty((0, dims), np.float32)
     memberships = _memberships(neighbors[order], distances[order], order)
     if epochs is None:
-        epochs = max(30, min(200, 10_000_000 // n))
+        epochs = max(30, min(200, 6_000_000 // n))
     random = np.random.default_rng(random_state)
     if start is None or np.isnan(start).all():
         moving: NDArray[np.bool_] = np.ones(n, bool)

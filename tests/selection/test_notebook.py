@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from assay.index import SimilarityGraph
-from assay.selection import ECFS, FacilityLocationSelector, RandomSelector, SelectionPlan, registry
+from assay.selection import ECFS, RandomSelector, SelectionPlan, registry
 from assay.storage.notebook import html_table
 
 HOSTILE = "<script>alert(1)</script>"
@@ -47,13 +47,13 @@ def test_methods_plans_and_graphs_are_tables() -> None:
     X = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32)
     y = np.arange(40) % 2
     graph = SimilarityGraph.from_vectors(X, k=4)
-    selector = FacilityLocationSelector(budget=5)
+    selector = RandomSelector(budget=5)
     before = Cells(selector._repr_html_())
     assert {"budget", "5"} <= set(before.texts)
-    selector.fit(graph=graph)
+    selector.fit(X)
     columns = [HOSTILE, *"abcd"]
     ranker = ECFS(n_features_to_select=2).fit(pl.DataFrame(X, schema=columns).to_pandas(), y)
-    plan = SelectionPlan(RandomSelector(budget=5)).fit(X)
+    plan = SelectionPlan(budget=5, selector="random").fit(X)
     for shown, expected in (
         (selector, "selected"),
         (ranker, f"{ranker.ranking_[0]}. {HOSTILE}"),
