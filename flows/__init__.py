@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from assay.flows.api import rank_features as rank_features
     from assay.flows.config.curation import CurationConfig as CurationConfig
     from assay.flows.config.features import FeatureConfig as FeatureConfig
+    from assay.flows.export.training import torch_indices as torch_indices
+    from assay.flows.export.training import torch_weights as torch_weights
 
 __getattr__, __dir__, __all__ = lazy_face(
     __name__,
@@ -17,5 +19,7 @@ __getattr__, __dir__, __all__ = lazy_face(
         "FeatureConfig": ".config.features",
         "curate": ".api",
         "rank_features": ".api",
+        "torch_indices": ".export.training",
+        "torch_weights": ".export.training",
     },
 )

@@ -6,8 +6,15 @@ import os
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
-from assay.flows.export.write import export
+import polars as pl
+
+from assay.flows.config.fields import as_tuple
+from assay.flows.export import rows
+from assay.flows.export.columns import check_additions
+from assay.flows.export.selection import select
+from assay.flows.export.write import export, push_to_hub
 from assay.flows.running.reports import finished_run, map_page, page_of
 from assay.flows.running.results import RunResult
 from assay.storage.disk.atomic import output_path
@@ -62,21 +69,56 @@ class Result(RunResult):
         """Return the report of this run, which a notebook shows; see `map`."""
         return Page(page_of(self.store, finished_run(self.store, self.run_id)), height=900)
 
-    def export(
-        self,
-        out: str | os.PathLike[str],
-        *,
-        columns: Sequence[str] | None = None,
-        raw: bool = False,
-        overwrite: bool = False,
-    ) -> int:
-        """Write the chosen rows of this run to `out`; see `assay.flows.export.write.export`."""
-        return export(
-            self.store,
-            Path(out),
-            run=self.run_id,
-            columns=columns,
-            all_runs=True,
-            raw=raw,
-            overwrite=overwrite,
-        )
+    def selected(self, columns: str | Sequence[str] | None = None) -> pl.DataFrame:
+        """Return the chosen rows in order: the pool's own columns, position, weight and scores.
+
+        Parameters
+        ----------
+        columns : sequence of str, or names in a text, optional
+            Which of the pool's own columns; all by default.
+
+        Raises
+        ------
+        StoreError
+            The pool is no longer what it was; `sql` still gives what the store holds.
+        """
+        run = rows.finished_run(self.store, self.run_id, all_runs=True)
+        wanted = check_additions(())
+        names = as_tuple(columns)
+        return select(
+            self.store, run, rows="chosen", additions=wanted, columns=names, pool=None
+        ).frame
+
+    def export(self, out: str | os.PathLike[str], **how: Any) -> int:
+        """Write rows of this run to a file or folder, and return how many.
+
+        Parameters
+        ----------
+        out : path-like
+        **how
+            `rows`, `with_`, `format`, `columns`, `pool`, `shard_size`, `card`, `link`, `raw` and
+            `overwrite`; see `assay.flows.export.write.export`.
+
+        Examples
+        --------
+        >>> import polars as pl, tempfile
+        >>> from assay.flows import curate
+        >>> folder = tempfile.mkdtemp()
+        >>> frame = pl.DataFrame({"text": [f"about {i % 7} things, {i}" for i in range(40)]})
+        >>> result = curate(pool=frame, budget=5, select="random", store=f"{folder}/store")
+        >>> result.export(f"{folder}/chosen.parquet")
+        5
+        >>> result.export(f"{folder}/rest.jsonl.gz", rows="left", with_="decisions")
+        35
+        """
+        return export(self.store, out, run=self.run_id, all_runs=True, **how)
+
+    def push_to_hub(
+        self, repo: str, folder: str | os.PathLike[str], *, private: bool = False, **how: Any
+    ) -> str:
+        """Export this run's rows for `datasets` into a new `folder`, and upload it; return its URL.
+
+        Needs ``assay-curation[hf]``; see `assay.flows.export.write.push_to_hub`.
+        """
+        self.export(folder, **{"format": "hf", "card": True} | how)
+        return push_to_hub(folder, repo, private=private)

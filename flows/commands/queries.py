@@ -52,35 +52,101 @@ def explain(
 
 
 def export(
-    out: Annotated[Path, typer.Option(help="File to write: F.parquet, F.jsonl or F.csv.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="File to write (F.parquet, .jsonl, .csv, .arrow or .txt; .jsonl and .csv also with "
+            ".gz or .zst), or a folder."
+        ),
+    ],
     store: Store = Path("assay-store"),
     run: Annotated[str | None, typer.Option(help="Id of a run. Default: the newest.")] = None,
+    rows: Annotated[
+        str,
+        typer.Option(
+            help="Rows to export: chosen, left, all, an SQL condition (\"label = 'x'\"), or a query "
+            "with a column sample_id."
+        ),
+    ] = "chosen",
+    with_: Annotated[
+        str | None,
+        typer.Option(
+            "--with",
+            help="What to add: vectors,map,neighbors,scores,decisions; none leaves the scores out.",
+        ),
+    ] = None,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            help="parquet, jsonl, csv, arrow, hf (Hugging Face), webdataset, images (folders of "
+            "labels) or ids. Default: by the ending of --out; Parquet in a folder."
+        ),
+    ] = None,
     columns: Annotated[
         str | None, typer.Option(help="Columns of the pool to export: A,B. Default: all.")
+    ] = None,
+    pool: Annotated[
+        str | None, typer.Option(help="Where the pool is now, if it was moved since the run.")
+    ] = None,
+    shard_size: Annotated[
+        int | None,
+        typer.Option(help="Rows of each file in a folder. Default: 100000; webdataset 10000."),
+    ] = None,
+    card: Annotated[
+        bool,
+        typer.Option("--card", help="Write README.md (a dataset card) and croissant.json too."),
+    ] = False,
+    link: Annotated[
+        bool, typer.Option("--link", help="Format images: link to the pool's files, do not copy.")
+    ] = False,
+    push_to_hub: Annotated[
+        str | None,
+        typer.Option(help="Upload the folder to the Hugging Face Hub as this data set: USER/NAME."),
     ] = None,
     overwrite: Overwrite = False,
     all_runs: AllRuns = False,
     raw: Raw = False,
     json: Json = False,
 ) -> None:
-    """Write the chosen rows with their original columns, position, weight and scores."""
+    """Write rows with their original columns, position, weight and scores: a file, or a folder to train on.
+
+    Examples:
+
+    assay export --out subset.parquet
+
+    assay export --out subset --format hf --card
+
+    assay export --out shards --format webdataset --shard-size 5000
+
+    assay export --out left.jsonl.gz --rows "NOT selected AND reason = 'duplicate'" --with decisions
+    """
     from assay.flows.commands.output import print_json
     from assay.flows.export import write as exporting
 
-    names = [c.strip() for c in columns.split(",")] if columns else None
-    rows = exporting.export(
+    exported = exporting.export(
         open_store(store),
         out,
         run=run,
-        columns=names,
+        rows=rows,
+        with_=with_ or (),
+        format=format,
+        columns=columns,
+        pool=pool,
+        shard_size=shard_size,
+        card=card,
+        link=link,
         all_runs=all_runs,
         raw=raw,
         overwrite=overwrite,
     )
+    uploaded = exporting.push_to_hub(out, push_to_hub) if push_to_hub else None
     if json:
-        print_json({"rows": rows, "out": str(out)})
+        done = {"rows": exported, "out": str(out)}
+        print_json(done | ({"uploaded": uploaded} if uploaded else {}))
     else:
-        typer.echo(f"{rows:,} rows written to {out}")
+        typer.echo(f"{exported:,} rows written to {out}")
+        if uploaded:
+            typer.echo(f"Uploaded: {uploaded}")
 
 
 def runs(store: Store = Path("assay-store"), all_runs: AllRuns = False, json: Json = False) -> None:

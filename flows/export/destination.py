@@ -20,6 +20,9 @@ from assay.storage.reading.finding import readable
 from assay.storage.reading.locations import as_path, scheme_of
 from assay.storage.runs.migrations import MARKER
 
+MADE = ".assay-export.json"
+"""The hidden file by which a folder is known as an export; it names what the export wrote."""
+
 _LOCATIONS = dict.fromkeys([*location_keys(CurationConfig), *location_keys(FeatureConfig)])
 
 
@@ -69,6 +72,90 @@ def check_destination(out: Path, store: ScoreStore, *, overwrite: bool = False) 
             )
     if there is not None and stat.S_ISREG(there.st_mode) and not overwrite:
         raise already_there(out)
+
+
+def check_folder(out: Path, store: ScoreStore, *, overwrite: bool = False) -> None:
+    """Raise unless an export of `store` may make the folder `out`; nothing is opened or changed.
+
+    Parameters
+    ----------
+    out : Path
+        A folder that does not exist yet, is empty, or was made by an export and may be replaced.
+        Never one inside a store, inside an input of its runs, or around one of them.
+    store : ScoreStore
+    overwrite : bool, default False
+        Whether a folder that an export made is replaced. One that holds anything else is not.
+
+    Raises
+    ------
+    ConfigError
+        It may not be made.
+    """
+    real = Path(os.path.realpath(out))
+    if not real.parent.is_dir():
+        raise ConfigError(f"There is no folder {real.parent} to make {real.name} in.")
+    if real.exists() and not real.is_dir():
+        raise ConfigError(f"{out} is a file, and this format makes a folder; name a folder.")
+    inside = _store_around(real / MADE, store)
+    if inside is not None:
+        raise ConfigError(
+            f"{out} is inside the store {inside}, which only assay writes; name a folder elsewhere."
+        )
+    if _is_above(real, store.path):
+        raise ConfigError(f"The store {store.path} is inside {out}; name another folder.")
+    for location in _inputs(store):
+        if _is_above(real, as_path(location)) or _takes_in(location, real):
+            raise ConfigError(
+                f"{out} holds, or would become, a part of {location}, which a run of the store "
+                f"{store.path} was made from. It is never written; name another folder."
+            )
+    strange = _not_exported(real)
+    if strange is None:
+        return
+    if strange:
+        raise ConfigError(
+            f"The folder {out} holds {strange!r}, which no export wrote. Name another folder, or "
+            "move that away first."
+        )
+    if not overwrite:
+        raise already_there(out)
+
+
+def _not_exported(folder: Path) -> str | None:
+    """Return a file of a folder that no export wrote, an empty text for none; None: all is empty."""
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return None
+    try:
+        made = set(json.loads((folder / MADE).read_bytes())["files"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        made = set()
+    files = (p for p in folder.rglob("*") if p.is_symlink() or not p.is_dir())
+    there = sorted(p.relative_to(folder).as_posix() for p in files)
+    return next((name for name in there if name not in {*made, MADE}), "")
+
+
+def _is_above(folder: Path, path: Path) -> bool:
+    resolved = Path(os.path.realpath(path))
+    return resolved == folder or folder in resolved.parents
+
+
+def _takes_in(location: str, folder: Path) -> bool:
+    """Return whether a folder lies where an input's folder or glob looks for files."""
+    path = as_path(location).absolute()
+    resolved = Path(os.path.realpath(path))
+    if resolved.is_dir():
+        return resolved in folder.parents
+    patterns = [_is_pattern(part) for part in path.parts]
+    if not any(patterns):
+        return False
+    first = patterns.index(True)
+    base = Path(os.path.realpath(Path(*path.parts[:first])))
+    if base != folder and base not in folder.parents:
+        return False
+    below, parts = folder.relative_to(base).parts, path.parts[first:]
+    if "**" in parts:
+        return True
+    return len(below) < len(parts) and all(map(fnmatchcase, below, parts))
 
 
 def _store_around(real: Path, store: ScoreStore) -> Path | None:

@@ -1,11 +1,13 @@
-"""Writing a frame to a file: csv, json, jsonl or parquet, whole or not at all."""
+"""A frame as the bytes of a file: csv, json, jsonl, parquet or arrow, also compressed."""
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 
 from assay.flows.export.csv_cells import guarded
 from assay.flows.export.text_values import as_json, flat, json_lines, refuse_bytes
@@ -13,6 +15,7 @@ from assay.storage.disk.atomic import output_path
 from assay.storage.errors import ConfigError
 from assay.storage.reading.types import storable
 
+COMPRESSION = {".gz": "gzip", ".zst": "zstd"}
 # every decimal of so many digits is one float's shortest text
 _EXACT_DIGITS = 15
 
@@ -43,33 +46,66 @@ def flat_cells(frame: pl.DataFrame, raw: bool) -> pl.DataFrame:
     return frame if raw else guarded(frame)
 
 
+def frame_bytes(
+    frame: pl.DataFrame, format: str, *, raw: bool = False, compression: str = ""
+) -> bytes:
+    """Return a frame as the content of a file; the same frame gives the same bytes.
+
+    Parameters
+    ----------
+    frame : DataFrame
+    format : {"csv", "json", "jsonl", "parquet", "arrow"}
+    raw : bool, default False
+        As in `write_frame`.
+    compression : {"", ".gz", ".zst"}, default ""
+        What a text format is packed with.
+    """
+    buffer = io.BytesIO()
+    if format == "csv":
+        flat_cells(frame, raw).write_csv(buffer)
+    elif format == "parquet":
+        storable(frame, as_tables=False).write_parquet(buffer)
+    elif format == "arrow":
+        storable(frame, as_tables=False).write_ipc(
+            buffer, compression="uncompressed", compat_level=pl.CompatLevel.oldest()
+        )
+    elif format == "jsonl":
+        refuse_bytes(frame, "JSON")
+        buffer.write(json_lines(frame))
+    else:
+        buffer.write((as_json(rows_json(frame)) + "\n").encode())
+    content = buffer.getvalue()
+    if not compression:
+        return content
+    packed: bytes = pa.Codec(COMPRESSION[compression]).compress(content, asbytes=True)
+    return packed
+
+
 def write_frame(
-    frame: pl.DataFrame, out: Path, format: str, *, raw: bool = False, overwrite: bool = False
+    frame: pl.DataFrame,
+    out: Path,
+    format: str,
+    *,
+    raw: bool = False,
+    overwrite: bool = False,
+    compression: str = "",
 ) -> None:
-    """Write `frame` to the file `out` atomically, as csv, json, jsonl or parquet.
+    """Write `frame` to the file `out` atomically, in a format of `frame_bytes`.
 
     In CSV, texts that a spreadsheet would take for formulas get a quote in front unless `raw`; see
     `assay.flows.export.csv_cells`. An existing file is replaced with `overwrite` only; what else
     may not be written, `assay.flows.export.destination` says.
     """
+    write_file(out, frame_bytes(frame, format, raw=raw, compression=compression), overwrite)
+
+
+def write_file(out: Path, content: bytes, overwrite: bool = False) -> None:
+    """Write the file `out` atomically; an existing file is replaced with `overwrite` only."""
     if not out.parent.is_dir():
         raise ConfigError(f"There is no folder {out.parent} to write {out.name} into.")
-    if format == "csv":
-        frame = flat_cells(frame, raw)
-    elif format == "jsonl":
-        refuse_bytes(frame, "JSON")
-    elif format == "parquet":
-        frame = storable(frame, as_tables=False)
     try:
         with output_path(out, replace=overwrite) as temporary:
-            if format == "csv":
-                frame.write_csv(temporary)
-            elif format == "parquet":
-                frame.write_parquet(temporary)
-            elif format == "jsonl":
-                temporary.write_bytes(json_lines(frame))
-            else:
-                temporary.write_text(as_json(rows_json(frame)) + "\n")
+            temporary.write_bytes(content)
     except FileExistsError:
         raise already_there(out) from None
 

@@ -12,7 +12,7 @@ import polars as pl
 
 from assay.storage import ScoreStore
 from assay.storage.errors import ConfigError
-from assay.storage.reading.frames import as_table
+from assay.storage.reading.frames import as_table, frame_metadata
 from assay.storage.reading.types import storable
 
 
@@ -24,7 +24,8 @@ def stored_path(store: ScoreStore, name: str, given: Any) -> str:
     if frame.width == 0:
         raise ConfigError(f"The {name} is a frame without columns.")
     buffer = io.BytesIO()
-    storable(frame, as_tables=False).write_parquet(buffer)
+    metadata = frame_metadata(given) or None
+    storable(frame, as_tables=False).write_parquet(buffer, metadata=metadata)
     content = buffer.getvalue()
     # a frame may have several roles, each with a copy of its own name
     digest = hashlib.blake2b(content, digest_size=16, key=name.encode()).hexdigest()

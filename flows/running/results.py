@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from assay.flows.config.curation import CurationConfig
+from assay.flows.config.features import FeatureConfig
 from assay.flows.report.shares import shares
 from assay.storage import ScoreStore
+from assay.storage.errors import IdError
 from assay.storage.notebook import Shown
+from assay.storage.runs.schema import literal
 
 
 @dataclass(frozen=True)
@@ -70,9 +75,105 @@ class RunResult(Shown):
                 f"{row['value']:.4g} (random {row['baseline']:.4g}): {row['verdict']}",
             )
 
-    def sql(self, query: str) -> Any:
-        """Query this run, as if the store held no other; see `ScoreStore.sql`."""
+    def sql(self, query: str) -> pl.DataFrame:
+        """Query this run, as if the store held no other; see `ScoreStore.sql`.
+
+        So `latest_samples`, `latest_selection` and the others are those of this run, whatever pools
+        and later runs the store holds.
+        """
         return self.store.sql(query, runs=[self.run_id])
+
+    @cached_property
+    def config(self) -> CurationConfig | FeatureConfig:
+        """The configuration of the run, with every default filled in."""
+        values = json.loads(self._run["config"])
+        form = FeatureConfig if self._run["kind"] == "features" else CurationConfig
+        return form.build(values)
+
+    @cached_property
+    def _run(self) -> dict[str, Any]:
+        return self.store.run_table(
+            self.run_id, "SELECT kind, config::VARCHAR AS config FROM run"
+        ).row(0, named=True)
+
+    def summary(self) -> dict[str, Any]:
+        """Return what the run came to as a JSON-ready object: that of the command's ``--json``."""
+        return (feature_summary if self._run["kind"] == "features" else curation_summary)(self)
+
+    def ledger(self) -> pl.DataFrame:
+        """Return the figures of the selection beside those of random subsets of equal size.
+
+        Columns are those of the view `ledger` without the run's id.
+        """
+        return self.store.run_table(self.run_id, "FROM ledger ORDER BY name")
+
+    def decisions(self) -> pl.DataFrame:
+        """Return one row for every row of the pool, in its order.
+
+        Columns: sample_id, selected, stage, reason, detail (JSON), position, weight.
+        """
+        return self.store.run_table(
+            self.run_id,
+            "SELECT s.sample_id, d.selected, d.stage, d.reason, d.detail::VARCHAR AS detail, "
+            "c.position, c.weight FROM samples s JOIN decisions d USING (key) "
+            "LEFT JOIN selections c USING (key) ORDER BY key",
+        )
+
+    def scores(self) -> pl.DataFrame:
+        """Return `sample_id` and one column for each score, a row for every row of the pool.
+
+        Of a run that ranks features: method, feature, score, rank and selected.
+        """
+        if self._run["kind"] == "features":
+            return self.store.run_table(
+                self.run_id, "SELECT * FROM feature_scores ORDER BY method, rank"
+            )
+        samples = self.store.run_table(
+            self.run_id, "SELECT key, sample_id FROM samples ORDER BY key"
+        )
+        scores = self.store.run_table(
+            self.run_id, "SELECT key, method, score FROM scores ORDER BY method, key"
+        )
+        if scores.is_empty():
+            return samples.drop("key")
+        wide = scores.pivot("method", index="key", values="score")
+        return samples.join(wide, on="key", how="left", maintain_order="left").drop("key")
+
+    def explain(self, sample_id: str | int) -> dict[str, Any]:
+        """Say why a row is in or out of this run's selection.
+
+        Returns
+        -------
+        dict
+            sample_id, selected, stage, reason, detail (dict), position and weight (None where it is
+            out), and scores: method -> {"score": ..., "rank": ...}.
+
+        Raises
+        ------
+        IdError
+            The run has no sample of that id.
+        """
+        wanted = literal(str(sample_id))
+        rows = self.store.run_table(
+            self.run_id,
+            "SELECT key, s.sample_id, d.selected, d.stage, d.reason, d.detail::VARCHAR AS detail, "
+            "c.position, c.weight FROM samples s JOIN decisions d USING (key) "
+            f"LEFT JOIN selections c USING (key) WHERE s.sample_id = {wanted}",
+        )
+        if rows.is_empty():
+            raise IdError(
+                f"There is no sample {str(sample_id)!r} in run {self.run_id}; `result.decisions()` "
+                "lists all."
+            )
+        decision = rows.row(0, named=True)
+        scores = self.store.run_table(
+            self.run_id,
+            f"SELECT method, score, rank FROM scores WHERE key = {decision.pop('key')} "
+            "ORDER BY method",
+        )
+        of_method = {method: {"score": s, "rank": rank} for method, s, rank in scores.iter_rows()}
+        detail = json.loads(decision["detail"] or "{}")
+        return decision | {"detail": detail, "scores": of_method}
 
 
 def curation_summary(result: RunResult) -> dict[str, Any]:

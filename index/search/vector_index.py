@@ -27,6 +27,7 @@ from assay.index.vectors.checks import (
     id_order,
 )
 from assay.index.vectors.exact import row_squares
+from assay.index.vectors.forms import as_array, as_queries
 from assay.storage.errors import ConfigError, CorruptArtifactError, IdError, InputError
 from assay.storage.limits import SEED, Whole, check_parameters
 
@@ -175,7 +176,8 @@ class VectorIndex:
 
         Parameters
         ----------
-        Q : array-like, shape (m, d)
+        Q : array-like, shape (m, d) or (d,)
+            One vector is one query.
         k : int
             Beyond the number of rows found, lists are padded.
         among, excluding : sequence of ids (of positions where there are no ids), optional
@@ -201,7 +203,7 @@ class VectorIndex:
         ['a', 'b']
         """
         check_parameters(k=(k, Whole(1)), probes=(probes, Whole(1), None))
-        Q = as_vectors(Q, what="queries")
+        Q = as_vectors(as_queries(Q), what="queries")
         self._check_scale(max(1.0, float(row_squares(Q).max())))
         allowed = None
         if among is not None or excluding is not None:
@@ -211,6 +213,30 @@ class VectorIndex:
         keys, positions = self.search_keys(Q, k, probes, allowed)
         values = np.sqrt(keys) if self.metric == "l2" else -keys
         return values.astype(np.float32), positions
+
+    def query(self, Q: Any, k: int, **how: Any) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        """Return the k nearest stored rows of every query by their ids; otherwise as `search`.
+
+        Returns
+        -------
+        values : float32[m, k], or [k] for one vector
+            As in `search`.
+        ids : array of str (of int64 positions where there are no ids), of the same shape
+            Padding is None (-1 for positions).
+
+        Examples
+        --------
+        >>> index = VectorIndex.from_vectors([[1, 0], [0, 1], [1, 1]], ids=["a", "b", "c"])
+        >>> index.query([2, 1], k=2)[1].tolist()
+        ['c', 'a']
+        """
+        queries = as_array(Q, "queries")
+        values, positions = self.search(queries, k, **how)
+        ids: NDArray[Any] = positions
+        if self._ids is not None:
+            names = np.append(self._ids.to_numpy(), None)
+            ids = names[positions]
+        return (values[0], ids[0]) if queries.ndim == 1 else (values, ids)
 
     def search_keys(
         self,
@@ -273,11 +299,12 @@ class VectorIndex:
             rows.build_again(id_order(self._ids, len(rows)))
 
     def save(self, directory: str | Path) -> None:
-        """Write the index, and checksums of every 64 MiB of it, to the existing folder `directory`.
+        """Write the index, and checksums of every 64 MiB of it, to the folder `directory`.
 
         A mapped index is not written: copy its folder.
         """
         self._check_writable()
+        Path(directory).mkdir(parents=True, exist_ok=True)
         write_index(Path(directory), self._built(), self._ids, self._description())
 
     @classmethod

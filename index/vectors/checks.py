@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from assay.index.vectors.forms import as_array
 from assay.index.vectors.mapped import mapping, release
 from assay.storage.errors import IdError, InputError, NonFiniteError
 from assay.storage.hashing.rows import hash_rows, uniform
@@ -35,6 +36,7 @@ def as_vectors(X: Any, *, ids: Any = None, what: str = "vectors") -> Vectors:
     Parameters
     ----------
     X : array-like of numbers, shape (n, d)
+        In any form that `assay.index.vectors.forms.as_array` takes.
     ids : sequence of length n, optional
         Names the rows in the error message (default: their positions).
     what : str
@@ -57,10 +59,7 @@ def as_vectors(X: Any, *, ids: Any = None, what: str = "vectors") -> Vectors:
     assay.storage.errors.NonFiniteError: 1 of 1 vectors have NaN or infinite values (or values \
 beyond float32): 'a'. Repair or drop these rows.
     """
-    try:
-        found = np.asarray(X)
-    except ValueError as error:
-        raise InputError(f"The {what} must be rows of equal length: {error}.") from None
+    found = as_array(X, what)
     if found.ndim != 2 or found.dtype.kind not in "fiub":
         raise InputError(
             f"The {what} must be a two-dimensional array of numbers, not of type "

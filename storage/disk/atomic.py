@@ -200,6 +200,45 @@ def atomic_directory(path: Path | str) -> Iterator[Path]:
     boundary("folder done", path)
 
 
+@contextmanager
+def output_directory(path: Path | str, *, replace: bool = False) -> Iterator[Path]:
+    """Yield a temporary folder to fill; on success it becomes a folder outside the store.
+
+    An empty folder is filled. Another one is replaced with `replace` only, and is left as it was
+    where anything fails.
+
+    Raises
+    ------
+    FileExistsError
+        A folder that holds something is there, and `replace` is not set.
+    """
+    real = Path(os.path.realpath(path))
+    with _temporary(real) as temporary:
+        temporary.mkdir()
+        yield temporary
+        for entry in temporary.rglob("*"):
+            if not entry.is_symlink():
+                _fsync(entry)
+        _fsync(temporary)
+        boundary("output folder synced", real)
+        there = real.is_dir() and any(real.iterdir())
+        if there and not replace:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(real))
+        if not there:
+            if real.is_dir():
+                real.rmdir()  # Windows renames to no folder that is there
+            os.rename(temporary, real)
+        else:
+            with _temporary(real) as before:
+                os.rename(real, before)
+                try:
+                    os.rename(temporary, real)
+                except OSError:
+                    os.rename(before, real)
+                    raise
+        _fsync(real.parent)
+
+
 def move_aside(path: Path) -> None:
     """Remove a folder; it is renamed first, so that no half of it can be found."""
     with _temporary(path) as aside:

@@ -34,7 +34,7 @@ class AddedColumns(Source):
         self.textual = source.textual
         self.folder = source.folder
         fields = [pa.field(name, column.type) for name, column in added.items()]
-        self.schema = pa.schema([*source.schema, *fields])
+        self.schema = pa.schema([*source.schema, *fields], metadata=source.schema.metadata)
 
     @property
     def n_rows(self) -> int | None:  # type: ignore[override]

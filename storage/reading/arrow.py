@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from assay.storage.reading.class_names import ClassNames, class_names, named, named_schema
+from assay.storage.reading.class_names import FEATURES, ClassNames, class_names, named, named_schema
 from assay.storage.reading.source import (
     BATCH_BYTES,
     BATCH_ROWS,
@@ -29,8 +29,12 @@ class ParquetSource(FileSource):
         super().__init__(path, name)
         with self.guard(), self._open() as file:
             metadata = file.metadata
-            self._names = class_names(file.schema_arrow)
-            self.schema = named_schema(carried_schema(file.schema_arrow), self._names)
+            schema = file.schema_arrow
+            stated = (metadata.metadata or {}).get(FEATURES)
+            if stated is not None:
+                schema = schema.with_metadata({**(schema.metadata or {}), FEATURES: stated})
+            self._names = class_names(schema)
+            self.schema = named_schema(carried_schema(schema), self._names)
         groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
         self._group_ends = np.cumsum([group.num_rows for group in groups], dtype=np.int64)
         self._row_bytes = sum(group.total_byte_size for group in groups) // (metadata.num_rows or 1)

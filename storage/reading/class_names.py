@@ -9,23 +9,33 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+FEATURES = b"huggingface"
+"""The key of a schema's metadata under which `datasets` states its features."""
+
 ClassNames = Mapping[str, Sequence[str]]
 
 
 def class_names(schema: pa.Schema) -> dict[str, list[str]]:
     """Return the names of classes by column, as the metadata of a schema say."""
     try:
-        told = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-        features = told["info"]["features"]
-        columns = {name: feature for name, feature in features.items() if name in schema.names}
         found = {
             name: [str(each) for each in feature["names"]]
-            for name, feature in columns.items()
+            for name, feature in stated_features(schema).items()
             if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
         }
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError):
         return {}
     return {name: names for name, names in found.items() if _is_numbered(schema, name)}
+
+
+def stated_features(schema: pa.Schema) -> dict[str, Any]:
+    """Return the features of columns, in the form of `datasets`' JSON, as far as a schema states them."""
+    try:
+        stated = json.loads((schema.metadata or {}).get(FEATURES, b"{}"))
+        features = stated["info"]["features"]
+        return {name: feature for name, feature in features.items() if name in schema.names}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def _is_numbered(schema: pa.Schema, name: str) -> bool:
@@ -37,7 +47,8 @@ def named_schema(schema: pa.Schema, names: ClassNames) -> pa.Schema:
     if not names:
         return schema
     kind = pa.dictionary(pa.int32(), pa.string())
-    return pa.schema([field.with_type(kind) if field.name in names else field for field in schema])
+    fields = [field.with_type(kind) if field.name in names else field for field in schema]
+    return pa.schema(fields, metadata=schema.metadata)
 
 
 def named(table: Any, names: ClassNames) -> Any:

@@ -23,8 +23,8 @@ READABLE = (
     f"{', '.join((*PARQUET, *IPC, *CSV, *JSON, *NUMPY))} (the text formats also compressed, with "
     f"{' or '.join(COMPRESSED)} added), and folders of images"
 )
-# what the Hugging Face `datasets` library writes beside its data
-_NOT_DATA = {"dataset_info.json", "dataset_dict.json", "state.json"}
+# what the Hugging Face `datasets` library and Croissant write beside data
+_NOT_DATA = {"dataset_info.json", "dataset_dict.json", "state.json", "croissant.json"}
 
 
 AnyPath = TypeVar("AnyPath", bound=PurePath)

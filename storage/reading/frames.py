@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from assay.storage.errors import InputError
 from assay.storage.interfaces import ArrowStream
-from assay.storage.reading.class_names import class_names, named
+from assay.storage.reading.class_names import FEATURES, class_names, named
 from assay.storage.reading.source import BATCH_ROWS, Source, regroup, require_column_names
 from assay.storage.reading.types import carried
 
@@ -86,8 +86,20 @@ def as_table(frame: Any) -> pa.Table:
     return named(carried(table.select(names)), class_names(table.schema))
 
 
+def frame_metadata(frame: Any) -> dict[str, str]:
+    """Return what a Hugging Face Dataset states of its features, as metadata of a Parquet file."""
+    if not _is_dataset(frame):
+        return {}
+    stated = (frame.data.schema.metadata or {}).get(FEATURES)
+    return {FEATURES.decode(): stated.decode()} if stated else {}
+
+
+def _is_dataset(frame: Any) -> bool:
+    return type(frame).__module__.partition(".")[0] == "datasets"
+
+
 def _table(frame: Any) -> pa.Table:
-    if type(frame).__module__.partition(".")[0] == "datasets":
+    if _is_dataset(frame):
         return _hugging_face(frame)
     if isinstance(frame, pl.LazyFrame):
         frame = frame.collect()

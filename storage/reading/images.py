@@ -17,6 +17,10 @@ from assay.storage.reading.source import BATCH_BYTES, BATCH_ROWS, Rows, Source
 _NAMES = pa.dictionary(pa.int32(), pa.string())
 
 
+FILE_COLUMN = "file"
+"""The column of a folder of images with each file's path within the folder."""
+
+
 class ImageFolder(Source):
     """The image files of a folder: one row for each.
 
@@ -36,7 +40,7 @@ class ImageFolder(Source):
         parts = [PurePosixPath(within).parts for _, within in files]
         folders = [part[-2] if len(part) > 1 else None for part in parts]
         self._columns: dict[str, Any] = {
-            "file": pa.array([within for _, within in files], pa.string()),
+            FILE_COLUMN: pa.array([within for _, within in files], pa.string()),
             "folder": pa.array(folders, _NAMES),
         }
         if any(len(part) > 2 for part in parts):
@@ -58,14 +62,21 @@ class ImageFolder(Source):
         return pa.Table.from_batches([self._batch(rows, columns)])
 
     def digest_into(self, digest: Any, columns: Sequence[str]) -> None:
-        for place, within in enumerate(self._columns["file"].to_pylist()):
+        for place, within in enumerate(self._columns[FILE_COLUMN].to_pylist()):
             image = self._bytes(place)
             for piece in (within.encode(), image):
                 digest.update(len(piece).to_bytes(8, "little"))
                 digest.update(piece)
 
     def places(self, start: int, count: int) -> tuple[list[str], np.ndarray[Any, Any]]:
-        return self._columns["file"][start : start + count].to_pylist(), np.zeros(count, np.int64)
+        return self._columns[FILE_COLUMN][start : start + count].to_pylist(), np.zeros(
+            count, np.int64
+        )
+
+    def files_of(self, within: Sequence[str]) -> list[Path | None]:
+        """Return where the files are that the column `file` names."""
+        known = dict(zip(self._columns[FILE_COLUMN].to_pylist(), self._paths, strict=True))
+        return [known[name] for name in within]
 
     def _within(self, start: int, stop: int) -> int:
         """Return where a batch must end to hold no more bytes than one may."""
@@ -150,6 +161,25 @@ def load_images(array: Any, folder: Path | None) -> tuple[Any, bool]:
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return _load(array, folder), True
     return array.cast(pa.large_binary()), False
+
+
+def image_paths(array: Any, folder: Path | None) -> list[Path | None]:
+    """Return the files that a column of images names; None where it holds the bytes itself."""
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    kind = array.type
+    if pa.types.is_dictionary(kind):
+        return image_paths(array.dictionary_decode(), folder)
+    if pa.types.is_struct(kind) and "path" in kind.names:
+        paths = array.field("path")
+        if "bytes" in kind.names:
+            within = pc.is_valid(array.field("bytes"))
+            paths = pc.if_else(within, pa.scalar(None, paths.type), paths)
+        array = paths
+    elif not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        return [None] * len(array)
+    located = [_located(text, folder) if text else None for text in array.to_pylist()]
+    return [path if path is not None and path.is_file() else None for path in located]
 
 
 def _load(paths: Any, folder: Path | None, *, missing: Literal["raise"] | None = "raise") -> Any:

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,10 @@ import pyarrow as pa
 
 from assay.storage.errors import ColumnError, ConfigError, InputError
 from assay.storage.hashing.rows import hash_rows
+from assay.storage.reading.class_names import stated_features
 from assay.storage.reading.formats import open_sources
 from assay.storage.reading.frames import MemorySource, as_table
-from assay.storage.reading.images import ImageFolder, load_images
+from assay.storage.reading.images import FILE_COLUMN, ImageFolder, image_paths, load_images
 from assay.storage.reading.roles import Kind, Roles, resolve_roles
 from assay.storage.reading.samples import (
     as_frame,
@@ -207,6 +209,17 @@ class Pool:
         return list(dict.fromkeys(name for each in self._sources for name in each.schema.names))
 
     @property
+    def features(self) -> dict[str, Any]:
+        """What the files state of their columns for Hugging Face's `datasets`, by column, as JSON.
+
+        The first file that states a column's feature counts; most pools state none.
+        """
+        stated: dict[str, Any] = {}
+        for each in reversed(self._sources):
+            stated |= stated_features(each.schema)
+        return stated
+
+    @property
     def n_rows(self) -> int | None:
         counts = [each.n_rows for each in self._sources]
         return None if None in counts else sum(count or 0 for count in counts)
@@ -278,6 +291,26 @@ class Pool:
             for chunk in table.column(0).chunks
         ]
         return pa.chunked_array(found)
+
+    def image_files(self, rows: np.ndarray[Any, Any]) -> list[Path | None]:
+        """Return the files of the images of the rows of ascending numbers; None: bytes in a table.
+
+        Raises
+        ------
+        ConfigError
+            A pool of text or vectors.
+        """
+        if self.kind != "image":
+            raise ConfigError(f"The pool {self.name!r} holds {self.kind}s, not images.")
+        files: list[Path | None] = []
+        folder = isinstance(self._sources[0], ImageFolder)
+        column = FILE_COLUMN if folder else self.roles.content
+        for source, table in self._taken(rows, [column]):
+            if isinstance(source, ImageFolder):
+                files += source.files_of(table.column(0).to_pylist())
+            else:
+                files += image_paths(table.column(0), source.folder)
+        return files
 
     def contents(self) -> pa.ChunkedArray:
         """Return the content of all rows, as `batches` yields it."""

@@ -269,3 +269,90 @@ def test_every_location_of_a_configuration_is_an_input() -> None:
         ".".join(key) for form in (CurationConfig, FeatureConfig) for key in location_keys(form)
     }
     assert {"pool", "target", "training_log", "plan.leakage", "table"} <= keys
+
+
+def test_a_folder_is_replaced_only_where_an_export_made_it(
+    made: ScoreStore, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    export(made, out, columns=["id"])  # an empty folder is filled
+    with pytest.raises(ConfigError, match="exists already"):
+        export(made, out)
+    export(made, out, overwrite=True, format="hf")
+    assert sorted(p.name for p in out.iterdir() if p.name[0] != ".") == [
+        "README.md",
+        "dataset_dict.json",
+        "train",
+    ]
+    (out / "train" / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match=r"notes\.txt"):
+        export(made, out, overwrite=True)
+    (out / "train" / "notes.txt").unlink()
+    (out / "dangling").symlink_to("nowhere")
+    with pytest.raises(ConfigError, match="dangling"):
+        export(made, out, overwrite=True)
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "a.txt").write_text("mine")
+    for overwrite in (False, True):
+        with pytest.raises(ConfigError, match="no export wrote"):
+            export(made, tmp_path / "own", overwrite=overwrite)
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ConfigError, match="is a file"):
+        export(made, tmp_path / "file", overwrite=True, format="hf")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("out", ["store/new", "store", ".", "store/runs", "way-in/new"])
+def test_no_folder_in_or_around_a_store_or_input(made: ScoreStore, out: str) -> None:
+    os.symlink("store", "way-in")
+    before = sorted(str(p) for p in Path().rglob("*"))
+    for overwrite in (False, True):
+        with pytest.raises(ConfigError):
+            export(made, Path(out), overwrite=overwrite, format="hf")
+    assert sorted(str(p) for p in Path().rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("pool", "out", "refused"),
+    [
+        ("parts", "parts/out", True),
+        ("parts", "parts", True),
+        ("parts", "elsewhere/out", False),
+        ("parts/*.parquet", "parts/out", False),
+        ("parts/*/*.parquet", "parts/out", True),
+        ("parts/**/*.parquet", "parts/deep/out", True),
+        ("parts/*.parquet", "out", False),
+    ],
+)
+def test_no_folder_becomes_a_part_of_a_pool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pool: str, out: str, refused: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for below in ("parts/deep", "elsewhere"):
+        Path(below).mkdir(parents=True)
+    FRAME.write_parquet("parts/deep/a.parquet")
+    FRAME.with_columns(id=pl.col("id") + ROWS).write_parquet("parts/a.parquet")
+    result = curate(pool=pool, store="store", **KEYS)
+    if refused:
+        with pytest.raises(ConfigError, match="part of"):
+            result.export(out, format="hf", overwrite=True)
+    else:
+        assert result.export(out, format="hf") == 4
+
+
+def test_a_failure_leaves_the_folder_as_it_was(
+    made: ScoreStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    export(made, out)
+    before = {p.name: p.read_bytes() for p in out.iterdir()}
+
+    def fail(*_: Any) -> bytes:
+        raise OSError("no space")
+
+    monkeypatch.setattr("assay.flows.export.write.croissant", lambda *a, **k: fail())
+    with pytest.raises(OSError, match="no space"):
+        export(made, out, overwrite=True, card=True, format="csv")
+    assert {p.name: p.read_bytes() for p in out.iterdir()} == before
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
