@@ -18,6 +18,7 @@ from assay.flows.commands import report as cli_report
 from assay.flows.commands import service as cli_service
 from assay.flows.commands import settings as cli_settings
 from assay.flows.commands import splitting as cli_splitting
+from assay.flows.commands import tools as cli_tools
 from assay.flows.commands.curating import curate
 from assay.flows.commands.help import Command, ReportCommand
 from assay.flows.commands.options import Json, Store
@@ -155,6 +156,7 @@ for _command in (
     *cli_settings.COMMANDS,
     *cli_composition.COMMANDS,
     *cli_splitting.COMMANDS,
+    *cli_tools.COMMANDS,
 ):
     app.command(_command.__name__, cls=Command)(_command)
 for _name, _service in cli_service.COMMANDS.items():

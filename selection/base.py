@@ -187,6 +187,34 @@ class Selector(PoolMethod):
         self._outcomes = decision.outcomes
         return self
 
+    def fit_resample(self, X: Any, y: Any = None, **inputs: Any) -> tuple[Any, Any]:
+        """Choose rows, and return those of `X` and `y` in order of preference, as imbalanced-learn does.
+
+        So a selector stands in ``imblearn.pipeline.Pipeline``: it is used where the pipeline is
+        fitted, and passed over where it predicts.
+
+        Parameters
+        ----------
+        X, y
+            As in `fit`.
+        **inputs
+            The other inputs of `fit`.
+
+        Returns
+        -------
+        X, y
+            The chosen rows, in the form that was given; `y` is None where it was. The attribute
+            `sample_indices_` holds their numbers.
+        """
+        from sklearn.utils import _safe_indexing
+
+        self.fit(X, y, **inputs)
+        self.sample_indices_ = self.indices_
+        return (
+            _safe_indexing(X, self.indices_),
+            None if y is None else _safe_indexing(y, self.indices_),
+        )
+
     def _decide(self, **given: Any) -> Decision:
         """Choose rows of what was given to `fit`; by default `_select` does, in canonical order."""
         inputs = self._inputs(**given)

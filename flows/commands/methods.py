@@ -31,7 +31,7 @@ def methods(
 
     if kind is not None and kind not in KINDS:
         raise ConfigError(f"There is no kind {kind!r}; kinds are: {', '.join(KINDS)}.")
-    listed = [method for method in _listed() if kind in (None, method["kind"])]
+    listed = [method for method in listed_methods() if kind in (None, method["kind"])]
     broken = [
         {"name": plugin.name, "package": plugin.package, "problem": plugin.problem}
         for plugin in (*registry.left_out(), *embedders.left_out())
@@ -44,7 +44,7 @@ def methods(
             for plugin in broken:
                 typer.echo(f"left out: {plugin['name']} ({plugin['package']}): {plugin['problem']}")
         return
-    pages = [{**method, **_page(method)} for method in listed if method["name"] == name]
+    pages = [{**method, **method_page(method)} for method in listed if method["name"] == name]
     if not pages:
         raise ColumnError.missing(name, [method["name"] for method in listed], what="method")
     if json:
@@ -54,7 +54,7 @@ def methods(
         _print_page(page)
 
 
-def _listed() -> Iterator[dict[str, Any]]:
+def listed_methods() -> Iterator[dict[str, Any]]:
     """Yield what the list says about every method and embedder."""
     for entry in registry.entries():
         yield {
@@ -82,7 +82,7 @@ def _listed() -> Iterator[dict[str, Any]]:
         }
 
 
-def _page(method: dict[str, Any]) -> dict[str, Any]:
+def method_page(method: dict[str, Any]) -> dict[str, Any]:
     """Return the description, parameters and source of one method."""
     if method["kind"] == "embedder":
         target = embedders.embedder_class(method["name"])

@@ -108,18 +108,7 @@ def export(
     raw: Raw = False,
     json: Json = False,
 ) -> None:
-    """Write rows with their original columns, position, weight and scores: a file, or a folder to train on.
-
-    Examples:
-
-    assay export --out subset.parquet
-
-    assay export --out subset --format hf --card
-
-    assay export --out shards --format webdataset --shard-size 5000
-
-    assay export --out left.jsonl.gz --rows "NOT selected AND reason = 'duplicate'" --with decisions
-    """
+    """Write rows with their original columns, position, weight and scores: a file, or a folder to train on."""
     from assay.flows.commands.output import print_json
     from assay.flows.export import write as exporting
 
@@ -203,4 +192,23 @@ def diff(
         emit(found.rows, format)
 
 
-COMMANDS = (sql, explain, export, runs, diff)
+def relocate(
+    pool: Annotated[str, typer.Option(help="File, folder or glob where the pool is now.")],
+    store: Store = Path("assay-store"),
+    run: Annotated[str | None, typer.Option(help="Run of the pool. Default: the newest.")] = None,
+    json: Json = False,
+) -> None:
+    """Note where a pool is now, so that exports of its runs find it after a move."""
+    from assay.flows.commands.output import print_json
+    from assay.flows.export.rows import finished_run
+    from assay.flows.stages import places
+
+    opened = open_store(store)
+    noted = places.relocate(opened, finished_run(opened, run), pool)
+    if json:
+        print_json(noted)
+    else:
+        typer.echo(f"The pool {noted['was']} is noted to be at {noted['now']}")
+
+
+COMMANDS = (sql, explain, export, relocate, runs, diff)

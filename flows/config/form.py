@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -37,6 +38,12 @@ class Form(BaseModel):
             for key, value in values.items():
                 _require_utf8(str(key), value)
         return values
+
+    # defined last, so that it runs first
+    @model_validator(mode="before")
+    @classmethod
+    def _paths_as_text(cls, values: Any) -> Any:
+        return _with_text(values) if isinstance(values, Mapping) else values
 
     @classmethod
     def build(cls, values: Mapping[str, Any], *, where: str = "the configuration") -> Self:
@@ -107,6 +114,17 @@ def _unknown(form: type[BaseModel], key: str) -> str:
     likely = ".".join([*tables, close[0]]) if close else ""
     hint = f"; did you mean {likely!r}?" if likely else ""
     return f"unknown key {key!r}{hint} (known are: {', '.join(names)})"
+
+
+def _with_text(value: Any) -> Any:
+    """Return a value whose paths, wherever they are in it, are text."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, dict):
+        return {key: _with_text(inner) for key, inner in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(_with_text, value))
+    return value
 
 
 def _require_utf8(key: str, value: Any) -> None:

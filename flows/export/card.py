@@ -54,7 +54,7 @@ def describe(selection: Selection) -> str:
 
 
 def _header(selection: Selection, data_files: str | None) -> str:
-    fields: dict[str, Any] = dict(license_fields(selection.config.pool))
+    fields: dict[str, Any] = dict(license_fields(selection.location))
     fields["pretty_name"] = f"{selection.run['pool']}, rows chosen by {selection.config.select}"
     fields["tags"] = ["assay", "data-selection"]
     count = selection.rows.height
@@ -186,7 +186,7 @@ def _weaknesses(selection: Selection) -> str:
 
 
 def _license(selection: Selection) -> str:
-    fields = license_fields(selection.config.pool)
+    fields = license_fields(selection.location)
     lines = [
         f"- {escape(key)}: {escape(_plain(value))}"
         for key, value in fields.items()

@@ -97,7 +97,7 @@ def croissant(
         selection.run_id, "SELECT pool_fingerprint FROM run"
     ).item()
     pool = str(selection.run["pool"])
-    fields = license_fields(selection.config.pool)
+    fields = license_fields(selection.location)
     about: dict[str, Any] = {
         "@context": _context(),
         "@type": "sc:Dataset",
@@ -164,7 +164,8 @@ def _record_set(frame: pl.DataFrame, source: Mapping[str, Any]) -> dict[str, Any
     """Describe the columns; those of objects, which have no type in Croissant, are left out."""
     fields = []
     for name, kind in frame.schema.items():
-        inner, repeated = kind, False
+        inner: Any = kind
+        repeated = False
         while isinstance(inner, pl.List | pl.Array):
             inner, repeated = inner.inner, True
         if isinstance(inner, pl.Struct | pl.Map):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from assay.flows.config.curation import CurationConfig
 from assay.flows.config.features import FeatureConfig
 from assay.flows.config.fields import location_keys
 from assay.flows.export.frames import already_there
+from assay.flows.stages.places import place_of
 from assay.storage import ScoreStore
 from assay.storage.errors import ConfigError
 from assay.storage.reading.finding import readable
@@ -26,7 +27,9 @@ MADE = ".assay-export.json"
 _LOCATIONS = dict.fromkeys([*location_keys(CurationConfig), *location_keys(FeatureConfig)])
 
 
-def check_destination(out: Path, store: ScoreStore, *, overwrite: bool = False) -> None:
+def check_destination(
+    out: Path, store: ScoreStore, *, overwrite: bool = False, inputs: Collection[str] = ()
+) -> None:
     """Raise unless a command over `store` may write the file `out`; nothing is opened or changed.
 
     Parameters
@@ -40,6 +43,8 @@ def check_destination(out: Path, store: ScoreStore, *, overwrite: bool = False) 
         that a run's pool, folder or glob would take in.
     overwrite : bool, default False
         Whether an existing file may be replaced.
+    inputs : collection of str
+        Further locations that the command reads.
 
     Raises
     ------
@@ -64,7 +69,7 @@ def check_destination(out: Path, store: ScoreStore, *, overwrite: bool = False) 
         raise ConfigError(
             f"{out} is inside the store {inside}, which only assay writes; name a file elsewhere."
         )
-    for location in _inputs(store):
+    for location in (*_inputs(store), *inputs):
         if _is_input(real, there, location):
             raise ConfigError(
                 f"{out} is, or would become, a part of {location}, which a run of the store "
@@ -74,7 +79,9 @@ def check_destination(out: Path, store: ScoreStore, *, overwrite: bool = False) 
         raise already_there(out)
 
 
-def check_folder(out: Path, store: ScoreStore, *, overwrite: bool = False) -> None:
+def check_folder(
+    out: Path, store: ScoreStore, *, overwrite: bool = False, inputs: Collection[str] = ()
+) -> None:
     """Raise unless an export of `store` may make the folder `out`; nothing is opened or changed.
 
     Parameters
@@ -85,6 +92,8 @@ def check_folder(out: Path, store: ScoreStore, *, overwrite: bool = False) -> No
     store : ScoreStore
     overwrite : bool, default False
         Whether a folder that an export made is replaced. One that holds anything else is not.
+    inputs : collection of str
+        Further locations that the command reads.
 
     Raises
     ------
@@ -103,7 +112,7 @@ def check_folder(out: Path, store: ScoreStore, *, overwrite: bool = False) -> No
         )
     if _is_above(real, store.path):
         raise ConfigError(f"The store {store.path} is inside {out}; name another folder.")
-    for location in _inputs(store):
+    for location in (*_inputs(store), *inputs):
         if _is_above(real, as_path(location)) or _takes_in(location, real):
             raise ConfigError(
                 f"{out} holds, or would become, a part of {location}, which a run of the store "
@@ -189,9 +198,10 @@ def _inputs(store: ScoreStore) -> Iterator[str]:
         config = json.loads(text or "{}")
         for key in _LOCATIONS:
             for location in _strings(_value(config, key)):
-                if location not in seen and scheme_of(location) in (None, "file"):
-                    seen.add(location)
-                    yield location
+                for each in (location, place_of(store, location)):
+                    if each not in seen and scheme_of(each) in (None, "file"):
+                        seen.add(each)
+                        yield each
 
 
 def _value(config: Any, key: tuple[str, ...]) -> Any:

@@ -16,8 +16,8 @@ import polars as pl
 from assay.flows.config.curation import CurationConfig
 from assay.flows.export.columns import added_columns, own_names
 from assay.flows.export.rows import rows_of
-from assay.storage import Pool, ScoreStore, read_pool
-from assay.storage.errors import StoreError
+from assay.flows.stages.places import place_of, pool_of
+from assay.storage import Pool, ScoreStore
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class Selection:
         The run's row of the view `runs`.
     config : CurationConfig
     pool : Pool
+    location : str
+        Where the pool is now.
     rows : DataFrame
         See `assay.flows.export.rows.Rows`.
     words : str
@@ -45,6 +47,7 @@ class Selection:
     run: dict[str, Any]
     config: CurationConfig
     pool: Pool
+    location: str
     rows: pl.DataFrame
     words: str
     frame: pl.DataFrame
@@ -90,7 +93,7 @@ def select(
     """Gather what an export of a run hands out; see `assay.flows.export.write.export`."""
     config = CurationConfig.build(json.loads(run["config"]))
     picked = rows_of(store, run["run_id"], rows, config)
-    opened = open_pool(store, run["run_id"], config, pool)
+    opened = pool_of(store, run["run_id"], config, pool)
     own = opened.take(picked.frame["key"].to_numpy(), list(columns) if columns else None)
     added = added_columns(store, run["run_id"], picked.frame, additions)
     if config.id is not None:
@@ -101,40 +104,9 @@ def select(
         run,
         config,
         opened,
+        os.fspath(pool) if pool is not None else place_of(store, str(config.pool)),
         picked.frame,
         picked.words,
         own.hstack(added.rename(renamed)),
         renamed,
     )
-
-
-def open_pool(
-    store: ScoreStore,
-    run_id: str,
-    config: CurationConfig,
-    pool: str | os.PathLike[str] | None = None,
-) -> Pool:
-    """Open the pool of a run, where it was or at another place.
-
-    Raises
-    ------
-    StoreError
-        It does not hold what it did when the run was made.
-    """
-    where = config.pool if pool is None else pool
-    opened = read_pool(where, **config.roles())
-    was = store.run_table(run_id, "SELECT pool_fingerprint FROM run").item()
-    if opened.fingerprint == was or (pool is not None and _same_rows(store, run_id, opened)):
-        return opened
-    raise StoreError(
-        f"The pool {where} is not what it was when run {run_id} was made. "
-        "Put it back, name the place where it is now with --pool, or run `assay curate` again and "
-        "export that run."
-    )
-
-
-def _same_rows(store: ScoreStore, run_id: str, pool: Pool) -> bool:
-    """Return whether a pool in other files has the run's rows: ids, contents and labels in order."""
-    names = ["sample_id", "content_hash", "label"]
-    was = store.run_table(run_id, f"SELECT {', '.join(names)} FROM samples ORDER BY key")
-    return pool.samples().select(names).equals(was)

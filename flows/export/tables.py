@@ -69,7 +69,7 @@ def hugging_face_files(selection: Selection, shard_size: int) -> Files:
     yield "dataset_dict.json", _json({"splits": ["train"]})
     about = {"citation": "", "description": "", "features": features, "homepage": "", "license": ""}
     yield "train/dataset_info.json", _json(about)
-    state = {
+    state: dict[str, Any] = {
         "_data_files": [{"filename": name} for name in names],
         "_fingerprint": digest.hexdigest(),
         "_format_columns": None,

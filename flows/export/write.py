@@ -151,10 +151,11 @@ def export(
     if link and format != "images":
         raise ConfigError(f"Only the format images can link to files; {format} writes its own.")
     beside = [out.parent / name for name in (CARD, DESCRIPTION)] if card and not folder else []
+    inputs = [] if pool is None else [os.fspath(pool)]
     if folder:
-        check_folder(out, store, overwrite=overwrite)
+        check_folder(out, store, overwrite=overwrite, inputs=inputs)
     for path in [] if folder else [out, *beside]:
-        check_destination(path, store, overwrite=overwrite)
+        check_destination(path, store, overwrite=overwrite, inputs=inputs)
     chosen = finished_run(store, run, all_runs=all_runs)
     selection = select(
         store, chosen, rows=rows, additions=wanted, columns=as_tuple(columns), pool=pool

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Hashable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
-from scipy import sparse
 
 from assay.index.algorithms import centrality, clustering
 from assay.index.algorithms.communities import Communities
@@ -20,17 +19,17 @@ from assay.index.algorithms.eigenvector import EigenvectorCentrality
 from assay.index.graph import algorithms, updates
 from assay.index.graph.context_similarity import CANDIDATES, with_context
 from assay.index.graph.edge_weights import check_weights, similarities_of
+from assay.index.graph.query import nearest_to
+from assay.index.graph.reading import NetworkxGraph
 from assay.index.graph.symmetric_edges import SYMMETRISE, Edges, symmetric_edges
 from assay.index.knn.nearest_neighbors import Distinct, NearestNeighbors, Search, nearest_neighbors
 from assay.index.layout.umap import umap_layout
-from assay.index.vectors.checks import Vectors, as_ids, as_vectors, check_metric
+from assay.index.vectors.checks import Vectors, as_ids, as_vectors, check_metric, check_width
 from assay.index.vectors.exact import Progress
-from assay.storage.errors import ConfigError, CorruptArtifactError
+from assay.index.vectors.forms import as_queries
+from assay.storage.errors import ConfigError, CorruptArtifactError, InputError
 from assay.storage.limits import SEED, Whole, check_parameters
 from assay.storage.notebook import Shown, short_numbers
-
-if TYPE_CHECKING:
-    import networkx as nx
 
 ROBUST = (None, "context")
 _FORMAT = 1
@@ -38,7 +37,7 @@ _ARRAYS = ("indptr", "indices", "weights", "neighbors", "distances")
 _OPTIONAL = ("centroids", "cells")
 
 
-class SimilarityGraph(Shown):
+class SimilarityGraph(NetworkxGraph, Shown):
     r"""Undirected graph of nearest neighbors, built by `from_vectors`.
 
     Row i is joined to row j with the weight s(i, j) where j is among the k most similar rows of i,
@@ -60,7 +59,7 @@ class SimilarityGraph(Shown):
     weights : float32[edges * 2]
         Above 0: edges of dissimilar rows keep a least weight, so that the structure stays.
     neighbors : int32[n, k]
-        The k most similar rows of each row, best first, -1 where there are fewer.
+        Positions of the k most similar rows of each row, best first, -1 where there are fewer.
     similarities : float32[n, k]
         Their similarities, -inf where there are fewer.
     ids : ndarray of str, or None
@@ -85,8 +84,10 @@ class SimilarityGraph(Shown):
 
     Notes
     -----
-    It stands in for a graph of networkx in the functions that the networkx backend of this package
-    covers, as in ``nx.pagerank(graph)``.
+    It reads as a graph of networkx whose nodes are the ids that were given (else positions):
+    ``graph.nodes``, ``graph.edges``, ``graph[u]``, ``graph.neighbors(u)``, ``nx.Graph(graph)``. The
+    functions that the networkx backend of this package covers take it as it is, as in
+    ``nx.pagerank(graph)``, and key what they return by its nodes.
 
     Examples
     --------
@@ -117,7 +118,7 @@ class SimilarityGraph(Shown):
         check_metric(metric)
         check_parameters(symmetrise=(symmetrise, *SYMMETRISE))
         check_weights(weights, metric)
-        self.neighbors = neighbors
+        self._neighbors = neighbors
         self.metric = metric
         self.symmetrise = symmetrise
         self.weighting = weights
@@ -128,6 +129,7 @@ class SimilarityGraph(Shown):
         self.report_ = {} if report is None else report
         self._distances = distances
         self.sample_ids = as_ids(ids, len(neighbors))
+        self.numbered = ids is not None and pl.Series(ids).dtype.is_integer()
         self.indptr, self.indices, self.weights = (
             symmetric_edges(neighbors, distances, metric, symmetrise, weights)
             if edges is None
@@ -272,7 +274,7 @@ class SimilarityGraph(Shown):
     def lists(self) -> NearestNeighbors:
         """Return the neighbors as the search that made this graph returned them."""
         return NearestNeighbors(
-            self.neighbors, self._distances, self.centroids_, self.report_, self.cells_
+            self._neighbors, self._distances, self.centroids_, self.report_, self.cells_
         )
 
     @cached_property
@@ -306,7 +308,7 @@ class SimilarityGraph(Shown):
     ) -> NDArray[np.float32]:
         """Return coordinates that keep neighbors close, for a map; see `assay.index.layout.umap`."""
         return umap_layout(
-            self.neighbors,
+            self._neighbors,
             self._distances,
             ids=self.sample_ids,
             dims=dims,
@@ -315,13 +317,51 @@ class SimilarityGraph(Shown):
             placed=placed,
         )
 
-    def degree(self) -> NDArray[np.int64]:
-        """Return the number of edges of every node."""
-        return self.indptr[1:] - self.indptr[:-1]
+    def degrees(self) -> NDArray[np.int64]:
+        """Return the number of edges of every node, in order of position."""
+        return np.diff(self.indptr)
+
+    def query(
+        self, vector: ArrayLike, k: int | None = None
+    ) -> tuple[list[Hashable], NDArray[np.float32]]:
+        """Return the nodes nearest to a vector, best first, and their similarities.
+
+        Parameters
+        ----------
+        vector : array-like, shape (d,)
+        k : int, optional
+            How many; the graph's k by default.
+
+        Raises
+        ------
+        ConfigError
+            The graph has no vectors: it was loaded, or they were dropped.
+
+        Examples
+        --------
+        >>> graph = SimilarityGraph.from_vectors([[0.0], [1.0], [5.0]], ids=["a", "b", "c"], k=1, metric="l2")
+        >>> graph.query([4.0], k=2)[0]
+        ['c', 'b']
+        """
+        if self.vectors is None:
+            raise ConfigError(
+                "This graph has no vectors to compare with. Set graph.vectors to them, in order of "
+                "position, or ask a VectorIndex."
+            )
+        queries = as_vectors(as_queries(vector), what="queries")
+        if len(queries) != 1:
+            raise InputError(f"Give one vector, not {len(queries)}; a VectorIndex answers many.")
+        check_parameters(k=(k, Whole(1), None))
+        query = check_width(queries, self.vectors.shape[1])[0]
+        places, distances = nearest_to(
+            self.vectors, query, k or self.k, self.metric, self.sample_ids
+        )
+        names = self.node_names
+        return [names[i] for i in places.tolist()], similarities_of(distances, self.metric)
 
     def hubness(self) -> NDArray[np.int64]:
         """Count how often each row appears in other rows' neighbor lists; see `centrality.hubness`."""
-        return centrality.hubness(self.neighbors)
+        return centrality.hubness(self._neighbors)
 
     def connected_components(self) -> NDArray[np.int32]:
         """Label the components in order of their first node; see `centrality`."""
@@ -492,34 +532,15 @@ class SimilarityGraph(Shown):
         """
         return self._of_update(updates.update(self, X, rows, before, ids, threads))
 
-    def to_scipy(self) -> sparse.csr_array:
-        """Return the weighted adjacency matrix over the same memory: don't write to it."""
-        n = len(self)
-        return sparse.csr_array((self.weights, self.indices, self.indptr), shape=(n, n))
-
-    def to_networkx(self) -> nx.Graph:
-        """Return a networkx graph of nodes 0 .. n - 1 with `sample_id`, and edges with `weight`.
-
-        It takes some 370 bytes per edge; most functions take this graph as it is.
-        """
-        import networkx
-
-        graph = networkx.Graph()
-        names = range(len(self)) if self.sample_ids is None else self.sample_ids.to_list()
-        graph.add_nodes_from((i, {"sample_id": str(name)}) for i, name in enumerate(names))
-        upper = sparse.triu(self.to_scipy(), format="coo")
-        edges = zip(upper.row.tolist(), upper.col.tolist(), upper.data.tolist(), strict=True)
-        graph.add_weighted_edges_from(edges)
-        return graph
-
     def save(self, directory: str | Path) -> None:
-        """Write the graph to the existing folder `directory`."""
+        """Write the graph to the folder `directory`, which is made where it is not there."""
         folder = Path(directory)
+        folder.mkdir(parents=True, exist_ok=True)
         arrays: dict[str, NDArray[Any] | None] = {
             "indptr": self.indptr,
             "indices": self.indices,
             "weights": self.weights,
-            "neighbors": self.neighbors,
+            "neighbors": self._neighbors,
             "distances": self._distances,
             "centroids": self.centroids_,
             "cells": self.cells_,
@@ -531,9 +552,10 @@ class SimilarityGraph(Shown):
             self.sample_ids.to_frame("sample_id").write_parquet(folder / "ids.parquet")
         header = {
             "format": _FORMAT,
-            "shape": list(self.neighbors.shape),
+            "shape": list(self._neighbors.shape),
             "entries": len(self.indices),
             "ids": self.sample_ids is not None,
+            **({"numbered": True} if self.numbered else {}),
             **{name: arrays[name] is not None for name in _OPTIONAL},
             "metric": self.metric,
             "symmetrise": self.symmetrise,
@@ -552,33 +574,12 @@ class SimilarityGraph(Shown):
             metric=header["metric"],
             symmetrise=header["symmetrise"],
             weights=header.get("weighting", "similarity"),
-            ids=ids,
+            ids=ids.cast(pl.Int128) if ids is not None and header.get("numbered") else ids,
             centroids=arrays.get("centroids"),
             cells=arrays.get("cells"),
             report=header["report"],
             edges=(arrays["indptr"], arrays["indices"], arrays["weights"]),
         )
-
-    def is_directed(self) -> bool:
-        return False
-
-    def is_multigraph(self) -> bool:
-        return False
-
-    def number_of_nodes(self) -> int:
-        return len(self)
-
-    def number_of_edges(self) -> int:
-        return len(self.indices) // 2
-
-    def __len__(self) -> int:
-        return len(self.neighbors)
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(range(len(self)))
-
-    def __contains__(self, node: object) -> bool:
-        return isinstance(node, int | np.integer) and 0 <= int(node) < len(self)
 
     def _notebook_rows(self) -> Iterator[tuple[str, Any]]:
         yield "rows", len(self)

@@ -66,8 +66,9 @@ class CSRGraph:
     def of(cls, graph: CSRGraph | SimilarityGraph) -> CSRGraph:
         """Return `graph`, or a view of a similarity graph over the same memory."""
         if isinstance(graph, SimilarityGraph):
-            nodes = range(len(graph))
-            return cls(nodes, graph.indptr, graph.indices, graph.weights, "weight")
+            view = cls(graph.node_names, graph.indptr, graph.indices, graph.weights, "weight")
+            view.places = graph.node_places
+            return view
         return graph
 
     @classmethod

@@ -234,7 +234,7 @@ class VectorIndex:
         values, positions = self.search(queries, k, **how)
         ids: NDArray[Any] = positions
         if self._ids is not None:
-            names = np.append(self._ids.to_numpy(), None)
+            names = pl.concat([self._ids, pl.Series([None], dtype=pl.String)]).to_numpy()
             ids = names[positions]
         return (values[0], ids[0]) if queries.ndim == 1 else (values, ids)
 

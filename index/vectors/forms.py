@@ -52,7 +52,11 @@ def as_array(X: Any, what: str = "vectors") -> np.ndarray[Any, Any]:
         return _from_lists(pl.Series(X), what)
     try:
         array = np.asarray(_tensor(X))
-    except (ValueError, TypeError, RuntimeError) as error:
+    except (TypeError, RuntimeError) as error:
+        if isinstance(X, list | tuple):
+            return _stacked(X, what)
+        raise InputError(f"The {what} can't be read as an array: {error}.") from None
+    except ValueError as error:
         raise InputError(f"The {what} must be rows of equal length: {error}.") from None
     if array.dtype == object and array.ndim == 1 and len(array):
         return _stacked(array, what)
@@ -81,15 +85,15 @@ def _tensor(X: Any) -> Any:
     """Return what NumPy can take: a tensor without gradients, on this machine, of a type NumPy has."""
     if isinstance(X, np.ndarray | list | tuple):
         return X
+    if hasattr(X, "__dlpack__") and not hasattr(X, "__array__"):
+        return np.from_dlpack(X)
     try:
         return np.asarray(X)
-    except (TypeError, RuntimeError, ValueError):
+    except (TypeError, RuntimeError):
         # PyTorch's own refusals: gradients, another device, bfloat16
         for method in ("detach", "cpu", "float"):
             X = getattr(X, method, lambda given=X: given)()
-    if not hasattr(X, "__array__") and hasattr(X, "__dlpack__"):
-        return np.from_dlpack(X)
-    return X
+        return X
 
 
 def _from_lists(column: pl.Series, what: str) -> np.ndarray[Any, Any]:
@@ -114,10 +118,10 @@ def _from_lists(column: pl.Series, what: str) -> np.ndarray[Any, Any]:
     return flat.to_numpy().reshape(len(column), column.dtype.size)
 
 
-def _stacked(rows: np.ndarray[Any, Any], what: str) -> np.ndarray[Any, Any]:
+def _stacked(rows: Any, what: str) -> np.ndarray[Any, Any]:
     try:
         return np.stack([np.asarray(_tensor(row)) for row in rows])
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RuntimeError) as error:
         raise InputError(f"The {what} must be rows of equal length: {error}.") from None
 
 

@@ -66,8 +66,8 @@ class FeatureRanker(Method, SelectorMixin, BaseEstimator):  # type: ignore[misc]
         best (`assay.selection.tables.inner_validation`: nearest class mean and 5 nearest rows, five folds,
         2,000 rows at most; the columns are ranked anew in each fold). Without labels the columns
         above the point that splits the scores best into two groups (`split_count`).
-    missing : {"raise", "median"}, default "raise"
-        NaN: refuse it, or give it the lower median of its column and tell so in `missing_`.
+    missing : {"median", "raise"}, default "median"
+        NaN: give it the lower median of its column and report so in `missing_`, or refuse it.
 
     Attributes
     ----------
@@ -131,7 +131,7 @@ class FeatureRanker(Method, SelectorMixin, BaseEstimator):  # type: ignore[misc]
     }
 
     n_features_to_select: int | float | str | None
-    missing: str = "raise"
+    missing: str = "median"
     # parameters that some rankers have
     alpha: Any = None
     n_bins: int | None = None

@@ -46,8 +46,8 @@ class DistanceCorrelation(FeatureRanker):
     max_rows : int, default 1024
         Rows that take part in the forward search, whose time and memory grow with their square; of
         more rows those whose contents hash smallest.
-    missing : {"raise", "median"}, default "raise"
-        NaN: refused, or given the lower median of their column (told in `missing_`).
+    missing : {"median", "raise"}, default "median"
+        NaN: given the lower median of their column (`missing_` reports it), or refused.
 
     Attributes
     ----------
@@ -109,7 +109,7 @@ class DistanceCorrelation(FeatureRanker):
         target: str = "classes",
         search: str = "marginal",
         max_rows: int = 1024,
-        missing: str = "raise",
+        missing: str = "median",
     ) -> None:
         self.n_features_to_select = n_features_to_select
         self.target = target

@@ -61,8 +61,8 @@ class ECFS(FeatureRanker):
         Bins of the histograms. Default: a tenth of the rows, at least 10 and at most 20.
     discrete_features : bool[d] or array of int, optional
         Columns (mask or positions) whose values are names rather than amounts.
-    missing : {"raise", "median"}, default "raise"
-        NaN: refused, or given the lower median of their column (told in `missing_`).
+    missing : {"median", "raise"}, default "median"
+        NaN: given the lower median of their column (`missing_` reports it), or refused.
 
     Attributes
     ----------
@@ -128,7 +128,7 @@ class ECFS(FeatureRanker):
         normalize: bool = True,
         n_bins: int | None = None,
         discrete_features: ArrayLike | None = None,
-        missing: str = "raise",
+        missing: str = "median",
     ) -> None:
         self.n_features_to_select = n_features_to_select
         self.alpha = alpha

@@ -30,8 +30,8 @@ class FisherScore(FeatureRanker):
     discrete_features : bool[d] or array of int, optional
         Columns (mask or positions) whose values are names rather than amounts; F / (1 + F) is then
         the share of the classes' Gini impurity that the names explain (see `column_relevance`).
-    missing : {"raise", "median"}, default "raise"
-        NaN: refused, or given the lower median of their column (told in `missing_`).
+    missing : {"median", "raise"}, default "median"
+        NaN: given the lower median of their column (`missing_` reports it), or refused.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class FisherScore(FeatureRanker):
         n_features_to_select: int | float | str | None = None,
         *,
         discrete_features: ArrayLike | None = None,
-        missing: str = "raise",
+        missing: str = "median",
     ) -> None:
         self.n_features_to_select = n_features_to_select
         self.discrete_features = discrete_features

@@ -70,8 +70,8 @@ class InfFS(FeatureRanker):
         those of the best 4 times as many columns as are kept (at most 4,096), so that the columns
         kept are nearly always the same. "auto" does it where one product with |rho| would take
         over 2e11 multiply-adds.
-    missing : {"raise", "median"}, default "raise"
-        NaN: refused, or given the lower median of their column (told in `missing_`).
+    missing : {"median", "raise"}, default "median"
+        NaN: given the lower median of their column (`missing_` reports it), or refused.
 
     Attributes
     ----------
@@ -139,7 +139,7 @@ class InfFS(FeatureRanker):
         scaling: str = "authors",
         cut: str | None = None,
         approximate: bool | str = "auto",
-        missing: str = "raise",
+        missing: str = "median",
     ) -> None:
         self.n_features_to_select = n_features_to_select
         self.supervised = supervised

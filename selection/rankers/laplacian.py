@@ -38,8 +38,8 @@ class LaplacianScore(FeatureRanker):
     scale : bool, default True
         Bring every column to [0, 1] before rows are compared, so that no column's unit decides
         which rows are near. The score of a column does not depend on its own scale.
-    missing : {"raise", "median"}, default "raise"
-        NaN: refused, or given the lower median of their column (told in `missing_`).
+    missing : {"median", "raise"}, default "median"
+        NaN: given the lower median of their column (`missing_` reports it), or refused.
 
     Attributes
     ----------
@@ -92,7 +92,7 @@ class LaplacianScore(FeatureRanker):
         n_neighbors: int = 5,
         metric: str = "l2",
         scale: bool = True,
-        missing: str = "raise",
+        missing: str = "median",
     ) -> None:
         self.n_features_to_select = n_features_to_select
         self.n_neighbors = n_neighbors

@@ -46,8 +46,8 @@ class MRMR(FeatureRanker):
     discrete_features : bool[d] or array of int, optional
         Columns (mask or positions) whose values are names rather than amounts: "mi" takes their
         values as bins, "fc" their codes as amounts in C only.
-    missing : {"raise", "median"}, default "raise"
-        NaN: refused, or given the lower median of their column (told in `missing_`).
+    missing : {"median", "raise"}, default "median"
+        NaN: given the lower median of their column (`missing_` reports it), or refused.
 
     Attributes
     ----------
@@ -101,7 +101,7 @@ class MRMR(FeatureRanker):
         depth: int | None = None,
         n_bins: int | None = None,
         discrete_features: ArrayLike | None = None,
-        missing: str = "raise",
+        missing: str = "median",
     ) -> None:
         self.n_features_to_select = n_features_to_select
         self.criterion = criterion

@@ -67,8 +67,8 @@ class OutRank(FeatureRanker):
         together). Default: a tenth of the rows, at least 10 and at most 20.
     discrete_features : bool[d] or array of int, optional
         Columns (mask or positions) each value of which is a level. The authors take all so.
-    missing : {"raise", "median"}, default "raise"
-        NaN: refused, or given the lower median of their column (told in `missing_`).
+    missing : {"median", "raise"}, default "median"
+        NaN: given the lower median of their column (`missing_` reports it), or refused.
 
     Attributes
     ----------
@@ -137,7 +137,7 @@ class OutRank(FeatureRanker):
         max_pairs: int = 1 << 15,
         n_bins: int | None = None,
         discrete_features: ArrayLike | None = None,
-        missing: str = "raise",
+        missing: str = "median",
     ) -> None:
         self.n_features_to_select = n_features_to_select
         self.mode = mode

@@ -52,8 +52,8 @@ class QuickSelection(FeatureRanker):
         Passes over the rows; the authors make 100, which takes twice as long and changes little.
     random_state : int, default 0
         Seed of links, weights, noise, dropout and batches.
-    missing : {"raise", "median"}, default "raise"
-        NaN: refused, or given the lower median of their column (told in `missing_`).
+    missing : {"median", "raise"}, default "median"
+        NaN: given the lower median of their column (`missing_` reports it), or refused.
 
     Attributes
     ----------
@@ -133,7 +133,7 @@ class QuickSelection(FeatureRanker):
         batch_size: int = 100,
         epochs: int = 50,
         random_state: int = 0,
-        missing: str = "raise",
+        missing: str = "median",
     ) -> None:
         self.n_features_to_select = n_features_to_select
         self.hidden = hidden

@@ -41,8 +41,8 @@ class ReliefF(FeatureRanker):
         Columns (mask or positions) whose values are names rather than amounts.
     random_state : int, default 0
         Salt of that hash.
-    missing : {"raise", "median"}, default "raise"
-        NaN: refused, or given the lower median of their column (told in `missing_`).
+    missing : {"median", "raise"}, default "median"
+        NaN: given the lower median of their column (`missing_` reports it), or refused.
 
     Attributes
     ----------
@@ -96,7 +96,7 @@ class ReliefF(FeatureRanker):
         n_samples: int | None = 1000,
         discrete_features: ArrayLike | None = None,
         random_state: int = 0,
-        missing: str = "raise",
+        missing: str = "median",
     ) -> None:
         self.n_features_to_select = n_features_to_select
         self.n_neighbors = n_neighbors

@@ -33,8 +33,8 @@ class SequentialAttention(FeatureRanker):
         How many columns to keep: a count, or a share in (0, 1]. Default: half of them. "auto":
         chosen by cross-validation (see `FeatureRanker`). As many (500 with "auto") are chosen by pursuit; each smaller
         count is a prefix.
-    missing : {"raise", "median"}, default "raise"
-        NaN: refused, or given the lower median of their column (told in `missing_`).
+    missing : {"median", "raise"}, default "median"
+        NaN: given the lower median of their column (`missing_` reports it), or refused.
 
     Attributes
     ----------
@@ -77,7 +77,7 @@ class SequentialAttention(FeatureRanker):
     """
 
     def __init__(
-        self, n_features_to_select: int | float | str | None = None, *, missing: str = "raise"
+        self, n_features_to_select: int | float | str | None = None, *, missing: str = "median"
     ) -> None:
         self.n_features_to_select = n_features_to_select
         self.missing = missing

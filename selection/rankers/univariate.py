@@ -31,8 +31,8 @@ class FTest(FeatureRanker):
     n_features_to_select : int, float or "auto", optional
         How many columns to keep: a count, or a share in (0, 1]. Default: half of them. "auto":
         chosen by cross-validation (see `FeatureRanker`).
-    missing : {"raise", "median"}, default "raise"
-        NaN: refused, or given the lower median of their column (told in `missing_`).
+    missing : {"median", "raise"}, default "median"
+        NaN: given the lower median of their column (`missing_` reports it), or refused.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class FTest(FeatureRanker):
     _streams = True
 
     def __init__(
-        self, n_features_to_select: int | float | str | None = None, *, missing: str = "raise"
+        self, n_features_to_select: int | float | str | None = None, *, missing: str = "median"
     ) -> None:
         self.n_features_to_select = n_features_to_select
         self.missing = missing
@@ -101,8 +101,8 @@ class NeighborInformation(FeatureRanker):
         Columns (mask or positions) whose values are names; theirs is the information of the counts.
     random_state : int, default 0
         Seed of the noise that scikit-learn adds so that no two values are equal.
-    missing : {"raise", "median"}, default "raise"
-        NaN: refused, or given the lower median of their column (told in `missing_`).
+    missing : {"median", "raise"}, default "median"
+        NaN: given the lower median of their column (`missing_` reports it), or refused.
 
     Attributes
     ----------
@@ -157,7 +157,7 @@ class NeighborInformation(FeatureRanker):
         n_neighbors: int = 3,
         discrete_features: ArrayLike | None = None,
         random_state: int = 0,
-        missing: str = "raise",
+        missing: str = "median",
     ) -> None:
         self.n_features_to_select = n_features_to_select
         self.n_neighbors = n_neighbors
@@ -199,8 +199,8 @@ class ChiSquared(FeatureRanker):
     negative : {"shift", "raise"}, default "shift"
         Columns with values below 0, for which the statistic is not defined: count them from their
         smallest value, or refuse them, as scikit-learn does.
-    missing : {"raise", "median"}, default "raise"
-        NaN: refused, or given the lower median of their column (told in `missing_`).
+    missing : {"median", "raise"}, default "median"
+        NaN: given the lower median of their column (`missing_` reports it), or refused.
 
     Attributes
     ----------
@@ -249,7 +249,7 @@ class ChiSquared(FeatureRanker):
         n_features_to_select: int | float | str | None = None,
         *,
         negative: str = "shift",
-        missing: str = "raise",
+        missing: str = "median",
     ) -> None:
         self.n_features_to_select = n_features_to_select
         self.negative = negative

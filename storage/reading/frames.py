@@ -65,8 +65,8 @@ def as_table(frame: Any) -> pa.Table:
     ----------
     frame : object
         With ``__arrow_c_stream__`` (Polars, pandas, Arrow, DuckDB relation), a Polars LazyFrame, a
-        Hugging Face Dataset, a mapping of columns (2-d arrays become fixed-size lists) or a
-        sequence of mappings.
+        Hugging Face Dataset, a mapping of columns (2-d arrays become fixed-size lists), a sequence
+        of mappings, or texts (a list, tuple, array or Series), which become the column `text`.
 
     Raises
     ------
@@ -109,6 +109,9 @@ def _table(frame: Any) -> pa.Table:
         return pa.Table.from_batches([frame])
     if isinstance(frame, Mapping):
         return pa.table({str(name): _column(values) for name, values in frame.items()})
+    texts = _texts(frame)
+    if texts is not None:
+        return pa.table({"text": texts})
     if isinstance(frame, Sequence) and all(isinstance(row, Mapping) for row in frame):
         names = dict.fromkeys(name for row in frame for name in row)
         return pa.table({str(name): [row.get(name) for row in frame] for name in names})
@@ -117,8 +120,23 @@ def _table(frame: Any) -> pa.Table:
     raise InputError(
         f"A pool can't be read from a {_kind(frame)}. Give a path, a folder, a glob, a frame that "
         "has __arrow_c_stream__ (Polars, pandas, Arrow, DuckDB relation), a Polars LazyFrame, a "
-        "Hugging Face Dataset, a mapping of columns or a list of mappings."
+        "Hugging Face Dataset, a mapping of columns, a list of mappings or a list of texts."
     )
+
+
+def _texts(given: Any) -> Any:
+    """Return texts that are a pool by themselves as a column, None where something else is given."""
+    if isinstance(given, np.ndarray) and given.ndim == 1 and given.dtype.kind in "OTU":
+        given = given.tolist()
+    if isinstance(given, pl.Series) and given.dtype == pl.String:
+        return given.to_arrow(compat_level=pl.CompatLevel.oldest())
+    if type(given).__module__.partition(".")[0] == "pandas" and type(given).__name__ == "Series":
+        given = given.astype(object).where(given.notna(), None).tolist()
+    if not isinstance(given, list | tuple) or not given:
+        return None
+    if not all(text is None or isinstance(text, str) for text in given):
+        return None
+    return pa.array(given, pa.large_string())
 
 
 def _hugging_face(dataset: Any) -> pa.Table:

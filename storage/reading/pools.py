@@ -65,7 +65,7 @@ def read_pool(
         folder, where there are folders in folders). Or a URL of object
         storage (``s3://bucket/folder/``; see `assay.storage.reading.remote`), as text. Or a frame: what
         has ``__arrow_c_stream__`` (Polars, pandas, Arrow, DuckDB relation), a Polars LazyFrame, a
-        Hugging Face Dataset, a mapping of columns, a list of mappings.
+        Hugging Face Dataset, a mapping of columns, a list of mappings, a list of texts.
     id : str, optional
         Column of unique ids, kept as text (numbers in canonical decimal form, those of CSV files
         as written). Without it a row is known by its content: 128 bits of BLAKE2b in hex, with

@@ -74,7 +74,7 @@ def call(name: str, graph: Any, **options: Any) -> Any:
 def graph() -> SimilarityGraph:
     rng = np.random.default_rng(0)
     X = np.concatenate([rng.normal(20 * i, 1, (60, 3)) for i in range(3)])
-    return SimilarityGraph.from_vectors(X, ids=[f"s{i}" for i in range(180)], k=4, metric="l2")
+    return SimilarityGraph.from_vectors(X, k=4, metric="l2")
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +182,7 @@ def test_everything_else_falls_back_by_conversion(
     assert nx.pagerank(graph, dangling={0: 1}) == nx.pagerank(converted, dangling={0: 1})
     both = nx.compose_all([graph, graph])
     assert nx.utils.graphs_equal(both, converted)
-    assert converted.nodes[3]["sample_id"] == "s3"
+    assert converted.nodes[3]["sample_id"] == "3"
     with pytest.raises(NotImplementedError, match="set_node_attributes"):
         nx.set_node_attributes(graph, 1, "seen")
 
@@ -336,7 +336,7 @@ def test_subgraphs_keep_weights_and_ids(graph: SimilarityGraph, converted: nx.Gr
     ):
         found = call(name, graph, **options)
         assert nx.utils.graphs_equal(found, call(name, converted, **options))
-        assert all(found.nodes[node]["sample_id"] == f"s{node}" for node in found)
+        assert all(found.nodes[node]["sample_id"] == str(node) for node in found)
 
 
 def test_scores_of_links_and_squares_equal_networkx(

@@ -342,9 +342,11 @@ def test_columns_with_missing_or_infinite_values_are_named():
     X, y = _sample(d=4)
     X[3, 1], X[5, 3] = np.nan, np.inf
     with pytest.raises(NonFiniteError, match=r"Column b, d holds NaN, infinite"):
-        ECFS().fit(pl.DataFrame(X, schema=["a", "b", "c", "d"]), y)
+        ECFS(missing="raise").fit(pl.DataFrame(X, schema=["a", "b", "c", "d"]), y)
     with pytest.raises(NonFiniteError, match=r"Column 1, 3 holds"):
-        ECFS().fit(X, y)
+        ECFS(missing="raise").fit(X, y)
+    with pytest.raises(NonFiniteError, match=r"Column 3 holds"):
+        ECFS().fit(X, y)  # the median stands for NaN alone
 
 
 def test_values_too_large_to_square_are_refused_and_others_are_not():

@@ -153,7 +153,7 @@ def test_stability_of_a_sparse_matrix():
 
 
 @pytest.mark.parametrize("name", RANKERS)
-def test_missing_values_take_the_median_where_that_is_declared(name):
+def test_missing_values_take_the_median_or_are_refused(name):
     X, y = _sample()
     X[3, 2], X[9, 2], X[5, 8] = np.nan, np.nan, np.nan
     filled = X.copy()
@@ -162,7 +162,7 @@ def test_missing_values_take_the_median_where_that_is_declared(name):
         filled[np.isnan(X[:, j]), j] = present[(len(present) - 1) // 2]
     expected = _make(name).fit(filled, y)
     for form in (X, csr_array(X)):
-        ranker = _make(name, missing="median").fit(form, y)
+        ranker = _make(name).fit(form, y)
         np.testing.assert_allclose(ranker.scores_, expected.scores_, rtol=1e-10, atol=1e-12)
         told = ranker.missing_
         assert told["missing"].to_list() == [2 if j == 2 else int(j == 8) for j in range(25)]
@@ -170,7 +170,7 @@ def test_missing_values_take_the_median_where_that_is_declared(name):
         assert told["treatment"].to_list()[0] == "none"
         assert told["share"].to_list()[2] == pytest.approx(2 / 120)
         with pytest.raises(NonFiniteError, match="Column 2, 8 holds NaN"):
-            _make(name).fit(form, y)
+            _make(name, missing="raise").fit(form, y)
     assert np.isnan(X[3, 2])  # the input is as it was
 
 
