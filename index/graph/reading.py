@@ -26,7 +26,7 @@ class NeighborTable(np.ndarray[Any, Any]):
 
         if self.graph is None or node not in self.graph:
             raise networkx.NetworkXError(f"The node {node} is not in the graph.")
-        return iter(self.graph._adj[node])
+        return iter(self.graph.adj[node])
 
 
 class NetworkxGraph:

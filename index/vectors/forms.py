@@ -102,20 +102,21 @@ def _from_lists(column: pl.Series, what: str) -> np.ndarray[Any, Any]:
     if column.null_count():
         missing = int(column.is_null().arg_max() or 0)
         raise InputError(f"The {what} have missing rows: row {missing} is null. Leave them out.")
-    if isinstance(column.dtype, pl.List):
-        lengths = column.list.len()
-        if lengths.n_unique() > 1:
-            raise InputError(
-                f"The {what} must be rows of equal length, and have {lengths.min()} to "
-                f"{lengths.max()} numbers."
-            )
-        column = column.cast(pl.Array(column.dtype.inner, int(lengths[0]) if len(column) else 0))
-    flat = (
-        column.explode() if len(column) and column.dtype.size else pl.Series([], dtype=pl.Float32)
-    )
+    if isinstance(column.dtype, pl.Array):
+        column = column.arr.to_list()
+    lengths = column.list.len()
+    if lengths.n_unique() > 1:
+        raise InputError(
+            f"The {what} must be rows of equal length, and have {lengths.min()} to "
+            f"{lengths.max()} numbers."
+        )
+    length = int(lengths[0]) if len(column) else 0
+    if not length:
+        return np.empty((len(column), 0), np.float32)
+    flat = column.explode()
     if flat.null_count():
         raise InputError(f"The {what} have null among their numbers. Repair or drop these rows.")
-    return flat.to_numpy().reshape(len(column), column.dtype.size)
+    return flat.to_numpy().reshape(len(column), length)
 
 
 def _stacked(rows: Any, what: str) -> np.ndarray[Any, Any]:
