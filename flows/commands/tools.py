@@ -91,7 +91,6 @@ def _tools(store: ScoreStore) -> list[Callable[..., dict[str, Any]]]:
     """Return the tools; a client sees their names, parameters and docstrings."""
     import json
 
-    from assay.flows.commands import diff
     from assay.flows.commands.methods import listed_methods, method_page
     from assay.flows.commands.summary import explanation
     from assay.flows.config.curation import CurationConfig
@@ -99,6 +98,7 @@ def _tools(store: ScoreStore) -> list[Callable[..., dict[str, Any]]]:
     from assay.flows.export.frames import rows_json
     from assay.flows.export.rows import finished_run
     from assay.flows.export.text_values import as_json
+    from assay.flows.report.differences import LATEST, PREVIOUS, difference
     from assay.storage.runs.schema import NEWEST_FIRST
 
     def plain(value: dict[str, Any]) -> dict[str, Any]:
@@ -141,8 +141,8 @@ def _tools(store: ScoreStore) -> list[Callable[..., dict[str, Any]]]:
         return plain({"methods": pages})
 
     def compare(
-        run_a: str = diff.PREVIOUS,
-        run_b: str = diff.LATEST,
+        run_a: str = PREVIOUS,
+        run_b: str = LATEST,
         pool: str | None = None,
         limit: int = 100,
     ) -> dict[str, Any]:
@@ -152,7 +152,7 @@ def _tools(store: ScoreStore) -> list[Callable[..., dict[str, Any]]]:
         """
         if not 1 <= limit <= MOST_ROWS:
             raise ConfigError(f"limit must be from 1 to {MOST_ROWS}, not {limit}.")
-        found = diff.difference(store, run_a, run_b, pool=pool)
+        found = difference(store, run_a, run_b, pool=pool)
         return plain(found.summary() | rows_json(found.rows.head(limit)))
 
     def estimate(

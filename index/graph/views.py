@@ -89,7 +89,7 @@ class Degrees(DegreeView):  # type: ignore[misc]
     """Degrees by node, as networkx has them; as an array they stand in order of position."""
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        counts = np.diff(self._graph.indptr)
+        counts: NDArray[Any] = np.diff(self._graph.indptr)
         return counts if dtype is None else counts.astype(dtype)
 
     def tolist(self) -> list[int]:

@@ -107,8 +107,8 @@ def _from_lists(column: pl.Series, what: str) -> np.ndarray[Any, Any]:
     lengths = column.list.len()
     if lengths.n_unique() > 1:
         raise InputError(
-            f"The {what} must be rows of equal length, and have {lengths.min()} to "
-            f"{lengths.max()} numbers."
+            f"The {what} must be rows of equal length, and have {lengths.min()!r} to "
+            f"{lengths.max()!r} numbers."
         )
     length = int(lengths[0]) if len(column) else 0
     if not length:
