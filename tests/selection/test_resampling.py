@@ -11,7 +11,7 @@ import pytest
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 
-from assay.selection import FacilityLocationSelector, RandomSelector
+from assay.selection import KCenterSelector, RandomSelector
 
 X = np.random.default_rng(2).normal(size=(60, 3)).astype(np.float32)
 Y = (X[:, 0] > 0).astype(int)
@@ -19,14 +19,14 @@ Y = (X[:, 0] > 0).astype(int)
 
 @pytest.mark.parametrize("form", [np.asarray, pd.DataFrame, pl.DataFrame, lambda v: v.tolist()])
 def test_the_chosen_rows_come_back_in_their_form(form: Any) -> None:
-    selector = FacilityLocationSelector(budget=7)
+    selector = KCenterSelector(budget=7)
     given = form(X)
     chosen, labels = selector.fit_resample(given, Y)
     assert type(chosen) is type(given)
     assert np.asarray(chosen).tolist() == X[selector.indices_].tolist()
     assert labels.tolist() == Y[selector.indices_].tolist()
     assert (selector.sample_indices_ == selector.indices_).all()
-    again = FacilityLocationSelector(budget=7).fit(X, Y)
+    again = KCenterSelector(budget=7).fit(X, Y)
     assert (again.indices_ == selector.indices_).all()
 
 
