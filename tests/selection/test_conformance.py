@@ -515,6 +515,8 @@ def test_a_choice_is_that_of_the_values_whatever_their_type(entry):
     X, y = whole_numbers(N, 5)
     columns = inputs()
     parameters = {"budget": 9} if entry.kind == "selector" else {}
+    if entry.name == "in_reference":
+        parameters = {"reference": {"old": X[:4].astype(float)}}
     found = []
     for kind in NUMBER_TYPES:
         arguments = given(entry, columns) | {"X": X.astype(kind), "y": y, "groups": None}
