@@ -23,7 +23,7 @@ def features(
         ),
     ] = "ecfs",
     k: Annotated[
-        str, typer.Option(metavar="N", help="Number of features to select, or auto.")
+        str, typer.Option(metavar="N", help="Number of features to select, auto or shadow.")
     ] = "50",
     name: Annotated[str | None, typer.Option(help="The table's name in the store.")] = None,
     option: Annotated[

@@ -24,7 +24,7 @@ class FeatureConfig(Form):
         The column to be explained.
     methods : tuple of str, default ("ecfs",)
         Names of rankers in the registry.
-    k : int or "auto", default 50
+    k : int, "auto" or "shadow", default 50
         How many features each method selects (all, where there are fewer); "auto": each as many as
         its cross-validation, or without labels the split of its scores, says.
     options : mapping
@@ -60,7 +60,7 @@ class FeatureConfig(Form):
     name: str | None = None
     label: str
     methods: Names = ("ecfs",)
-    k: Annotated[int, Field(ge=1)] | Literal["auto"] = 50
+    k: Annotated[int, Field(ge=1)] | Literal["auto", "shadow"] = 50
     options: dict[str, Options] = Field(default_factory=dict)
     delimiter: str | None = None
     encoding: str | None = None

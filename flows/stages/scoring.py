@@ -51,7 +51,7 @@ def inputs(
         given["X"] = texts_of(run, frame["problem"].is_null().to_numpy(), stream)
     elif needs & {"texts", "vectors"}:
         given["X"] = load_vectors(run, vectors)
-    if "target" in needs:
+    if "target" in needs and run.config.target:
         given["target"] = target_of(run, vectors, needs)
     if "graph" in needs:
         given["graph"] = load_graph(run, graph)

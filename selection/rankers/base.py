@@ -58,14 +58,16 @@ class FeatureRanker(Method, SelectorMixin, BaseEstimator):  # type: ignore[misc]
 
     Parameters
     ----------
-    n_features_to_select : int, float or "auto", optional
+    n_features_to_select : int, float, "auto" or "shadow", optional
         How many columns to keep: a count, or a share in (0, 1] of the columns (rounded down, at
         least one). Default: half of them. A count or share can be changed after `fit` without
         ranking again. "auto": with labels the smallest of 1, 2, 5, 10, 20, 50, 100, 200, 500 (and d,
         up to 500) whose accuracy in an inner cross-validation is within one standard error of the
         best (`assay.selection.tables.inner_validation`: nearest class mean and 5 nearest rows, five folds,
         2,000 rows at most; the columns are ranked anew in each fold). Without labels the columns
-        above the point that splits the scores best into two groups (`split_count`).
+        above the point that splits the scores best into two groups (`split_count`). "shadow": the
+        columns that a forest finds more useful than the best of shuffled columns
+        (`assay.selection.tables.shadow_columns`: Boruta's test, ten rounds); it needs labels.
     missing : {"median", "raise"}, default "median"
         NaN: give it the lower median of its column and report so in `missing_`, or refuse it.
 
@@ -76,7 +78,9 @@ class FeatureRanker(Method, SelectorMixin, BaseEstimator):  # type: ignore[misc]
     ranking_ : int64[d]
         Rank of each column, 1 the best; every rank once.
     n_features_ : int
-        How many columns "auto" keeps (only with "auto").
+        How many columns "auto" or "shadow" keeps (only with these).
+    confirmed_ : bool[d]
+        The columns that beat their shadows, which `get_support` gives (only with "shadow").
     validation_ : polars.DataFrame
         parameter, value, accuracy, error of what was tried by cross-validation (only where it was).
     missing_ : polars.DataFrame
@@ -92,7 +96,7 @@ class FeatureRanker(Method, SelectorMixin, BaseEstimator):  # type: ignore[misc]
     Raises
     ------
     BudgetError
-        `n_features_to_select` is neither a count up to d nor a share nor "auto".
+        `n_features_to_select` is neither a count up to d nor a share nor "auto" or "shadow".
     NonFiniteError
         X holds NaN (and `missing` is "raise"), infinite values or values beyond 1e150; the message
         names the columns.
@@ -126,7 +130,7 @@ class FeatureRanker(Method, SelectorMixin, BaseEstimator):  # type: ignore[misc]
     _streams = False  # whether `_relevance_figures` gives what `_figures` does
 
     limits: ClassVar[Limits] = {
-        "n_features_to_select": (Columns(), "auto", None),
+        "n_features_to_select": (Columns(), "auto", "shadow", None),
         "missing": ("raise", "median"),
     }
 
@@ -211,11 +215,13 @@ class FeatureRanker(Method, SelectorMixin, BaseEstimator):  # type: ignore[misc]
             self.missing_ = missing_report(self._names(X.shape[1]), X.shape[0], counts)
         low, high = bounds(X)
         self.refuse_non_finite(low, high)
-        for name in ("n_features_", "validation_", "scores_"):
+        for name in ("n_features_", "validation_", "scores_", "confirmed_"):
             self.__dict__.pop(name, None)
         self._count_to_select(X.shape[1])
         self._rank(np.asarray(self._score(X, codes), dtype=np.float64), low == high)
-        if self._automatic:
+        if self._shadowed:
+            self._confirm(X, codes)
+        elif self._automatic:
             self._choose_count(X, codes, low == high)
         return self
 
@@ -302,7 +308,24 @@ class FeatureRanker(Method, SelectorMixin, BaseEstimator):  # type: ignore[misc]
 
     @property
     def _automatic(self) -> bool:
-        return isinstance(self.n_features_to_select, str) and self.n_features_to_select == "auto"
+        wanted = self.n_features_to_select
+        return isinstance(wanted, str) and wanted in ("auto", "shadow")
+
+    @property
+    def _shadowed(self) -> bool:
+        return self._automatic and self.n_features_to_select == "shadow"
+
+    def _confirm(self, X: Any, codes: Any) -> None:
+        """Keep the columns that beat shuffled ones."""
+        from assay.selection.tables.shadow_columns import beat_shadows
+
+        if codes is None:
+            raise ConfigError(
+                f"{type(self).__name__} uses no labels, so that n_features_to_select='shadow' has "
+                "nothing to test against; give a count, a share or 'auto'."
+            )
+        self.confirmed_ = beat_shadows(X, codes, np.argsort(self.ranking_))
+        self.n_features_ = int(self.confirmed_.sum())
 
     def _encode_labels(self, y: Any) -> NDArray[np.int64]:
         try:
@@ -348,6 +371,8 @@ class FeatureRanker(Method, SelectorMixin, BaseEstimator):  # type: ignore[misc]
 
     def _get_support_mask(self) -> NDArray[np.bool_]:
         check_is_fitted(self)
+        if self._shadowed and "confirmed_" in vars(self):
+            return self.confirmed_
         return self.ranking_ <= self._count_to_select(len(self.ranking_))
 
     def _count_to_select(self, d: int) -> int:
@@ -370,7 +395,9 @@ class FeatureRanker(Method, SelectorMixin, BaseEstimator):  # type: ignore[misc]
         if "n_features_" in vars(self):
             return self.n_features_
         if "scores_" in vars(self):
-            raise ConfigError("n_features_to_select='auto' is decided by `fit`; fit again.")
+            raise ConfigError(
+                f"n_features_to_select={self.n_features_to_select!r} is decided by `fit`; fit again."
+            )
         return min(d, COUNTS[-1])
 
     def _names(self, d: int) -> list[str]:

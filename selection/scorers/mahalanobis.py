@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from assay.index.vectors.checks import equal_rows
-from assay.selection.base import Scorer
 from assay.selection.contract.inputs import Floats, Inputs
+from assay.selection.scorers.known import KnownRowsScorer, known_rows
 
 
-class Mahalanobis(Scorer):
+class Mahalanobis(KnownRowsScorer):
     r"""Mahalanobis distance from the mean, with a shrunk covariance.
 
     .. math::
@@ -21,13 +23,15 @@ class Mahalanobis(Scorer):
 
     with S the covariance and the share delta by Ledoit and Wolf, in closed form: what minimizes the
     expected squared error of Sigma. Copies of a row count once in the mean and the covariance.
+    With a reference (or a target) mean and covariance are those of its rows: what is known is fitted,
+    what is new is scored.
 
     Attributes
     ----------
     scores_ : float64[n]
         Higher = further out. 0 for all where no row differs from another.
     report_ : dict
-        `shrinkage` (delta), `mean`, `duplicates`.
+        `shrinkage` (delta), `mean`, `duplicates`, `reference_rows` (with a reference).
 
     Raises
     ------
@@ -52,22 +56,41 @@ class Mahalanobis(Scorer):
     """
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
-        X, _ = inputs.moved_vectors()
+        X = inputs.moved_vectors()[0] if inputs.target is None else inputs.vectors()
         first = equal_rows(X, np.arange(len(X))).first
         with threadpool_limits(limits=1):  # sums that do not depend on the number of threads
-            mean = X[first].mean(axis=0, dtype=np.float64)
-            centered = X - mean
-            covariance, shrinkage = shrunk_covariance(centered[first])
-            values, directions = np.linalg.eigh(covariance)
-            told = values > values[-1] * len(values) * np.finfo(np.float64).eps
-            scale = np.where(told, 1 / np.sqrt(np.where(told, values, 1)), 0)
-            along = centered @ (directions * scale)
+            fitted = X[first] if inputs.target is None else known_rows(inputs)
+            mean = fitted.mean(axis=0, dtype=np.float64)
+            ellipsoid = Ellipsoid.of(fitted - mean)
+            along = ellipsoid.along(X - mean)
         scores = np.sqrt(np.einsum("ij,ij->i", along, along))
         return scores, {
-            "shrinkage": shrinkage,
+            "shrinkage": ellipsoid.shrinkage,
             "mean": float(scores.mean()),
             "duplicates": inputs.n - len(first),
+            **({} if inputs.target is None else {"reference_rows": len(fitted)}),
         }
+
+
+@dataclass(frozen=True, eq=False)
+class Ellipsoid:
+    """What makes the shrunk covariance of centered rows the identity."""
+
+    directions: Floats
+    shrinkage: float
+
+    @classmethod
+    def of(cls, centered: Floats) -> Self:
+        """Fit it; directions without spread are left out."""
+        covariance, shrinkage = shrunk_covariance(centered)
+        values, directions = np.linalg.eigh(covariance)
+        usable = values > values[-1] * len(values) * np.finfo(np.float64).eps
+        scale = np.where(usable, 1 / np.sqrt(np.where(usable, values, 1)), 0)
+        return cls(directions * scale, shrinkage)
+
+    def along(self, centered: NDArray[Any]) -> Floats:
+        """Return rows in units of the spread along each direction."""
+        return np.asarray(centered @ self.directions)
 
 
 def shrunk_covariance(centered: Floats) -> tuple[Floats, float]:

@@ -6,19 +6,22 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from assay.index.vectors.exact import unit_rows
+from assay.selection.algorithms.distance_to_known import known_distances
 from assay.selection.algorithms.distinct_neighbors import distinct_neighbors, filled
-from assay.selection.base import Scorer
 from assay.selection.contract.inputs import Floats, Inputs
+from assay.selection.scorers.known import KnownRowsScorer, known_rows
 from assay.storage.limits import Limits, Whole
 
 
-class Outlierness(Scorer):
+class Outlierness(KnownRowsScorer):
     r"""Distance of a row to the k-th nearest of the rows that differ from it and from each other.
 
     .. math:: o_i = \lVert x_i - x_{(k)} \rVert
 
     A row stays as odd as it is, however often it was copied, while its distance to the k-th row
-    with copies counted would be 0.
+    with copies counted would be 0. With a reference (or a target) the k-th nearest row is one of its
+    rows: what is known is fitted, what is new is scored. `novelty` does the same with a p-value.
 
     Parameters
     ----------
@@ -35,7 +38,8 @@ class Outlierness(Scorer):
         between rows scaled to length 1. A row without neighbors gets the highest score.
     report_ : dict
         `k`, `mean`, `duplicates` (rows that have an equal one before them), `searched` (whether
-        the graph left some row fewer than k distinct neighbors, so that they were searched).
+        the graph left some row fewer than k distinct neighbors, so that they were searched). With a
+        reference `k`, `mean`, `reference_rows`.
 
     Raises
     ------
@@ -72,6 +76,16 @@ class Outlierness(Scorer):
         self.metric = metric
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
+        if inputs.target is not None:
+            X, known = inputs.vectors(), known_rows(inputs)
+            if inputs.metric_of(self.metric) == "cosine":
+                X, known = unit_rows(X), unit_rows(known)
+            beyond = known_distances(X, known, self.k)
+            return beyond.asked, {
+                "k": beyond.k,
+                "mean": float(beyond.asked.mean()),
+                "reference_rows": len(known),
+            }
         found = distinct_neighbors(inputs, self.k, self.metric)
         there = np.isfinite(found.distances)
         last = np.where(there, found.distances, 0).max(axis=1)

@@ -1,0 +1,220 @@
+"""How new rows are beside what is had already."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from threadpoolctl import threadpool_limits
+
+from assay.index.vectors.exact import unit_rows
+from assay.selection.algorithms.cells import cluster
+from assay.selection.algorithms.distance_to_known import (
+    KnownDistances,
+    discoveries,
+    known_distances,
+)
+from assay.selection.contract.inputs import Floats, Inputs
+from assay.selection.scorers.known import KnownRowsScorer, known_rows
+from assay.selection.scorers.mahalanobis import Ellipsoid
+from assay.storage.errors import InputError
+from assay.storage.hashing.rows import uniform
+from assay.storage.limits import Limits, Whole
+
+# the false discovery rate at which rows are called new in the report
+RATE = 0.05
+
+
+class Novelty(KnownRowsScorer):
+    r"""Distance of a row to the k-th nearest of the rows that are had already.
+
+    .. math:: d_i = \lVert x_i - r_{(k)}(x_i) \rVert, \quad
+              p_i = \frac{1 + \lvert \{ j : d_j \ge d_i \} \rvert}{m + 1}
+
+    over the m distinct rows r of a reference, d_j being the distance of a reference row to the
+    others. So p is the conformal p-value of "drawn as the reference was": uniform for such rows.
+
+    Parameters
+    ----------
+    k : int, default 5
+        On 14 sets of ADBench k = 1 does as well and k = 5 is the steadier; one odd row in the
+        reference then does not vouch for its like.
+    metric : {"auto", "cosine", "l2"}, default "auto"
+        "auto": that of the graph, and l2 without one.
+
+    Attributes
+    ----------
+    scores_ : float64[n]
+        d; Euclidean, under the cosine between rows scaled to length 1. Higher = newer.
+    p_values_ : float64[n]
+        p; the scorer `novelty_p` stores it.
+    report_ : dict
+        `k`, `reference_rows` (distinct), `new` (rows that Benjamini and Hochberg call new at a
+        false discovery rate of .05), `mean`.
+
+    Raises
+    ------
+    MissingInputError
+        X or the reference was not given.
+
+    Notes
+    -----
+    A search of n + m rows among m. In a run the target is the reference. A classifier of pool
+    against reference, which `importance` is, can't find kinds that the reference lacks.
+
+    References
+    ----------
+    Sun, Ming, Zhu, Li, "Out-of-distribution detection with deep nearest neighbors", 2022. Bates,
+    Candes, Lei, Romano, Sesia, "Testing for outliers with conformal p-values", 2023.
+
+    Examples
+    --------
+    >>> known = [[0.0], [1.0], [2.0], [3.0]]
+    >>> Novelty(k=1).fit([[0.5], [9.0]], reference=known).scores_.tolist()
+    [0.5, 6.0]
+    """
+
+    limits: ClassVar[Limits] = {"k": (Whole(1),), "metric": ("auto", "cosine", "l2")}
+
+    def __init__(self, *, k: int = 5, metric: Literal["auto", "cosine", "l2"] = "auto") -> None:
+        self.k = k
+        self.metric = metric
+
+    def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
+        found, p_values, report = self._compared(inputs)
+        self.p_values_ = inputs.as_given(p_values)
+        return found.asked, report
+
+    def _compared(self, inputs: Inputs) -> tuple[KnownDistances, Floats, dict[str, Any]]:
+        X, known = inputs.vectors(), known_rows(inputs)
+        if inputs.metric_of(self.metric) == "cosine":
+            X, known = unit_rows(X), unit_rows(known)
+        found = known_distances(X, known, self.k)
+        p_values = found.p_values()
+        return (
+            found,
+            p_values,
+            {
+                "k": found.k,
+                "reference_rows": len(known),
+                "new": int(discoveries(p_values, RATE).sum()),
+                "mean": float(found.asked.mean()),
+            },
+        )
+
+
+class NoveltyP(Novelty):
+    """Conformal p-value of a row under "drawn as the reference was": near 0 = new.
+
+    Parameters
+    ----------
+    k, metric
+        All as in `Novelty`.
+
+    Attributes
+    ----------
+    scores_ : float64[n], in (0, 1]
+        p of `Novelty`. Uniform for rows that are drawn as the reference was.
+    report_ : dict
+        As `Novelty`.
+
+    Examples
+    --------
+    >>> known = [[0.0], [1.0], [2.0], [3.0]]
+    >>> NoveltyP(k=1).fit([[0.5], [9.0]], reference=known).scores_.tolist()
+    [1.0, 0.2]
+    """
+
+    def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
+        _, p_values, report = self._compared(inputs)
+        return p_values, report
+
+
+class NoveltyMahalanobis(KnownRowsScorer):
+    r"""Distance to the nearest class of what is had already, under one shared covariance.
+
+    .. math:: m_i = \min_c \sqrt{(x_i - \mu_c)^\top \Sigma^{-1} (x_i - \mu_c)}
+
+    with the means of the reference's classes and the Ledoit-Wolf covariance within them.
+
+    Parameters
+    ----------
+    reference_labels : m labels, optional
+        Of the reference's rows. Where None, k-means cells stand in for classes.
+    cells : int, default 10
+        How many.
+
+    Attributes
+    ----------
+    scores_ : float64[n]
+        Higher = newer.
+    report_ : dict
+        `classes`, `shrinkage`, `mean`, `reference_rows`.
+
+    Raises
+    ------
+    MissingInputError
+        X or the reference was not given.
+
+    Notes
+    -----
+    O(m d^2 + d^3 + n (d^2 + c d)). On 14 sets of ADBench its mean AUROC is .01 below that of
+    `Novelty`, and its worst case is the better one.
+
+    References
+    ----------
+    Lee, Lee, Lee, Shin, "A simple unified framework for detecting out-of-distribution samples and
+    adversarial attacks", 2018.
+
+    Examples
+    --------
+    >>> known = [[0.0, 0.0], [0.2, 0.0], [5.0, 5.0], [5.2, 5.0]]
+    >>> scorer = NoveltyMahalanobis(reference_labels=["a", "a", "b", "b"])
+    >>> int(scorer.fit([[0.1, 0.0], [5.0, 5.1], [9.0, 0.0]], reference=known).scores_.argmax())
+    2
+    """
+
+    limits: ClassVar[Limits] = {"cells": (Whole(1),)}
+
+    def __init__(self, *, reference_labels: ArrayLike | None = None, cells: int = 10) -> None:
+        self.reference_labels = reference_labels
+        self.cells = cells
+
+    def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
+        X = inputs.vectors()
+        known, codes = self._classes(inputs)
+        counts = np.bincount(codes)
+        with threadpool_limits(limits=1):  # sums that do not depend on the number of threads
+            sums = np.zeros((len(counts), known.shape[1]))
+            np.add.at(sums, codes, known.astype(np.float64))
+            means = sums / counts[:, None]
+            ellipsoid = Ellipsoid.of(known - means[codes])
+            along = ellipsoid.along(X - means[0])
+            centers = ellipsoid.along(means - means[0])
+            squares = np.full(len(X), np.inf)
+            for center in centers:
+                apart = along - center
+                squares = np.minimum(squares, np.einsum("ij,ij->i", apart, apart))
+        scores = np.sqrt(squares)
+        return scores, {
+            "classes": len(counts),
+            "shrinkage": ellipsoid.shrinkage,
+            "mean": float(scores.mean()),
+            "reference_rows": len(known),
+        }
+
+    def _classes(self, inputs: Inputs) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        if self.reference_labels is None:
+            known = known_rows(inputs)
+            return known, cluster(known, self.cells, "l2", uniform(known, 0)).of_row
+        known = np.asarray(inputs.target, dtype=np.float32)
+        labels = np.asarray(self.reference_labels)
+        if known.ndim != 2 or labels.shape != known.shape[:1]:
+            raise InputError(
+                f"reference_labels has shape {labels.shape} and the reference {known.shape}; pass one "
+                "label per row of the reference."
+            )
+        order = np.argsort(uniform(known, 0), kind="stable")
+        codes = np.unique(labels, return_inverse=True)[1]
+        return known[order], codes[order]
