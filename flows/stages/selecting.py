@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -350,10 +351,23 @@ def judge(run: Run, samples: Ref, vectors: Ref, graph: Ref, selection: Ref) -> R
                 ids=rows["sample_id"],
                 duplicates=rows["content_hash"],
                 weights=chosen["weight"].to_numpy(),
+                texts=_texts_at(run, rows["key"].to_numpy()) if run.kind == "text" else None,
                 random_state=config.seed,
             ).write_parquet(out / "ledger.parquet")
 
     return make_stage(run, JUDGE, ref, make)
+
+
+def _texts_at(run: Run, keys: np.ndarray) -> Callable[[np.ndarray], pl.Series]:
+    """Return what reads the texts of usable rows, so that no others are held."""
+    pool = run.read_pool()
+
+    def read(places: np.ndarray) -> pl.Series:
+        ascending = np.sort(places)
+        texts = pl.Series(pool.contents_at(keys[ascending]))
+        return texts.gather(np.searchsorted(ascending, places))
+
+    return read
 
 
 def load_ledger(run: Run, ref: Ref) -> pl.DataFrame:

@@ -24,6 +24,7 @@ from assay.selection.evaluation.vectors import (
     target_vectors,
     vector_measures,
 )
+from assay.selection.evaluation.words import WordCoverage
 from assay.storage.errors import InputError
 from assay.storage.hashing.rows import hash_rows
 from assay.storage.interfaces import ArrowArray, ArrowStream, Frame
@@ -46,7 +47,7 @@ _BETTER = {
     **dict.fromkeys(["kl_target", "cmmd_target", "early_enrichment"], "lower"),
     **dict.fromkeys(["vasicek_ratio_error", "largest_share", "duplicates_left"], "lower"),
     **dict.fromkeys(["facility_location_ratio", "kl_reduction", "effective_sample_size"], "higher"),
-    **dict.fromkeys(["entropy", "smallest_share"], "higher"),
+    **dict.fromkeys(["entropy", "smallest_share", "words_covered", "vendi"], "higher"),
 }
 
 
@@ -64,6 +65,7 @@ def evaluate_selection(
     ids: Any = None,
     duplicates: Any = None,
     weights: Any = None,
+    texts: Any = None,
     random_state: int = 0,
     sample: int = 5_000,
     draws: int = 5,
@@ -98,6 +100,8 @@ def evaluate_selection(
         with equal bytes are copies.
     weights : float[k], optional
         Weights of the selection, aligned with `chosen`.
+    texts : n texts, or a function of row numbers that returns their texts, optional
+        Beside vectors: what the vectors were made from. Where X holds texts, these.
     random_state : int, default 0
     sample : int, default 5,000
         Rows of the pool, those whose ids hash smallest, whose distance to the selection is
@@ -130,10 +134,15 @@ def evaluate_selection(
             most 2,048 rows of each; the bandwidth is the median distance in the pool. See
             `measures_discrepancy.squared_discrepancy`. From the pool lower is better where there
             is no target.
-        ``spread.early_enrichment``, ``spread.vasicek_ratio_error``
+        ``spread.early_enrichment``, ``spread.vasicek_ratio_error``, ``spread.vendi``
             see `measures_spread`
         ``class.*``, ``group.*``
             see `measures_balance.balance`
+        ``words_covered``
+            share of the words of the pool's rows that the selection holds, rare ones counting more:
+            see `assay.selection.evaluation.words.WordCoverage`. The judge without labels: rows that
+            are near all others because they say little show here, and not in the coverage of the
+            vectors
         ``duplicates_left``
             share of chosen rows that have another chosen row as a copy
         ``effective_sample_size``
@@ -191,6 +200,12 @@ def evaluate_selection(
             measures += target_measures(space, target_vectors(target, space), pool, noise)
         if duplicates is None:
             measures.append(lambda some: {"duplicates_left": duplicates_left(space.hashes(some))})
+    if texts is None and X is not None and _is_text(X):
+        texts = X
+    if texts is not None:
+        read = texts if callable(texts) else text_series(texts, "texts").gather
+        words = WordCoverage(read, np.argsort(noise)[:sample], sample)
+        measures.append(lambda some: {"words_covered": words(some)})
     if graph is not None:
         representation = Representation(graph)
         measures.append(lambda some: {"facility_location_ratio": representation(some)})

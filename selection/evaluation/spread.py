@@ -53,6 +53,46 @@ def early_enrichment(vectors: NDArray[Any]) -> float:
     return float(area / (cumulative[-1] * p / 2))
 
 
+def vendi(vectors: NDArray[Any]) -> float:
+    r"""Return the Vendi score of the rows: how many different ones they are worth.
+
+    With the eigenvalues :math:`\lambda` of :math:`X^\top X / n`, rows of length 1,
+
+    .. math:: V = \exp\Big( -\sum_j \lambda_j \log \lambda_j \Big)
+
+    n for orthogonal rows, 1 for equal ones; with vectors of d numbers at most d. It grows with the
+    number of rows, so it says something beside a subset of equal size only.
+
+    Returns
+    -------
+    float
+        NaN where all rows are 0. Rows of 0 are left out.
+
+    Notes
+    -----
+    Time O(n d^2 + d^3), memory O(n d + d^2).
+
+    References
+    ----------
+    Friedman, Dieng, "The Vendi score: a diversity evaluation metric for machine learning", 2023.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> round(vendi(np.eye(4)), 6), round(vendi(np.eye(4)[[0, 0, 1, 1]]), 6)
+    (4.0, 2.0)
+    """
+    rows = np.asarray(vectors, dtype=np.float64)
+    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    rows = rows[lengths > 0] / lengths[lengths > 0, None]
+    if not len(rows):
+        return float("nan")
+    product = rows.T @ rows if rows.shape[1] <= len(rows) else rows @ rows.T
+    values = np.linalg.eigvalsh(product / len(rows))
+    values = values[values > 0]
+    return float(np.exp(-(values * np.log(values)).sum()))
+
+
 def vasicek_ratio_error(vectors: NDArray[Any]) -> float:
     r"""Return the Vasicek ratio mean squared error (VRM) of the rows.
 

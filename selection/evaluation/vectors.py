@@ -14,7 +14,7 @@ from assay.selection.contract.row_order import rows_by_content
 from assay.selection.evaluation.coverage import coverage, nearest_distances
 from assay.selection.evaluation.discrepancy import mean_between, mean_within, median_bandwidth
 from assay.selection.evaluation.divergence import backed_off_divergence, cell_of, fit_cells
-from assay.selection.evaluation.spread import early_enrichment, vasicek_ratio_error
+from assay.selection.evaluation.spread import early_enrichment, vasicek_ratio_error, vendi
 from assay.storage.errors import InputError, NonFiniteError
 from assay.storage.hashing.rows import hash_rows
 
@@ -96,6 +96,7 @@ def vector_measures(
         return {
             "spread.early_enrichment": early_enrichment(vectors),
             "spread.vasicek_ratio_error": vasicek_ratio_error(vectors),
+            "spread.vendi": vendi(vectors),
         }
 
     return [cover, discrepancy, spread]

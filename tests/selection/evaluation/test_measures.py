@@ -31,6 +31,7 @@ from assay.selection.evaluation.spread import (
     early_enrichment,
     vasicek_entropy,
     vasicek_ratio_error,
+    vendi,
 )
 from assay.selection.selectors.facility_location import FacilityLocationSelector
 from assay.storage.errors import ConfigError
@@ -147,6 +148,20 @@ def test_early_enrichment_equals_its_definition(n, d):
     X = vectors(n, d) * np.arange(1, d + 1, dtype=np.float32)
     # below d + 1 rows the last eigenvalue is 0 either way
     assert early_enrichment(X) == pytest.approx(enrichment_by_hand(X), abs=1e-6)
+
+
+def test_the_vendi_score_is_the_entropy_of_the_similarities():
+    rng = np.random.default_rng(0)
+    for n, d in ((30, 5), (4, 9)):
+        X = rng.standard_normal((n, d))
+        unit = X / np.linalg.norm(X, axis=1, keepdims=True)
+        values = np.linalg.eigvalsh(unit @ unit.T / n)
+        values = values[values > 1e-12]
+        assert vendi(X) == pytest.approx(np.exp(-(values * np.log(values)).sum()))
+        assert vendi(np.tile(X, (3, 1)) * 7) == pytest.approx(vendi(X))
+    assert vendi(np.ones((6, 3))) == pytest.approx(1)
+    assert vendi(np.vstack([np.eye(3), np.zeros((2, 3))])) == pytest.approx(3)
+    assert np.isnan(vendi(np.zeros((2, 3))))
 
 
 def test_early_enrichment_of_closed_forms():
