@@ -111,7 +111,8 @@ class JMI(FeatureRanker):
         d = X.shape[1]
         low, high = bounds(X)
         constant = low == high
-        codes = _binned(X, self._named(d), int(self.n_bins))
+        assert self.n_bins is not None
+        codes = _binned(X, self._named(d), self.n_bins)
         information = _Information(codes, y)
         self.relevance_ = information.alone()
         order = np.lexsort((-self.relevance_, constant))
