@@ -38,8 +38,7 @@ class Novelty(KnownRowsScorer):
     Parameters
     ----------
     k : int, default 5
-        On 14 sets of ADBench k = 1 does as well and k = 5 is the steadier; one odd row in the
-        reference then does not vouch for its like.
+        One odd row in the reference then does not vouch for its like.
     metric : {"auto", "cosine", "l2"}, default "auto"
         "auto": that of the graph, and l2 without one.
 
@@ -159,8 +158,8 @@ class NoveltyMahalanobis(KnownRowsScorer):
 
     Notes
     -----
-    O(m d^2 + d^3 + n (d^2 + c d)). On 14 sets of ADBench its mean AUROC is .01 below that of
-    `Novelty`, and its worst case is the better one.
+    O(m d^2 + d^3 + n (d^2 + c d)). On 14 sets of ADBench, half of the normal rows being known, its mean
+    AUROC is .889 and that of `Novelty` .909; `Outlierness` without a reference reaches .777.
 
     References
     ----------
