@@ -47,8 +47,10 @@ _BETTER = {
     **dict.fromkeys(["kl_target", "cmmd_target", "early_enrichment"], "lower"),
     **dict.fromkeys(["vasicek_ratio_error", "largest_share", "duplicates_left"], "lower"),
     **dict.fromkeys(["facility_location_ratio", "kl_reduction", "effective_sample_size"], "higher"),
-    **dict.fromkeys(["entropy", "smallest_share", "words_covered", "vendi"], "higher"),
+    **dict.fromkeys(["entropy", "smallest_share"], "higher"),
 }
+# likewise, where it is the pool that is to be stood for, and not a target
+_BETTER_FOR_THE_POOL = {"cmmd_pool": "lower", "words_covered": "higher", "spread.vendi": "higher"}
 
 
 def evaluate_selection(
@@ -345,8 +347,8 @@ def _line(
     name: str, value: float, random: Sequence[float], cut: Sequence[float], has_target: bool
 ) -> tuple[Any, ...]:
     better = _BETTER.get(name.rpartition(".")[2])
-    if name == "cmmd_pool" and not has_target:
-        better = "lower"
+    if not has_target:
+        better = _BETTER_FOR_THE_POOL.get(name, better)
     told = None if better is None else _verdict(value, random, cut, better)
     numbers = (value, float(np.mean(random)), float(np.mean(cut)) if cut else math.nan)
     return (name, *(number if math.isfinite(number) else None for number in numbers), better, told)
