@@ -43,7 +43,7 @@ class JMI(FeatureRanker):
         `n_features_to_select` is given, and at least 200.
     discrete_features : bool[d] or array of int, optional
         Columns (mask or positions) whose values are taken as they are.
-    missing : {"raise", "median"}, default "raise"
+    missing : {"median", "raise"}, default "median"
         As in `FeatureRanker`.
 
     Attributes
@@ -98,7 +98,7 @@ class JMI(FeatureRanker):
         candidates: int = 600,
         depth: int | None = None,
         discrete_features: ArrayLike | None = None,
-        missing: str = "raise",
+        missing: str = "median",
     ) -> None:
         self.n_features_to_select = n_features_to_select
         self.n_bins = n_bins
