@@ -40,6 +40,8 @@ class Declaration:
         Inputs it uses where they are given.
     vectors_for_texts : bool
         Whether vectors will do where there are no texts (the target's too then).
+    images_for_texts : bool
+        Whether image files will do where there are no texts.
     points : {"easier", "harder"}, optional
         Scorers: what a high score says about a row, so that a plan can turn the score into a
         difficulty (higher = harder).
@@ -72,6 +74,7 @@ class Declaration:
     needs: tuple[str, ...] = ()
     uses: tuple[str, ...] = ()
     vectors_for_texts: bool = False
+    images_for_texts: bool = False
     points: Literal["easier", "harder"] | None = None
     honors_covered: bool = False
     nested: bool = False
@@ -98,6 +101,7 @@ class Method(Shown):
     needs: ClassVar[tuple[str, ...]] = ()
     uses: ClassVar[tuple[str, ...]] = ()
     vectors_for_texts: ClassVar[bool] = False
+    images_for_texts: ClassVar[bool] = False
     points: ClassVar[Literal["easier", "harder"] | None] = None
     honors_covered: ClassVar[bool] = False
     nested: ClassVar[bool] = False
@@ -177,14 +181,16 @@ class Entry(Declaration):
         >>> entry("importance", "selector").lacks({"vectors"})
         ('target',)
         """
-        if self.vectors_for_texts and "vectors" in given:
+        replaced = (self.vectors_for_texts, "vectors"), (self.images_for_texts, "images")
+        if any(allowed and name in given for allowed, name in replaced):
             given = {*given, "texts"}
         return tuple(need for need in self.needs if need not in given)
 
     def describe_needs(self) -> list[str]:
         """Return what it needs, in words."""
-        words = {"texts": "texts or vectors"} if self.vectors_for_texts else {}
-        return [words.get(need, need) for need in self.needs]
+        others = ["vectors"] * self.vectors_for_texts + ["images"] * self.images_for_texts
+        texts = " or ".join(["texts", *others])
+        return [texts if need == "texts" else need for need in self.needs]
 
     def load(self) -> Any:
         """Import and return its class."""
@@ -227,10 +233,10 @@ _RELATIVE = (
     Entry("top", "selector", "selectors.top:TopSelector", "the rows with the highest scores", needs=("scores",), nested=True),
     # steps
     Entry("hard_cutoff", "step", "steps.hard_cutoff:HardCutoff", "the hardest rows dropped, which are mostly mislabeled or noise", uses=("scores", "graph", "labels"), has_difficulty=True, has_cutoff=True),
-    Entry("exact_duplicates", "step", "steps.exact_duplicates:ExactDuplicates", "all but one of the rows with the same content", needs=("texts",), vectors_for_texts=True),
+    Entry("exact_duplicates", "step", "steps.exact_duplicates:ExactDuplicates", "all but one of the rows with the same content (images: the same pixels)", needs=("texts",), vectors_for_texts=True, images_for_texts=True),
     Entry("leakage", "step", "steps.leakage:Leakage", "texts that hold items of an evaluation set", needs=("texts",)),
     Entry("in_reference", "step", "steps.in_reference:InReference", "rows that another data set holds already: exactly, nearly or semantically", needs=("texts",), uses=("graph",), vectors_for_texts=True),
-    Entry("near_duplicates", "step", "steps.near_duplicates:NearDuplicates", "texts that share most of their runs of words with one that stays", needs=("texts",)),
+    Entry("near_duplicates", "step", "steps.near_duplicates:NearDuplicates", "texts that share most of their runs of words with one that stays; images that look like one", needs=("texts",), images_for_texts=True),
     Entry("semantic_duplicates", "step", "steps.semantic_duplicates:SemanticDuplicates", "rows whose vectors lie very close to one that stays", needs=("graph",)),
     Entry("pivot_duplicates", "step", "steps.pivot_duplicates:PivotDeduplicator", "rows very similar to one of a few pivots", needs=("vectors",)),
     # scorers

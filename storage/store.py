@@ -152,6 +152,10 @@ class ScoreStore:
                 lock.say(what, run_id)
             try:
                 yield lock
+            except Exception:
+                # whatever could not be read or written then: the store is not there any more
+                check_in_place(self.path / LOCK)
+                raise
             finally:
                 if new and lock.outermost:
                     self._unmake(root)

@@ -142,11 +142,11 @@ def check_steps(config: CurationConfig, kind: str) -> None:
     Raises
     ------
     ConfigError
-        A step compares texts, and the pool holds something else.
+        A step compares neither what the pool holds nor vectors made of it.
     """
     if kind == "text":
         return
-    ready = {"vectors", "graph", "labels"}
+    ready = {"vectors", "graph", "labels", *(["images"] if kind == "image" else [])}
     able = [
         entry.name
         for entry in registry.entries("step")
@@ -154,8 +154,9 @@ def check_steps(config: CurationConfig, kind: str) -> None:
     ]
     for name, _ in config.plan.steps():
         if "texts" in registry.entry(name, "step").lacks(ready):
+            takes = " and ".join(registry.entry(name, "step").describe_needs())
             raise ConfigError(
-                f"{name} compares texts, and the pool holds {kind}s. Use one that can take them: "
+                f"{name} compares {takes}, and the pool holds {kind}s. Use one that can take them: "
                 f"{', '.join(able)}; semantic_duplicates finds near copies by their vectors."
             )
 

@@ -239,12 +239,13 @@ def _given(
     if run.kind == "text" and (run.evaluation or run.references or text_steps(config.plan)):
         given["texts"] = run.read_pool().contents().filter(pa.array(keep))
     elif run.kind == "image" and (run.references or text_steps(config.plan)):
-        from assay.index.embedding.pixels import pixel_digests
         from assay.index.threads import thread_count
+        from assay.selection.contract.images import Images
 
-        # pictures are exact duplicates if their pixels are
         count = thread_count(own_threads(run))
-        given["texts"] = pixel_digests(run.read_pool().batches(), count).filter(pl.Series(keep))
+        given["images"] = Images(run.read_pool().batches, np.flatnonzero(keep), count)
+        if run.references:
+            given["texts"] = given["images"].digests()
     if "target" in entry.needs or (config.target and "target" in entry.uses):
         given["target"] = target_of(run, vectors, entry.needs)
     if config.plan.mixture == "target":

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from assay.index.knn.nearest_neighbors import nearest_neighbors
 from assay.index.vectors.checks import equal_rows
-from assay.index.vectors.exact import unit_rows
 from assay.selection.contract.inputs import Floats, Graph, Inputs
 from assay.storage.limits import Whole, check_parameters
 
 _BLOCK = 4_096
+# rows closer than this times their length differ by rounding
+_ROUNDING = 4 * float(np.finfo(np.float32).eps)
+# times that such rows are joined and the others searched again
+_ROUNDS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +26,7 @@ class DistinctNeighbors:
     Attributes
     ----------
     vectors : float32[m, d]
-        The distinct rows, of length 1 for the cosine.
+        The distinct rows (but for float32's rounding), of length 1 for the cosine.
     place : int64[n]
         Distinct row of every row.
     rows : int64[m, k]
@@ -47,8 +50,8 @@ class DistinctNeighbors:
 def distinct_neighbors(inputs: Inputs, k: int, metric: str = "auto") -> DistinctNeighbors:
     """Return the k nearest distinct rows of every distinct row, see `Inputs.metric_of`.
 
-    Copies would be each other's neighbors at distance 0 and make a row look as if it lay in a
-    dense region. The graph's lists are taken, without copies, where they leave k neighbors to
+    Copies, and rows that differ by no more than float32's rounding, would be each other's neighbors
+    at distance 0 and make a row look as if it lay in a dense region. The graph's lists are taken, without copies, where they leave k neighbors to
     every row; else, without a graph, and where its metric is another, the distinct rows are
     searched. Distances are Euclidean, under the cosine between rows scaled to length 1.
 
@@ -63,28 +66,61 @@ def distinct_neighbors(inputs: Inputs, k: int, metric: str = "auto") -> Distinct
     """
     check_parameters(k=(k, Whole(1)), metric=(metric, "auto", "cosine", "l2"))
     cosine = inputs.metric_of(metric) == "cosine"
-    X, unit = (unit_rows(inputs.vectors()), 1.0) if cosine else inputs.moved_vectors()
+    X, unit = inputs.compared_vectors("cosine" if cosine else "l2")
     groups = equal_rows(X, np.arange(len(X)))
     place = np.empty(len(X), dtype=np.int64)
     place[groups.members] = np.repeat(np.arange(len(groups.first)), np.diff(groups.starts))
-    distinct = np.ascontiguousarray(X[groups.first])
+    first = np.asarray(groups.first, dtype=np.int64)
+    found = _searched(inputs, X, place, first, k, cosine)
+    for _ in range(_ROUNDS):
+        joined = _leaders(found)
+        leads = joined == np.arange(len(joined))
+        if leads.all():
+            break
+        number = np.cumsum(leads) - 1
+        place, first = number[joined][place], first[leads]
+        found = _searched(inputs, X, place, first, k, cosine)
+    return replace(found, distances=found.distances * unit, unit=unit)
+
+
+def _leaders(found: DistinctNeighbors) -> NDArray[np.int64]:
+    """Return for each distinct row the one it counts as: the first row next to it, or itself."""
+    own = np.arange(len(found.rows))
+    length = np.linalg.norm(found.vectors.astype(np.float64), axis=1)
+    close = (found.rows >= 0) & (found.distances <= _ROUNDING * length[:, None])
+    lowest = np.where(close, found.rows, len(own)).min(axis=1, initial=len(own))
+    lowest = np.minimum(lowest, own)
+    leads = lowest == own
+    return np.where(leads[lowest], lowest, own)
+
+
+def _searched(
+    inputs: Inputs,
+    X: NDArray[np.float32],
+    place: NDArray[np.int64],
+    first: NDArray[np.int64],
+    k: int,
+    cosine: bool,
+) -> DistinctNeighbors:
+    """Return the neighbors among the rows `first`, for which all others stand (`place`)."""
+    distinct = np.ascontiguousarray(X[first])
     wanted = min(k, len(distinct) - 1)
     if wanted == 0:
         empty = np.full((len(distinct), 1), -1)
         return DistinctNeighbors(distinct, place, empty, np.full(empty.shape, np.inf), False)
     rows = None
     if inputs.graph is not None and cosine == (inputs.metric_of("auto") == "cosine"):
-        rows = _without_copies(inputs.graph, place, groups.first, wanted)
+        rows = _without_copies(inputs.graph, place, first, wanted)
     searched = rows is None
     if rows is None:
-        ids = inputs.ids.gather(groups.first)
+        ids = inputs.ids.gather(first)
         metric = "cosine" if cosine else "l2"
         rows = nearest_neighbors(distinct, ids, k=wanted, metric=metric).neighbors.astype(np.int64)
     distances = _distances(distinct, rows)
     nearer = np.argsort(distances, axis=1, kind="stable")
     rows = np.take_along_axis(rows, nearer, axis=1)
-    distances = np.take_along_axis(distances, nearer, axis=1) * unit
-    return DistinctNeighbors(distinct, place, rows, distances, searched, unit)
+    distances = np.take_along_axis(distances, nearer, axis=1)
+    return DistinctNeighbors(distinct, place, rows, distances, searched)
 
 
 def _without_copies(

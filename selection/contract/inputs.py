@@ -13,7 +13,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
+from assay.index.embedding.likeness import Likenesses
+from assay.index.vectors.exact import unit_rows
 from assay.selection.contract.covered import covered_mask
+from assay.selection.contract.images import Images, holds_images, images_of
 from assay.storage.errors import IdError, InputError, NonFiniteError
 from assay.storage.hashing.rows import uniform
 from assay.storage.interfaces import Frame
@@ -161,6 +164,27 @@ class Inputs:
         first: Any = None if isinstance(self._X, pl.DataFrame) else next(iter(self._X), None)
         return not isinstance(first.as_py() if isinstance(first, pa.Scalar) else first, str | None)
 
+    @property
+    def holds_images(self) -> bool:
+        """Whether X holds the bytes of image files."""
+        return holds_images(self._X)
+
+    @property
+    def _images(self) -> Images:
+        return self._X if isinstance(self._X, Images) else images_of(self._X)
+
+    def pixel_digests(self) -> pl.Series:
+        """Return a hash of the pixels of each image; null where there is none."""
+        digests = self._images.digests()
+        return digests if self.order is None else digests.gather(self.order)
+
+    def likenesses(self) -> Likenesses:
+        """Return what each image looks like."""
+        hashes, colors, decoded = self._images.likenesses()
+        if self.order is None:
+            return Likenesses(hashes, colors, decoded)
+        return Likenesses(hashes[self.order], colors[self.order], decoded[self.order])
+
     def texts(self) -> pl.Series:
         """Return the texts (String, null where there is none)."""
         series = text_series(self._X)
@@ -199,6 +223,13 @@ class Inputs:
             return self.vectors(), 1.0
         moved = ((numbers - shift) / unit).astype(np.float32)
         return np.ascontiguousarray(moved if self.order is None else moved[self.order]), unit
+
+    def compared_vectors(self, metric: str) -> tuple[NDArray[np.float32], float]:
+        """Return the rows that a metric compares, and their unit: see `moved_vectors`.
+
+        Under the cosine they are of length 1.
+        """
+        return (unit_rows(self.vectors()), 1.0) if metric == "cosine" else self.moved_vectors()
 
     @cached_property
     def _numbers(self) -> NDArray[Any]:

@@ -26,6 +26,8 @@ class PlanInputs:
         `texts` is None.
     texts : sequence of str, optional
         What they take that need texts.
+    images : Images, optional
+        What they take instead of texts that can.
     stream : stored stream of n-grams, optional
         What the selector takes instead of texts.
     scores : mapping of name to float[n], or float[n], optional
@@ -51,6 +53,7 @@ class PlanInputs:
         *,
         X: Any = None,
         texts: Any = None,
+        images: Any = None,
         stream: Any = None,
         y: Any = None,
         graph: Any = None,
@@ -67,14 +70,14 @@ class PlanInputs:
         first = next(iter(named.values()), None)
         if ids is None and not frame.is_empty() and "sample_id" in frame.columns:
             ids = frame["sample_id"]
-        contents = next((c for c in (X, texts, stream) if c is not None), None)
+        contents = next((c for c in (X, texts, images, stream) if c is not None), None)
         if ids is None and graph is None and contents is None and frame.height:
             ids = np.arange(frame.height)
         checked = Inputs(X=contents, y=y, graph=graph, scores=first, ids=ids, groups=groups)
         self.n = checked.n
         self.ids = pl.Series("sample_id", checked.as_given(checked.ids.to_numpy()), dtype=pl.String)
         self._X, self._y, self._graph = X, y, graph
-        self._texts, self._stream = texts, stream
+        self._texts, self._images, self._stream = texts, images, stream
         self._groups, self._target, self.scores = groups, target, named
         self._wanted = target if wanted is None else wanted
         given: dict[str, Any] = {"label": y, "group_id": groups, **named}
@@ -147,10 +150,17 @@ class PlanInputs:
             self.ours = pl.DataFrame([*self.ours.get_columns(), pl.Series(name, values)])
 
     def given(
-        self, needs: Collection[str], rows: Rows, *, selector: bool = False
+        self,
+        needs: Collection[str],
+        rows: Rows,
+        *,
+        selector: bool = False,
+        images_for_texts: bool = False,
     ) -> dict[str, Any]:
         """Return the arguments of `fit` for a method that declares `needs`, over some rows."""
         texts = self._stream if selector and self._stream is not None else self._texts
+        if images_for_texts and self._images is not None:
+            texts = self._images
         X = texts if "texts" in needs and texts is not None else self._X
         whole = len(rows) == self.n
         ids = self.ids if whole else self.ids.gather(rows)

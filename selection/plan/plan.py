@@ -230,6 +230,7 @@ class SelectionPlan(Shown, BaseEstimator):  # type: ignore[misc]
         y: Any = None,
         *,
         texts: Any = None,
+        images: Any = None,
         stream: Any = None,
         graph: Any = None,
         scores: Any = None,
@@ -242,8 +243,8 @@ class SelectionPlan(Shown, BaseEstimator):  # type: ignore[misc]
     ) -> Self:
         """Choose rows; the inputs are those of `PlanInputs`."""
         pool = PlanInputs(
-            X=X, texts=texts, stream=stream, y=y, graph=graph, scores=scores, target=target, ids=ids,
-            groups=groups, table=table, samples=samples, wanted=wanted,
+            X=X, texts=texts, images=images, stream=stream, y=y, graph=graph, scores=scores,
+            target=target, ids=ids, groups=groups, table=table, samples=samples, wanted=wanted,
         )  # fmt: skip
         pool.add_scores(self.expressions or {})
         if self.mixture is not None:

@@ -105,7 +105,10 @@ def deduplicated(
         entry = registry.entry(name, "step")
         rows = np.flatnonzero(alive)
         found = make(**options)
-        found.fit(**pool.given({*entry.needs, *entry.uses}, rows), priority=priority[rows])
+        given = pool.given(
+            {*entry.needs, *entry.uses}, rows, images_for_texts=entry.images_for_texts
+        )
+        found.fit(**given, priority=priority[rows])
         out = ~found.keep_ & ~must[rows]
         groups.append(found.duplicates())
         detail = {

@@ -65,7 +65,7 @@ class Isolation(Scorer):
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
         from sklearn.ensemble import IsolationForest
 
-        X = inputs.vectors()
+        X, _ = inputs.moved_vectors()
         seed = derived_seed(self.random_state, "isolation") % 2**32
         forest = IsolationForest(n_estimators=int(self.n_trees), random_state=seed)
         scores = -forest.fit(X).score_samples(X)

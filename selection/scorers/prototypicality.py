@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from assay.index.vectors.checks import equal_rows
-from assay.selection.algorithms.cells import cluster, nearest, prepared
+from assay.selection.algorithms.cells import cluster, nearest
 from assay.selection.base import Scorer
 from assay.selection.contract.inputs import Floats, Inputs
 from assay.storage.limits import SEED, Limits, Whole
@@ -86,8 +86,7 @@ class Prototypicality(Scorer):
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
         metric = inputs.metric_of(self.metric)
-        X, unit = (inputs.vectors(), 1.0) if metric == "cosine" else inputs.moved_vectors()
-        X = prepared(X, metric)
+        X, unit = inputs.compared_vectors(metric)
         groups = equal_rows(X, np.arange(len(X)))
         place = np.empty(len(X), dtype=np.int64)
         place[groups.members] = np.repeat(np.arange(len(groups.first)), np.diff(groups.starts))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from assay.index.algorithms.communities import communities
 from assay.index.vectors.checks import as_vectors, check_width
 from assay.index.vectors.exact import unit_rows
-from assay.selection.algorithms.cells import cluster, places, prepared
+from assay.selection.algorithms.cells import cluster, places
 from assay.selection.base import Selector
 from assay.selection.contract.inputs import Floats, Inputs, Rows
 from assay.selection.contract.outcomes import Choice, Outcome
@@ -256,7 +256,7 @@ class BanditSelector(Selector):
             )
             return _numbered(found.labels), None
         count = round(inputs.n**0.5) if self.n_clusters == "auto" else int(self.n_clusters)
-        rows = prepared(inputs.vectors(), self.metric)
+        rows = inputs.compared_vectors(self.metric)[0]
         noise = inputs.noise(self.random_state, "bandit/seeds")
         cells = cluster(rows, min(count, inputs.n), self.metric, noise)
         centroids = cells.centroids.astype(np.float64)

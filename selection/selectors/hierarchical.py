@@ -14,7 +14,6 @@ from assay.selection.algorithms.cells import (
     Cells,
     nested_clusters,
     places,
-    prepared,
 )
 from assay.selection.base import Selector
 from assay.selection.contract.inputs import Inputs, Rows
@@ -177,7 +176,7 @@ class HierarchicalBalancedSelector(Selector):
     def _cluster(self, inputs: Inputs, counts: Sequence[int]) -> list[Cells]:
         """Cluster the rows, then the centroids found, and so on."""
         return nested_clusters(
-            prepared(inputs.vectors(), self.metric),
+            inputs.compared_vectors(self.metric)[0],
             counts,
             self.metric,
             inputs.noise(self.random_state, "hierarchical/seeds"),

@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from assay.index.vectors.exact import unit_rows
 from assay.selection.algorithms.heaps import sift
 from assay.selection.base import Selector
 from assay.selection.contract.inputs import Inputs
@@ -107,8 +106,7 @@ class KCenterSelector(Selector):
         self.metric = metric
 
     def _select(self, inputs: Inputs, budget: int) -> Choice:
-        cosine = self.metric == "cosine"
-        X, unit = (unit_rows(inputs.vectors()), 1.0) if cosine else inputs.moved_vectors()
+        X, unit = inputs.compared_vectors(self.metric)
         n, d = X.shape
         begin = inputs.covered_rows
         work = warn_of_cost(n, d, budget + len(begin))

@@ -6,7 +6,6 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from assay.index.vectors.exact import unit_rows
 from assay.selection.algorithms.allocation import allocate
 from assay.selection.algorithms.cells import cluster
 from assay.selection.base import Selector
@@ -90,9 +89,7 @@ class ModerateSelector(Selector):
         self.metric = metric
 
     def _select(self, inputs: Inputs, budget: int) -> Choice:
-        X = inputs.vectors()
-        if self.metric == "cosine":
-            X = unit_rows(X)
+        X, unit = inputs.compared_vectors(self.metric)
         members = self._members(inputs, X)
         sizes = np.array([len(rows) for rows in members.values()])
         had = np.array([int(inputs.covered[rows].sum()) for rows in members.values()])
@@ -106,7 +103,7 @@ class ModerateSelector(Selector):
         order = []
         for rows, share in zip(members.values(), shares, strict=True):
             away = X[rows].astype(np.float64) - np.median(X[rows], axis=0)
-            distance[rows] = np.sqrt(np.einsum("ij,ij->i", away, away))
+            distance[rows] = np.sqrt(np.einsum("ij,ij->i", away, away)) * unit
             by_distance = rows[np.argsort(distance[rows], kind="stable")]
             # whole numbers, so that the ranks on both sides of the middle tie: the nearer goes first
             off = np.abs(2 * np.arange(len(rows)) + 1 - len(rows))

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.selection.algorithms.cells import Cells, nested_clusters, prepared
+from assay.selection.algorithms.cells import Cells, nested_clusters
 from assay.selection.base import Selector
 from assay.selection.contract.inputs import Floats, Inputs, Rows, derived_seed
 from assay.selection.contract.outcomes import Choice, Outcome, rank_of
@@ -105,7 +105,7 @@ class StratifiedSelector(Selector):
         n = inputs.n
         noise = inputs.noise(self.random_state, "stratified")
         levels = nested_clusters(
-            prepared(inputs.vectors(), self.metric),
+            inputs.compared_vectors(self.metric)[0],
             cell_counts(n),
             self.metric,
             noise,

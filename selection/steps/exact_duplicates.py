@@ -16,16 +16,21 @@ from assay.storage.limits import Flag, Limits
 class ExactDuplicates(Deduplicator):
     """Rows with the same content, by a 128-bit hash of it.
 
+    X holds texts, vectors, or images as the bytes of their files; of images the decoded pixels are
+    compared (`assay.index.embedding.pixels.pixel_digests`), so that the format of the file and its
+    metadata don't count.
+
     Parameters
     ----------
     normalise : bool, default True
         Whether texts are compared without regard to case, to compatible forms of a letter (Unicode
-        NFKC) and to white space. No effect on vectors, which are compared bit by bit.
+        NFKC) and to white space. No effect on vectors, which are compared bit by bit, and images.
 
     Attributes
     ----------
     keep_, keeper_, similarity_, report_
-        See `Deduplicator`. Rows without content are nobody's duplicates.
+        See `Deduplicator`. Rows without content, and files that are no
+        image, are nobody's duplicates.
 
     Notes
     -----
@@ -47,7 +52,11 @@ class ExactDuplicates(Deduplicator):
         self.normalise = normalise
 
     def _keepers(self, inputs: Inputs, order: Rows) -> tuple[Rows, Floats, dict[str, Any]]:
-        if inputs.holds_vectors:
+        if inputs.holds_images:
+            pixels = inputs.pixel_digests()
+            hashes = hash_rows(pixels)
+            there = pixels.is_not_null().to_numpy()
+        elif inputs.holds_vectors:
             hashes = hash_rows(inputs.vectors())
             there = np.ones(inputs.n, dtype=bool)
         else:

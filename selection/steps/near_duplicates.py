@@ -1,4 +1,4 @@
-"""Near duplicates of texts: MinHash-LSH, every candidate checked by its exact Jaccard similarity."""
+"""Near duplicates: of texts by MinHash-LSH and exact Jaccard similarity, of images by their hashes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.index.embedding.likeness import BITS
 from assay.selection.algorithms.equal_content import content_codes, first_of_each
+from assay.selection.algorithms.hash_stars import hash_stars
 from assay.selection.algorithms.minhash import Shingles, jaccard, shingles, signatures
 from assay.selection.contract.inputs import Floats, Inputs, Rows
 from assay.selection.steps.deduplication import Deduplicator
@@ -17,14 +19,18 @@ from assay.storage.limits import SEED, Limits, Number, Whole
 
 # keepers of one bucket that a row is compared with: bounds the work for boilerplate
 _COMPARED = 64
+# most that the mean colors of the quarters of like pictures differ, of 255
+_COLORS_APART = 32
 # least probability with which a pair right at the threshold is found
 _FOUND = 0.97
 
 
 class NearDuplicates(Deduplicator):
-    r"""Texts that share most of their runs of words with an earlier keeper.
+    r"""Texts that share most of their runs of words with an earlier keeper; images that look like one.
 
-    The Jaccard similarity of two texts is that of their sets of shingles (runs of `ngrams` words).
+    X holds texts, or images as the bytes of their files.
+
+    *Texts.* The Jaccard similarity of two texts is that of their sets of shingles (runs of `ngrams` words).
     Texts with equal sets are caught first. The others are compared where they agree in all values
     of one band of their MinHash signatures: a pair of similarity J is found with probability
 
@@ -49,6 +55,13 @@ class NearDuplicates(Deduplicator):
     1          128   1      1.000         0.000
     =========  ====  =====  ============  ========================
 
+    *Images.* Their similarity is the share of equal bits of two perceptual hashes of 256 bits
+    (`assay.index.embedding.likeness.likenesses`), of what remains of a picture that is encoded
+    again, rescaled or slightly changed in brightness. A pair counts if it is at least
+    `image_threshold`, and the mean colors of the pictures' quarters differ by at most 32 of 255 on
+    average. Every such pair is found: hashes that differ in few bits agree in nearly all bits of one
+    of several parts, by which they are looked up.
+
     Rows are gone through in order of their claim to be a keeper, and one becomes a keeper unless it
     is a duplicate of an earlier one; the others belong to the most similar of all keepers found. So
     groups are stars.
@@ -66,17 +79,20 @@ class NearDuplicates(Deduplicator):
         Bands of the signature, and values in each; give both or neither (default: as above).
     random_state : int, default 0
         Of the signature's hashes.
+    image_threshold : float in (0, 1], default 0.8
+        Least share of equal bits of images that are duplicates.
 
     Attributes
     ----------
     keep_, keeper_, similarity_, report_
         See `Deduplicator`; a text without words is nobody's duplicate. `report_` adds `bands`,
-        `rows`, `compared` (pairs whose similarity was computed) and `shingles`.
+        `rows`, `compared` (pairs whose similarity was computed) and `shingles`; of images
+        `compared`, and `undecoded` (files that are no image, which are nobody's duplicates).
 
     Raises
     ------
     MissingInputError
-        No texts were given.
+        No texts or images were given.
     ConfigError
         A parameter is out of range.
 
@@ -86,6 +102,13 @@ class NearDuplicates(Deduplicator):
     memory 4 bytes per shingle and 4 * bands * (rows + 2) bytes per text. The limit of 64 costs
     pairs only where more than 64 keepers agree in a band and none of them is a duplicate: texts
     that are mostly the same boilerplate.
+
+    Images are decoded one by one; memory is about 150 bytes per image. They are compared with
+    keepers only, so that large groups are cheap. Of the 279 pairs
+    of CIFAR-10 pictures that people judged near duplicates, .36 are found at 0.8, and .94 of the rows
+    left out are of such a pair; the others are crops or other shots of one scene, which
+    semantic_duplicates may find by their vectors. Pictures almost without contrast are found only
+    where they are nearly equal.
 
     References
     ----------
@@ -109,6 +132,7 @@ class NearDuplicates(Deduplicator):
         "bands": (Whole(1), None),
         "rows": (Whole(1), None),
         "random_state": SEED,
+        "image_threshold": (Number("(0, 1]"),),
     }
 
     def __init__(
@@ -120,6 +144,7 @@ class NearDuplicates(Deduplicator):
         bands: int | None = None,
         rows: int | None = None,
         random_state: int = 0,
+        image_threshold: float = 0.8,
     ) -> None:
         self.threshold = threshold
         self.ngrams = ngrams
@@ -127,6 +152,7 @@ class NearDuplicates(Deduplicator):
         self.bands = bands
         self.rows = rows
         self.random_state = random_state
+        self.image_threshold = image_threshold
 
     def _keepers(self, inputs: Inputs, order: Rows) -> tuple[Rows, Floats, dict[str, Any]]:
         if (self.bands is None) != (self.rows is None):
@@ -135,6 +161,8 @@ class NearDuplicates(Deduplicator):
             bands, rows = banding(self.threshold, self.permutations)
         else:
             bands, rows = int(self.bands), int(self.rows)
+        if inputs.holds_images:
+            return self._like_pictures(inputs, order)
         texts = shingles(inputs.texts(), self.ngrams)
         # one text stands for all that have its shingles: copies can't crowd a bucket
         first = first_of_each(set_codes(texts), order)
@@ -146,6 +174,20 @@ class NearDuplicates(Deduplicator):
         similarity[~single] = similarity[first[~single]]
         report = {"bands": bands, "rows": rows, "compared": int(compared)}
         return keeper[first], similarity, {**report, "shingles": len(texts.values)}
+
+    def _like_pictures(self, inputs: Inputs, order: Rows) -> tuple[Rows, Floats, dict[str, Any]]:
+        hashes, colors, decoded = inputs.likenesses()
+        looks = np.column_stack([hashes.view(np.uint8), colors])
+        _, codes = np.unique(looks, axis=0, return_inverse=True)
+        # one picture stands for all that look the same to the bit
+        first = first_of_each(np.where(decoded, codes.ravel(), -1), order)
+        single = decoded & (first == np.arange(inputs.n))
+        most = int((1 - self.image_threshold) * BITS + 1e-9)
+        keeper, apart, compared = hash_stars(
+            hashes, colors, order[single[order]], most, _COLORS_APART
+        )
+        similarity = 1 - apart[first] / BITS
+        return keeper[first], similarity, {"compared": compared, "undecoded": int((~decoded).sum())}
 
 
 def banding(threshold: float, permutations: int) -> tuple[int, int]:

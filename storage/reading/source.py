@@ -100,7 +100,8 @@ class Source:
         return [self.name] * count, np.arange(start, start + count, dtype=np.int64)
 
     def _no_rows(self, columns: Sequence[str]) -> pa.Table:
-        return pa.schema([self.schema.field(column) for column in columns]).empty_table()
+        schema = pa.schema([self.schema.field(column) for column in columns])
+        return pa.Table.from_batches([], schema)
 
 
 class FileSource(Source):

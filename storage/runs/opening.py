@@ -83,6 +83,11 @@ def attach(con: duckdb.DuckDBPyConnection, store: Path, paths: Sequence[Path]) -
     return [misfit for misfit in found if misfit is not None]
 
 
+FORBIDDEN = (
+    "Permission denied. Nothing is wrong with it; let its owner give you the right to read it."
+)
+
+
 def _attach_one(
     con: duckdb.DuckDBPyConnection, store: Path, path: Path, files: int
 ) -> Misfit | None:
@@ -103,17 +108,15 @@ def _attach_one(
                     f"{files} run files can't be open at once: {message}. Raise the limit of open "
                     "files (`ulimit -n`), or keep fewer runs (`keep_runs`)."
                 ) from error
-            if not _may_read(at):
-                raise StoreError(
-                    f"The run file {at} can't be read: Permission denied. Nothing is wrong with it; "
-                    "let its owner give you the right to read it."
-                ) from error
+            if not may_read(at):
+                raise StoreError(f"The run file {at} can't be read: {FORBIDDEN}") from error
             return Misfit(at, f"it can't be opened ({message}).")
         return None
     return None
 
 
-def _may_read(path: Path) -> bool:
+def may_read(path: Path) -> bool:
+    """Say whether this user may read a file; also where there is none."""
     try:
         path.open("rb").close()
     except PermissionError:

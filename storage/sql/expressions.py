@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from threading import Timer
 from typing import NamedTuple
 
 import duckdb
@@ -26,7 +27,13 @@ from assay.storage.sql.references import (
     parse_expression,
     parse_order,
 )
-from assay.storage.sql.sandbox import close_off
+from assay.storage.sql.sandbox import (
+    close_off,
+    memory_limit,
+    time_limit,
+    took_too_long,
+    took_too_much,
+)
 
 
 class Named(NamedTuple):
@@ -62,7 +69,7 @@ def _register(
         row = f"_{row}"
     named[row] = pl.int_range(_height(frame, ours), eager=True)
     con.register(TABLE, pl.DataFrame(named).to_arrow())
-    close_off(con, bounded=False)
+    close_off(con)
     return row
 
 
@@ -73,15 +80,25 @@ def _height(frame: pl.DataFrame, ours: pl.DataFrame) -> int:
 def _fetch(
     con: duckdb.DuckDBPyConnection, query: str, text: str, what: str, known: list[str]
 ) -> pl.Series:
+    seconds = time_limit()
+    alarm = Timer(seconds, con.interrupt)
+    alarm.daemon = True
+    alarm.start()
     try:
         rows: pl.DataFrame = carried(con.sql(query)).pl()
     except duckdb.Error as error:
         reason = str(error).splitlines()[0]
+        if isinstance(error, duckdb.InterruptException):
+            reason = took_too_long(seconds).rstrip(".")
+        elif isinstance(error, duckdb.OutOfMemoryException):
+            reason = took_too_much(memory_limit()).rstrip(".")
         if "GROUP BY" in reason:
             reason = f"{reason.rstrip('.')}; an aggregate over all rows needs `over ()`"
         raise ConfigError(
             f"The {what} {text!r} can't be evaluated: {reason}. Columns are: {', '.join(known)}."
         ) from error
+    finally:
+        alarm.cancel()
     return rows.to_series()
 
 
@@ -108,7 +125,8 @@ def evaluate(
     Raises
     ------
     ConfigError
-        The expression is not valid, names an unknown column, or doesn't give one value per row.
+        The expression is not valid, names an unknown column, doesn't give one value per row, or
+        takes more time or memory than `assay.storage.sql.sandbox` allows a query.
 
     Examples
     --------

@@ -19,7 +19,7 @@ from assay.storage.runs.facts import CATALOGUE, RunFile, read_note
 from assay.storage.runs.migrations import SCHEMA_VERSION, schema_version
 from assay.storage.runs.notes import note_paths
 from assay.storage.runs.notes import read_note as read_run_note
-from assay.storage.runs.opening import RUN_ID, RUNS
+from assay.storage.runs.opening import RUN_ID, RUNS, may_read
 from assay.storage.runs.publishing import (
     LINK,
     PUBLISHED,
@@ -155,7 +155,9 @@ def _artifacts(store: ScoreStore, repair: bool) -> Iterator[Finding]:
 def _runs(store: ScoreStore, repair: bool) -> Iterator[Finding]:
     broken: dict[Path, list[str]] = {}
     for path, run, problems in inspect_runs(store.path):
-        if problems:
+        if problems and not may_read(path):
+            yield from (Finding(_within(store, path), problem) for problem in problems)
+        elif problems:
             broken[path] = problems
         missing = _missing(store, run) if run is not None and path.parent.name == RUNS else []
         if missing:
@@ -274,6 +276,10 @@ def _published(store: ScoreStore, repair: bool) -> Iterator[Finding]:
     if not run_paths(store.path / RUNS):
         return
     latest = store.path / PUBLISHED / LINK
+    try:
+        newest = newest_runs(list_runs(store.path))
+    except StoreError:
+        return  # a run may not be read, and is named
     files = published_files(store.path)
     for path in files:
         if read_record(store.path, path) is None:
@@ -294,7 +300,7 @@ def _published(store: ScoreStore, repair: bool) -> Iterator[Finding]:
         problem = f"It is not the newest published file, {files[-1].name}."
         # earlier versions made a symbolic link
         level = "info" if latest.is_symlink() else "damage"
-    elif not shows(store.path, files[-1], newest_runs(list_runs(store.path))):
+    elif not shows(store.path, files[-1], newest):
         problem, level = "The published file is not of the newest runs.", "info"
     else:
         return

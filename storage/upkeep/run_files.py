@@ -13,7 +13,14 @@ from assay.storage.errors import CorruptArtifactError
 from assay.storage.runs.attaching import open_runs
 from assay.storage.runs.catalogue import run_paths
 from assay.storage.runs.facts import RunFile, describe
-from assay.storage.runs.opening import ARCHIVE, REMEDY, RUNS, find_run
+from assay.storage.runs.opening import (
+    ARCHIVE,
+    FORBIDDEN,
+    REMEDY,
+    RUNS,
+    find_run,
+    may_read,
+)
 from assay.storage.runs.requests import read_requests
 from assay.storage.runs.schema import TABLES, identifier
 
@@ -28,6 +35,9 @@ def inspect_runs(
             continue
         if path.parent.name == ARCHIVE and (store / RUNS / path.name).exists():
             yield path, None, [f"There is a run of this id in {RUNS}/ too. {REMEDY}"]
+            continue
+        if not may_read(path):
+            yield path, None, [f"It can't be read: {FORBIDDEN}"]
             continue
         described, misfits = describe(store, [path], requests, thoroughly=only is None)
         run = described[0] if described else None

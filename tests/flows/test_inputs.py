@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from typer.testing import CliRunner
 
+from assay.flows import curate, rank_features
 from assay.flows.cli import app
+from assay.storage import ScoreStore
 from tests.storage.reading.test_inputs import image_folder
 
 WORDS = ["apple", "pear", "plum", "fig", "lime", "kiwi", "date"]
@@ -75,3 +79,26 @@ def test_vectors_beside_a_table_and_class_names(tmp_path: Path) -> None:
     query = "SELECT label, count(*) FROM samples GROUP BY ALL ORDER BY ALL"
     found = run("sql", query, "--store", tmp_path / "store", "--format", "csv").split()
     assert found[1:] == ["no,6", "yes,5", ",1"]
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_one_frame_in_several_roles(lazy: bool, tmp_path: Path) -> None:
+    frame: Any = pl.DataFrame(
+        {
+            "id": range(60),
+            "text": [f"w{i} about {i % 7} things" for i in range(60)],
+            "a": [i % 3 for i in range(60)],
+            "y": ["n", "p"] * 30,
+        }
+    )
+    frame = frame.to_arrow() if lazy else frame
+    roles = {"id": "id", "text": "text", "budget": 5}
+    first = curate(pool=frame, **roles, store=str(tmp_path / "s"), select="random", scores=())
+    ranked = rank_features(table=frame, label="y", k=1, store=str(tmp_path / "s"))
+    both = curate(pool=frame, target=frame, **roles, store=str(tmp_path / "s"))
+    assert len({first.run_id, ranked.run_id, both.run_id}) == 3
+    store = ScoreStore(tmp_path / "s")
+    kinds = store.sql("SELECT kind, count(*) FROM runs WHERE status = 'done' GROUP BY 1 ORDER BY 1")
+    assert kinds.rows() == [("curate", 2), ("features", 1)]
+    assert store.sql("SELECT count(*) FROM latest_selection").item() == 5
+    assert not curate(pool=frame, target=frame, **roles, store=str(tmp_path / "s")).computed

@@ -16,7 +16,7 @@ def spread(count: int, moments: int) -> list[int]:
 
 @pytest.mark.parametrize(
     ("scenario", "count"),
-    [("first", 3), ("changed", 3), ("features", 1), ("older", 1)],
+    [("first", 3), ("changed", 3), ("features", 1), ("older", 1), ("refit", 1), ("shards", 2)],
 )
 def test_killed_at_a_boundary(trials: Trials, scenario: str, count: int) -> None:
     moments = trials.undisturbed(scenario).moments

@@ -111,6 +111,20 @@ def test_the_first_writer_brings_it_up_and_keeps_a_backup(
     assert len(backups(old)) == 1
 
 
+def test_a_reader_goes_on_while_a_newer_version_migrates(old: Path) -> None:
+    query = "SELECT sample_id, position FROM latest_selection ORDER BY position"
+    opened = ScoreStore(old)
+    with opened.connect() as con:
+        before = con.sql(query).fetchall()
+        curate(pool=FRAME, store=str(old), **SETTINGS, seed=1)
+        assert schema_version(old) == SCHEMA_VERSION
+        assert con.sql(query).fetchall() == before
+    # who opened it before sees what the other version wrote, and can write
+    assert opened.sql("SELECT count(*) FROM runs WHERE status = 'done'").item() == 2
+    curate(pool=FRAME, store=str(old), **SETTINGS)
+    assert [f for f in check_store(opened) if f.level == "damage"] == []
+
+
 def test_a_migration_that_was_killed_begins_again(old: Path, tmp_path: Path) -> None:
     before = small_files(old)
     whole = tmp_path / "whole"

@@ -18,7 +18,7 @@ from assay.storage.upkeep.check import check_store
 from tests.system.comparing import contents, differences
 from tests.system.fork_server import ForkServer
 
-SCENARIOS = ("first", "changed", "features", "older", "damaged", "refit")
+SCENARIOS = ("first", "changed", "features", "older", "damaged", "refit", "shards")
 # the run that a scenario starts after
 _AFTER = {"changed": "first", "older": "first", "damaged": "first", "refit": "first"}
 
@@ -38,7 +38,7 @@ class Trials:
 
     first: a curation in a store that is not there yet; changed: the next one, over a pool that
     changed; features: a ranking of columns; older: a ranking in a store of schema version 1;
-    damaged: the first again, its run gone and two kinds of artifacts damaged; refit: the changed
+    shards: the first, in shards; damaged: the first again, its run gone and two kinds of artifacts damaged; refit: the changed
     pool, everything fitted and built anew.
 
     Parameters
@@ -69,6 +69,11 @@ class Trials:
             "refit": (
                 "curate",
                 common | {"pool": str(folder / "changed.parquet"), "refit": True},
+            ),
+            "shards": (
+                "curate",
+                common
+                | {"pool": str(folder / "pool.parquet"), "engine": "threads", "shard_rows": 40},
             ),
             "features": ("rank_features", table),
             "older": ("rank_features", table),

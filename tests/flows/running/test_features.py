@@ -249,3 +249,25 @@ def test_the_command_line_names_the_methods_of_a_consensus(path: str, tmp_path: 
     ranked = pl.DataFrame(json.loads(done.stdout)["features"]).sort("feature")
     order = [ranked.filter(method=name)["rank"].to_list() for name in ("consensus", "fisher")]
     assert order[0] == order[1]
+
+
+def test_columns_that_rounding_makes_constant_are_named(tmp_path: Path) -> None:
+    rows = np.arange(120)
+    frame = pl.DataFrame(
+        {
+            "merged": pl.Series([0 if i % 2 else 2**62 + i % 3 for i in rows], dtype=pl.Int64),
+            "text numbers": [f"{10**25 + int(i % 3)}" for i in rows],
+            "fine": pl.Series(2**60 + rows % 5, dtype=pl.Int64),
+            "y": rows % 2,
+        }
+    )
+    frame.write_parquet(tmp_path / "t.parquet")
+    arguments = ["features", str(tmp_path / "t.parquet"), "--label", "y", "--method", "fisher"]
+    for how in ([], ["--memory-mb", "1"]):
+        store = tmp_path / f"s{len(how)}"
+        done = CliRunner().invoke(app, [*arguments, *how, "--store", str(store)])
+        assert done.exit_code == 0, done.output
+        said = " ".join(done.output.split())
+        assert "merged" in said
+        assert "as 64-bit floats" in said
+        assert "is subtracted" in said

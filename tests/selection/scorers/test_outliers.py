@@ -243,3 +243,16 @@ def test_outlier_scores_follow_scale_and_offset(scale, offset):
     for scorer, unit in pairs:
         expected = scorer().fit(X).scores_ * unit
         np.testing.assert_allclose(scorer().fit(moved).scores_, expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize("copies", [3, 12, 40])
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+def test_copies_but_for_rounding_do_not_make_their_surroundings_outliers(copies, offset):
+    rng = np.random.default_rng(4)
+    X = rng.normal(size=(300, 4))
+    near = X[:1] + 1e-7 * rng.normal(size=(copies, 4))
+    alone = LocalOutlierFactor().fit(X).scores_
+    found = LocalOutlierFactor().fit(np.concatenate([X, near]) + offset).scores_
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found[1:300], alone[1:], rtol=0.15)
+    np.testing.assert_allclose(found[300:], alone[0], rtol=0.15)

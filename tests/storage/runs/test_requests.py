@@ -264,3 +264,11 @@ def test_there_is_no_current_run_of_what_is_not_finished(store: ScoreStore) -> N
     assert abs(store.sql("SELECT requested_at FROM runs").item() - datetime.now(UTC)) < timedelta(
         minutes=5
     )
+
+
+def test_a_run_that_was_never_begun_has_a_request_too(store: ScoreStore) -> None:
+    for night in (2, 1):
+        store.finish(info(night), tables(night))
+    numbers = dict(store.sql("SELECT run_id, request FROM runs").rows())
+    assert numbers == {night_id(2): 1, night_id(1): 2}
+    assert current(store) == night_id(1)

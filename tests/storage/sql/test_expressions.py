@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import polars as pl
 import pytest
@@ -147,3 +149,25 @@ def test_a_quoted_name_means_its_column(names: list[str], data: st.DataObject) -
     assert evaluate(frame, everything).to_list() == frame.sum_horizontal().to_list()
     ids = pl.DataFrame({"sample_id": ["b", "a"]})
     assert places(frame, f"{quoted} desc", ours=ids).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "rows"),
+    [
+        (
+            "ASSAY_SQL_SECONDS",
+            "1",
+            "range(10000000) a, range(100000) b WHERE a.range * b.range % 7 = 3",
+        ),
+        ("ASSAY_SQL_MEMORY", "100MB", "(SELECT DISTINCT range FROM range(100000000))"),
+    ],
+)
+def test_an_expression_has_the_limits_of_a_query(
+    limit: str, value: str, rows: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(limit, value)
+    started = time.monotonic()
+    with pytest.raises(ConfigError, match=f"query took more than .*{limit}"):
+        evaluate(FRAME, f"n + (SELECT count(*) FROM {rows})")
+    assert time.monotonic() - started < 60
+    assert evaluate(FRAME, "n + 1").to_list() == [2, 4, None]

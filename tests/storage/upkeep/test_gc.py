@@ -17,6 +17,7 @@ from assay.storage import ScoreStore
 from assay.storage.disk.artifacts import ArtifactStore
 from assay.storage.disk.manifests import seal_folder
 from assay.storage.runs import publishing
+from assay.storage.upkeep.check import check_store
 from assay.storage.upkeep.gc import collect
 from tests.storage.nights import forget_records, info, night_id, run_night, tables
 
@@ -192,7 +193,11 @@ def test_no_artifact_is_removed_where_a_run_cannot_be_read(
         assert removed(store, dry_run=dry_run) == {f"artifacts/graph/{leftover.name}"}
         told = [record.getMessage() for record in caplog.records]
         assert any(run in one and "no artifact is removed" in one for one in told)
+        assert any("assay check --repair" in one for one in told)
     assert there(store) == {"graph/stray"}
+    assert all(finding.repaired for finding in check_store(store, repair=True))
+    assert "artifacts/graph/stray" in removed(store)
+    assert there(store) == set()
 
 
 def test_an_artifact_whose_manifest_is_damaged_is_left_alone(store: ScoreStore) -> None:
