@@ -24,6 +24,9 @@ logger = logging.getLogger("assay.storage")
 
 RUN_ID = re.compile(r"[0-9a-f]{16}")
 RUNS, ARCHIVE = "runs", "archive"
+FORBIDDEN = (
+    "Permission denied. Nothing is wrong with it; let its owner give you the right to read it."
+)
 REMEDY = "`assay check --repair` moves it aside; the call that made it makes it again."
 # what a process has open besides the runs
 _OTHER_FILES = 128
@@ -81,11 +84,6 @@ def attach(con: duckdb.DuckDBPyConnection, store: Path, paths: Sequence[Path]) -
     allow_open_files(len(paths) + _OTHER_FILES)
     found = (_attach_one(con, store, path, len(paths)) for path in paths)
     return [misfit for misfit in found if misfit is not None]
-
-
-FORBIDDEN = (
-    "Permission denied. Nothing is wrong with it; let its owner give you the right to read it."
-)
 
 
 def _attach_one(
