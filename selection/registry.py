@@ -16,6 +16,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any, ClassVar, Literal
 
+from assay.selection.contract.inherited_docs import filled_doc
 from assay.storage.errors import ColumnError, ConfigError
 from assay.storage.lazy import Plugin, PluginWarning, load_plugins
 from assay.storage.limits import Limits, check_limits
@@ -135,6 +136,9 @@ class Method(Shown):
             for base in reversed(cls.__mro__)
             for name, allowed in vars(base).get("limits", {}).items()
         }
+        if cls.__doc__ is not None:
+            docs = tuple(base.__doc__ for base in cls.__mro__[1:] if base.__doc__)
+            cls.__doc__ = filled_doc(cls.__doc__, docs)
         entry = _BY_PATH.get(f"{cls.__module__}:{cls.__qualname__}")
         if entry is not None:
             cls.kind = entry.kind

@@ -250,7 +250,7 @@ def describe(run: FeatureRun, ranked: dict[str, Ref]) -> Ref:
     def make(out: Path) -> None:
         from assay.selection.tables.quality import column_quality
 
-        table = Table(str(run.config.table))
+        table = Table(str(run.config.table), run.config.reading)
         names = [name for name in table.columns if name != run.config.label]
         # columns together up to the limit of memory, at least one
         size = max(1, run.config.memory_mb * MEGABYTE // (8 * max(1, table.n_rows)))

@@ -105,19 +105,27 @@ def score_ref(run: Run, method: str, vectors: Ref, graph: Ref) -> Ref:
     of = [made_of.get(need) for need in (*entry.needs, *entry.uses)]
     made_by: list[Any] = [entry.package] if entry.package else []
     made_by += [options] if (options := run.config.score_options.get(method)) else []
+    made_by += ["seeded"] if run.config.seed and _is_seeded(entry) else []
     address = fingerprint(SCORE.revision, method, vectors, of, run.config.seed, *made_by)
     return Ref("scores", address)
 
 
 def scorer_of(run: Run, method: str) -> Any:
     """Return a scorer of the registry with its parameters, the log or the seeds among them."""
-    needs = registry.entry(method, "scorer").needs
+    entry = registry.entry(method, "scorer")
+    needs = entry.needs
     parameters: dict[str, Any] = dict(run.config.score_options.get(method, {}))
+    if _is_seeded(entry):
+        parameters.setdefault("random_state", run.config.seed)
     if "log" in needs:
         parameters["log"] = read_table(str(run.config.training_log))
     if "seeds" in needs:
         parameters["seeds"] = run.config.like
     return registry.get(method, "scorer")(**parameters)
+
+
+def _is_seeded(entry: registry.Entry) -> bool:
+    return "random_state" in registry.parameter_defaults(entry.load())
 
 
 def _weights(run: Run, parts: Sequence[Ref]) -> list[Any]:

@@ -55,8 +55,7 @@ class ImportanceResampler(Selector):
 
     Parameters
     ----------
-    budget : int, float or str
-        A count, or a share of all rows.
+    budget
     mode : {"calibrated", "dsir"}, default "calibrated"
         "dsir" repeats the published package: SHA-256 buckets, log(p + 1e-8) ratios, weights
         summed over the n-grams, temperature 1, and noise drawn from
@@ -245,9 +244,8 @@ class ImportanceResampler(Selector):
 
     def hasher(self) -> NGramHasher:
         """Return what hashes the texts, to make a `BucketStream` with."""
-        settings = self._settings()
-        settings.check()
-        return settings.hasher()
+        self.check_parameters()
+        return TextSettings.of(self).hasher()
 
     def _decide(self, **given: Any) -> Decision:
         """Draw rows; X may be a `Pool` or a stream, of which no more than is needed is held."""
@@ -260,7 +258,7 @@ class ImportanceResampler(Selector):
         # a budget that is no budget is said before the work
         parse_budget(self.budget)
         fitted = fit_evidence(
-            X, target, self._settings(), embedding=self.embedding, budget=self.budget, **given
+            X, target, TextSettings.of(self), embedding=self.embedding, budget=self.budget, **given
         )
         rows, evidence = fitted.rows, fitted.evidence
         proportions = checked_proportions(self.proportions, fitted.names)
@@ -335,12 +333,6 @@ class ImportanceResampler(Selector):
                 "composition='auto' needs texts or vectors, and X is a bucket stream; pass the texts, "
                 "or let a plan keep the mix with mixture='target'."
             )
-
-    def _settings(self) -> TextSettings:
-        return TextSettings(
-            self.mode, self.ngrams, self.buckets, self.tokenizer, self.weighting,
-            self.smoothing, self.shrinkage, self.threads, self.min_example_length,
-        )  # fmt: skip
 
     @property
     def ranking_(self) -> Rows:  # type: ignore[override]

@@ -108,9 +108,8 @@ class ImportanceScorer(Scorer):
 
     def hasher(self) -> NGramHasher:
         """Return what hashes the texts, to make a `BucketStream` with."""
-        settings = self._settings()
-        settings.check()
-        return settings.hasher()
+        self.check_parameters()
+        return TextSettings.of(self).hasher()
 
     def fit(
         self,
@@ -127,7 +126,7 @@ class ImportanceScorer(Scorer):
         self.check_parameters()
         need(X, target, type(self).__name__)
         fitted = fit_evidence(
-            X, target, self._settings(), embedding=self.embedding, ids=ids,
+            X, target, TextSettings.of(self), embedding=self.embedding, ids=ids,
             y=y, graph=graph, scores=scores, groups=groups,
         )  # fmt: skip
         evidence = fitted.evidence
@@ -145,7 +144,7 @@ class ImportanceScorer(Scorer):
     def ratio(self, X: BucketStream, target: Any, ids: Any) -> DensityRatio:
         """Return what every text is weighed by; `weigh_rows` of it may run elsewhere."""
         need(X, target, type(self).__name__)
-        return fit_stream_ratio(X, target, self._settings(), ids)
+        return fit_stream_ratio(X, target, TextSettings.of(self), ids)
 
     def combined(self, parts: Sequence[Components]) -> Floats:
         """Return the scores of all texts, whose shards were weighed by `ratio`."""
@@ -155,9 +154,3 @@ class ImportanceScorer(Scorer):
             np.concatenate(presence, axis=1) if presence else None,
         )
         return best(combine(whole, self.weighting, moments(whole)))
-
-    def _settings(self) -> TextSettings:
-        return TextSettings(
-            self.mode, self.ngrams, self.buckets, self.tokenizer, self.weighting,
-            self.smoothing, self.shrinkage, self.threads,
-        )  # fmt: skip

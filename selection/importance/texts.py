@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
 
 from assay.index.ngrams._unicode import as_texts
 from assay.index.ngrams.hasher import MOST_BUCKETS, MOST_NGRAMS, NGramHasher, NGrams
@@ -144,6 +145,12 @@ class TextSettings:
     shrinkage: float
     threads: int | None
     min_example_length: int = 0
+
+    @classmethod
+    def of(cls, method: BaseEstimator) -> TextSettings:
+        """Return the settings among the parameters of a method."""
+        values = method.get_params(deep=False)
+        return cls(**{name: values[name] for name in TEXT_LIMITS if name in values})
 
     def check(self) -> None:
         """Raise `ConfigError` where a value is not what it may be."""

@@ -24,7 +24,7 @@ from assay.selection.plan.inputs import PlanInputs
 from assay.selection.plan.mixing import constraints_of, described, mixture_of
 from assay.selection.plan.outcomes import told
 from assay.selection.plan.stages import difficulty_of
-from assay.storage.errors import BudgetError, ConfigError, MissingInputError
+from assay.storage.errors import BudgetError, MissingInputError
 
 _NONE = np.empty(0, dtype=np.int64)
 # rows * chosen * dimensions that are still searched exactly for the nearest chosen row
@@ -224,12 +224,7 @@ def _fitted(
     entry = registry.entry(plan.selector, "selector")
     options = dict(plan.options or {})
     make = entry.load()
-    known = registry.parameter_defaults(make)
-    unknown = sorted(set(options) - set(known))
-    if unknown:
-        raise ConfigError(
-            f"{plan.selector} has no parameter {unknown[0]!r}; it has: {', '.join(known)}."
-        )
+    entry.check_options(options, {"budget", "random_state"})
     if plan.cutoff is not None and entry.has_cutoff:
         options.setdefault("cutoff", 0.0)
     must = np.flatnonzero(constraints.must)

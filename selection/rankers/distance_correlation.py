@@ -33,9 +33,7 @@ class DistanceCorrelation(FeatureRanker):
 
     Parameters
     ----------
-    n_features_to_select : int, float or "auto", optional
-        How many columns to keep: a count, or a share in (0, 1]. Default: half of them. "auto":
-        chosen by cross-validation (see `FeatureRanker`).
+    n_features_to_select
     target : {"classes", "numbers"}, default "classes"
         What y holds.
     search : {"marginal", "forward"}, default "marginal"
@@ -46,8 +44,7 @@ class DistanceCorrelation(FeatureRanker):
     max_rows : int, default 1024
         Rows that take part in the forward search, whose time and memory grow with their square; of
         more rows those whose contents hash smallest.
-    missing : {"median", "raise"}, default "median"
-        NaN: given the lower median of their column (`missing_` reports it), or refused.
+    missing
 
     Attributes
     ----------

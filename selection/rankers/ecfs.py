@@ -36,9 +36,7 @@ class ECFS(FeatureRanker):
 
     Parameters
     ----------
-    n_features_to_select : int, float or "auto", optional
-        How many columns to keep: a count, or a share in (0, 1]. Default: half of them. "auto":
-        chosen by cross-validation (see `FeatureRanker`).
+    n_features_to_select
     alpha : float or "cv", default 0.98
         Share of relevance against spread, in [0, 1]; at 1 the ranking is that of u. "cv" chooses
         among 0.2, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98 and 1 by an inner cross-validation of the nearest
@@ -61,8 +59,7 @@ class ECFS(FeatureRanker):
         Bins of the histograms. Default: a tenth of the rows, at least 10 and at most 20.
     discrete_features : bool[d] or array of int, optional
         Columns (mask or positions) whose values are names rather than amounts.
-    missing : {"median", "raise"}, default "median"
-        NaN: given the lower median of their column (`missing_` reports it), or refused.
+    missing
 
     Attributes
     ----------

@@ -24,14 +24,11 @@ class FisherScore(FeatureRanker):
 
     Parameters
     ----------
-    n_features_to_select : int, float or "auto", optional
-        How many columns to keep: a count, or a share in (0, 1]. Default: half of them. "auto":
-        chosen by cross-validation (see `FeatureRanker`).
+    n_features_to_select
     discrete_features : bool[d] or array of int, optional
         Columns (mask or positions) whose values are names rather than amounts; F / (1 + F) is then
         the share of the classes' Gini impurity that the names explain (see `column_relevance`).
-    missing : {"median", "raise"}, default "median"
-        NaN: given the lower median of their column (`missing_` reports it), or refused.
+    missing
 
     Attributes
     ----------

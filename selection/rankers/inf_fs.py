@@ -70,8 +70,7 @@ class InfFS(FeatureRanker):
         those of the best 4 times as many columns as are kept (at most 4,096), so that the columns
         kept are nearly always the same. "auto" does it where one product with |rho| would take
         over 2e11 multiply-adds.
-    missing : {"median", "raise"}, default "median"
-        NaN: given the lower median of their column (`missing_` reports it), or refused.
+    missing
 
     Attributes
     ----------

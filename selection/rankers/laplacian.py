@@ -27,9 +27,7 @@ class LaplacianScore(FeatureRanker):
 
     Parameters
     ----------
-    n_features_to_select : int, float or "auto", optional
-        How many columns to keep: a count, or a share in (0, 1]. Default: half of them. "auto":
-        those above the point that splits the scores best in two (see `FeatureRanker`).
+    n_features_to_select
     n_neighbors : int, default 5
         Rows that each row is joined to, before the edges are made symmetric (n - 1 where there are
         fewer). The usual choice: the score looks at the local structure.
@@ -38,8 +36,7 @@ class LaplacianScore(FeatureRanker):
     scale : bool, default True
         Bring every column to [0, 1] before rows are compared, so that no column's unit decides
         which rows are near. The score of a column does not depend on its own scale.
-    missing : {"median", "raise"}, default "median"
-        NaN: given the lower median of their column (`missing_` reports it), or refused.
+    missing
 
     Attributes
     ----------

@@ -30,9 +30,7 @@ class MRMR(FeatureRanker):
 
     Parameters
     ----------
-    n_features_to_select : int, float or "auto", optional
-        How many columns to keep: a count, or a share in (0, 1]. Default: half of them. "auto":
-        chosen by cross-validation (see `FeatureRanker`).
+    n_features_to_select
     criterion : {"fcq", "fcd", "miq", "mid"}, default "fcq"
         "fc": R is the F statistic of the classes, C the absolute correlation of two columns; "mi":
         both are mutual information, of columns cut into bins of equal width. The default costs
@@ -46,8 +44,7 @@ class MRMR(FeatureRanker):
     discrete_features : bool[d] or array of int, optional
         Columns (mask or positions) whose values are names rather than amounts: "mi" takes their
         values as bins, "fc" their codes as amounts in C only.
-    missing : {"median", "raise"}, default "median"
-        NaN: given the lower median of their column (`missing_` reports it), or refused.
+    missing
 
     Attributes
     ----------

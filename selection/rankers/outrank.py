@@ -41,9 +41,7 @@ class OutRank(FeatureRanker):
 
     Parameters
     ----------
-    n_features_to_select : int, float or "auto", optional
-        How many columns to keep: a count, or a share in (0, 1]. Default: half of them. "auto":
-        chosen by cross-validation (see `FeatureRanker`).
+    n_features_to_select
     mode : {"expected", "shift"}, default "expected"
         "expected": the mean over all draws of y', in closed form. "shift": the authors' single
         draw, the label c rows further on for a level of c rows; it depends on the order of the
@@ -67,8 +65,7 @@ class OutRank(FeatureRanker):
         together). Default: a tenth of the rows, at least 10 and at most 20.
     discrete_features : bool[d] or array of int, optional
         Columns (mask or positions) each value of which is a level. The authors take all so.
-    missing : {"median", "raise"}, default "median"
-        NaN: given the lower median of their column (`missing_` reports it), or refused.
+    missing
 
     Attributes
     ----------

@@ -31,9 +31,7 @@ class QuickSelection(FeatureRanker):
 
     Parameters
     ----------
-    n_features_to_select : int, float or "auto", optional
-        How many columns to keep: a count, or a share in (0, 1]. Default: half of them. "auto":
-        those above the point that splits the scores best in two (see `FeatureRanker`).
+    n_features_to_select
     hidden : int, default 1000
         h, the authors'.
     density : float, default 13.0
@@ -52,8 +50,7 @@ class QuickSelection(FeatureRanker):
         Passes over the rows; the authors make 100, which takes twice as long and changes little.
     random_state : int, default 0
         Seed of links, weights, noise, dropout and batches.
-    missing : {"median", "raise"}, default "median"
-        NaN: given the lower median of their column (`missing_` reports it), or refused.
+    missing
 
     Attributes
     ----------

@@ -29,9 +29,7 @@ class ReliefF(FeatureRanker):
 
     Parameters
     ----------
-    n_features_to_select : int, float or "auto", optional
-        How many columns to keep: a count, or a share in (0, 1]. Default: half of them. "auto":
-        chosen by cross-validation (see `FeatureRanker`).
+    n_features_to_select
     n_neighbors : int, default 10
         k, the authors' recommendation: fewer follow noise, many lose what holds only nearby. A
         class with fewer rows gives all it has.
@@ -41,8 +39,7 @@ class ReliefF(FeatureRanker):
         Columns (mask or positions) whose values are names rather than amounts.
     random_state : int, default 0
         Salt of that hash.
-    missing : {"median", "raise"}, default "median"
-        NaN: given the lower median of their column (`missing_` reports it), or refused.
+    missing
 
     Attributes
     ----------

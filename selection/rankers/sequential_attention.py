@@ -33,8 +33,7 @@ class SequentialAttention(FeatureRanker):
         How many columns to keep: a count, or a share in (0, 1]. Default: half of them. "auto":
         chosen by cross-validation (see `FeatureRanker`). As many (500 with "auto") are chosen by pursuit; each smaller
         count is a prefix.
-    missing : {"median", "raise"}, default "median"
-        NaN: given the lower median of their column (`missing_` reports it), or refused.
+    missing
 
     Attributes
     ----------

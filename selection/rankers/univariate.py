@@ -28,11 +28,8 @@ class FTest(FeatureRanker):
 
     Parameters
     ----------
-    n_features_to_select : int, float or "auto", optional
-        How many columns to keep: a count, or a share in (0, 1]. Default: half of them. "auto":
-        chosen by cross-validation (see `FeatureRanker`).
-    missing : {"median", "raise"}, default "median"
-        NaN: given the lower median of their column (`missing_` reports it), or refused.
+    n_features_to_select
+    missing
 
     Attributes
     ----------
@@ -92,17 +89,14 @@ class NeighborInformation(FeatureRanker):
 
     Parameters
     ----------
-    n_features_to_select : int, float or "auto", optional
-        How many columns to keep: a count, or a share in (0, 1]. Default: half of them. "auto":
-        chosen by cross-validation (see `FeatureRanker`).
+    n_features_to_select
     n_neighbors : int, default 3
         scikit-learn's; more give a smoother estimate.
     discrete_features : bool[d] or array of int, optional
         Columns (mask or positions) whose values are names; theirs is the information of the counts.
     random_state : int, default 0
         Seed of the noise that scikit-learn adds so that no two values are equal.
-    missing : {"median", "raise"}, default "median"
-        NaN: given the lower median of their column (`missing_` reports it), or refused.
+    missing
 
     Attributes
     ----------
@@ -193,14 +187,11 @@ class ChiSquared(FeatureRanker):
 
     Parameters
     ----------
-    n_features_to_select : int, float or "auto", optional
-        How many columns to keep: a count, or a share in (0, 1]. Default: half of them. "auto":
-        chosen by cross-validation (see `FeatureRanker`).
+    n_features_to_select
     negative : {"shift", "raise"}, default "shift"
         Columns with values below 0, for which the statistic is not defined: count them from their
         smallest value, or refuse them, as scikit-learn does.
-    missing : {"median", "raise"}, default "median"
-        NaN: given the lower median of their column (`missing_` reports it), or refused.
+    missing
 
     Attributes
     ----------

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import polars as pl
 
-from assay.index.algorithms.flow_diffusion import flow_diffusion
+from assay.index.algorithms.flow_diffusion import flow_diffusion, neighborhood
 from assay.index.algorithms.personalized_pagerank import personalized_pagerank
 from assay.selection.base import Scorer
 from assay.selection.contract.inputs import Floats, Inputs
@@ -26,18 +26,22 @@ class Like(Scorer):
     .. math:: p = (1 - \alpha) s + \alpha P^\top p
 
     With ``method="flow"``, the potential of the row when `size` units of mass flow from the seeds
-    and every row holds one; it stops at thin places of the graph.
+    and every row holds one; it stops at thin places of the graph. With ``method="cluster"``, the
+    rows of the seeds' local cluster of `size` rows in order of how much they belong to it, as
+    numbers that fall evenly from 1; 0 outside.
 
     Parameters
     ----------
     seeds : sequence of ids
         The rows that others should be like, by their ids (without ids: positions).
-    method : {"pagerank", "flow"}, default "pagerank"
-        PageRank orders all rows that the seeds can reach; the flow only reaches rows near them.
+    method : {"pagerank", "flow", "cluster"}, default "pagerank"
+        PageRank orders all rows that the seeds can reach; the flow only reaches rows near them;
+        the cluster holds `size` rows exactly, where the seeds reach so many.
     alpha : float, default 0.85
         Of PageRank: lower values stay nearer to the seeds.
     size : int, optional
-        Of the flow: about how many rows it reaches; 20 for each seed by default.
+        About how many rows the flow reaches, or how many the cluster holds; 20 for each seed by
+        default.
 
     Attributes
     ----------
@@ -77,7 +81,7 @@ class Like(Scorer):
     """
 
     limits: ClassVar[Limits] = {
-        "method": ("pagerank", "flow"),
+        "method": ("pagerank", "flow", "cluster"),
         "alpha": (Number("[0, 1)"),),
         "size": (Whole(1), None),
     }
@@ -86,7 +90,7 @@ class Like(Scorer):
         self,
         *,
         seeds: Sequence[Any] | None = None,
-        method: Literal["pagerank", "flow"] = "pagerank",
+        method: Literal["pagerank", "flow", "cluster"] = "pagerank",
         alpha: float = 0.85,
         size: int | None = None,
     ) -> None:
@@ -123,11 +127,15 @@ class Like(Scorer):
                 raise ConfigError(f"size is {self.size!r}; pass at least one row for each seed.")
             # an edge without weight carries nothing
             weights = np.maximum(weights, np.finfo(np.float32).tiny)
-            nodes, potentials = flow_diffusion(
-                graph.indptr, graph.indices, weights, seeds, mass=float(size)
-            )
             scores = np.zeros(inputs.n)
-            scores[nodes] = potentials
+            if self.method == "flow":
+                nodes, potentials = flow_diffusion(
+                    graph.indptr, graph.indices, weights, seeds, mass=float(size)
+                )
+                scores[nodes] = potentials
+            else:
+                nodes = neighborhood(graph.indptr, graph.indices, weights, seeds, size)
+                scores[nodes] = 1 - np.arange(len(nodes)) / len(nodes)
         return np.asarray(scores, dtype=np.float64), {
             "seeds": len(seeds),
             "reached": int((scores > 0).sum()),

@@ -7,15 +7,15 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from assay.selection.algorithms.distinct_neighbors import DistinctNeighbors, distinct_neighbors
-from assay.selection.base import Scorer
 from assay.selection.contract.inputs import Floats, Inputs
+from assay.selection.scorers.metric import MetricScorer
 from assay.storage.limits import Limits, Whole
 
 # of the mean distance to the k-th neighbor
 _SMALLEST = 1e-10
 
 
-class LocalOutlierFactor(Scorer):
+class LocalOutlierFactor(MetricScorer):
     r"""Local outlier factor over distinct rows: density of the neighbors over that of the row.
 
     .. math::
@@ -31,9 +31,7 @@ class LocalOutlierFactor(Scorer):
     ----------
     k : int, default 10
         The density of a row is estimated from so many; the authors advise at least 10.
-    metric : {"auto", "cosine", "l2"}, default "auto"
-        "auto": that of the graph, and l2 without one. Rows of length 1, which embedders give, have
-        the same neighbors under both; for other arrays, such as tables, length tells something.
+    metric
 
     Attributes
     ----------
@@ -68,7 +66,6 @@ class LocalOutlierFactor(Scorer):
 
     limits: ClassVar[Limits] = {
         "k": (Whole(1),),
-        "metric": ("auto", "cosine", "l2"),
     }
 
     def __init__(self, *, k: int = 10, metric: Literal["auto", "cosine", "l2"] = "auto") -> None:

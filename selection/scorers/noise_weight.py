@@ -24,8 +24,10 @@ class NoiseWeight(CrossFitted):
 
     Parameters
     ----------
-    probabilities, folds, train_rows, random_state
-        As in `SelfConfidence`.
+    probabilities
+    folds
+    train_rows
+    random_state
 
     Attributes
     ----------

@@ -11,10 +11,11 @@ from assay.selection.algorithms.distance_to_known import known_distances
 from assay.selection.algorithms.distinct_neighbors import distinct_neighbors, filled
 from assay.selection.contract.inputs import Floats, Inputs
 from assay.selection.scorers.known import KnownRowsScorer, known_rows
+from assay.selection.scorers.metric import MetricScorer
 from assay.storage.limits import Limits, Whole
 
 
-class Outlierness(KnownRowsScorer):
+class Outlierness(KnownRowsScorer, MetricScorer):
     r"""Distance of a row to the k-th nearest of the rows that differ from it and from each other.
 
     .. math:: o_i = \lVert x_i - x_{(k)} \rVert
@@ -27,9 +28,7 @@ class Outlierness(KnownRowsScorer):
     ----------
     k : int, default 10
         Groups of up to k odd rows stand out; a graph of 15 neighbors leaves room for some copies.
-    metric : {"auto", "cosine", "l2"}, default "auto"
-        "auto": that of the graph, and l2 without one. Rows of length 1, which embedders give, have
-        the same neighbors under both; for other arrays, such as tables, length tells something.
+    metric
 
     Attributes
     ----------
@@ -68,7 +67,6 @@ class Outlierness(KnownRowsScorer):
 
     limits: ClassVar[Limits] = {
         "k": (Whole(1),),
-        "metric": ("auto", "cosine", "l2"),
     }
 
     def __init__(self, *, k: int = 10, metric: Literal["auto", "cosine", "l2"] = "auto") -> None:

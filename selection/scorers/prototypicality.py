@@ -10,13 +10,14 @@ from assay.index.vectors.checks import equal_rows
 from assay.selection.algorithms.cells import cluster, nearest
 from assay.selection.base import Scorer
 from assay.selection.contract.inputs import Floats, Inputs
+from assay.selection.scorers.metric import MetricScorer
 from assay.storage.limits import SEED, Limits, Whole
 
 # clusters of fewer rows than this share of the usual count are no prototypes
 _LEAST = 0.25
 
 
-class Prototypicality(Scorer):
+class Prototypicality(MetricScorer):
     r"""Closeness of a row to the center of its k-means cluster.
 
     .. math:: p_i = -\lVert x_i - c_{k(i)} \rVert
@@ -31,9 +32,7 @@ class Prototypicality(Scorer):
         rows as there are cells.
     random_state : int, default 0
         Seed of the first centroids.
-    metric : {"auto", "cosine", "l2"}, default "auto"
-        "auto": that of the graph, and l2 without one. Rows of length 1, which embedders give, have
-        the same neighbors under both; for other arrays, such as tables, length tells something.
+    metric
 
     Attributes
     ----------
@@ -69,7 +68,6 @@ class Prototypicality(Scorer):
 
     limits: ClassVar[Limits] = {
         "clusters": (Whole(1), None),
-        "metric": ("auto", "cosine", "l2"),
         "random_state": SEED,
     }
 

@@ -18,6 +18,19 @@ class CrossFitted(Scorer):
     """Base of the scores that are made of out-of-fold probabilities and labels.
 
     A subclass implements `_values`: float64[n, classes], what a row would score with each label.
+
+    Parameters
+    ----------
+    probabilities : array or polars.DataFrame of shape (n, classes), optional
+        Out-of-fold probabilities of the user's own model, in the order of the rows given. Columns
+        of a frame are named after the classes; those of an array are the labels 0, 1, ... where
+        labels are such numbers, else the labels sorted as texts. X is not needed then.
+    folds : int, default 5
+        Each model sees 80% of the rows: more folds cost more and see little more.
+    train_rows : int, default 50,000
+        Most rows that a model is fitted on, so that the cost of fitting is bounded.
+    random_state : int, default 0
+        Seed of the folds.
     """
 
     limits: ClassVar[Limits] = {
@@ -80,16 +93,10 @@ class SelfConfidence(CrossFitted):
 
     Parameters
     ----------
-    probabilities : array or polars.DataFrame of shape (n, classes), optional
-        Out-of-fold probabilities of the user's own model, in the order of the rows given. Columns
-        of a frame are named after the classes; those of an array are the labels 0, 1, ... where
-        labels are such numbers, else the labels sorted as texts. X is not needed then.
-    folds : int, default 5
-        Each model sees 80% of the rows: more folds cost more and see little more.
-    train_rows : int, default 50,000
-        Most rows that a model is fitted on, so that the cost of fitting is bounded.
-    random_state : int, default 0
-        Seed of the folds.
+    probabilities
+    folds
+    train_rows
+    random_state
 
     Attributes
     ----------
@@ -143,8 +150,10 @@ class Margin(CrossFitted):
 
     Parameters
     ----------
-    probabilities, folds, train_rows, random_state
-        As in `SelfConfidence`.
+    probabilities
+    folds
+    train_rows
+    random_state
 
     Attributes
     ----------
@@ -199,8 +208,10 @@ class PVI(CrossFitted):
 
     Parameters
     ----------
-    probabilities, folds, train_rows, random_state
-        As in `SelfConfidence`.
+    probabilities
+    folds
+    train_rows
+    random_state
 
     Attributes
     ----------

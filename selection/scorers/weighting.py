@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from assay.selection.algorithms.distinct_neighbors import DistinctNeighbors, distinct_neighbors
-from assay.selection.base import Scorer
 from assay.selection.contract.inputs import Floats, Inputs
+from assay.selection.scorers.metric import MetricScorer
 from assay.storage.limits import Limits, Number, Whole
 
 _BLOCK = 2_048
@@ -16,7 +16,7 @@ _BLOCK = 2_048
 _JITTER = 1e-8
 
 
-class Weighting(Scorer):
+class Weighting(MetricScorer):
     r"""Weight of a row in the weighting vector of its surroundings.
 
     .. math:: \zeta_{ab} = e^{-t\, d_{ab}}, \quad \zeta\, w = \mathbf{1}
@@ -32,9 +32,7 @@ class Weighting(Scorer):
     t : float, optional
         Scale of the distances. By default 1 over the median distance to the k-th neighbor, so that
         the scores do not depend on the unit of the vectors.
-    metric : {"auto", "cosine", "l2"}, default "auto"
-        "auto": that of the graph, and l2 without one. Rows of length 1, which embedders give, have
-        the same neighbors under both; for other arrays, such as tables, length tells something.
+    metric
 
     Attributes
     ----------
@@ -71,7 +69,6 @@ class Weighting(Scorer):
 
     limits: ClassVar[Limits] = {
         "k": (Whole(1),),
-        "metric": ("auto", "cosine", "l2"),
         "t": (Number("(0, inf)"), None),
     }
 

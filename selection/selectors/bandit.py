@@ -38,8 +38,7 @@ class BanditSelector(Selector):
 
     Parameters
     ----------
-    budget : int, float or str
-        A count, or a share of all rows.
+    budget
     reward : callable or "influence", optional
         Called with row numbers int64[k], as given to `fit`; returns k finite numbers, higher =
         better, which may depend on the row alone. By default the mean cosine to the target's rows

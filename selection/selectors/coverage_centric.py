@@ -33,8 +33,7 @@ class CoverageCentricSelector(Selector):
 
     Parameters
     ----------
-    budget : int, float or str
-        A count, or a share of all rows.
+    budget
     cutoff : float in [0, 1) or "auto", default "auto"
         Share of the pool to drop as too hard. "auto" goes by the share kept and by where the
         difficulty comes from, see `HardCutoff`: for `scores` a third of what is pruned, at most

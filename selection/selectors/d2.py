@@ -32,8 +32,7 @@ class D2Selector(Selector):
 
     Parameters
     ----------
-    budget : int, float or str
-        A count, or a share of all rows.
+    budget
     mode : {"sum", "product"}, default "sum"
     update : {"weighted", "absolute"}, default "weighted"
     gamma : float >= 0, default 0.1

@@ -22,8 +22,7 @@ class FacilityLocationSelector(LazyGreedySelector):
 
     Parameters
     ----------
-    budget : int, float or str
-        A count, or a share of all rows.
+    budget
     random_state : int, default 0
         Used for the random subset of the report alone; the choice has nothing random. Equal
         gains are decided by id.
@@ -33,12 +32,9 @@ class FacilityLocationSelector(LazyGreedySelector):
     Attributes
     ----------
     indices_ : int64[budget]
-    ranking_ : int64[n]
-        Computed up to the budget by `fit`, and to the end when it is asked for.
+    ranking_
     weights_ : float64[budget], all 1
-    scores_ : float64[n]
-        Gain of the row at the moment it is taken, which never increases along `indices_`; for the
-        other rows, if they were taken next.
+    scores_
     report_ : dict
         `objective` f(indices_), `objective_random` (a random subset of equal size),
         `objective_share` (of f over all rows), `evaluations` of a gain.

@@ -28,25 +28,20 @@ class GraphCutSelector(LazyGreedySelector):
 
     Parameters
     ----------
-    budget : int, float or str
-        A count, or a share of all rows.
+    budget
     lam : float >= 0, default 2.0
         Weight of similarity to the pool against likeness within the subset: the least value at
         which f is monotone. Larger ones favor dense regions.
-    random_state : int, default 0
-        Used for the random subset of the report alone. Equal gains are decided by id.
+    random_state
     strict : bool, default False
         No effect on the result here, as every row is usable.
 
     Attributes
     ----------
     indices_ : int64[budget]
-    ranking_ : int64[n]
-        Computed up to the budget by `fit`, and to the end when it is asked for.
+    ranking_
     weights_ : float64[budget], all 1
-    scores_ : float64[n]
-        Gain of the row at the moment it is taken, which never increases along `indices_`; for the
-        other rows, if they were taken next.
+    scores_
     report_ : dict
         `objective` f(indices_), `objective_random` (a random subset of equal size), `evaluations`
         of a gain.

@@ -76,7 +76,23 @@ class LazyGreedySelector(Selector):
     """Base of the selectors that maximize a `SetFunction` greedily, one row after another.
 
     With covered rows it goes on from them: gains are what a row adds to theirs, and the objectives
-    reported are those of both together. The order is computed up to the budget, and goes on when `ranking_` is asked for.
+    reported are those of both together. The order is computed up to the budget, and goes on when
+    `ranking_` is asked for.
+
+    Parameters
+    ----------
+    random_state : int, default 0
+        Used for the random subset of the report alone. Equal gains are decided by id.
+    strict : bool, default False
+        No effect on the result here, as every row is usable.
+
+    Attributes
+    ----------
+    ranking_ : int64[n]
+        Computed up to the budget by `fit`, and to the end when it is asked for.
+    scores_ : float64[n]
+        Gain of the row at the moment it is taken, which never increases along `indices_`; for the
+        other rows, if they were taken next.
     """
 
     @abstractmethod

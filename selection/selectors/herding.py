@@ -27,8 +27,7 @@ class HerdingSelector(Selector):
 
     Parameters
     ----------
-    budget : int, float or str
-        A count, or a share of all rows.
+    budget
     by : {"labels", "groups"}, optional
         Herd each class or group towards its own mean. The budget is shared out over them as evenly
         as their sizes allow; rows without a label are one of them.

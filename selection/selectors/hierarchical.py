@@ -53,8 +53,7 @@ class HierarchicalBalancedSelector(Selector):
 
     Parameters
     ----------
-    budget : int, float or str
-        A count, or a share of all rows.
+    budget
     levels : sequence of int or "auto", default "auto"
         Number of clusters per level, the finest first. "auto" takes 4 sqrt(n) (at most n / 4),
         then tenths of it down to 8: 894, 89 and 9 for 50,000 rows.

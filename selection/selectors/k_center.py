@@ -36,8 +36,7 @@ class KCenterSelector(Selector):
 
     Parameters
     ----------
-    budget : int, float or str
-        A count, or a share of all rows.
+    budget
     metric : {"cosine", "l2"}, default "cosine"
         "cosine" compares the rows scaled to length 1.
     random_state : int, default 0

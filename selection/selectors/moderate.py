@@ -25,8 +25,7 @@ class ModerateSelector(Selector):
 
     Parameters
     ----------
-    budget : int, float or str
-        A count, or a share of all rows.
+    budget
     clusters : int, default 10
         Where there are no labels, k-means cells take the place of classes.
     metric : {"l2", "cosine"}, default "l2"

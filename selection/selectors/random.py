@@ -18,8 +18,7 @@ class RandomSelector(Selector):
 
     Parameters
     ----------
-    budget : int, float or str
-        A count, or a share of all rows.
+    budget
     random_state : int, default 0
     strict : bool, default False
         No effect on the result here, as every row is usable.

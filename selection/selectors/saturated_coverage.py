@@ -28,14 +28,12 @@ class SaturatedCoverageSelector(LazyGreedySelector):
 
     Parameters
     ----------
-    budget : int, float or str
-        A count, or a share of all rows.
+    budget
     alpha : float in (0, 1], default 0.25
         Share of a row's similarity beyond which it is covered. Small values spread the choice; at
         1 nothing saturates and the rows are ranked by their sums of similarity. On a graph of 15
         neighbors a quarter is about what the row itself and two or three neighbors give.
-    random_state : int, default 0
-        Used for the random subset of the report alone. Equal gains are decided by id.
+    random_state
     strict : bool, default False
         No effect on the result here, as every row is usable.
 

@@ -39,8 +39,7 @@ class StratifiedSelector(Selector):
 
     Parameters
     ----------
-    budget : int, float or str
-        A count, or a share of all rows.
+    budget
     metric : {"cosine", "l2"}, default "cosine"
         Of the clusters.
     random_state : int, default 0

@@ -19,8 +19,7 @@ class TopSelector(Selector):
 
     Parameters
     ----------
-    budget : int, float or str
-        A count, or a share of all rows.
+    budget
     random_state : int, default 0
         No effect: nothing is random.
     strict : bool, default False

@@ -43,8 +43,7 @@ class TransportSelector(Selector):
 
     Parameters
     ----------
-    budget : int, float or str
-        A count, or a share of all rows.
+    budget
     eps : float, default 1e-5
         Of the whitening, in units of the vectors' variance.
     max_depth : int, default 2000

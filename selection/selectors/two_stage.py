@@ -92,8 +92,7 @@ class TwoStageSelector(Selector):
 
     Parameters
     ----------
-    budget : int, float or str
-        A count, or a share of all rows.
+    budget
     selector : str, default "facility_location"
         The greedy selector: `facility_location`, `saturated_coverage` or `graph_cut`.
     options : mapping, optional

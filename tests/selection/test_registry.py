@@ -3,15 +3,18 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import re
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
 from assay.selection import registry
 from assay.storage.errors import ColumnError, ConfigError
 
+ROOT = Path(__file__).resolve().parents[2]
 OWN = [entry for entry in registry.entries() if entry.kind in ("selector", "scorer")]
 
 
@@ -101,3 +104,35 @@ def test_options_are_checked_by_name():
         entry.check_options(["cutof"])
     with pytest.raises(ColumnError, match="budget"):
         entry.check_options(["budget"], {"budget"})
+
+
+@pytest.mark.parametrize(
+    "entry", registry.entries(), ids=lambda entry: f"{entry.kind} {entry.name}"
+)
+def test_help_describes_every_parameter(entry):
+    method = entry.load()
+    if entry.name == "importance" and entry.kind == "scorer":
+        return  # its parameters are those of the selector of that name
+    for name in registry.parameter_defaults(method):
+        described = rf"^(\w+, )*{name}(, \w+)* : "
+        assert re.search(described, inspect.cleandoc(method.__doc__), re.MULTILINE), name
+
+
+def test_what_many_methods_take_is_described_once():
+    files = [path.read_text() for path in (ROOT / "selection").rglob("*.py")]
+    for line in (
+        "    budget : int, float or str",
+        '    n_features_to_select : int, float or "auto", optional\n        How many',
+        '    missing : {"raise", "median"}',
+        '        "auto": that of the graph, and l2 without one.',
+        "    probabilities : array or polars",
+    ):
+        assert sum(text.count(f"\n{line}") for text in files) <= (4 if "budget" in line else 2), (
+            line
+        )
+
+
+def test_the_types_of_the_face_are_those_of_the_registry():
+    command = [sys.executable, ROOT / "docs" / "typed_face.py", "--check"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

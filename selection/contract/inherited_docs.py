@@ -1,0 +1,51 @@
+"""Docstrings whose entries are described once, on a base class."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from inspect import cleandoc
+
+# a name alone on its line, with nothing said about it below
+_BARE = re.compile(r"^(\w+)\n(?! )", re.MULTILINE)
+_TITLE = re.compile(r"^(\w[\w ]*)\n-{3,}\n", re.MULTILINE)
+
+
+def filled_doc(doc: str, bases: Sequence[str]) -> str:
+    """Return a numpydoc docstring whose bare entries have the text that a base gives them.
+
+    An entry is bare if its name stands alone on its line. The first base that describes it counts.
+
+    Examples
+    --------
+    >>> base = "Base.\\n\\nParameters\\n----------\\nk : int\\n    How many.\\n"
+    >>> print(filled_doc("One.\\n\\nParameters\\n----------\\nk\\n", [base]))
+    One.
+    <BLANKLINE>
+    Parameters
+    ----------
+    k : int
+        How many.
+    """
+    known: dict[tuple[str, str], str] = {}
+    for base in bases:
+        for title, section in _sections(cleandoc(base) + "\n"):
+            for entry in re.split(r"^(?=\w)", section, flags=re.MULTILINE)[1:]:
+                name, described, _ = entry.partition(" : ")
+                if described:
+                    known.setdefault((title, name), entry.rstrip() + "\n")
+    doc = cleandoc(doc) + "\n"
+    for title, section in _sections(doc):
+
+        def fill(bare: re.Match[str], title: str = title) -> str:
+            return known.get((title, bare[1]), bare[0])
+
+        doc = doc.replace(section, _BARE.sub(fill, section), 1)
+    return doc.rstrip()
+
+
+def _sections(doc: str) -> list[tuple[str, str]]:
+    """Return title and text of every section."""
+    starts = list(_TITLE.finditer(doc))
+    ends = [*(start.start() for start in starts), len(doc)][1:]
+    return [(start[1], doc[start.end() : end]) for start, end in zip(starts, ends, strict=False)]
