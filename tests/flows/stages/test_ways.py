@@ -174,6 +174,28 @@ def test_the_flow_of_like_from_the_command_line_and_from_toml(pool: Path, tmp_pa
     assert query('SELECT min("like") > 0 FROM latest_scores').item() is True
 
 
+def test_the_local_cluster_of_seeds_from_the_command_line(pool: Path, tmp_path: Path) -> None:
+    store = tmp_path / "s"
+    how = ("--pool", pool, "--id", "id", "--vector", "v", "--store", store, "--json")
+    cluster = ("--score-option", "like.method=cluster", "--score-option", "like.size=30")
+    done = command(*how, "--like", "r070,r100", *cluster, "--select", "top", "--budget", 30)
+    assert done.exit_code == 0, done.output
+    from assay.index import SimilarityGraph
+    from assay.index.algorithms.flow_diffusion import neighborhood
+    from assay.storage import ScoreStore
+
+    query = ScoreStore(store).sql
+    stored = query("SELECT sample_id, score FROM scores WHERE method = 'like' ORDER BY score DESC")
+    (path,) = (store / "artifacts" / "graph").iterdir()
+    graph = SimilarityGraph.load(path)
+    ids = np.array(list(map(str, graph.ids)))
+    seeds = np.flatnonzero(np.isin(ids, ["r070", "r100"]))
+    members = neighborhood(graph.indptr, graph.indices, graph.weights, seeds, 30)
+    assert stored["sample_id"].to_list()[:30] == ids[members].tolist()
+    assert stored["score"].to_list()[:30] == pytest.approx(1 - np.arange(30) / 30)
+    assert stored["score"].to_list()[30:] == [0.0] * 150
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
