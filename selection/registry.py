@@ -16,7 +16,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any, ClassVar, Literal
 
-from assay.selection.contract.inherited_docs import filled_doc
+from assay.storage.docstrings import filled_doc
 from assay.storage.errors import ColumnError, ConfigError
 from assay.storage.lazy import Plugin, PluginWarning, load_plugins
 from assay.storage.limits import Limits, check_limits

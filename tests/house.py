@@ -12,7 +12,7 @@ import networkx as nx
 LAYERS = ("storage", "index", "selection", "flows")
 # a room imports rooms to its left only; rooms joined by "|" do not import each other
 ROOMS = {
-    "storage": "errors, lazy, interfaces, limits, names, compiling, notebook < hashing < disk "
+    "storage": "errors, lazy, interfaces, limits, docstrings, names, compiling, notebook < hashing < disk "
     "< reading | sql < runs < store < upkeep",
     "index": "threads, blas, algorithms, vectors, ngrams < embedding | search < knn | layout < graph < nx",
     "selection": "registry, contract < algorithms, tables < base < scorers, steps, selectors, "

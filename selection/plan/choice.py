@@ -224,7 +224,12 @@ def _fitted(
     entry = registry.entry(plan.selector, "selector")
     options = dict(plan.options or {})
     make = entry.load()
-    entry.check_options(options, {"budget", "random_state"})
+    known = registry.parameter_defaults(make)
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise ConfigError(
+            f"{plan.selector} has no parameter {unknown[0]!r}; it has: {', '.join(known)}."
+        )
     if plan.cutoff is not None and entry.has_cutoff:
         options.setdefault("cutoff", 0.0)
     must = np.flatnonzero(constraints.must)
