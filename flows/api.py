@@ -1,4 +1,4 @@
-"""The two calls of the product: they decide where a run takes place, for Python and commands alike."""
+"""The two calls of the product: they choose the engine, for Python and the command line."""
 
 from __future__ import annotations
 

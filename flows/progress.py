@@ -53,7 +53,7 @@ def step(name: str, total: int | None = None) -> AbstractContextManager[Step]:
 
 
 def found(name: str) -> None:
-    """Say that a stage's output was already there."""
+    """Report that a stage's output already existed."""
     logger.info("%s: unchanged, taken from the store", name)
 
 

@@ -12,6 +12,8 @@ from .importance.resampler import ImportanceResampler as ImportanceResampler
 from .importance.scorer import ImportanceScorer as ImportanceScorer
 from .plan.blending import blend_scores as blend_scores
 from .plan.plan import SelectionPlan as SelectionPlan
+from .plan.splitting import split_leaks as split_leaks
+from .plan.splitting import split_pool as split_pool
 from .rankers.distance_correlation import DistanceCorrelation as DistanceCorrelation
 from .rankers.ecfs import ECFS as ECFS
 from .rankers.fisher import FisherScore as FisherScore
@@ -46,6 +48,8 @@ from .scorers.prototypicality import Prototypicality as Prototypicality
 from .scorers.self_confidence import PVI as PVI
 from .scorers.self_confidence import Margin as Margin
 from .scorers.self_confidence import SelfConfidence as SelfConfidence
+from .scorers.text_rules import C4Quality as C4Quality
+from .scorers.text_rules import GopherQuality as GopherQuality
 from .scorers.training_dynamics import AUM as AUM
 from .scorers.training_dynamics import EL2N as EL2N
 from .scorers.training_dynamics import Entropy as Entropy
@@ -68,6 +72,7 @@ from .selectors.transport import TransportSelector as TransportSelector
 from .selectors.two_stage import TwoStageSelector as TwoStageSelector
 from .steps.exact_duplicates import ExactDuplicates as ExactDuplicates
 from .steps.hard_cutoff import HardCutoff as HardCutoff
+from .steps.in_reference import InReference as InReference
 from .steps.leakage import Leakage as Leakage
 from .steps.leakage import leak_neighbors as leak_neighbors
 from .steps.near_duplicates import NearDuplicates as NearDuplicates

@@ -32,7 +32,7 @@ class SourceError(InputError):
 
 
 class UnreachableError(SourceError, RuntimeError):
-    """A place where data lies did not answer, which may pass; the cause is an `OSError`."""
+    """A data source did not answer, perhaps for a moment only; the cause is an `OSError`."""
 
 
 class IdError(InputError):

@@ -1,4 +1,4 @@
-"""Names of columns: which are ours, which may be kept, and how two of them are told apart.
+"""Names of columns: which are ours, which may be kept, and when two names are the same.
 
 SQL compares names without regard to the case of ASCII letters, data sets don't. So every name that
 a user gives is looked up here: in filters, expressions, orders, costs, groups, kept columns, scores.
@@ -132,7 +132,7 @@ def _check_sql_name(name: str, what: str) -> None:
 
 
 def find(name: str, own: Collection[str], ours: Collection[str] = ()) -> Reference | None:
-    """Return the column that a name means, None where there is none.
+    """Return the column that a name refers to, None if there is none.
 
     The pool's own columns come first, by their exact name, else without regard to case; then ours.
     ``assay.NAME`` means ours in any case.

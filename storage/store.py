@@ -161,7 +161,7 @@ class ScoreStore:
                     self._unmake(root)
 
     def _unmake(self, keep_root: bool) -> None:
-        """Take back a store that was made for what came to nothing."""
+        """Remove a store that was created for a run that never happened."""
         with suppress(OSError):
             if {p.name for p in self.path.iterdir()} != {MARKER, LOCK, *_FOLDERS}:
                 return
@@ -176,7 +176,7 @@ class ScoreStore:
                 self.path.rmdir()
 
     def is_finished(self, run_id: str) -> bool:
-        """Say whether the run `run_id` is there, whole; an archived one is too.
+        """Return whether the run `run_id` exists and is complete, archived or not.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Vectors of the files that a command names, made as a run makes them by default."""
+"""Vectors of the files that a command names, by the default embedder of a run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from assay.storage.hashing.rows import uniform
 
 @dataclass(frozen=True, eq=False)
 class Contents:
-    """The usable rows of a pool, at most so many as were asked for, and what embeds others.
+    """The usable rows of a pool, up to a limit, and the embedder for others.
 
     Attributes
     ----------

@@ -50,7 +50,7 @@ def printable(text: str) -> str:
 
 
 def print_table(frame: pl.DataFrame, title: str | None = None, *, vertical: bool = False) -> None:
-    """Print the first rows as a table; how many are left out is said on standard error.
+    """Print the first rows as a table; print to standard error how many are left out.
 
     With `vertical`, or where a row does not fit into a narrow terminal, each value has a line.
     """
@@ -71,7 +71,7 @@ def print_table(frame: pl.DataFrame, title: str | None = None, *, vertical: bool
 
 
 def _terminal_width() -> int | None:
-    """Return the terminal's columns; None where there is no terminal, and nothing need be cut."""
+    """Return the terminal's columns; None without a terminal, when nothing need be cut."""
     return get_terminal_size().columns if sys.stdout.isatty() else None
 
 

@@ -156,7 +156,7 @@ def flow_parameters(config: CurationConfig | FeatureConfig) -> dict[str, Any]:
 
 
 def _absolute_paths(options: Mapping[str, Any]) -> dict[str, str]:
-    """Return the options that name files which are there, as a model in a folder is."""
+    """Return the options whose values are existing files, such as a model's folder."""
     return {
         name: absolute(value)
         for name, value in options.items()
@@ -200,7 +200,7 @@ def serve(
     name: str | None = None,
     limit: int = 1,
 ) -> None:
-    """Run a configuration by a schedule, until the process is told to stop (SIGINT, SIGTERM).
+    """Run a configuration on a schedule, until the process is stopped (SIGINT, SIGTERM).
 
     Everything that can be wrong is looked for before anything starts. Each run is a process of its
     own; a run that is due while `limit` others are under way waits for one of them. When the

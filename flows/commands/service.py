@@ -119,7 +119,7 @@ def estimate(
 
 
 def check_all(store: ScoreStore, *, repair: bool = False) -> dict[str, Any]:
-    """Return what is wrong in the store (`findings`), and the libraries of linear algebra (`blas`)."""
+    """Return the store's faults (`findings`), and the libraries of linear algebra (`blas`)."""
     from assay.index.blas import blas_report
     from assay.storage.upkeep.check import check_store
 

@@ -97,7 +97,7 @@ def save(settings: Any, out: Path) -> None:
 
 
 def _toml(value: Any) -> str:
-    """Return a default as it would stand in a file."""
+    """Format a default as a file would hold it."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""Secrets: kept out of configurations, which are stored with every run, and out of what is said."""
+"""Secrets: kept out of messages, and out of configurations, which are stored with every run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Types of a configuration's keys: what may be written, and what is made of it.
+"""Types of a configuration's keys: the values allowed, and how they are converted.
 
 What is said of JSON is for a scheduler's form: it takes what is parsed later, and refuses secrets
 before it stores what it was given.

@@ -102,7 +102,7 @@ def merged(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str,
 
 
 def _unknown(form: type[BaseModel], key: str) -> str:
-    """Say that a key, which may lie in a table, is unknown, and which one it is likely meant to be."""
+    """Say that a key, perhaps within a table, is unknown, and suggest the likely one."""
     *tables, name = key.split(".")
     for table in tables:
         inner = form.model_fields[table].annotation if table in form.model_fields else None

@@ -85,7 +85,7 @@ def check_names(config: CurationConfig) -> None:
 
 
 def check_rules(config: CurationConfig, pool: Sequence[str]) -> None:
-    """Raise what is wrong with the rules, before anything is computed."""
+    """Check the rules before anything is computed."""
     check_names(config)
     if config.plan.mixture is not None:
         check_mixture(config.plan.mixture, config.plan.repeat)

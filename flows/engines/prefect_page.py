@@ -38,7 +38,7 @@ def artifact_key(pool: str, what: str) -> str:
 
 
 class Progress:
-    """A progress artifact, made when the run is there and updated with the stages that are done."""
+    """A progress artifact, created with the run and updated as stages finish."""
 
     def __init__(self) -> None:
         self._key = ""

@@ -25,7 +25,7 @@ _THERE = {"address", "cluster", "cluster_class", "cluster_kwargs", "init_kwargs"
 
 
 def located(config: CurationConfig) -> CurationConfig:
-    """Return the configuration with absolute paths: a worker may stand in another folder."""
+    """Return the configuration with absolute paths: a worker may run in another folder."""
     if config.engine not in CLUSTERS:
         return config
     names = ("pool", "target", "training_log", "store")

@@ -119,7 +119,7 @@ class Submission:
 
 @contextmanager
 def _to_the_end(futures: Iterable[PrefectFuture[Any]]) -> Iterator[None]:
-    """Wait for every stage where the body is told to stop.
+    """Wait for every stage when the body is stopped.
 
     The caller's lock on the store must outlive what still writes.
     """

@@ -81,7 +81,7 @@ class Estimate:
 
     @property
     def shards(self) -> int | None:
-        """Shards that the engine runs, else parts of the pool that there is room for.
+        """Shards that the engine runs, or parts of the pool that fit in memory.
 
         None where there is room for not one row.
         """
@@ -210,7 +210,7 @@ class Costs:
     fit_rows: int
 
     def of(self, rows: int) -> tuple[StageCost, ...]:
-        """Return what the stages take for so many rows."""
+        """Estimate what the stages take for a number of rows."""
         if not self.growth:
             return tuple(self.larger)
         return tuple(self._stage(place, rows) for place in range(len(self.larger)))

@@ -79,7 +79,7 @@ class Meter(Direct):
 
 
 def forget_peak() -> None:
-    """Let `peak_memory` begin anew, where that can be."""
+    """Reset `peak_memory`, where the system allows it."""
     try:
         _RESET.write_text("5")
     except OSError:

@@ -168,7 +168,7 @@ def _takes_in(location: str, folder: Path) -> bool:
 
 
 def _store_around(real: Path, store: ScoreStore) -> Path | None:
-    """Return the store that a file lies in, by the identity of its folders; None: in none."""
+    """Return the store that contains a file, by the identity of its folders; None if none does."""
     root = _identity(store.path)
     for folder in real.parents:
         if (root is not None and _identity(folder) == root) or _is_store(folder):

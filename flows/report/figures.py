@@ -209,7 +209,7 @@ def target_figure(sets: pl.DataFrame) -> Any:
 
 
 def ranking_figure(frame: pl.DataFrame, method: str) -> Any:
-    """Return the scores of the best columns under one method; those kept stand out."""
+    """Return the scores of the best columns under one method, the kept ones highlighted."""
     names = _unique([name[:_NAME] for name in frame["feature"]])
     figure = _bars(names, row=22)
     kept = frame["selected"].to_list()
@@ -404,7 +404,7 @@ def _line(at: float, dimension: Literal["width", "height"]) -> Any:
 
 
 def _unique(names: list[str]) -> list[str]:
-    """Return names of which those that come again are told apart by an invisible mark."""
+    """Return names with an invisible mark after repeated ones, so that all differ."""
     return [f"{name}{chr(0x200B) * names[:i].count(name)}" for i, name in enumerate(names)]
 
 

@@ -1,4 +1,4 @@
-"""Small pictures that stand in the page itself."""
+"""Thumbnails embedded in the page itself."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from assay.storage.runs.schema import NEWEST_FIRST
 
 
 def map_run(store: ScoreStore, run_id: str) -> str:
-    """Return the run that holds the map of a finished run; make it if there is none yet.
+    """Return the run that holds the map of a finished run; compute it first if needed.
 
     Rows that the pool's map before already placed stay where they are.
 

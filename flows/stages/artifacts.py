@@ -63,7 +63,7 @@ def make_stage(
     label: str = "",
     **made_by: Any,
 ) -> Ref:
-    """Make the artifact of a stage of this run unless it is there."""
+    """Build the artifact of a stage of this run unless it exists."""
     return get_or_make(run.store, stage, ref, make, run_id=run.run_id, label=label, **made_by)
 
 
@@ -84,7 +84,7 @@ def read(run: Run, started_at: datetime) -> Ref:
 
 
 def check(run: Run, frame: pl.DataFrame) -> None:
-    """Raise what is wrong with the pool's content, with the budget, or with the target."""
+    """Check the pool's content, the budget and the target."""
     if frame["problem"].is_not_null().all():
         raise InputError(
             f"The pool {run.config.pool} has no usable rows: all {frame.height} are without "

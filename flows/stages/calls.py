@@ -29,7 +29,7 @@ class Direct:
         return stage(*args)
 
     def results(self, submitted: Sequence[Any]) -> list[Any]:
-        """Return the results, which are there."""
+        """Return the results, which are ready."""
         return list(submitted)
 
     def finished(self, last: Any) -> Any:

@@ -39,7 +39,7 @@ class Changes(NamedTuple):
 
 
 def compare_ref(run: Run, samples: Ref) -> Ref | None:
-    """Return where the comparison is or will be; None where there is nothing to compare with."""
+    """Return where the comparison is or will be; None if there is nothing to compare with."""
     if run.parent is None:
         return None
     made_of = (samples, run.parent.samples, run.parent.vectors)
@@ -47,7 +47,7 @@ def compare_ref(run: Run, samples: Ref) -> Ref | None:
 
 
 def compare(run: Run, samples: Ref) -> Ref | None:
-    """Find every row's like among those of the parent; None where that can't be told any more."""
+    """Match every row with one of the parent; None if that is no longer possible."""
     ref = compare_ref(run, samples)
     if ref is None or run.parent is None:
         return None
@@ -92,7 +92,7 @@ def _likes(now: pl.DataFrame, before: pl.DataFrame) -> tuple[np.ndarray, np.ndar
 
 
 def load_changes(run: Run, changes: Ref | None) -> Changes | None:
-    """Return the comparison, None where there is none."""
+    """Return the comparison, None if there is none."""
     if changes is None:
         return None
     at = folder(run, changes)

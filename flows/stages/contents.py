@@ -53,7 +53,7 @@ def hash_texts(
 
 
 def split_texts(run: Run, samples: Ref, changes: Ref | None) -> dict[str, Work]:
-    """Cut what is to be hashed into shards, by method; what is no more than one is left out."""
+    """Cut the rows to hash into shards, by method; methods with one shard are left out."""
     works: dict[str, Work] = {}
     targets = set()
     for name, method in _hashing(run).items():
@@ -141,7 +141,7 @@ def _stream(
     changes: Ref | None,
     parts: Sequence[Ref],
 ) -> Ref:
-    """Hash every row's text; what was hashed for the parent is copied."""
+    """Hash every row's text; hashes of the parent are copied."""
     content, ref = _stream_ref(run.pool_fingerprint, run.content, hasher)
 
     def make(out: Path) -> None:
@@ -174,7 +174,7 @@ def _stream(
 
 
 def texts_of(run: Run, keep: np.ndarray, stream: Ref | None) -> Any:
-    """Return the texts of the rows to keep, as their stored n-grams where there are any."""
+    """Return the texts of the rows to keep, as their stored n-grams if available."""
     if stream is None:
         return run.read_pool().contents().filter(pa.array(keep))
     from assay.index.ngrams.stream import BucketStream
@@ -183,19 +183,19 @@ def texts_of(run: Run, keep: np.ndarray, stream: Ref | None) -> Any:
 
 
 def target_of(run: Run, vectors: Ref, needs: Collection[str]) -> Any:
-    """Return the target's texts where those are needed and there, else its vectors."""
+    """Return the target's texts if needed and available, else its vectors."""
     if run.kind == "text" and "texts" in needs:
         return run.read_target().contents()
     return target_vectors(run, vectors)
 
 
 def target_vectors(run: Run, vectors: Ref) -> np.ndarray:
-    """Return the vectors of the target's usable rows, made as the pool's were."""
+    """Return the vectors of the target's usable rows, by the pool's embedder."""
     return vectors_of(run, vectors, run.read_target())
 
 
 def vectors_of(run: Run, vectors: Ref, other: Pool) -> np.ndarray:
-    """Return the vectors of another set's usable rows, made as the pool's were.
+    """Return the vectors of another set's usable rows, by the pool's embedder.
 
     Raises
     ------

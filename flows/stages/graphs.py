@@ -39,7 +39,7 @@ def graph_settings(run: Run) -> str:
 
 
 def graph_to_build(run: Run, samples: Ref, changes: Ref | None, vectors: Ref) -> Ref | None:
-    """Return where the graph will be if it must be built, None where it is there or updated."""
+    """Return where the graph will be if it must be built; None if it exists or is updated."""
     settings = graph_settings(run)
     parent = None
     if not run.config.graph.robust:
@@ -133,7 +133,7 @@ def index(run: Run, samples: Ref, changes: Ref | None, vectors: Ref, graph: Ref)
 
 
 class _Parent(NamedTuple):
-    """What an artifact is updated from; `rows` tells which of its rows each usable row is, or -1."""
+    """The source of an update; `rows` gives each usable row's position in it, or -1."""
 
     ref: Ref
     samples: Ref
@@ -144,7 +144,7 @@ class _Parent(NamedTuple):
 def _parent(
     run: Run, stage: Stage, samples: Ref, changes: Ref | None, vectors: Ref, settings: str
 ) -> _Parent | None:
-    """Return what the parent made in a stage, where it was made alike and few rows have changed."""
+    """Return the parent's output of a stage, if its settings agree and few rows have changed."""
     parent, found = run.parent, load_changes(run, changes)
     if parent is None or found is None:
         return None

@@ -89,7 +89,7 @@ def assign_cells(run: Run, search: Search, place: int, vectors: Ref) -> Ref:
 
 
 def lay_out(run: Run, search: Search, vectors: Ref, cells: Sequence[Ref]) -> Ref:
-    """Lay the vectors out by their cells, so that a shard's rows lie together."""
+    """Order the vectors by their cells, so that a shard's rows are contiguous."""
     from assay.index.knn import shards as knn_shards
 
     def make(out: Path) -> None:
@@ -156,7 +156,7 @@ def recall(run: Run, search: Search, laid: Ref, parts: Sequence[Ref]) -> tuple[f
 
 
 def graph(run: Run, samples: Ref, changes: Ref | None, vectors: Ref, result: SearchResult) -> Ref:
-    """Make the similarity graph of what the shards found."""
+    """Build the similarity graph from the neighbors that the shards found."""
 
     def collect() -> Any:
         from assay.index.knn import shards as knn_shards

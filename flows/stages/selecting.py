@@ -372,7 +372,7 @@ def _texts_at(run: Run, keys: np.ndarray) -> Callable[[np.ndarray], pl.Series]:
 
 
 def load_ledger(run: Run, ref: Ref) -> pl.DataFrame:
-    """Return what was measured of the selection."""
+    """Return the measures of the selection."""
     return pl.read_parquet(folder(run, ref) / "ledger.parquet")
 
 

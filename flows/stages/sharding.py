@@ -61,12 +61,12 @@ def own_threads(run: Run) -> int | None:
 
 
 def shard_count(run: Run, rows: int) -> int:
-    """Return how many shards so many rows make."""
+    """Return how many shards a number of rows needs."""
     return -(-rows // run.config.shard_rows)
 
 
 def shard(run: Run, place: int, rows: int) -> slice:
-    """Return which of so many rows are in a shard."""
+    """Return the rows of a shard."""
     size = run.config.shard_rows
     return slice(place * size, min(rows, (place + 1) * size))
 
@@ -83,7 +83,7 @@ def cut(run: Run, stage: Stage, target: Ref, keys: np.ndarray) -> Work | None:
 
 
 def is_made(run: Run, target: Ref) -> bool:
-    """Say whether what shards are for is there, so that they are not needed any more."""
+    """Return whether the result of the shards exists, so that they are no longer needed."""
     return run.store.artifacts.exists(*target)
 
 
@@ -100,7 +100,7 @@ def content_hashes(run: Run, samples: Ref, keys: np.ndarray) -> pl.Series:
 
 
 def contents_of_shard(run: Run, keys: np.ndarray, progress: Any) -> Iterator[Any]:
-    """Yield the content of the rows of a shard, in batches; what lies far from them is not read."""
+    """Yield the content of a shard's rows, in batches; rows far from them are not read."""
     if run.read_pool().n_rows is None:
         batches = contents_of(run, keys, progress)
         left = len(keys)

@@ -29,7 +29,7 @@ def pagerank(
     personalization: ArrayLike | None = None,
     symmetric: bool = False,
 ) -> NDArray[np.float64]:
-    r"""Stationary distribution of a walk that now and then starts anew.
+    r"""Stationary distribution of a random walk with restarts.
 
     :math:`x = \alpha (P^\top x + m(x)\, p) + (1 - \alpha)\, p`, where :math:`P` holds the weights
     divided by their row's sum, :math:`p` says where walks start, and :math:`m(x)` is the mass on
@@ -143,7 +143,7 @@ def _sweep(indptr, indices, weights, share, start, alpha, rank, flow):  # type: 
 
 
 def connected_components(indptr: IndexArray, indices: IndexArray) -> NDArray[np.int32]:
-    """Label the parts between which there is no path, directions ignored.
+    """Label the connected components, ignoring directions.
 
     Returns
     -------
@@ -195,7 +195,7 @@ def _components(indptr, indices):  # type: ignore[no-untyped-def]
 
 
 def core_number(indptr: IndexArray, indices: IndexArray) -> NDArray[np.int32]:
-    """Return the largest k for which each node lies in a subgraph of minimum degree k.
+    """Return each node's core number: the largest k such that it is in the k-core.
 
     Parameters
     ----------
@@ -266,7 +266,7 @@ def _core_number(indptr, indices):  # type: ignore[no-untyped-def]
 
 
 def hubness(neighbors: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Return on how many nodes' lists of neighbors each node stands (its k-occurrence).
+    """Count how often each node appears in other nodes' neighbor lists (its k-occurrence).
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ from assay.storage.compiling import njit
 
 
 def triangles(indptr: IndexArray, indices: IndexArray) -> NDArray[np.int64]:
-    """Return in how many triangles each node lies.
+    """Count each node's triangles.
 
     Parameters
     ----------

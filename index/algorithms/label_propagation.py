@@ -79,7 +79,7 @@ def label_propagation(
 
 
 def in_order_of_first(labels: NDArray[np.integer]) -> NDArray[np.int32]:
-    """Return the labels renumbered 0, 1, ... in order of where each first stands.
+    """Renumber the labels 0, 1, ... in order of first appearance.
 
     Examples
     --------

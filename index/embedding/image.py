@@ -159,7 +159,7 @@ class ImageEmbedder(FittedEmbedder):
         return self
 
     def encode(self, images: Any) -> np.ndarray:
-        """Return float32[n, dimensions]: rows of length 1, of zeros where there is no image.
+        """Return float32[n, dimensions]: rows of length 1, zeros if there is no image.
 
         Afterwards `undecodable_` says where that was.
 
@@ -237,7 +237,7 @@ def as_images(images: Any) -> Any:
 
 
 def _decode(data: bytes | None, out: np.ndarray) -> bool:
-    """Fill `out` with the picture; say whether there was one."""
+    """Fill `out` with the picture; return whether it could be decoded."""
     if not data:
         return False
     pillow = _pillow()

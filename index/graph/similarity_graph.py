@@ -268,11 +268,11 @@ class SimilarityGraph(NetworkxGraph, Shown):
         return graph
 
     def _of_update(self, update: updates.Update) -> Self:
-        """Return the updated graph, made as this one was."""
+        """Return the updated graph, built with this graph's settings."""
         return self._of(*update, self.metric, self.symmetrise, self.weighting)
 
     def lists(self) -> NearestNeighbors:
-        """Return the neighbors as the search that made this graph returned them."""
+        """Return the neighbors as the search behind this graph returned them."""
         return NearestNeighbors(
             self._neighbors, self._distances, self.centroids_, self.report_, self.cells_
         )

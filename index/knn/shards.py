@@ -64,7 +64,7 @@ class Part(NamedTuple):
 
 
 def begin(folder: Path, X: Any, ids: Any, *, threads: int = 1, **settings: Any) -> dict[str, Any]:
-    """Write what every shard needs into a folder, and return what is to be known of it.
+    """Write the files that every shard needs into a folder, and return their description.
 
     Parameters
     ----------
@@ -244,7 +244,7 @@ def collect(
     threads: int = 1,
     **settings: Any,
 ) -> tuple[Distinct, Search]:
-    """Return what the shards found; `settings` as for `begin`."""
+    """Return the neighbors that the shards found; `settings` as for `begin`."""
     facts = _facts(begun)
     _, distinct = _distinct(X, ids, **settings)
     keys, rows = (np.concatenate([part[i] for part in parts]) for i in (0, 1))

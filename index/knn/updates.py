@@ -72,7 +72,7 @@ def remove_rows(
     metric: str,
     threads: int | None = None,
 ) -> NearestNeighbors:
-    """Return the lists of the rows that are not `gone`, numbered anew.
+    """Return the lists of the rows that are not `gone`, renumbered.
 
     Rows that listed one of them are searched again: among all rows where that takes at most 2e10
     steps (1e9 where the lists are not exact), and otherwise among the neighbors of their neighbors, those of removed ones included,

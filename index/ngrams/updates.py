@@ -129,7 +129,7 @@ def _copy(
 
 
 def join_streams(streams: Sequence[BucketStream]) -> BucketStream:
-    """Return the stream of the texts of several, hashed alike, one after the other.
+    """Concatenate streams that were hashed with the same settings.
 
     Nothing is copied.
 

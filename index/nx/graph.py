@@ -145,7 +145,7 @@ class CSRGraph:
         return found
 
     def values(self, attribute: Hashable) -> NDArray[np.float64]:
-        """Return what networkx takes as the weights for this attribute: 1 where there are none."""
+        """Return the weights that networkx would use for this attribute; 1 where it is missing."""
         if attribute is None or attribute != self.attribute or self.weights is None:
             return np.ones(len(self.indices))
         return self.weights.astype(np.float64)

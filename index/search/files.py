@@ -59,7 +59,7 @@ def _checked_files(directory: Path) -> dict[str, CheckedFile]:
 def read_index(
     directory: Path, *, mmap: bool, verify: bool
 ) -> tuple[StoredRows, pl.Series | None, dict[str, Any]]:
-    """Read what `write_index` wrote: the rows, their ids and what was said of them.
+    """Read what `write_index` wrote: the rows, their ids and the description.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The rows in a FAISS index, and the positions that they stand for."""
+"""The rows in a FAISS index, and their positions."""
 
 from __future__ import annotations
 

@@ -139,7 +139,7 @@ class VectorIndex:
         return None if self._ids is None else self._ids.to_numpy()
 
     def build(self, X: Any, ids: Any = None, centroids: Any = None) -> VectorIndex:
-        """Index the rows of `X` in place of what was there.
+        """Index the rows of `X`, replacing all earlier rows.
 
         Parameters
         ----------

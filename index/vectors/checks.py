@@ -157,7 +157,7 @@ def as_ids(ids: Any, n: int) -> pl.Series | None:
 
 
 def find_ids(ids: pl.Series | None, n: int, asked: Any) -> NDArray[np.bool_]:
-    """Return which of n rows are `asked` for by id, or by position where there are no ids."""
+    """Mark the rows of n that are `asked` for by id, or by position if there are no ids."""
     if ids is None:
         positions = np.asarray(asked, dtype=np.int64).ravel()
         unknown = positions[(positions < 0) | (positions >= n)]

@@ -84,7 +84,7 @@ def empty_lists(n: int, k: int) -> tuple[NDArray[np.float64], NDArray[np.int32]]
 
 
 def distances_of(keys: NDArray[np.float64], metric: str) -> NDArray[np.float32]:
-    """Return the distances that keys stand for."""
+    """Convert keys to distances."""
     if metric == "l2":
         return np.sqrt(keys).astype(np.float32)
     if metric == "cosine":

@@ -18,7 +18,7 @@ _PIECES = 16
 
 
 def mapping(X: NDArray[np.generic]) -> np.memmap | None:
-    """Return the memory-mapped file that `X` looks at, None where it lies in memory.
+    """Return the memory-mapped file behind `X`, None if it is in memory.
 
     A private mapping counts as memory: what was written to it is nowhere else.
     """

@@ -1,4 +1,4 @@
-"""What classes are told from: standardized vectors, TF-IDF of texts, the classes of neighbors."""
+"""Features for classifiers: standardized vectors, TF-IDF of texts, the classes of neighbors."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from assay.selection.contract.inputs import Rows
 
 
 def first_of_each(codes: NDArray[Any], order: Rows) -> Rows:
-    """Return for every row the first row in `order` with the same code; negative codes stand alone."""
+    """Return for every row the first row in `order` with its code; negative codes match nothing."""
     keeper = np.arange(len(codes))
     coded = order[codes[order] >= 0]
     _, first, inverse = np.unique(codes[coded], return_index=True, return_inverse=True)

@@ -1,4 +1,4 @@
-"""Rows whose vectors lie so close that they are copies: how close that is, and which rows are."""
+"""Near copies: how similar the vectors of copies are, and which rows are copies."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ class SetFunction(NamedTuple):
         return self._replace(start=state), float(gains.sum())
 
     def restricted(self, rows: Rows) -> SetFunction:
-        """Return the same function of sets of `rows` alone (sorted), which are numbered anew.
+        """Restrict the function to sets of `rows` (sorted), which are renumbered.
 
         All edges of the rows are kept, so its values are those over all rows; what it holds grows
         with these edges and not with the rows there are.

@@ -36,7 +36,7 @@ def words_of(texts: pl.Series) -> Words:
 
 
 class SpanMatcher:
-    """Items to be found again: an index of all their runs of `ngrams` words.
+    """Index of all runs of `ngrams` words of the items to search for.
 
     Parameters
     ----------

@@ -36,7 +36,7 @@ class Population(Protocol):
         """Return numbers in (0, 1) that depend on (random_state, stream, id) alone."""
 
     def in_order(self, rows: Rows) -> Rows:
-        """Return `rows` by their ids, bytewise; by position where there are none."""
+        """Sort `rows` by id, bytewise; by position if there are no ids."""
 
     def groups(self) -> Labels | None:
         """Return the groups of the rows, where they are known."""
@@ -140,7 +140,7 @@ ONLY = "target"
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """The rows, what is known of them, and the names of the targets.
+    """The rows, their evidence, and the names of the targets.
 
     `had` counts the covered rows of each target, `covered` says which rows these are.
     """
@@ -303,7 +303,7 @@ def need(X: Any, target: Any, who: str) -> None:
 
 
 def _in_memory(X: Any, ids: Any, others: dict[str, Any]) -> Population:
-    """Return the rows of what is in memory, checked before anything costs time."""
+    """Return the rows of data in memory, checked before any expensive work."""
     given = {name: value for name, value in others.items() if value is not None}
     if isinstance(X, BucketStream):
         if not len(X):

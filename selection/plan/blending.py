@@ -1,4 +1,4 @@
-"""Several scores made one: a weighted mean of ranks or z-scores, or a consensus of rankings."""
+"""Combine several scores: a weighted mean of ranks or z-scores, or a consensus of rankings."""
 
 from __future__ import annotations
 

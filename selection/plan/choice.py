@@ -24,7 +24,7 @@ from assay.selection.plan.inputs import PlanInputs
 from assay.selection.plan.mixing import constraints_of, described, mixture_of
 from assay.selection.plan.outcomes import told
 from assay.selection.plan.stages import difficulty_of
-from assay.storage.errors import BudgetError, MissingInputError
+from assay.storage.errors import BudgetError, ConfigError, MissingInputError
 
 _NONE = np.empty(0, dtype=np.int64)
 # rows * chosen * dimensions that are still searched exactly for the nearest chosen row
@@ -283,7 +283,7 @@ def _met(taken: Taken, constraints: Constraints) -> bool:
 
 
 def _least_met(taken: Taken, constraints: Constraints) -> bool:
-    """Return whether every group has its least, or all that there is of it."""
+    """Return whether every group has its minimum, or all of its rows."""
     cost = constraints.cost
     if constraints.groups is None or constraints.least is None:
         return True

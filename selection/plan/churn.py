@@ -96,7 +96,7 @@ class Bound:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Bounded:
-    """What a bound made of a selection: rows it `kept` in, rows it `barred`, and the figures."""
+    """Effect of a bound on a selection: rows it `kept`, rows it `barred`, and the figures."""
 
     fitted: Fitted
     kept: Rows

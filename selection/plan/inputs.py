@@ -188,7 +188,7 @@ class PlanInputs:
         return self._wanted, rows_of(X, rows)
 
     def vectors(self, rows: Rows) -> NDArray[Any] | None:
-        """Return the vectors of some rows, None where there are none."""
+        """Return the vectors of some rows, None if the pool has no vectors."""
         if not isinstance(self._X, np.ndarray) or self._X.ndim != 2:
             return None
         return self._X if len(rows) == self.n else self._X[rows]

@@ -1,4 +1,4 @@
-"""What a plan tells of the rows that its selector saw: the selector's reasons, or its own."""
+"""Reasons for the rows that a plan's selector saw: the selector's own, or the plan's."""
 
 from __future__ import annotations
 

@@ -185,7 +185,7 @@ def _detected(pool: PlanInputs, rows: Any, difficulty: Floats | None) -> list[Fl
 
 
 def difficulty_of(pool: PlanInputs, name: str | None) -> Floats | None:
-    """Return the score named, else the only one there is, else None."""
+    """Return the named score; without a name the only one, if there is only one; else None."""
     if name is not None:
         return pool.score(name)
     return pool.score(next(iter(pool.scores))) if len(pool.scores) == 1 else None

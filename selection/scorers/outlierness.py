@@ -1,4 +1,4 @@
-"""How far a row lies from the rows nearest to it."""
+"""Distance of a row to its nearest rows."""
 
 from __future__ import annotations
 

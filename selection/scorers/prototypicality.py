@@ -1,4 +1,4 @@
-"""How near a row lies to the middle of its cluster."""
+"""Closeness of a row to the center of its cluster."""
 
 from __future__ import annotations
 

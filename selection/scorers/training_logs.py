@@ -1,4 +1,4 @@
-"""Logs of training: what a model said of every sample in every epoch, as arrays."""
+"""Training logs: a model's predictions for every sample in every epoch, as arrays."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class LazyRanking:
         return int(self._progress[3])
 
     def extend(self, stop: int) -> None:
-        """Take rows until there are `stop`."""
+        """Take rows until `stop` are taken."""
         _extend(
             *self.function[:6], self.state, self.function.least, self._scale, self.gains,
             self._evaluated, *self._buckets, *self._heap, self.order, self._progress, stop,
@@ -166,7 +166,7 @@ def _extend(
     least: Any, scale: Any, gains: Any, evaluated: Any, heads: Any, following: Any, keys: Any,
     rows: Any, order: Any, progress: Any, stop: Any,
 ) -> None:  # pragma: no cover  # fmt: skip
-    """Take rows until there are `stop`."""
+    """Take rows until `stop` are taken."""
     n = len(own)
     taken, size, level, evaluations = progress
     while taken < stop:

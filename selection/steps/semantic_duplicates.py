@@ -1,4 +1,4 @@
-"""Semantic duplicates: rows whose vectors lie so close that they say the same."""
+"""Semantic duplicates: rows whose vectors are so similar that they say the same."""
 
 from __future__ import annotations
 

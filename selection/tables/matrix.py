@@ -261,7 +261,7 @@ def _wanted(table: pl.DataFrame, label: str, features: Sequence[str] | None) -> 
 
 
 def labels(column: pl.Series) -> NDArray[Any]:
-    """Return a column of labels as an array; see `to_matrix` for what is refused."""
+    """Return a column of labels as an array; `to_matrix` says which columns are refused."""
     kind = column.dtype
     if not (kind in _NAMES or kind == pl.Boolean or kind.is_integer() or kind.is_float()):
         raise InputError(
@@ -279,7 +279,7 @@ def labels(column: pl.Series) -> NDArray[Any]:
 
 
 def _encode(column: pl.Series) -> tuple[pl.Series | None, str]:
-    """Return the column in numbers (None: left out) and what there is to say about it."""
+    """Return the column as numbers (None: left out) and a note about it."""
     kind = column.dtype
     if column.null_count() == len(column):
         return None, "left out: it has no value"
@@ -308,7 +308,7 @@ def _encode(column: pl.Series) -> tuple[pl.Series | None, str]:
 
 
 def _level_codes(column: pl.Series) -> tuple[pl.Series, int]:
-    """Return the code of each value, under the column's name, and how many levels there are."""
+    """Return the code of each value, under the column's name, and the number of levels."""
     level = column.rename("level").to_frame()
     levels = (
         level.group_by("level")

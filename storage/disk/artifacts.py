@@ -54,11 +54,11 @@ class ArtifactStore:
         return self.root / kind / fingerprint
 
     def exists(self, kind: str, fingerprint: str) -> bool:
-        """Say whether the artifact is there (its checksums are not read)."""
+        """Return whether the artifact exists; its checksums are not read."""
         return (self.path(kind, fingerprint) / MANIFEST).is_file()
 
     def intact(self, kind: str, fingerprint: str) -> bool:
-        """Say whether the artifact is there and matches its checksums.
+        """Return whether the artifact exists and matches its checksums.
 
         A corrupt one is named on the log and removed, so that it is made again.
         """
@@ -150,7 +150,7 @@ class ArtifactStore:
         ]
 
     def strays(self) -> list[Path]:
-        """Return what lies among the artifacts and is none of them."""
+        """Return the entries of the artifacts folder that are no artifacts."""
         return [
             path
             for path in self._entries()
@@ -172,7 +172,7 @@ class ArtifactStore:
         return cls._is_kind(path) and os.path.lexists(path / MANIFEST)
 
     def discard(self, kind: str, fingerprint: str) -> None:
-        """Take the artifact away; it is renamed first, so that no half of it can be found.
+        """Remove the artifact; it is renamed first, so that nobody sees half of it.
 
         What can't be proved to be ours is not removed but moved aside.
 
@@ -199,7 +199,7 @@ class ArtifactStore:
     def get_or_make(
         self, kind: str, fingerprint: str, make: Callable[[Path], None], **made_by: Any
     ) -> tuple[Path, bool]:
-        """Return the artifact's folder and whether it had to be made (again, if it was corrupt)."""
+        """Return the artifact's folder and whether it was built, or rebuilt because it was corrupt."""
         if self.intact(kind, fingerprint):
             return self.path(kind, fingerprint), False
         with self.create(kind, fingerprint, **made_by) as folder:

@@ -45,12 +45,12 @@ def temporary_beside(path: Path) -> Path:
 
 @cache
 def this_host() -> str:
-    """Return four digits that tell this machine from those that write to the same folder."""
+    """Return four digits that identify this machine among those that write to the same folder."""
     return hashlib.blake2b(platform.node().encode(), digest_size=2).hexdigest()
 
 
 def host_of(path: Path) -> str | None:
-    """Return the host of the process that made a temporary file; None where it is not known."""
+    """Return the host whose process wrote a temporary file, None if unknown."""
     found = TEMPORARY.fullmatch(path.name)
     return found[2] if found else None
 
@@ -89,7 +89,7 @@ def set_aside(path: Path, folder: Path) -> Path:
 
 @contextmanager
 def _temporary(path: Path) -> Iterator[Path]:
-    """Yield an unused name beside `path`; what is left under it in the end is removed."""
+    """Yield an unused name beside `path`, and remove whatever is left under it at the end."""
     temporary = temporary_beside(path)
     _under_way.add(temporary.absolute())
     try:
@@ -240,7 +240,7 @@ def output_directory(path: Path | str, *, replace: bool = False) -> Iterator[Pat
 
 
 def move_aside(path: Path) -> None:
-    """Remove a folder; it is renamed first, so that no half of it can be found."""
+    """Remove a folder; it is renamed first, so that nobody sees half of it."""
     with _temporary(path) as aside:
         os.rename(path, aside)
         boundary("folder aside", path)

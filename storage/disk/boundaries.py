@@ -11,7 +11,7 @@ _hook: Hook | None = None
 
 
 def boundary(moment: str, path: Path) -> None:
-    """Say that the process stands between two writes; nothing happens unless a hook is set."""
+    """Mark a point between two writes; nothing happens unless a hook is set."""
     if _hook is not None:
         _hook(moment, path)
 

@@ -1,4 +1,4 @@
-"""Which process wrote something, and whether it is still there."""
+"""Which process wrote something, and whether it still runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def _stat(process: int) -> list[str]:
-    """Return the fields of `/proc/<process>/stat` after the name, or none where there are none."""
+    """Return the fields of `/proc/<process>/stat` after the name, or an empty list."""
     with suppress(OSError):
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return []
@@ -46,7 +46,7 @@ def process_began(process: int) -> float | None:
 
 
 def process_lives(process: int, started: str | None = None) -> bool:
-    """Return whether a process of this machine is there, and is the one that began at `started`."""
+    """Return whether a process of this machine runs and is the one that began at `started`."""
     if os.name == "nt":
         import ctypes
 

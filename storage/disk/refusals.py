@@ -1,4 +1,4 @@
-"""What the system refuses a writer (a full disk, no permission), said in one paragraph."""
+"""Errors of a writer (a full disk, no permission), explained in one paragraph."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def refusals_explained(store: Path) -> Iterator[None]:
 
 
 def reserve(file: Path | int) -> None:
-    """Let a file that is longer than what was written to it have its room on the disk now.
+    """Allocate the disk space of a file that is longer than the data written to it.
 
     Without it a full disk shows when a mapped page is first written to, and ends the process.
 

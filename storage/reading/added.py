@@ -17,7 +17,7 @@ _NULL = "__HIVE_DEFAULT_PARTITION__"
 
 @dataclass(frozen=True)
 class Added:
-    """A column: its type, its values at rows, and what its content is known by (where not its name)."""
+    """A column: its type, its values at rows, and what identifies its content if not its name."""
 
     type: pa.DataType
     values: Callable[[Rows], Any]
@@ -70,7 +70,7 @@ class AddedColumns(Source):
 
 
 def with_partitions(source: Source) -> Source:
-    """Return a source with a column for each folder ``name=value`` that it lies in.
+    """Return a source with one column for each folder ``name=value`` on its path.
 
     A column of the file's own comes first.
     """

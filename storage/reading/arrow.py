@@ -87,7 +87,7 @@ class IpcSource(FileSource):
 
 
 def _sound(batch: pa.RecordBatch, names: ClassNames) -> pa.RecordBatch:
-    """Return a batch that can be worked on: its offsets lie within it, and its text is UTF-8."""
+    """Return a batch that is safe to process: its offsets are within it, its text is UTF-8."""
     batch.validate(full=True)
     return named(carried(batch), names)
 

@@ -33,7 +33,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class TextSource(FileSource):
-    """A text file, plain or compressed, cut into blocks of whole records; UTF-8 unless told."""
+    """A text file, plain or compressed, cut into blocks of whole records; UTF-8 by default."""
 
     block_bytes = 8 << 20
     record_bytes = 512 << 20

@@ -93,7 +93,7 @@ def _is_hidden(relative: PurePath) -> bool:
 
 
 def file_format(name: str) -> str:
-    """Return the extension that tells a file's format, in lower case; none: an empty text."""
+    """Return the extension that gives a file's format, in lower case; empty if there is none."""
     stem, last = os.path.splitext(name.lower())
     if last in COMPRESSED:
         inner = os.path.splitext(stem)[1]
@@ -102,7 +102,7 @@ def file_format(name: str) -> str:
 
 
 def file_suffixes(name: str) -> str:
-    """Return what stands behind a readable file's stem, in lower case: ``.csv.gz``."""
+    """Return the suffixes of a readable file, in lower case: ``.csv.gz``."""
     return name[len(stem(name)) :].lower()
 
 

@@ -106,7 +106,7 @@ class JsonLinesSource(TextSource):
                 )
 
     def _check_keys(self, block: bytes, line: int) -> bool:
-        """Refuse what is nested too deep for Arrow, and objects that name a column twice.
+        """Refuse values nested too deep for Arrow, and objects that name a column twice.
 
         Returns whether there are numbers of many digits.
         """

@@ -1,4 +1,4 @@
-"""Where data lies: paths of this machine, and URLs of object storage."""
+"""Locations of data: paths of this machine, and URLs of object storage."""
 
 from __future__ import annotations
 

@@ -233,7 +233,7 @@ class Pool:
         return digest.hexdigest()
 
     def _digest_images(self, digest: Any) -> None:
-        """Feed images that lie in files of their own, which their paths alone don't tell apart."""
+        """Feed the images that are separate files, because their paths alone don't identify them."""
         if self.kind != "image" or isinstance(self._sources[0], ImageFolder):
             return
         for source, _, array in self._content(BATCH_ROWS):
@@ -246,7 +246,7 @@ class Pool:
         return f"Pool({self.name!r}, {self.kind} in {self.roles.content!r}{rows})"
 
     def samples(self) -> pl.DataFrame:
-        """Return what is known of every row, in row order.
+        """Return one record per row, in row order.
 
         Returns
         -------

@@ -61,7 +61,7 @@ _TRANSIENT = {"HTTPClientError", "ConnectionError", "TimeoutError", "ClientError
 
 
 def cache_folder() -> Path:
-    """Return the folder of the copies; it need not be there."""
+    """Return the folder of the copies, which may not exist."""
     if named := os.environ.get("ASSAY_CACHE"):
         return Path(named).expanduser().absolute()
     if os.name == "nt":
@@ -198,7 +198,7 @@ def _version(entry: dict[str, Any]) -> list[str]:
 
 
 def _copy(system: Any, url: str, entry: dict[str, Any]) -> Path:
-    """Return the local copy of an object, made unless it is there."""
+    """Return the local copy of an object; copy it first if needed."""
     scheme = scheme_of(url)
     version = _version(entry)
     endpoints = [os.environ.get(name) for name in _ENDPOINTS]

@@ -1,4 +1,4 @@
-"""The frame of samples: what is known of every row of a pool besides its content."""
+"""The frame of samples: everything about a pool's rows except their content."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ class Source:
         raise NotImplementedError
 
     def places(self, start: int, count: int) -> tuple[list[str], Rows]:
-        """Return where rows stand: the name of their file, and their number in it."""
+        """Return where rows come from: the name of their file, and their number in it."""
         return [self.name] * count, np.arange(start, start + count, dtype=np.int64)
 
     def _no_rows(self, columns: Sequence[str]) -> pa.Table:

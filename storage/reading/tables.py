@@ -66,7 +66,7 @@ class Table:
 
     @cached_property
     def n_rows(self) -> int:
-        """How many rows there are; a format that does not tell is read through once."""
+        """Number of rows; a format that doesn't store it is read through once."""
         total = 0
         for source in self._sources:
             if source.n_rows is None:

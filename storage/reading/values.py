@@ -204,7 +204,7 @@ def content_ids(content_hash: pl.Series) -> pl.Series:
 
 
 def check_ids(frame: pl.DataFrame, column: str) -> None:
-    """Raise `IdError` unless every `sample_id` of the frame is there, and once only."""
+    """Raise `IdError` unless every row of the frame has a `sample_id` of its own."""
     ids = frame["sample_id"]
     missing = frame.filter(ids.is_null() | (ids == ""))
     if missing.height:

@@ -118,7 +118,7 @@ def _unrecorded(store: Path, run_ids: Container[str]) -> dict[str, Request]:
 
 
 def finished_run(store: Path, run_id: str) -> RunFile | None:
-    """Return a finished run, kept or archived; None where there is none.
+    """Return a finished run, kept or archived; None if it doesn't exist.
 
     Raises
     ------

@@ -64,7 +64,7 @@ def write_note(
     message: str | None,
     request: tuple[int, datetime] | None = None,
 ) -> None:
-    """Note who a run is, which process runs it, which call asked for it, and how it stands."""
+    """Record a run's id, its process, the call that asked for it, and its state."""
     note = {
         "run_id": info.run_id,
         "kind": info.kind,

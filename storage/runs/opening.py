@@ -58,7 +58,7 @@ def warn_of(misfits: Iterable[Misfit]) -> None:
 
 
 def find_run(store: Path, run_id: str) -> Path | None:
-    """Return the file of a finished run, kept or archived; None where there is none."""
+    """Return the file of a finished run, kept or archived; None if it doesn't exist."""
     for folder in (RUNS, ARCHIVE):  # in the order in which a run moves
         path = store / folder / f"{run_id}.duckdb"
         if path.is_file():
@@ -138,7 +138,7 @@ def allow_open_files(files: int) -> None:
 
 
 def unexpected(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
-    """Return what is wrong with the run files attached to a connection that is closed off, by alias.
+    """Return the faults of the run files attached to a locked-down connection, by alias.
 
     Only base tables are expected, with the columns and types that assay gives them.
     """
@@ -192,7 +192,7 @@ _RUN_LATER = _fields(LATER_RUN_COLUMNS)
 
 
 def _misshapen(shape: dict[str, dict[str, str]]) -> str | None:
-    """Say what is wrong with the tables of a run file."""
+    """Describe the faults of a run file's tables."""
     run = {name: type for name, type in shape.get("run", {}).items() if name not in _RUN_LATER}
     later = {name: type for name, type in shape.get("run", {}).items() if name in _RUN_LATER}
     if run != _RUN or any(_RUN_LATER[name] != type for name, type in later.items()):

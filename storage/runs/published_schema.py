@@ -1,4 +1,4 @@
-"""What stands in a published file: the tables, views and macros that users query, and no others.
+"""Contents of a published file: the tables, views and macros that users query, and no others.
 
 The rows are copied under their samples' ids, not under keys: so no table is needed that is not public.
 """

@@ -55,7 +55,7 @@ def publish_latest(store: Path, *, grace: float = GRACE) -> Path:
 
 
 def _current(store: Path, runs: Sequence[RunFile]) -> Path:
-    """Return the published file of the newest of these runs, written unless it is there."""
+    """Return the published file of the newest of these runs; write it first if needed."""
     published = published_files(store)
     newest = published[-1] if published else None
     if newest is not None and _holds(store, newest, newest_runs(runs)):
@@ -110,7 +110,7 @@ def _number(path: Path) -> int:
 
 
 def points_at(link: Path, target: Path) -> bool:
-    """Say whether `latest.duckdb` is the file `target`, or a copy of it where there are no links."""
+    """Return whether `latest.duckdb` is the file `target`, or a copy if links are unsupported."""
     try:
         if link.is_symlink():
             return False  # of an earlier version: opened through it, a file bears the target's name
@@ -141,7 +141,7 @@ def record_published(store: Path, published: Path, runs: Sequence[RunFile]) -> N
 
 
 def read_record(store: Path, published: Path) -> dict[str, Any] | None:
-    """Return the record of a published file, None where there is none that fits."""
+    """Return the record of a published file, None if no record matches it."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         record = unstamp(_record_path(store, published).read_bytes())
         if record["file"]["name"] == published.name:
@@ -175,7 +175,7 @@ def _shown(runs: Sequence[RunFile]) -> list[list[Any]]:
 
 
 def shows(store: Path, published: Path, runs: Sequence[RunFile]) -> bool:
-    """Say whether a published file was made of these runs, with these requests."""
+    """Return whether a published file was built from these runs, with these requests."""
     record = read_record(store, published)
     return record is not None and record["runs"] == _shown(runs)
 

@@ -1,4 +1,4 @@
-"""What the first writer after a crash puts right: dead runs, and what was left half-written."""
+"""Repairs by the first writer after a crash: dead runs, and files left half-written."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class RunTablesData:
 
 
 def write_run(path: Path, info: RunInfo, finished_at: datetime, data: RunTablesData) -> None:
-    """Write the run to `path` atomically: the file is there when, and only when, it is whole.
+    """Write the run to `path` atomically: the file exists only once it is complete.
 
     Raises
     ------

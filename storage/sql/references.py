@@ -87,7 +87,7 @@ def parse_order(
     *,
     what: str = "order",
 ) -> tuple[Expression, list[Node]]:
-    """Parse what stands behind ORDER BY; also return the orders that hold the expression's trees.
+    """Parse the terms of an ORDER BY; also return the orders that hold the expression's trees.
 
     Raises
     ------

@@ -182,7 +182,7 @@ def _runs(store: ScoreStore, repair: bool) -> Iterator[Finding]:
 
 
 def _missing(store: ScoreStore, run: RunFile) -> list[str]:
-    """Return the artifacts that a run refers to and that are not there."""
+    """Return the artifacts that a run refers to and that don't exist."""
     refs = sorted({(kind, name) for _, kind, name in run.artifacts})
     return [f"{kind}/{name}" for kind, name in refs if not store.artifacts.exists(kind, name)]
 
@@ -231,7 +231,7 @@ def _false_notes(store: ScoreStore) -> Iterator[tuple[Path, str]]:
 
 
 def _note_problem(store: ScoreStore, path: Path) -> str | None:
-    """Say what is wrong with a note of a run: its form, or that the run's file says otherwise."""
+    """Describe the faults of a run's note: its form, or that the run's file contradicts it."""
     try:
         note = read_note(path)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Clean-up: what nothing in a store refers to any more, found and removed."""
+"""Clean-up: remove whatever nothing in a store refers to any more."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ def _goes_on(note: dict[str, Any], newest: dict[tuple[str, str], RunTables]) -> 
 
 
 def _notes_of_gone_runs(store: Path) -> list[Path]:
-    """Return what the catalogue and the requests hold of runs that are not there any more.
+    """Return the catalogue entries and requests of runs that no longer exist.
 
     The last request stays, so that no number is given twice; so does what is damaged.
     """

@@ -28,7 +28,7 @@ from assay.storage.runs.schema import TABLES, identifier
 def inspect_runs(
     store: Path, only: str | None = None
 ) -> Iterator[tuple[Path, RunFile | None, list[str]]]:
-    """Yield every run file, the run that it holds (None: it can't be told), and what is wrong."""
+    """Yield every run file, its run (None: it can't be read), and its faults."""
     requests = read_requests(store)
     for path in (p for folder in (RUNS, ARCHIVE) for p in run_paths(store / folder)):
         if only is not None and path.stem != only:
