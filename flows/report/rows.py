@@ -27,7 +27,7 @@ Rows = NDArray[np.int64]
 
 
 def stored_artifact(store: ScoreStore, run_id: str, stage: str) -> Path | None:
-    """Return the folder of what a stage of a run made, None where it is no longer in the store."""
+    """Return the folder of a stage's output, None if it is no longer in the store."""
     rows = store.run_table(run_id, "SELECT stage, kind, fingerprint FROM artifacts")
     refs = rows.filter(pl.col("stage") == stage).select("kind", "fingerprint").rows()
     if not refs or not store.artifacts.intact(*refs[0]):
