@@ -18,6 +18,8 @@ from .rankers.distance_correlation import DistanceCorrelation as DistanceCorrela
 from .rankers.ecfs import ECFS as ECFS
 from .rankers.fisher import FisherScore as FisherScore
 from .rankers.inf_fs import InfFS as InfFS
+from .rankers.jmi import CMIM as CMIM
+from .rankers.jmi import JMI as JMI
 from .rankers.laplacian import LaplacianScore as LaplacianScore
 from .rankers.mrmr import MRMR as MRMR
 from .rankers.outrank import OutRank as OutRank
@@ -43,6 +45,9 @@ from .scorers.like import Like as Like
 from .scorers.local_outlier_factor import LocalOutlierFactor as LocalOutlierFactor
 from .scorers.mahalanobis import Mahalanobis as Mahalanobis
 from .scorers.noise_weight import NoiseWeight as NoiseWeight
+from .scorers.novelty import Novelty as Novelty
+from .scorers.novelty import NoveltyMahalanobis as NoveltyMahalanobis
+from .scorers.novelty import NoveltyP as NoveltyP
 from .scorers.outlierness import Outlierness as Outlierness
 from .scorers.prototypicality import Prototypicality as Prototypicality
 from .scorers.self_confidence import PVI as PVI
