@@ -8,7 +8,6 @@ import numpy as np
 
 from assay.index.vectors.checks import equal_rows
 from assay.selection.algorithms.cells import cluster, nearest
-from assay.selection.base import Scorer
 from assay.selection.contract.inputs import Floats, Inputs
 from assay.selection.scorers.metric import MetricScorer
 from assay.storage.limits import SEED, Limits, Whole
