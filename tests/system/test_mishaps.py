@@ -290,6 +290,8 @@ def test_a_file_that_another_user_may_not_read_does_not_stop_check(store: ScoreS
     for folder in store.path.parents:
         if str(folder).startswith("/tmp/"):
             folder.chmod(0o755)
+    for path in (store.path, *store.path.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
     (run,) = (store.path / "runs").glob("*.duckdb")
     run.chmod(0o600)
     damaged = store.path / "runs" / f"{'b' * 16}.duckdb"
