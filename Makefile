@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev demo test test-all lint format types bounds bench soak fuzz notebooks constraints clean
+.PHONY: help install dev demo test test-all lint format types docs bounds bench soak fuzz notebooks constraints clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -29,6 +29,9 @@ test: dev ## Run the tests but for the slow ones
 
 test-all: dev ## Run every test
 	$(BIN)/python -m pytest
+
+docs: dev ## Build the documentation into build/site; a broken link fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 # compiled anew with checks, in a cache of their own: Numba's cache does not tell the two apart
 bounds: dev ## Run the tests of the compiled kernels with checks of array bounds
