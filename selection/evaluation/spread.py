@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -134,7 +135,7 @@ def vasicek_ratio_error(vectors: NDArray[Any]) -> float:
         return float("nan")
     d = vectors.shape[1]
     with np.errstate(divide="ignore"):
-        ratio = np.exp(vasicek_entropy(turned * np.sqrt(d / total))) / np.sqrt(2 * np.pi * np.e)
+        ratio = np.exp(vasicek_entropy(turned * np.sqrt(d / total))) / np.sqrt(2 * np.pi * math.e)
     missing = d - len(ratio)
     return float((((1 - ratio) ** 2).sum() + missing) / d)
 

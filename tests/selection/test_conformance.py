@@ -470,14 +470,32 @@ def test_a_ranker_refuses_what_it_cannot_rank(entry):
     if "labels" in entry.needs:
         with pytest.raises(AssayError):
             make().fit(X, np.zeros(90, dtype=int))
-    for bad in (np.nan, np.inf):
+    for bad, options in (
+        (np.inf, {}),
+        (np.inf, {"missing": "raise"}),
+        (np.nan, {"missing": "raise"}),
+    ):
         broken = X.copy()
         broken[3, 2] = bad
         with pytest.raises(NonFiniteError):
-            make().fit(broken, y)
+            make(**options).fit(broken, y)
     for budget in (0, 9, 1.5, True):
         with pytest.raises(BudgetError):
             make(n_features_to_select=budget).fit(X, y).get_support()
+
+
+@rankers
+def test_a_ranker_fills_missing_values_and_says_so(entry):
+    X, y = table()
+    broken = X.copy()
+    broken[3, 2] = np.nan
+    filled = X.copy()
+    # the lower of the two in the middle, where their number is even
+    filled[3, 2] = np.sort(np.delete(X[:, 2], 3))[(len(X) - 2) // 2]
+    made = registry.get(entry.name, "ranker")().fit(broken, y)
+    expected = registry.get(entry.name, "ranker")().fit(filled, y)
+    np.testing.assert_array_equal(made.scores_, expected.scores_)
+    assert made.missing_["missing"].to_list() == [int(i == 2) for i in range(X.shape[1])]
 
 
 NUMBER_TYPES = (np.float64, np.float32, np.int64, np.int32, np.uint8)
