@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = ("flows", "selection", "index", "storage")
 
 
-def on_config(config: Any) -> Any:
+def on_startup(**_: Any) -> None:
     """Lay the layers out as the package that they are installed as, for whatever reads their sources."""
     package = ROOT / "build" / "sources" / "assay"
     package.mkdir(parents=True, exist_ok=True)
@@ -22,7 +22,6 @@ def on_config(config: Any) -> Any:
     for name, target in (sources | {layer: ROOT / layer for layer in LAYERS}).items():
         if not (package / name).is_symlink():
             (package / name).symlink_to(target)
-    return config
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
