@@ -220,6 +220,7 @@ def test_every_method_of_assay_conforms(entry):
     parameters = {
         "leakage": {"evaluation": {"quiz": ["the share fell again"]}},
         "hard_cutoff": {"cutoff": 0.2},
+        "in_reference": {"reference": {"old": ["the share fell again"]}},
     }
     check(entry.load(), **parameters.get(entry.name, {}))
 

@@ -150,7 +150,7 @@ def test_units_do_not_matter_and_constant_columns_come_last():
     rows = np.sort(X, axis=0)
     np.testing.assert_allclose(_standardized(rows * 1e140 - 3e140), _standardized(rows), atol=1e-5)
     with pytest.raises(NonFiniteError):
-        QuickSelection(**SMALL).fit(np.where(X > 1, np.nan, X))
+        QuickSelection(**SMALL, missing="raise").fit(np.where(X > 1, np.nan, X))
 
 
 def test_no_layer_is_dense():
