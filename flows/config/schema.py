@@ -31,7 +31,7 @@ def keys(form: type[BaseModel], above: str = "") -> Iterator[Key]:
     Examples
     --------
     >>> [key.name for key in keys(CurationConfig)][-3:]
-    ['graph.symmetrise', 'graph.weights', 'graph.robust']
+    ['graph.weights', 'graph.robust', 'graph.memory_limit']
     """
     meanings = {parameter.name: parameter.meaning for parameter in registry.parameters(form)}
     for name, field in form.model_fields.items():

@@ -66,9 +66,11 @@ def frame_bytes(
     elif format == "parquet":
         storable(frame, as_tables=False).write_parquet(buffer)
     elif format == "arrow":
-        storable(frame, as_tables=False).write_ipc(
-            buffer, compression="uncompressed", compat_level=pl.CompatLevel.oldest()
+        table = settled(
+            storable(frame, as_tables=False).to_arrow(compat_level=pl.CompatLevel.oldest())
         )
+        with pa.ipc.new_file(buffer, table.schema) as writer:
+            writer.write_table(table)
     elif format == "jsonl":
         refuse_bytes(frame, "JSON")
         buffer.write(json_lines(frame))
@@ -116,3 +118,11 @@ def already_there(out: Path) -> ConfigError:
         f"{out} exists already. Name another file, or replace it with --overwrite "
         "(overwrite=True in Python)."
     )
+
+
+def settled(table: pa.Table) -> pa.Table:
+    """Return a table whose buffers hold nothing but its values: what lies under nulls is zero.
+
+    Otherwise the bytes of an Arrow file would depend on what memory held before.
+    """
+    return table.take(pa.array(range(table.num_rows), type=pa.int64())).combine_chunks()

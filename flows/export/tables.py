@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow as pa
 
 from assay.flows.export.features import IMAGE, with_features
-from assay.flows.export.frames import frame_bytes
+from assay.flows.export.frames import frame_bytes, settled
 from assay.flows.export.selection import Selection
 from assay.flows.export.text_values import as_json
 from assay.storage.errors import ConfigError
@@ -115,6 +115,7 @@ def _stated_paths(column: pl.Series, files: list[Any]) -> pl.Series:
 
 
 def _stream(table: pa.Table) -> bytes:
+    table = settled(table)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table, max_chunksize=_BATCH_ROWS)

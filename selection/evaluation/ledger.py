@@ -204,7 +204,8 @@ def evaluate_selection(
             measures.append(lambda some: {"duplicates_left": duplicates_left(space.hashes(some))})
     if texts is None and X is not None and _is_text(X):
         texts = X
-    if texts is not None:
+    # to read all words of the pool costs as much as to embed it, and with a target it judges nothing
+    if texts is not None and target is None:
         read = texts if callable(texts) else text_series(texts, "texts").gather
         words = WordCoverage(read, np.argsort(noise)[:sample], sample)
         measures.append(lambda some: {"words_covered": words(some)})

@@ -199,7 +199,7 @@ def test_the_local_cluster_of_seeds_from_the_command_line(pool: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"score_options": {"like": {"method": "walk"}}}, "'pagerank' or 'flow'"),
+        ({"score_options": {"like": {"method": "walk"}}}, "method is 'walk'"),
         ({"score_options": {"like": {"alpha": 1.5}}}, "alpha is 1.5"),
         ({"score_options": {"like": {"methods": "flow"}}}, "Did you mean 'method'"),
         ({"score_options": {"like": {"seeds": ["r002"]}}}, "no option of like 'seeds'"),

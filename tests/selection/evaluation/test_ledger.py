@@ -180,7 +180,7 @@ def test_texts():
     rows = np.arange(60, 80)
     for given in (texts, pl.Series(texts), pl.Series(texts).to_arrow(), np.array(texts, object)):
         found = named(evaluate_selection(rows, X=given, target=target, draws=20))
-        assert set(found) == {"duplicates_left", "kl_target", "kl_reduction", "words_covered"}
+        assert set(found) == {"duplicates_left", "kl_target", "kl_reduction"}
         assert found["duplicates_left"]["value"] == 1
         assert found["duplicates_left"]["verdict"] == "random is better"
         assert found["kl_reduction"]["verdict"] == "better than random"

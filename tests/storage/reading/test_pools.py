@@ -135,7 +135,7 @@ def test_every_frame_gives_the_same_samples(kind: str) -> None:
 
 
 def test_what_is_no_frame_is_told_what_is() -> None:
-    for bad in (3, ["a.csv"], object(), iter([]), np.zeros((2, 2))):
+    for bad in (3, [3, 4], object(), iter([]), np.zeros((2, 2))):
         with pytest.raises(InputError, match=r"can't be read from a .*__arrow_c_stream__"):
             read_pool(bad)
     with pytest.raises(InputError, match="choose one of train, test"):
