@@ -143,7 +143,7 @@ def test_data_can_not_become_markup(tmp_path: Path) -> None:
 
 
 def test_locations_lose_their_folders_and_licenses_are_found(tmp_path: Path) -> None:
-    assert location_name("/home/me/secret/pool.parquet") == "pool.parquet"
+    assert location_name("/data/secret/pool.parquet") == "pool.parquet"
     assert location_name("s3://bucket/pool/") == "s3://bucket/pool/"
     assert location_name(None) is None
     (tmp_path / "README.md").write_text("---\nlicense: [broken\n---\n")
