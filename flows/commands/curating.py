@@ -154,7 +154,7 @@ def curate(
         _option(
             _PLAN,
             "FILE",
-            "File of ids to choose in any case: one in each line, or a column sample_id or id.",
+            "File of ids to choose in any case: one in each line, or a column of ids.",
         ),
     ] = None,
     must_exclude: Annotated[
@@ -225,6 +225,7 @@ def curate(
     from assay.flows.config.curation import CurationConfig
     from assay.flows.config.fields import method_options
     from assay.flows.config.form import merged, read_toml
+    from assay.flows.config.had import read_ids
     from assay.flows.running.results import curation_summary
 
     names = CurationConfig.model_fields
@@ -242,8 +243,8 @@ def curate(
         "blend": arguments.weights(blend or (), "--blend"),
         "mixture": arguments.mixture(mixture or ()),
         "repeat": repeat,
-        "must_include": must_include and arguments.ids_of_file(must_include),
-        "must_exclude": must_exclude and arguments.ids_of_file(must_exclude),
+        "must_include": must_include and tuple(read_ids(str(must_include), id)),
+        "must_exclude": must_exclude and tuple(read_ids(str(must_exclude), id)),
         "reference": arguments.assignments(reference or (), "--reference"),
         "covered": covered,
         "churn": churn,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from assay.flows.config.curation import EmbeddingConfig, GraphConfig
@@ -13,8 +12,6 @@ from assay.selection.contract.budgets import parse_budget
 from assay.storage.errors import AssayError, ColumnError, ConfigError
 
 PARTS = ("graph", "embedding", "select")
-# how a file may call the column that holds ids
-_ID_COLUMNS = ("sample_id", "id")
 
 
 def toml_value(text: str) -> Any:
@@ -125,36 +122,6 @@ def mixture(texts: Sequence[str]) -> dict[str, float] | str | None:
                 f"--mixture {name}={value}: the share must be a number (0.5, 50%)."
             ) from None
     return shares
-
-
-def ids_of_file(path: str | Path) -> tuple[str, ...]:
-    """Return the ids that a file lists: one in each line, or a column `sample_id` or `id` of a table.
-
-    Raises
-    ------
-    ConfigError
-        The file can't be read.
-    ColumnError
-        The table has no such column.
-    """
-    path = Path(path)
-    if path.suffix.lower() in ("", ".txt", ".ids", ".list"):
-        try:
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            problem = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-            raise ConfigError(f"The list of ids {path} can't be read: {problem}.") from error
-        return tuple(line.strip() for line in lines if line.strip())
-    from assay.storage.reading.tables import Table, table_columns
-
-    columns = table_columns(path)
-    column = next((name for name in _ID_COLUMNS if name in columns), None)
-    if column is None:
-        raise ColumnError(
-            f"{path} has no column named sample_id or id; it has: {', '.join(columns)}. Rename the "
-            "column that holds the ids."
-        )
-    return tuple(str(value) for value in Table(path).read([column])[column] if value is not None)
 
 
 def with_options(values: Mapping[str, Any], texts: Iterable[str]) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def _read(where: str) -> bytes:
 
 
 def read_ids(where: str, column: str | None) -> pl.Series:
-    """Return the ids that a file, folder or glob holds, as text, each once.
+    """Return the ids that a file, folder or glob holds, as text, each once, in its order.
 
     A text file (.txt, .ids) holds one id per line. Of a table the column named as the pool's ids is
     read, else `sample_id`, else its only column.
@@ -71,12 +71,15 @@ def read_ids(where: str, column: str | None) -> pl.Series:
     Raises
     ------
     InputError
-        There is no such file, or it has no column of ids.
+        There is no such file, it is not UTF-8, or it has no column of ids.
     """
     if _is_text(where):
-        lines = _read(where).decode("utf-8-sig").splitlines()
+        try:
+            lines = _read(where).decode("utf-8-sig").splitlines()
+        except UnicodeDecodeError as error:
+            raise InputError(f"The ids in {where} can't be read: they are not UTF-8.") from error
         held = [line.strip() for line in lines if line.strip()]
-        return pl.Series("sample_id", held, dtype=pl.String).unique()
+        return pl.Series("sample_id", held, dtype=pl.String).unique(maintain_order=True)
     table = read_table(where)
     known = [name for name in (column, "sample_id") if name in table.columns]
     name = known[0] if known else table.columns[0]
@@ -91,4 +94,4 @@ def read_ids(where: str, column: str | None) -> pl.Series:
         raise InputError(
             f"The column {name!r} of {where} holds {values.dtype}; ids are text or whole numbers."
         )
-    return values.cast(pl.String).unique().alias("sample_id")
+    return values.cast(pl.String).unique(maintain_order=True).alias("sample_id")

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from assay.flows.config import arguments
 from assay.flows.config.curation import CurationConfig
-from assay.storage.errors import AssayError, ColumnError, ConfigError
+from assay.flows.config.had import read_ids
+from assay.storage.errors import AssayError, ColumnError, ConfigError, InputError
 
 
 def test_limits_are_counts_or_shares() -> None:
@@ -56,18 +57,18 @@ def test_ids_are_read_from_lists_and_tables(tmp_path: Path, name: str) -> None:
         frame.write_ndjson(path)
     else:
         frame.write_parquet(path)
-    assert arguments.ids_of_file(path) == tuple(ids)
+    assert read_ids(str(path), "id").to_list() == ids
 
 
 def test_files_without_ids_are_refused(tmp_path: Path) -> None:
-    pl.DataFrame({"key": ["a"]}).write_csv(tmp_path / "k.csv")
-    with pytest.raises(ColumnError, match="it has: key"):
-        arguments.ids_of_file(tmp_path / "k.csv")
-    with pytest.raises(ConfigError, match="nowhere"):
-        arguments.ids_of_file(tmp_path / "nowhere.txt")
+    pl.DataFrame({"key": ["a"], "other": ["b"]}).write_csv(tmp_path / "k.csv")
+    with pytest.raises(InputError, match="none is called 'id' or 'sample_id'"):
+        read_ids(str(tmp_path / "k.csv"), "id")
+    with pytest.raises(InputError, match="nowhere"):
+        read_ids(str(tmp_path / "nowhere.txt"), None)
     (tmp_path / "b.txt").write_bytes(b"\xff\xfe\xff")
-    with pytest.raises(ConfigError, match="not UTF-8"):
-        arguments.ids_of_file(tmp_path / "b.txt")
+    with pytest.raises(InputError, match="not UTF-8"):
+        read_ids(str(tmp_path / "b.txt"), None)
 
 
 def test_options_reach_every_part() -> None:
