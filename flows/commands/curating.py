@@ -228,6 +228,8 @@ def curate(
     from assay.flows.config.had import read_ids
     from assay.flows.running.results import curation_summary
 
+    configured = read_toml(config) if config else {}
+    id_column = id or configured.get("id")
     names = CurationConfig.model_fields
     overrides = {
         key: value for key, value in locals().items() if key in names and value is not None
@@ -243,8 +245,8 @@ def curate(
         "blend": arguments.weights(blend or (), "--blend"),
         "mixture": arguments.mixture(mixture or ()),
         "repeat": repeat,
-        "must_include": must_include and tuple(read_ids(str(must_include), id)),
-        "must_exclude": must_exclude and tuple(read_ids(str(must_exclude), id)),
+        "must_include": must_include and tuple(read_ids(str(must_include), id_column)),
+        "must_exclude": must_exclude and tuple(read_ids(str(must_exclude), id_column)),
         "reference": arguments.assignments(reference or (), "--reference"),
         "covered": covered,
         "churn": churn,
@@ -260,7 +262,7 @@ def curate(
         overrides["score_options"] = method_options(score_option)
     if expression:
         overrides["expressions"] = arguments.assignments(expression, "--expression")
-    values = merged(read_toml(config) if config else {}, overrides)
+    values = merged(configured, overrides)
     values = arguments.with_options(values, option or ())
     settings = CurationConfig.build(values, where=str(config) if config else "the options")
     if save_config is not None:
