@@ -30,8 +30,7 @@ class JMI(FeatureRanker):
 
     Parameters
     ----------
-    n_features_to_select : int, float, "auto" or "shadow", optional
-        As in `FeatureRanker`.
+    n_features_to_select
     n_bins : int, default 5
         Numeric columns are cut into as many bins with equally many rows each. Equal values share a
         bin, and a value that equals an edge lies below it, so that sparse counts are told from 0.
@@ -43,8 +42,7 @@ class JMI(FeatureRanker):
         `n_features_to_select` is given, and at least 200.
     discrete_features : bool[d] or array of int, optional
         Columns (mask or positions) whose values are taken as they are.
-    missing : {"median", "raise"}, default "median"
-        As in `FeatureRanker`.
+    missing
 
     Attributes
     ----------
@@ -111,7 +109,6 @@ class JMI(FeatureRanker):
         d = X.shape[1]
         low, high = bounds(X)
         constant = low == high
-        assert self.n_bins is not None
         codes = _binned(X, self._named(d), self.n_bins)
         information = _Information(codes, y)
         self.relevance_ = information.alone()
