@@ -18,6 +18,7 @@ from assay.selection.contract.budgets import Budget, ShortfallWarning, resolve_b
 from assay.selection.contract.covered import check_some_left
 from assay.selection.contract.inputs import Floats, Inputs, Rows
 from assay.selection.contract.outcomes import Choice, Decision, Outcome, explained
+from assay.selection.contract.subsets import rows_of
 from assay.selection.registry import Method
 from assay.storage.errors import BudgetError, ConfigError, MissingInputError
 from assay.storage.limits import SEED, Flag, Limits
@@ -206,14 +207,9 @@ class Selector(PoolMethod):
             The chosen rows, in the form that was given; `y` is None where it was. The attribute
             `sample_indices_` holds their numbers.
         """
-        from sklearn.utils import _safe_indexing
-
         self.fit(X, y, **inputs)
         self.sample_indices_ = self.indices_
-        return (
-            _safe_indexing(X, self.indices_),
-            None if y is None else _safe_indexing(y, self.indices_),
-        )
+        return rows_of(X, self.indices_), rows_of(y, self.indices_)
 
     def _decide(self, **given: Any) -> Decision:
         """Choose rows of what was given to `fit`; by default `_select` does, in canonical order."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from scipy.sparse import issparse
 
 from assay.index.ngrams.stream import BucketStream
 from assay.selection.contract.inputs import Graph, GraphView, Rows
@@ -14,10 +15,10 @@ from assay.storage.interfaces import TakesRows
 
 
 def rows_of(values: Any, rows: Rows) -> Any:
-    """Return the given rows of an array, a column, a frame, a stored stream or a sequence."""
+    """Return the given rows of an array or sparse matrix, a column, a frame, a stored stream or a sequence."""
     if values is None:
         return None
-    if isinstance(values, pl.Series | pl.DataFrame | np.ndarray):
+    if isinstance(values, pl.Series | pl.DataFrame | np.ndarray) or issparse(values):
         return values[rows]
     # `take` of a stored stream gives the n-grams themselves
     if isinstance(values, BucketStream):
