@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from assay.flows.config.curation import CurationConfig
+from assay.flows.export.rows import rows_of
 from assay.flows.report.contents import Contents
 from assay.flows.report.decisions import decision_words
 from assay.flows.report.facts import run_rows
@@ -16,7 +19,6 @@ from assay.flows.report.rows import graph_ids, stored_artifact
 from assay.index import SimilarityGraph, VectorIndex
 from assay.storage import ScoreStore
 from assay.storage.errors import IdError, StoreError
-from assay.storage.runs.schema import literal
 
 PAGE = 50
 LIKE = 200
@@ -36,6 +38,7 @@ class ExploredRows:
     def __init__(self, store: ScoreStore, run: dict[str, Any]) -> None:
         self.store = store
         self.run_id = str(run["run_id"])
+        self._config = CurationConfig.build(json.loads(run["config"]))
         self._contents = Contents(store, run)
         rows, self.scores = run_rows(store, self.run_id)
         self._rows = rows
@@ -48,7 +51,7 @@ class ExploredRows:
         ----------
         kind : {"all", "text", "sql", "like"}
             All rows; rows whose content holds a text; rows that meet an SQL condition over their
-            columns, decisions and scores; the rows most like the one of an id.
+            columns, decisions and scores, or that a query names (`assay.flows.export.rows.rows_of`); the rows most like the one of an id.
         query : str
         offset : int
 
@@ -107,14 +110,7 @@ class ExploredRows:
         return np.arange(self._rows.height)
 
     def _meeting(self, condition: str) -> np.ndarray:
-        found = self.store.sql(
-            "SELECT sample_id FROM (SELECT * FROM latest_samples "
-            "JOIN latest_decisions USING (pool, run_id, sample_id) "
-            "JOIN latest_scores USING (pool, run_id, sample_id) "
-            "LEFT JOIN latest_selection USING (pool, run_id, sample_id)) "
-            f"WHERE run_id = {literal(self.run_id)} AND (\n{condition}\n)",
-            runs=[self.run_id],
-        )
+        found = rows_of(self.store, self.run_id, condition, self._config).frame
         hit = self._rows["sample_id"].is_in(found["sample_id"].implode())
         return np.flatnonzero(hit.to_numpy())
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from assay.flows.report.rows import stored_artifact
 from assay.flows.running.maps import map_run
-from assay.flows.stages.refs import Ref
 from assay.index import SimilarityGraph
 from assay.storage import ScoreStore
 from assay.storage.errors import ConfigError, StoreError
@@ -89,8 +90,7 @@ def _map(store: ScoreStore, run_id: str, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _vectors(store: ScoreStore, run_id: str, rows: pl.DataFrame) -> pl.DataFrame:
-    folder = store.artifacts.open(*_artifact(store, run_id, "embed", "vectors"))
-    vectors = np.load(folder / "vectors.npy", mmap_mode="r")
+    vectors = np.load(_folder(store, run_id, "embed", "vectors") / "vectors.npy", mmap_mode="r")
     place = _places(_graph(store, run_id), rows)
     taken = np.zeros((rows.height, vectors.shape[1]), np.float32)
     taken[place >= 0] = vectors[place[place >= 0]]
@@ -142,20 +142,17 @@ def _places(graph: SimilarityGraph, rows: pl.DataFrame) -> np.ndarray:
 
 
 def _graph(store: ScoreStore, run_id: str) -> SimilarityGraph:
-    folder = store.artifacts.open(*_artifact(store, run_id, "graph", "neighbors"))
-    return SimilarityGraph.load(folder)
+    return SimilarityGraph.load(_folder(store, run_id, "graph", "neighbors"))
 
 
-def _artifact(store: ScoreStore, run_id: str, stage: str, what: str) -> Ref:
-    found = store.run_table(
-        run_id, f"SELECT kind, fingerprint FROM artifacts WHERE stage = '{stage}'"
-    )
-    if found.is_empty() or not store.artifacts.intact(*found.row(0)):
+def _folder(store: ScoreStore, run_id: str, stage: str, what: str) -> Path:
+    folder = stored_artifact(store, run_id, stage)
+    if folder is None:
         raise StoreError(
             f"The {what} of run {run_id} are no longer in the store {store.path}. Run `assay "
             "curate` again, or export without them."
         )
-    return Ref(*found.row(0))
+    return folder
 
 
 _ADDED: dict[str, Callable[[ScoreStore, str, pl.DataFrame], pl.DataFrame]] = {

@@ -10,7 +10,8 @@ import polars as pl
 
 from assay.flows.config.curation import CurationConfig
 from assay.flows.report.thumbnails import Sprite, sprite, thumbnail
-from assay.storage import Pool, ScoreStore, read_pool
+from assay.flows.stages.places import pool_of
+from assay.storage import Pool, ScoreStore
 from assay.storage.errors import AssayError
 
 
@@ -31,17 +32,10 @@ class Contents:
         self._pool: Pool | None = None
         try:
             config = CurationConfig.build(json.loads(run["config"]))
-            pool = read_pool(config.pool, **config.roles())
-            was = store.run_table(run["run_id"], "SELECT pool_fingerprint FROM run").item()
-            if pool.fingerprint == was:
-                self._pool = pool
-                self.kind = pool.kind
-            else:
-                self.problem = (
-                    "The pool has changed since this run, so the content of rows is not shown."
-                )
+            self._pool = pool_of(store, run["run_id"], config)
+            self.kind = self._pool.kind
         except (AssayError, OSError) as error:
-            self.problem = f"The pool can't be read, so the content of rows is not shown: {error}"
+            self.problem = f"The content of rows is not shown. {error}"
 
     def texts(self, keys: pl.Series) -> pl.Series:
         """Return the rows' texts, or empty texts."""

@@ -12,6 +12,7 @@ import pytest
 
 from assay.flows import cli, curate
 from assay.flows.export.write import export
+from assay.flows.report.contents import Contents
 from assay.flows.result import Result
 from assay.flows.stages.places import PLACES, place_of
 from assay.storage import ScoreStore
@@ -92,6 +93,9 @@ def test_a_moved_store_and_pool(
     assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "three.csv").read_bytes()
     assert answers(store) == before
     assert check_store(store) == []
+    # pages find it too
+    shown = Contents(store, store.trusted_sql("FROM runs").row(0, named=True))
+    assert (shown.problem, shown.texts(pl.Series([3])).to_list()) == (None, [FRAME["text"][3]])
     # the place where it is now is an input too
     for out in (pool, tmp_path / "new" / "store" / "x.parquet"):
         with pytest.raises(ConfigError):

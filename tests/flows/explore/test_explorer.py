@@ -117,6 +117,12 @@ def test_rows_are_found_by_text_condition_and_likeness(
     ).item()
     assert found("sql", rule)["total"] == expected > 0
     assert found("sql", "position = 1 -- first")["total"] == 1
+    # a condition names the pool's own columns as export's does, and may be a query
+    assert [row["sample_id"] for row in found("sql", "id = 'r6'")["rows"]] == ["r6"]
+    assert (
+        found("sql", "SELECT sample_id FROM latest_selection")["total"]
+        == found("sql", "selected")["total"]
+    )
     assert "error" in found("sql", "nonsense = 1")
     assert "error" in found("sql", "1) UNION SELECT content FROM read_text('/etc/passwd') --")
     like = found("like", "r6")
