@@ -11,11 +11,11 @@ from typing import Any
 import polars as pl
 
 from assay.flows.config.fields import as_tuple
-from assay.flows.export import rows
 from assay.flows.export.columns import check_additions
 from assay.flows.export.selection import select
 from assay.flows.export.write import export, push_to_hub
-from assay.flows.running.reports import finished_run, map_page, page_of
+from assay.flows.running.finished import curation_run, finished_run
+from assay.flows.running.reports import map_page, page_of
 from assay.flows.running.results import RunResult
 from assay.storage.disk.atomic import output_path
 
@@ -82,7 +82,7 @@ class Result(RunResult):
         StoreError
             The pool is no longer what it was; `sql` still gives what the store holds.
         """
-        run = rows.finished_run(self.store, self.run_id, all_runs=True)
+        run = curation_run(self.store, self.run_id, all_runs=True)
         wanted = check_additions(())
         names = as_tuple(columns)
         return select(

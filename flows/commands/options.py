@@ -20,6 +20,8 @@ Overwrite = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 
+# steps that other keys of the plan stand for
+_KEYS_OF_THEIR_OWN = frozenset({"hard_cutoff", "leakage", "in_reference"})
 AllRuns = Annotated[bool, typer.Option("--all-runs", help="Include archived runs.")]
 
 

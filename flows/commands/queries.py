@@ -200,11 +200,11 @@ def relocate(
 ) -> None:
     """Note where a pool is now, so that exports of its runs find it after a move."""
     from assay.flows.commands.output import print_json
-    from assay.flows.export.rows import finished_run
+    from assay.flows.running.finished import curation_run
     from assay.flows.stages import places
 
     opened = open_store(store)
-    noted = places.relocate(opened, finished_run(opened, run), pool)
+    noted = places.relocate(opened, curation_run(opened, run), pool)
     if json:
         print_json(noted)
     else:

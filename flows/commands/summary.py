@@ -10,7 +10,7 @@ import polars as pl
 from assay.flows.commands.output import print_table, printable
 from assay.flows.report.rows import surroundings
 from assay.flows.report.shares import shares
-from assay.flows.running.reports import finished_run
+from assay.flows.running.finished import finished_run
 from assay.flows.running.results import (
     RunResult,
     column_anomalies,

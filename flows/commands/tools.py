@@ -96,9 +96,9 @@ def _tools(store: ScoreStore) -> list[Callable[..., dict[str, Any]]]:
     from assay.flows.config.curation import CurationConfig
     from assay.flows.estimate import estimation
     from assay.flows.export.frames import rows_json
-    from assay.flows.export.rows import finished_run
     from assay.flows.export.text_values import as_json
     from assay.flows.report.differences import LATEST, PREVIOUS, difference
+    from assay.flows.running.finished import curation_run
     from assay.storage.runs.schema import NEWEST_FIRST
 
     def plain(value: dict[str, Any]) -> dict[str, Any]:
@@ -163,7 +163,7 @@ def _tools(store: ScoreStore) -> list[Callable[..., dict[str, Any]]]:
         `budget` (1000 or 10%) and `select` (a method) replace what the run had. Samples of its pool
         are run in a store of their own; this store is not written to.
         """
-        config = json.loads(finished_run(store, run)["config"])
+        config = json.loads(curation_run(store, run)["config"])
         changed = {"budget": budget, "select": select}
         config |= {key: value for key, value in changed.items() if value is not None}
         return plain(estimation.estimate(CurationConfig.build(config)).as_dict())

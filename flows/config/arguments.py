@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from assay.flows.config.curation import EmbeddingConfig, GraphConfig
+from assay.flows.config.fields import toml_value
 from assay.selection import registry
 from assay.selection.contract.budgets import parse_budget
 from assay.storage.errors import AssayError, ColumnError, ConfigError
 
+# steps that a key of the plan names, with their options beside it
+_STEPS_OF_THEIR_OWN = ("leakage", "in_reference")
 PARTS = ("graph", "embedding", "select")
-
-
-def toml_value(text: str) -> Any:
-    """Return what a text means as a value in TOML; the text itself where it is none.
-
-    Examples
-    --------
-    >>> toml_value("0.5"), toml_value("true"), toml_value("cv")
-    (0.5, True, 'cv')
-    """
-    try:
-        return tomllib.loads(f"value = {text.strip()}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text.strip()
 
 
 def assignments(texts: Iterable[str], option: str) -> dict[str, str]:
@@ -184,8 +172,9 @@ def _embedding(embedding: Mapping[str, Any], parameter: str, value: Any) -> dict
 
 def _step(plan: Mapping[str, Any], name: str, parameter: str, value: Any) -> dict[str, Any]:
     """Return a plan in which one of its steps has a parameter more."""
-    if name == "leakage":
-        return {**plan, "leakage_options": {**plan.get("leakage_options", {}), parameter: value}}
+    if name in _STEPS_OF_THEIR_OWN:
+        options = f"{name.removeprefix('in_')}_options"
+        return {**plan, options: {**plan.get(options, {}), parameter: value}}
     listed = plan.get("deduplicate", ())
     if isinstance(listed, str):
         listed = [part.strip() for part in listed.split(",") if part.strip()]

@@ -85,6 +85,20 @@ def _holds_location(annotation: Any) -> bool:
     return marked or any(_holds_location(part) for part in get_args(annotation))
 
 
+def toml_value(text: str) -> Any:
+    """Return what a text means as a value in TOML; the text itself where it is none.
+
+    Examples
+    --------
+    >>> toml_value("0.5"), toml_value("true"), toml_value("cv")
+    (0.5, True, 'cv')
+    """
+    try:
+        return tomllib.loads(f"value = {text.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text.strip()
+
+
 def method_options(given: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Return the `options` that texts METHOD.PARAMETER=VALUE mean; values are TOML, or text.
 
@@ -104,9 +118,5 @@ def method_options(given: Iterable[str]) -> dict[str, dict[str, Any]]:
         method, dot, parameter = key.strip().partition(".")
         if not (equals and dot and method and parameter):
             raise ConfigError(f"The option {text!r} is not of the form METHOD.PARAMETER=VALUE.")
-        try:
-            parsed = tomllib.loads(f"value = {value.strip()}")["value"]
-        except tomllib.TOMLDecodeError:
-            parsed = value.strip()
-        options.setdefault(method, {})[parameter] = parsed
+        options.setdefault(method, {})[parameter] = toml_value(value)
     return options

@@ -12,7 +12,8 @@ from assay.flows.explore.basket import Basket
 from assay.flows.explore.rows import PAGE, ExploredRows
 from assay.flows.explore.server import make_app
 from assay.flows.report.page import check_packages, curation_page
-from assay.flows.running.reports import finished_run, run_facts
+from assay.flows.running.finished import finished_run
+from assay.flows.running.reports import run_facts
 from assay.storage import ScoreStore
 from assay.storage.errors import ConfigError
 

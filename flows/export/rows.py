@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import polars as pl
 
 from assay.flows.config.curation import CurationConfig
 from assay.storage import ScoreStore
-from assay.storage.errors import ColumnError, ConfigError, IdError, StoreError
+from assay.storage.errors import ConfigError, IdError
 from assay.storage.names import EXPORT_NAMES, SAMPLE_NAMES, fold
-from assay.storage.runs.schema import NEWEST_FIRST, identifier
+from assay.storage.runs.schema import identifier
 
 NAMED_ROWS = {
     "chosen": "the chosen rows, in order of position",
@@ -38,31 +38,6 @@ class Rows(NamedTuple):
 
     frame: pl.DataFrame
     words: str
-
-
-def finished_run(store: ScoreStore, run: str | None, *, all_runs: bool = False) -> dict[str, Any]:
-    """Return the finished `curate` run named (by its id or a beginning of it), else the newest.
-
-    Archived runs are looked at with `all_runs`.
-    """
-    runs = store.trusted_sql(
-        f"SELECT * FROM runs WHERE kind = 'curate' AND status = 'done' ORDER BY {NEWEST_FIRST}",
-        all_runs=all_runs,
-    )
-    if runs.is_empty():
-        raise StoreError(f"The store {store.path} has no finished curation run to export.")
-    if run is None:
-        pools = runs["pool"].unique().sort().to_list()
-        if len(pools) > 1:
-            raise ConfigError(
-                f"The store holds several pools ({', '.join(pools)}); name a run with --run "
-                "(`assay runs` lists them)."
-            )
-        return runs.row(0, named=True)
-    matching = runs.filter(pl.col("run_id").str.starts_with(run))
-    if matching.height != 1:
-        raise ColumnError.missing(run, runs["run_id"].to_list(), what="finished run")
-    return matching.row(0, named=True)
 
 
 def rows_of(store: ScoreStore, run_id: str, rows: str, config: CurationConfig) -> Rows:

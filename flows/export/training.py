@@ -7,7 +7,7 @@ import os
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.flows.export.rows import finished_run
+from assay.flows.running.finished import curation_run
 from assay.flows.running.results import RunResult
 from assay.storage import ScoreStore
 
@@ -75,4 +75,4 @@ def _found(run: _Run, run_id: str | None) -> tuple[ScoreStore, str]:
     if isinstance(run, RunResult):
         return run.store, run.run_id
     store = run if isinstance(run, ScoreStore) else ScoreStore(run)
-    return store, str(finished_run(store, run_id, all_runs=run_id is not None)["run_id"])
+    return store, str(curation_run(store, run_id, all_runs=run_id is not None)["run_id"])

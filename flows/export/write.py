@@ -17,10 +17,10 @@ from assay.flows.export.columns import check_additions
 from assay.flows.export.croissant import File, croissant
 from assay.flows.export.destination import MADE, check_destination, check_folder
 from assay.flows.export.frames import already_there, frame_bytes, write_file
-from assay.flows.export.rows import finished_run
 from assay.flows.export.samples import class_folder_names, web_dataset_files
 from assay.flows.export.selection import Selection, select
 from assay.flows.export.tables import hugging_face_files, id_lines, table_files
+from assay.flows.running.finished import curation_run
 from assay.storage import ScoreStore
 from assay.storage.disk.atomic import output_directory
 from assay.storage.errors import ConfigError
@@ -156,7 +156,7 @@ def export(
         check_folder(out, store, overwrite=overwrite, inputs=inputs)
     for path in [] if folder else [out, *beside]:
         check_destination(path, store, overwrite=overwrite, inputs=inputs)
-    chosen = finished_run(store, run, all_runs=all_runs)
+    chosen = curation_run(store, run, all_runs=all_runs)
     selection = select(
         store, chosen, rows=rows, additions=wanted, columns=as_tuple(columns), pool=pool
     )

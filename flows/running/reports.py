@@ -20,11 +20,11 @@ from assay.flows.report.page import (
     map_fragment,
     no_rows,
 )
+from assay.flows.running.finished import finished_run
 from assay.flows.running.maps import map_run
 from assay.storage import ScoreStore
 from assay.storage.disk.atomic import output_path
-from assay.storage.errors import ColumnError, ConfigError, StoreError
-from assay.storage.runs.schema import NEWEST_FIRST
+from assay.storage.errors import ConfigError, StoreError
 
 _ENDINGS = (".html", ".htm")
 
@@ -155,29 +155,3 @@ def _comparison(store: ScoreStore, names: tuple[str, str], with_map: bool) -> tu
     runs = [finished_run(store, run["run_id"]) for run in (found.run_a, found.run_b)]
     places = places_of(store, runs[1], with_map)
     return runs[1]["run_id"], comparison_page(comparison_facts(store, found, runs, places))
-
-
-def finished_run(
-    store: ScoreStore, run: str | None, kinds: tuple[str, ...] = ("curate", "features")
-) -> dict[str, Any]:
-    """Return the row of `runs` of a finished run by its id or first digits; the newest by default.
-
-    Raises
-    ------
-    ColumnError, StoreError
-        There is no such run, or several.
-    """
-    runs = store.trusted_sql(
-        f"SELECT * FROM runs WHERE status = 'done' ORDER BY {NEWEST_FIRST}",
-        all_runs=run is not None,
-    ).filter(pl.col("kind").is_in(kinds))
-    if runs.is_empty():
-        raise StoreError(
-            f"The store {store.path} has no finished run to report. Run `assay curate` first."
-        )
-    if run is None:
-        return runs.row(0, named=True)
-    matching = runs.filter(pl.col("run_id").str.starts_with(run))
-    if matching.height != 1:
-        raise ColumnError.missing(run, runs["run_id"].to_list(), what="finished run")
-    return matching.row(0, named=True)

@@ -109,6 +109,7 @@ class JMI(FeatureRanker):
         d = X.shape[1]
         low, high = bounds(X)
         constant = low == high
+        assert self.n_bins is not None
         codes = _binned(X, self._named(d), self.n_bins)
         information = _Information(codes, y)
         self.relevance_ = information.alone()

@@ -86,6 +86,7 @@ def test_options_reach_every_part() -> None:
         "like.method=flow",
         "near_duplicates.threshold=0.7",
         "leakage.span=9",
+        "in_reference.near=0.5",
     ]
     config = CurationConfig.build(arguments.with_options(values, options))
     assert config.options == {"mode": "dsir", "temperature": 1.5}
@@ -97,6 +98,7 @@ def test_options_reach_every_part() -> None:
         ("near_duplicates", {"threshold": 0.7}),
     ]
     assert config.plan.leakage_options == {"span": 9}
+    assert config.plan.reference_options == {"near": 0.5}
 
 
 @pytest.mark.parametrize(
