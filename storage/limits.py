@@ -51,6 +51,10 @@ class Whole(Constraint):
         return f"a whole number >= {self.least}{upto}"
 
 
+# work that grows with a parameter alone, whatever the data: trees, epochs, rounds
+MOST_ROUNDS = 10_000
+
+
 @dataclass(frozen=True)
 class Number(Constraint):
     """A finite number in an interval, in its usual notation: ``Number("(0, 1]")``.

@@ -20,7 +20,7 @@ from assay.selection.algorithms.target_shift import fit_target_shift
 from assay.selection.contract.inputs import Floats, Inputs, Labels, Rows, text_series
 from assay.storage.errors import InputError, MissingInputError
 from assay.storage.hashing.rows import uniform
-from assay.storage.limits import SEED, Whole, check_parameters
+from assay.storage.limits import MOST_ROUNDS, SEED, Whole, check_parameters
 
 # rows of the pool that the classifier sees, and its inverse penalty
 _FIT_ROWS = 50_000
@@ -180,7 +180,7 @@ def estimate_composition(
     """
     check_parameters(
         cells=(cells, Whole(2)),
-        bootstraps=(bootstraps, Whole()),
+        bootstraps=(bootstraps, Whole(0, MOST_ROUNDS)),
         random_state=(random_state, *SEED),
     )
     if target is None:

@@ -23,7 +23,7 @@ from assay.selection.contract.inputs import (
     derived_seed,
 )
 from assay.storage.errors import InputError, NonFiniteError
-from assay.storage.limits import SEED, Flag, Limits, Number, Whole, check_limits
+from assay.storage.limits import MOST_ROUNDS, SEED, Flag, Limits, Number, Whole, check_limits
 
 Vectors = NDArray[np.float32]
 Utility = Callable[[Rows, Rows], Any]
@@ -99,8 +99,8 @@ class InfluenceNetwork(BaseEstimator):  # type: ignore[misc]
     limits: ClassVar[Limits] = {
         "sample": (Whole(2),),
         "products": (Flag(),),
-        "hidden": (Whole(1),),
-        "epochs": (Whole(1),),
+        "hidden": (Whole(1, MOST_ROUNDS),),
+        "epochs": (Whole(1, MOST_ROUNDS),),
         "batch_size": (Whole(1),),
         "learning_rate": (Number("(0, inf)"),),
         "random_state": SEED,

@@ -28,7 +28,7 @@ from assay.selection.evaluation.words import WordCoverage
 from assay.storage.errors import InputError
 from assay.storage.hashing.rows import hash_rows
 from assay.storage.interfaces import ArrowArray, ArrowStream, Frame
-from assay.storage.limits import SEED, Whole, check_parameters
+from assay.storage.limits import MOST_ROUNDS, SEED, Whole, check_parameters
 
 # similarities that are computed for the near copies of one subset
 _COMPARED = 20_000_000
@@ -173,7 +173,9 @@ def evaluate_selection(
     {'value': 5.0, 'verdict': 'better than random'}
     """
     check_parameters(
-        sample=(sample, Whole(1)), draws=(draws, Whole(1)), random_state=(random_state, *SEED)
+        sample=(sample, Whole(1)),
+        draws=(draws, Whole(1, MOST_ROUNDS)),
+        random_state=(random_state, *SEED),
     )
     inputs = Inputs(X=X, y=y, graph=graph, groups=groups, scores=scores, ids=ids)
     n = inputs.n

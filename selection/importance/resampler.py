@@ -156,7 +156,8 @@ class ImportanceResampler(Selector):
     ConfigError
         A parameter is not what it may be.
     InputError
-        No text of the pool, or none of the target, has any content.
+        No text of the pool, or none of the target, has any content, or no text of the pool has
+        `min_example_length` tokens.
 
     Notes
     -----

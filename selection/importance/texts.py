@@ -249,6 +249,11 @@ class TextEvidence:
         if not stream.counts.any():
             raise InputError("No text of X has any content; pass at least one that has.")
         self._settings, self._stream = settings, stream
+        if not self.usable.any():
+            raise InputError(
+                f"No text of X has min_example_length={settings.min_example_length} tokens; the "
+                f"longest has {stream.n_tokens.max()}. Pass longer texts or a smaller number."
+            )
         self._whole = self._targets = list(targets.values())
         self._had = [np.empty(0, dtype=np.int64)] * len(self._whole) if had is None else had
         if had is not None:

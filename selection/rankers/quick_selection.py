@@ -14,7 +14,7 @@ from assay.selection.contract.row_order import rows_by_content
 from assay.selection.rankers.base import FeatureRanker
 from assay.selection.tables.blocks import dense
 from assay.storage.compiling import njit
-from assay.storage.limits import SEED, Limits, Number, Whole
+from assay.storage.limits import MOST_ROUNDS, SEED, Limits, Number, Whole
 
 Singles = NDArray[np.float32]
 Places = NDArray[np.int64]
@@ -102,9 +102,9 @@ class QuickSelection(FeatureRanker):
     _uses_labels = False
 
     limits: ClassVar[Limits] = {
-        "hidden": (Whole(1),),
+        "hidden": (Whole(1, MOST_ROUNDS),),
         "batch_size": (Whole(1),),
-        "epochs": (Whole(1),),
+        "epochs": (Whole(1, MOST_ROUNDS),),
         "random_state": SEED,
         "rewire": (Number("[0, 1)"),),
         "dropout": (Number("[0, 1)"),),

@@ -21,7 +21,7 @@ from assay.selection.tables.blocks import column_mask
 from assay.selection.tables.matrix import encode_names
 from assay.selection.tables.moments import Counts
 from assay.storage.errors import BudgetError, ConfigError, InputError
-from assay.storage.limits import SEED, Number, Whole, check_parameters
+from assay.storage.limits import MOST_ROUNDS, SEED, Number, Whole, check_parameters
 
 
 @runtime_checkable
@@ -117,7 +117,7 @@ def bootstrap_stability(
     ([0.0, 0.0, 1.0, 1.0], 1.0)
     """
     check_parameters(
-        n_resamples=(n_resamples, Whole(2)),
+        n_resamples=(n_resamples, Whole(2, MOST_ROUNDS)),
         confidence=(confidence, Number("(0, 1)")),
         random_state=(random_state, *SEED),
     )

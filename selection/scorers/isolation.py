@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from assay.selection.base import Scorer
 from assay.selection.contract.inputs import Floats, Inputs, derived_seed
-from assay.storage.limits import SEED, Limits, Whole
+from assay.storage.limits import MOST_ROUNDS, SEED, Limits, Whole
 
 
 class Isolation(Scorer):
@@ -36,7 +36,7 @@ class Isolation(Scorer):
     MissingInputError
         X was not given.
     ConfigError
-        `n_trees` is no whole number >= 1.
+        `n_trees` is no whole number from 1 to 10,000.
 
     Notes
     -----
@@ -54,7 +54,7 @@ class Isolation(Scorer):
     """
 
     limits: ClassVar[Limits] = {
-        "n_trees": (Whole(1),),
+        "n_trees": (Whole(1, MOST_ROUNDS),),
         "random_state": SEED,
     }
 

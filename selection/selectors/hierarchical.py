@@ -19,7 +19,7 @@ from assay.selection.base import Selector
 from assay.selection.contract.inputs import Inputs, Rows
 from assay.selection.contract.outcomes import Choice, Outcome
 from assay.storage.errors import ConfigError
-from assay.storage.limits import Constraint, Limits, Whole
+from assay.storage.limits import MOST_ROUNDS, Constraint, Limits, Whole
 
 # as many cells as this times the square root of the rows, then tenths of that
 _FINEST = 4
@@ -110,8 +110,8 @@ class HierarchicalBalancedSelector(Selector):
     limits: ClassVar[Limits] = {
         "levels": (Falling(), "auto"),
         "metric": ("cosine", "l2"),
-        "resampling": (Whole(0),),
-        "iterations": (Whole(1),),
+        "resampling": (Whole(0, MOST_ROUNDS),),
+        "iterations": (Whole(1, MOST_ROUNDS),),
     }
 
     def __init__(

@@ -328,3 +328,13 @@ def test_rows_drawn_can_stand_for_the_pool(replace):
     assert "groups" not in again.report_
     assert set(groups) == {"g", "h"}
     assert pickle.loads(pickle.dumps(again)).decisions().equals(again.decisions())
+
+
+@pytest.mark.parametrize("mode", ["calibrated", "dsir"])
+@pytest.mark.parametrize("temperature", ["auto", 0, 1.0])
+def test_a_pool_of_texts_that_are_all_too_short_is_refused(mode, temperature):
+    texts = sentences(40, 0, low=1, high=9)
+    options = {} if mode == "dsir" else {"temperature": temperature}
+    resampler = ImportanceResampler(budget=5, mode=mode, min_example_length=100, **options)
+    with pytest.raises(InputError, match="min_example_length=100 tokens; the longest has 12"):
+        resampler.fit(texts, target=texts[:5])
