@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from assay.flows.commands import composition as cli_composition
+from assay.flows.commands import init as cli_init
 from assay.flows.commands import methods as cli_methods
 from assay.flows.commands import queries as cli_queries
 from assay.flows.commands import report as cli_report
@@ -155,6 +156,7 @@ for _command in (
     *cli_report.COMMANDS,
     *cli_settings.COMMANDS,
     *cli_composition.COMMANDS,
+    *cli_init.COMMANDS,
     *cli_splitting.COMMANDS,
     *cli_tools.COMMANDS,
 ):

@@ -70,6 +70,8 @@ class Declaration:
         column, or a column's place in the table decides its random start).
     in_consensus : bool
         Rankers: whether a consensus counts it without being told to.
+    judged_by : tuple of str
+        Selectors: figures of the ledger that say how well it did what it is for, the first first.
     """
 
     needs: tuple[str, ...] = ()
@@ -89,6 +91,7 @@ class Declaration:
     exempt_modes: tuple[str, ...] = ()
     copies_tie: bool = True
     in_consensus: bool = True
+    judged_by: tuple[str, ...] = ()
 
 
 class Method(Shown):
@@ -116,6 +119,7 @@ class Method(Shown):
     exempt_modes: ClassVar[tuple[str, ...]] = ()
     copies_tie: ClassVar[bool] = True
     in_consensus: ClassVar[bool] = True
+    judged_by: ClassVar[tuple[str, ...]] = ()
     # what each parameter may be, beside what a base class says: see `assay.storage.limits`
     limits: ClassVar[Limits] = {}
 
@@ -219,22 +223,22 @@ class Entry(Declaration):
 # fmt: off
 _RELATIVE = (
     # selectors
-    Entry("random", "selector", "selectors.random:RandomSelector", "a uniform random subset: the baseline", nested=True),
-    Entry("importance", "selector", "importance.resampler:ImportanceResampler", "rows drawn by how much likelier they are under the target than in the pool", needs=("texts", "target"), exempt_modes=("dsir",), vectors_for_texts=True, has_hasher=True),
-    Entry("ccs", "selector", "selectors.coverage_centric:CoverageCentricSelector", "the hardest rows cut off, the rest covered evenly over all difficulties", uses=("scores", "graph", "labels"), has_difficulty=True, has_cutoff=True),
-    Entry("facility_location", "selector", "selectors.facility_location:FacilityLocationSelector", "the rows that represent all others best", needs=("graph",), nested=True),
-    Entry("saturated_coverage", "selector", "selectors.saturated_coverage:SaturatedCoverageSelector", "rows that cover all others, each up to a share of its similarity", needs=("graph",), nested=True),
-    Entry("graph_cut", "selector", "selectors.graph_cut:GraphCutSelector", "rows similar to the pool and unlike each other", needs=("graph",), nested=True),
-    Entry("two_stage", "selector", "selectors.two_stage:TwoStageSelector", "a greedy selector on shards of the pool, then among what the shards propose", needs=("graph",)),
-    Entry("d2", "selector", "selectors.d2:D2Selector", "difficult rows that are not next to each other, by messages on the graph", needs=("graph", "scores"), has_difficulty=True, has_cutoff=True),
-    Entry("k_center", "selector", "selectors.k_center:KCenterSelector", "rows as far apart as can be, so that none is far from a chosen one", needs=("vectors",), has_metric=True),
-    Entry("moderate", "selector", "selectors.moderate:ModerateSelector", "rows at the median distance from the center of their class", needs=("vectors",), uses=("labels",), has_metric=True),
-    Entry("herding", "selector", "selectors.herding:HerdingSelector", "rows whose mean stays next to the mean of the pool", needs=("vectors",), uses=("labels",)),
-    Entry("hierarchical", "selector", "selectors.hierarchical:HierarchicalBalancedSelector", "the budget shared out evenly down a hierarchy of clusters", needs=("vectors",), has_metric=True),
-    Entry("stratified", "selector", "selectors.stratified:StratifiedSelector", "a random subset that holds every kind of row in proportion to its frequency", needs=("vectors",), has_metric=True),
-    Entry("transport", "selector", "selectors.transport:TransportSelector", "the nearest rows of every target row, whitened, the last ones cut by optimal transport", needs=("vectors", "target")),
-    Entry("bandit", "selector", "selectors.bandit:BanditSelector", "rows of the clusters whose sampled rows earn the highest reward", needs=("vectors",), uses=("target", "scores", "labels"), has_metric=True),
-    Entry("top", "selector", "selectors.top:TopSelector", "the rows with the highest scores", needs=("scores",), nested=True),
+    Entry("random", "selector", "selectors.random:RandomSelector", "a uniform random subset: the baseline", nested=True, judged_by=("cmmd_pool", "coverage.mean_distance", "facility_location_ratio")),
+    Entry("importance", "selector", "importance.resampler:ImportanceResampler", "rows drawn by how much likelier they are under the target than in the pool", needs=("texts", "target"), exempt_modes=("dsir",), vectors_for_texts=True, has_hasher=True, judged_by=("kl_target", "cmmd_target", "spread.vendi")),
+    Entry("ccs", "selector", "selectors.coverage_centric:CoverageCentricSelector", "the hardest rows cut off, the rest covered evenly over all difficulties", uses=("scores", "graph", "labels"), has_difficulty=True, has_cutoff=True, judged_by=("coverage.mean_distance", "score_mean", "class.entropy")),
+    Entry("facility_location", "selector", "selectors.facility_location:FacilityLocationSelector", "the rows that represent all others best", needs=("graph",), nested=True, judged_by=("facility_location_ratio", "coverage.mean_distance", "words_covered")),
+    Entry("saturated_coverage", "selector", "selectors.saturated_coverage:SaturatedCoverageSelector", "rows that cover all others, each up to a share of its similarity", needs=("graph",), nested=True, judged_by=("facility_location_ratio", "coverage.mean_distance", "words_covered")),
+    Entry("graph_cut", "selector", "selectors.graph_cut:GraphCutSelector", "rows similar to the pool and unlike each other", needs=("graph",), nested=True, judged_by=("facility_location_ratio", "spread.vendi", "duplicates_left")),
+    Entry("two_stage", "selector", "selectors.two_stage:TwoStageSelector", "a greedy selector on shards of the pool, then among what the shards propose", needs=("graph",), judged_by=("facility_location_ratio", "coverage.mean_distance", "words_covered")),
+    Entry("d2", "selector", "selectors.d2:D2Selector", "difficult rows that are not next to each other, by messages on the graph", needs=("graph", "scores"), has_difficulty=True, has_cutoff=True, judged_by=("score_mean", "spread.vendi", "duplicates_left")),
+    Entry("k_center", "selector", "selectors.k_center:KCenterSelector", "rows as far apart as can be, so that none is far from a chosen one", needs=("vectors",), has_metric=True, judged_by=("coverage.max_distance", "coverage.radius_95", "spread.vendi")),
+    Entry("moderate", "selector", "selectors.moderate:ModerateSelector", "rows at the median distance from the center of their class", needs=("vectors",), uses=("labels",), has_metric=True, judged_by=("score_mean", "cmmd_pool", "class.entropy")),
+    Entry("herding", "selector", "selectors.herding:HerdingSelector", "rows whose mean stays next to the mean of the pool", needs=("vectors",), uses=("labels",), judged_by=("cmmd_pool", "coverage.mean_distance", "facility_location_ratio")),
+    Entry("hierarchical", "selector", "selectors.hierarchical:HierarchicalBalancedSelector", "the budget shared out evenly down a hierarchy of clusters", needs=("vectors",), has_metric=True, judged_by=("coverage.radius_95", "spread.vendi", "duplicates_left")),
+    Entry("stratified", "selector", "selectors.stratified:StratifiedSelector", "a random subset that holds every kind of row in proportion to its frequency", needs=("vectors",), has_metric=True, judged_by=("cmmd_pool", "coverage.mean_distance", "facility_location_ratio")),
+    Entry("transport", "selector", "selectors.transport:TransportSelector", "the nearest rows of every target row, whitened, the last ones cut by optimal transport", needs=("vectors", "target"), judged_by=("cmmd_target", "kl_target", "spread.vendi")),
+    Entry("bandit", "selector", "selectors.bandit:BanditSelector", "rows of the clusters whose sampled rows earn the highest reward", needs=("vectors",), uses=("target", "scores", "labels"), has_metric=True, judged_by=("cmmd_target", "score_mean", "class.entropy")),
+    Entry("top", "selector", "selectors.top:TopSelector", "the rows with the highest scores", needs=("scores",), nested=True, judged_by=("score_mean", "spread.vendi", "duplicates_left")),
     # steps
     Entry("hard_cutoff", "step", "steps.hard_cutoff:HardCutoff", "the hardest rows dropped, which are mostly mislabeled or noise", uses=("scores", "graph", "labels"), has_difficulty=True, has_cutoff=True),
     Entry("exact_duplicates", "step", "steps.exact_duplicates:ExactDuplicates", "all but one of the rows with the same content (images: the same pixels)", needs=("texts",), vectors_for_texts=True, images_for_texts=True),

@@ -20,6 +20,7 @@ EXAMPLES = {
         "assay curate --pool people.csv --columns age,pay,job --quota north=50% --by region",
         "assay curate nightly.toml --seed 7 --option graph.k=20",
     ),
+    "init": ("assay init pool.parquet", "assay init people.csv --target wanted.csv --out project"),
     "features": (
         "assay features table.parquet --label y --k 50",
         "assay features table.csv --label y --method ecfs,mrmr --stability 50 --consensus rra",

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import Any
 
 import polars as pl
 
 from assay.flows.commands.output import print_table, printable
+from assay.flows.config.curation import CurationConfig
+from assay.flows.config.features import FeatureConfig
+from assay.flows.report.decisions import MEANINGS, decision_words
 from assay.flows.report.rows import surroundings
 from assay.flows.report.shares import shares
 from assay.flows.running.finished import finished_run
@@ -17,20 +21,23 @@ from assay.flows.running.results import (
     curation_summary,
     selected_features,
 )
+from assay.selection.evaluation.figures import WORDS, figures_that_matter
 from assay.storage import ScoreStore
 from assay.storage.errors import IdError
+from assay.storage.names import stored_name
 from assay.storage.runs.schema import literal
 
 SHOWN_GROUPS = 12
 
 
 def print_curation(result: RunResult) -> None:
-    """Print what `curate` did."""
+    """Print what `curate` did: what was asked for, what became of it, and where the rest is."""
     summary = curation_summary(result)
     if summary["defaults"]:
         print(f"Defaults taken: {', '.join(summary['defaults'])}")
     if not result.computed:
         print(f"Nothing changed: run {summary['run_id']} was there already, nothing was computed.")
+    print(f"Asked for: {_asked(result.config)}")
     print(
         f"Pool {summary['pool']}: {summary['samples']:,} rows went in, {summary['selected']:,} were "
         f"chosen by {summary['select']} (run {summary['run_id']})."
@@ -38,14 +45,33 @@ def print_curation(result: RunResult) -> None:
     _print_history(summary)
     for row in summary["reasons"]:
         if not row["selected"]:
-            print(f"  {row['n']:>9,} left out at stage {row['stage']}: {row['reason']}")
+            meaning = MEANINGS.get(row["reason"], row["reason"])
+            print(f"  {row['n']:>9,} left out at stage {row['stage']}: {row['reason']}. {meaning}")
     _print_churn({name: row["value"] for name, row in summary["metrics"].items()})
     for column in summary["shares"]:
         _print_shares(shares(result.store, result.run_id, column), column)
-    _print_ledger(summary["ledger"])
-    print(f"Store: {summary['store']}")
+    _print_ledger(summary)
     if summary["report"]:
         print(f"Report: {summary['report']}")
+    print(f"Store: {summary['store']}")
+
+
+def _asked(config: Any) -> str:
+    """Return what a configuration asks for, in one line."""
+    budget = config.budget
+    count = f"{budget:,} rows" if isinstance(budget, int) else f"{100 * budget:.4g}% of the rows"
+    if config.plan.cost:
+        count += f", counted in {config.plan.cost}"
+    wanted = [count]
+    if config.target is not None:
+        wanted.append(f"like those of {config.target}")
+    if config.like:
+        wanted.append(f"like {', '.join(map(printable, config.like))}")
+    rules = sorted(config.plan.model_fields_set - {"cost", "blend_method", "leakage_neighbors"})
+    rules = [name for name in rules if getattr(config.plan, name) not in (None, (), {}, False)]
+    if rules:
+        wanted.append(f"under the plan's {', '.join(rules)}")
+    return "; ".join(wanted)
 
 
 def _print_history(summary: dict[str, Any]) -> None:
@@ -86,32 +112,86 @@ def _print_shares(frame: pl.DataFrame, column: str) -> None:
         print(f"  and {frame.height - SHOWN_GROUPS} more values of {column}")
 
 
-def _print_ledger(ledger: list[dict[str, Any]]) -> None:
-    """Say in which figures the selection beats random subsets of equal size, and in which not."""
-    told: dict[str, list[str]] = {}
-    for row in ledger:
-        if row["verdict"]:
-            told.setdefault(row["verdict"], []).append(
-                f"{row['name']} {row['value']:.3g} ({row['baseline']:.3g})"
-            )
-    if told:
-        print("Beside random subsets of equal size (their figure in brackets):")
-    for verdict in sorted(told):
-        print(f"  {verdict}: {', '.join(told[verdict])}")
+def _print_ledger(summary: dict[str, Any]) -> None:
+    """Print the figures that matter for the selector, and where random would have been better."""
+    select, store = summary["select"], shlex.quote(summary["store"])
+    figures = figures_that_matter(select, summary["ledger"])
+    if not figures:
+        return
+    print(f"What {select} is for, beside random subsets of equal size:")
+    lines = [
+        (
+            f"{WORDS.get(row['name'], '')} ({row['name']})".lstrip(),
+            f"{row['value']:.3g}",
+            "" if row["baseline"] is None else f"random {row['baseline']:.3g}",
+            row["verdict"] or "",
+        )
+        for row in figures
+    ]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = (text.ljust(width) for text, width in zip(line, widths, strict=True))
+        print(f"  {'  '.join(cells).rstrip()}")
+    worse = [row["name"] for row in figures if (row["verdict"] or "").startswith("random")]
+    if worse:
+        print(f"Random subsets do better at what was asked for: {', '.join(worse)}.")
+    print(f'All {len(summary["ledger"])} figures: assay sql "from ledger" --store {store}')
 
 
 def print_features(result: RunResult, shown: int = 10) -> None:
-    """Print the first features of each method."""
+    """Print the first features of each method, and what was found about each."""
     if not result.computed:
         print(f"Nothing changed: run {result.run_id} was there already, nothing was computed.")
     ranked = selected_features(result)
     print_table(
         ranked.filter(pl.col("rank") <= shown), title=f"The first features (run {result.run_id}):"
     )
+    for line in feature_findings(result):
+        print(line)
     anomalies = column_anomalies(result)
     if anomalies.height:
-        print_table(anomalies, title="Columns to look at:")
+        kinds = anomalies.group_by("anomaly").len().sort("len", "anomaly", descending=[True, False])
+        counted = ", ".join(f"{n:,} {kind.replace('_', ' ')}" for kind, n in kinds.iter_rows())
+        print(f"Columns to look at: {counted}.")
+        if anomalies.height <= shown:
+            print_table(anomalies)
+        else:
+            query = "select name, value from metrics where name like 'quality:%'"
+            print(f'  assay sql "{query}" --store {shlex.quote(str(result.store.path))}')
     print(f"Store: {result.store.path}")
+
+
+def feature_findings(result: RunResult) -> list[str]:
+    """Return what `--k auto` and `--stability` found, a sentence for each method."""
+    config = result.config
+    assert isinstance(config, FeatureConfig)
+    metrics = dict(result.store.run_table(result.run_id, "SELECT name, value FROM metrics").rows())
+    counts = result.store.run_table(
+        result.run_id,
+        "SELECT method, count(*) FILTER (selected) AS selected, count(*) AS all_of_them "
+        "FROM feature_scores GROUP BY method ORDER BY method",
+    )
+    lines = []
+    for method, selected, columns in counts.iter_rows():
+        accuracy = metrics.get(f"accuracy:{method}:{selected}")
+        stability = metrics.get(f"stability:{method}")
+        if not isinstance(config.k, int) and method in config.methods:
+            line = f"{method}: --k {config.k} keeps {selected:,} of {columns:,} columns"
+            if accuracy is not None:
+                error = metrics[f"accuracy_error:{method}:{selected}"]
+                tried = sum(name.startswith(f"accuracy:{method}:") for name in metrics)
+                line += (
+                    f"; of {tried} numbers of columns tried, cross-validated accuracy {accuracy:.3f} "
+                    f"(standard error {error:.3f})"
+                )
+            lines.append(f"{line}.")
+        if stability is not None:
+            low, high = (metrics[f"stability_{end}:{method}"] for end in ("low", "high"))
+            lines.append(
+                f"{method}: stability {stability:.2f} ({low:.2f} to {high:.2f}) over "
+                f"{config.stability} resamples, where 1 is the same columns each time, 0 chance."
+            )
+    return lines
 
 
 def explanation(store: ScoreStore, sample_id: str) -> list[dict[str, Any]]:
@@ -142,9 +222,72 @@ def explanation(store: ScoreStore, sample_id: str) -> list[dict[str, Any]]:
                 "detail": json.loads(decision["detail"]),
                 "scores": scores.select("method", "score", "rank").rows(named=True),
                 **surroundings(store, finished_run(store, decision["run_id"]), sample_id),
+                "groups": _groups(store, decision["run_id"], sample_id),
             }
         )
-    return found
+    return [one | {"sentences": _sentences(one)} for one in found]
+
+
+def _groups(store: ScoreStore, run_id: str, sample_id: str) -> list[dict[str, Any]]:
+    """Return the label, the group and the plan's group of a row, each with its rows and chosen ones."""
+    config = RunResult(run_id, store, computed=False).config
+    assert isinstance(config, CurationConfig)
+    known = store.run_table(run_id, "SELECT * FROM samples LIMIT 0").columns
+    by = config.plan.by
+    columns = {config.label or "label": "label", config.group or "group": "group_id"}
+    if by is not None and stored_name(by) in known:
+        columns[by] = stored_name(by)
+    groups = []
+    for name, column in columns.items():
+        quoted = '"' + column.replace('"', '""') + '"'
+        row = store.run_table(
+            run_id,
+            f"SELECT any_value({quoted})::VARCHAR AS value, count(*) AS rows, "
+            "count(*) FILTER (d.selected) AS chosen FROM samples s JOIN decisions d USING (key) "
+            f"WHERE {quoted} = (SELECT {quoted} FROM samples WHERE sample_id = {literal(sample_id)})",
+        ).row(0, named=True)
+        if row["value"] is not None:
+            limits = {
+                kind: table[row["value"]]
+                for kind, table in (("quota", config.plan.quotas), ("minimum", config.plan.minima))
+                if name == by and row["value"] in table
+            }
+            groups.append({"column": name, **row, **limits})
+    return groups
+
+
+def _sentences(one: dict[str, Any]) -> list[str]:
+    """Return the decision, the groups and the nearest chosen row in sentences."""
+    row = {
+        "selected": one["selected"],
+        "position": one["detail"].get("position"),
+        "stage": one["stage"],
+        "reason": one["reason"],
+        "detail": json.dumps(one["detail"]),
+    }
+    schema = {"position": pl.Int64}
+    sentences = [pl.DataFrame([row], schema_overrides=schema).select(decision_words()).item()]
+    for group in one["groups"]:
+        said = f"Of the {group['rows']:,} rows of {group['column']} {group['value']!r}, "
+        said += f"{group['chosen']:,} were chosen"
+        for kind, words in (("quota", "at most"), ("minimum", "at least")):
+            if kind in group:
+                amount = group[kind]
+                count = (
+                    f"{100 * amount:.4g}% of the budget" if isinstance(amount, float) else amount
+                )
+                said += f", {words} {count}"
+        sentences.append(f"{said}.")
+    if one["represented_by"]:
+        near = one["represented_by"]
+        similarity = next(
+            (r["similarity"] for r in one["neighbors"] if r["sample_id"] == near["sample_id"]), None
+        )
+        how = "" if similarity is None else f", at a similarity of {similarity:.3f}"
+        sentences.append(f"The nearest chosen row is {near['sample_id']}{how}.")
+    if one["duplicates"]:
+        sentences.append(f"{len(one['duplicates'])} other rows are copies of it, or it of them.")
+    return sentences
 
 
 def print_explanation(sample_id: str, found: list[dict[str, Any]]) -> None:
@@ -152,16 +295,16 @@ def print_explanation(sample_id: str, found: list[dict[str, Any]]) -> None:
     for one in found:
         said = "IN" if one["selected"] else "OUT"
         print(f"{sample_id} is {said} the selection of {one['pool']} (run {one['run_id']})")
-        print(f"  stage {one['stage']}, reason {one['reason']}")
-        for key, value in one["detail"].items():
-            print(f"  {key}: {value}")
+        for sentence in one["sentences"]:
+            print(f"  {printable(sentence)}")
         if one["content"]:
-            print(f"  content: {printable(one['content'])}")
+            print(f"  Its content: {printable(one['content'])}")
         elif one["content_problem"]:
             print(f"  {one['content_problem']}")
         if one["represented_by"]:
-            near = one["represented_by"]
-            print(f"  represented by: {printable(near['sample_id'])} {printable(near['excerpt'])}")
+            print(f"  The nearest chosen row says: {printable(one['represented_by']['excerpt'])}")
+        rest = {k: v for k, v in one["detail"].items() if k not in ("position", "rule")}
+        print(f"  Stage {one['stage']}, reason {one['reason']}{_listed(rest)}")
         if one["scores"]:
             print_table(pl.DataFrame(one["scores"]))
         for title, rows in (
@@ -170,3 +313,12 @@ def print_explanation(sample_id: str, found: list[dict[str, Any]]) -> None:
         ):
             if rows:
                 print_table(pl.DataFrame(rows), title=title)
+
+
+def _listed(detail: dict[str, Any]) -> str:
+    """Return what a decision's detail holds, in one line."""
+    values = (
+        (key, f"{value:.6g}" if isinstance(value, float) else printable(str(value)))
+        for key, value in detail.items()
+    )
+    return "".join(f", {key} {value}" for key, value in values)

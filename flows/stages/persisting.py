@@ -22,6 +22,7 @@ from assay.flows.stages.selecting import load_ledger, load_selection
 from assay.storage import ScoreStore
 from assay.storage.runs.run_file import RunTablesData
 
+_EFFECTIVE = "effective_sample_size"
 _ARTIFACTS = {"stage": pl.String, "kind": pl.String, "fingerprint": pl.String}
 
 
@@ -46,6 +47,9 @@ def persist(run: Run, started_at: datetime, outputs: Outputs) -> str:
             selection.report | {m: load_report(run, ref) for m, ref in outputs.scores.items()},
             _history(run, keys.to_numpy(), outputs),
         )
+        # a selector that draws by weights reports how many rows they are worth: the run has one figure
+        if metrics.filter(name=_EFFECTIVE).height:
+            ledger = ledger.filter(pl.col("name") != _EFFECTIVE)
         data = RunTablesData(
             samples=frame.drop("key", "problem"),
             scores=scores,
