@@ -59,24 +59,32 @@ def configuration() -> str:
     return "\n\n".join(parts)
 
 
-def sql() -> str:
-    """Return the table of views that the README has, and the glossary of reasons."""
+def reasons() -> str:
+    """Return the glossary of reasons."""
     from assay.storage.runs.reasons import REASONS
 
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    table = re.search(r"^\| view or macro \|.*?(?=\n\n)", readme, re.DOTALL | re.MULTILINE)
-    assert table is not None, "the README has no table of views"
-    reasons = "\n".join(f"| `{r.reason}` | {r.stage} | {r.meaning} |" for r in REASONS)
-    return (
-        f"{table[0]}\n\n## Reasons\n\n| reason | stage | meaning |\n| --- | --- | --- |\n{reasons}"
+    rows = "\n".join(f"| `{r.reason}` | {r.stage} | {r.meaning} |" for r in REASONS)
+    return f"| reason | stage | meaning |\n| --- | --- | --- |\n{rows}"
+
+
+def figures() -> str:
+    """Return what each figure of the ledger measures, and the selectors that are judged by it."""
+    from assay.selection import registry
+    from assay.selection.evaluation.figures import WORDS
+
+    entries = registry.entries("selector")
+    rows = "\n".join(
+        f"| `{name}` | {words} | {', '.join(e.name for e in entries if name in e.judged_by)} |"
+        for name, words in WORDS.items()
     )
+    return f"| figure | meaning | matters for |\n| --- | --- | --- |\n{rows}"
 
 
-def methods() -> str:
-    """Return the registry's table, and a table of parameters for each method."""
+def parameters() -> str:
+    """Return a table of parameters for each method."""
     from assay.selection import registry
 
-    parts = [registry.markdown_table()]
+    parts = []
     for entry in registry.entries():
         rows = [
             f"| `{p.name}` | {_cell(p.default or 'required')} | {_cell(p.meaning)} |"
@@ -114,8 +122,9 @@ def _cell(text: str) -> str:
 PARTS = {
     "cli": cli,
     "configuration": configuration,
-    "sql": sql,
-    "methods": methods,
+    "reasons": reasons,
+    "figures": figures,
+    "parameters": parameters,
     "results": results,
     "architecture": architecture,
 }

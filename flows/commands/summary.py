@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from assay.flows.commands.output import print_table, printable
-from assay.flows.config.curation import CurationConfig
+from assay.flows.config.curation import CurationConfig, PlanConfig
 from assay.flows.config.features import FeatureConfig
 from assay.flows.report.decisions import MEANINGS, decision_words
 from assay.flows.report.rows import surroundings
@@ -56,8 +56,9 @@ def print_curation(result: RunResult) -> None:
     print(f"Store: {summary['store']}")
 
 
-def _asked(config: Any) -> str:
+def _asked(config: CurationConfig | FeatureConfig) -> str:
     """Return what a configuration asks for, in one line."""
+    assert isinstance(config, CurationConfig)
     budget = config.budget
     count = f"{budget:,} rows" if isinstance(budget, int) else f"{100 * budget:.4g}% of the rows"
     if config.plan.cost:
@@ -67,8 +68,12 @@ def _asked(config: Any) -> str:
         wanted.append(f"like those of {config.target}")
     if config.like:
         wanted.append(f"like {', '.join(map(printable, config.like))}")
-    rules = sorted(config.plan.model_fields_set - {"cost", "blend_method", "leakage_neighbors"})
-    rules = [name for name in rules if getattr(config.plan, name) not in (None, (), {}, False)]
+    defaults = PlanConfig()
+    rules = sorted(
+        name
+        for name in PlanConfig.model_fields
+        if name != "cost" and getattr(config.plan, name) != getattr(defaults, name)
+    )
     if rules:
         wanted.append(f"under the plan's {', '.join(rules)}")
     return "; ".join(wanted)
@@ -152,12 +157,13 @@ def print_features(result: RunResult, shown: int = 10) -> None:
     if anomalies.height:
         kinds = anomalies.group_by("anomaly").len().sort("len", "anomaly", descending=[True, False])
         counted = ", ".join(f"{n:,} {kind.replace('_', ' ')}" for kind, n in kinds.iter_rows())
-        print(f"Columns to look at: {counted}.")
-        if anomalies.height <= shown:
+        query = "select name, value from metrics where name like 'quality:%'"
+        store = shlex.quote(str(result.store.path))
+        few = anomalies.height <= shown
+        where = "" if few else f' They are listed by: assay sql "{query}" --store {store}'
+        print(f"Columns to look at: {counted}.{where}")
+        if few:
             print_table(anomalies)
-        else:
-            query = "select name, value from metrics where name like 'quality:%'"
-            print(f'  assay sql "{query}" --store {shlex.quote(str(result.store.path))}')
     print(f"Store: {result.store.path}")
 
 
