@@ -225,14 +225,13 @@ def _find_content(
         settings["text"] = chosen
         because["text"] = f"texts of {words[chosen]:,.0f} words in the mean"
         return
-    for kind, fits, why in (
-        ("text", lambda c: message_fields(types[c]) is not None, "conversations"),
-        ("vector", lambda c: _is_vector(free[c]), "lists of numbers"),
-        ("image", lambda c: _is_image(free[c]), "image files"),
+    for kind, fitting, why in (
+        ("text", [c for c in free if message_fields(types[c]) is not None], "conversations"),
+        ("vector", [c for c in free if _is_vector(free[c])], "lists of numbers"),
+        ("image", [c for c in free if _is_image(free[c])], "image files"),
     ):
-        chosen = next((column for column in free if fits(column)), "")
-        if chosen:
-            settings[kind], because[kind] = chosen, why
+        if fitting:
+            settings[kind], because[kind] = fitting[0], why
             return
     labels = [name for name in free if fold(name) in _LABEL_NAMES]
     compared = tuple(c for c, v in free.items() if c not in labels and _is_compared(v))

@@ -59,22 +59,23 @@ def test_random_being_better_is_one_line_about_what_was_asked_for(
 def test_what_a_plan_asks_for_is_said(
     settings: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    plan = {"filters": ["length(text) > 5"], "by": "domain", "quotas": {"health_qa": 3}}
+    plan = {"filters": ["length(text) > 5"], "by": "domain", "quotas": {"assistant_queries": 3}}
     keys = settings | {"target": None, "select": "random", "budget": 20, "plan": plan}
     result = curate(**keys, store=str(tmp_path / "store"))
     text = told(capsys, result)
     assert "Asked for: 20 rows; under the plan's by, filters, quotas\n" in text
     assert figures_of(text) == list(registry.entry("random", "selector").judged_by)
-    health = result.sql(
+    left_out = result.sql(
         "SELECT sample_id FROM latest_decisions JOIN latest_samples USING (pool, sample_id) "
-        "WHERE domain = 'health_qa' AND NOT selected ORDER BY sample_id LIMIT 1"
+        "WHERE domain = 'assistant_queries' AND NOT selected ORDER BY sample_id LIMIT 1"
     ).item()
-    (one,) = explanation(result.store, health)
+    (one,) = explanation(result.store, left_out)
     (group,) = (group for group in one["groups"] if group["column"] == "domain")
-    assert (group["value"], group["chosen"], group["quota"]) == ("health_qa", 3, 3)
+    assert (group["value"], group["chosen"], group["quota"]) == ("assistant_queries", 3, 3)
     (sentence,) = (line for line in one["sentences"] if "domain" in line)
     assert (
-        sentence == f"Of the {group['rows']} rows of domain 'health_qa', 3 were chosen, at most 3."
+        sentence
+        == f"Of the {group['rows']} rows of domain 'assistant_queries', 3 were chosen, at most 3."
     )
 
 
