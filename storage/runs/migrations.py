@@ -57,7 +57,7 @@ def _runs_know_their_requests(store: Path) -> None:
                 path.unlink()
     list_runs(store, archived=True, complete=True)
     for path in published_files(store):
-        record_published(store, path, [])
+        record_published(store, path, [], written=path)
 
 
 def _notes(store: Path) -> list[Path]:

@@ -129,12 +129,14 @@ def _record_path(store: Path, published: Path) -> Path:
     return store / CATALOGUE / f"{published.stem}.json"
 
 
-def record_published(store: Path, published: Path, runs: Sequence[RunFile]) -> None:
-    """Record what a published file holds, and its checksums."""
+def record_published(
+    store: Path, published: Path, runs: Sequence[RunFile], *, written: Path
+) -> None:
+    """Record what a published file holds, and its checksums; it may be `written` under another name."""
     (store / CATALOGUE).mkdir(exist_ok=True)
     content = {
-        "mtime_ns": published.stat().st_mtime_ns,
-        "file": describe_file(published, published.name),
+        "mtime_ns": written.stat().st_mtime_ns,
+        "file": describe_file(written, published.name),
         "runs": _shown(runs),
     }
     write_bytes(_record_path(store, published), stamp(content))
@@ -216,7 +218,8 @@ def _write(store: Path, target: Path, runs: Sequence[RunFile]) -> None:
         con.execute("DETACH published")
         if os.name != "nt":  # Windows neither flushes nor replaces what is read-only
             temporary.chmod(MODE)
-    record_published(store, target, opened)
+        # a kill between the two leaves a record without a file, which the next publication replaces
+        record_published(store, target, opened, written=temporary)
 
 
 def _fill(con: duckdb.DuckDBPyConnection, runs: Sequence[RunFile]) -> None:

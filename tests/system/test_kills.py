@@ -27,6 +27,17 @@ def test_killed_at_a_boundary(trials: Trials, scenario: str, count: int) -> None
         assert wrong == [], f"killed at {at}, {moments[at]}"
 
 
+@pytest.mark.parametrize("scenario", ["first", "changed"])
+def test_killed_while_the_published_file_gets_its_name(trials: Trials, scenario: str) -> None:
+    moments = trials.undisturbed(scenario).moments
+    named = [at for at, moment in enumerate(moments) if "published/latest-" in moment]
+    assert len(named) >= 5
+    for at in named[-3:]:
+        killed, wrong = trials.kill(scenario, kill_at=at)
+        assert killed, moments[at]
+        assert wrong == [], f"killed at {at}, {moments[at]}"
+
+
 def test_every_kind_of_boundary_is_passed(trials: Trials) -> None:
     passed = {
         moment.partition(":")[0]
