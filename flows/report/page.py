@@ -19,6 +19,7 @@ from assay.flows.report.decisions import MEANINGS
 from assay.flows.report.facts import MAX_GROUPS, Facts
 from assay.flows.report.feature_facts import FeatureFacts
 from assay.flows.report.rows import packed
+from assay.selection.evaluation.figures import WORDS, figures_that_matter
 from assay.storage.errors import ConfigError
 
 # what a page of ours begins with, so that a later one may take its place
@@ -83,7 +84,10 @@ def curation_page(facts: Facts, **explorer: Any) -> str:
         n_selected=facts.n_selected,
         select=facts.config["select"],
         seconds=_duration(run),
-        verdicts=_verdicts(facts.ledger),
+        figures=[
+            {**row, "words": WORDS.get(row["name"], row["name"])}
+            for row in figures_that_matter(facts.config["select"], facts.ledger.rows(named=True))
+        ],
         notes=facts.notes,
         reasons=[
             {**row, "meaning": MEANINGS.get(row["reason"], "")}
@@ -236,15 +240,6 @@ def _numbered(
 def _add(plots: dict[str, Any], id: str, figure: Any | None) -> None:
     if figure is not None:
         plots[id] = figure
-
-
-def _verdicts(ledger: pl.DataFrame) -> list[tuple[str, list[str]]]:
-    """Return the names of the figures by verdict."""
-    known = ledger.filter(pl.col("verdict").is_not_null())
-    return [
-        (str(verdict), part["name"].to_list())
-        for (verdict,), part in known.sort("verdict").group_by("verdict", maintain_order=True)
-    ]
 
 
 def _ratios(drift: NDArray[Any] | None) -> list[float | None] | None:

@@ -45,7 +45,7 @@ def figures_that_matter(select: str, ledger: list[dict[str, Any]]) -> list[dict[
     Parameters
     ----------
     select : str
-        The selector's name in the registry.
+        The selector's name; one that is not registered here is judged by what is general.
     ledger : list of mapping
         Rows of `evaluate_selection`.
 
@@ -56,6 +56,7 @@ def figures_that_matter(select: str, ledger: list[dict[str, Any]]) -> list[dict[
     ['kl_target', 'spread.vendi', 'duplicates_left']
     """
     by_name = {row["name"]: row for row in ledger if row.get("value", 0) is not None}
-    declared = registry.entry(select, "selector").judged_by
-    names = dict.fromkeys(name for name in (*declared, *GENERAL) if name in by_name)
+    # a run may have been made with a plug-in that is not installed here
+    declared = (entry.judged_by for entry in registry.entries("selector") if entry.name == select)
+    names = dict.fromkeys(name for name in (*next(declared, ()), *GENERAL) if name in by_name)
     return [by_name[name] for name in list(names)[:SHOWN]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,11 @@ from typer.testing import CliRunner
 from assay.flows import curate
 from assay.flows.cli import app
 from assay.flows.commands import demo
+from assay.flows.report.page import curation_page
+from assay.flows.running.finished import finished_run
+from assay.flows.running.reports import run_facts
 from assay.flows.running.results import RunResult
+from assay.selection.evaluation.figures import WORDS, figures_that_matter
 from assay.storage import ScoreStore
 from assay.storage.errors import ConfigError
 from tests.flows.report.conftest import texts
@@ -68,6 +73,24 @@ def test_prefect_links_the_page(
     assert "assay-pool-report" not in left
     prefect_page.tell_curation(replace(result, report_file=tmp_path / "my report.html"))
     assert left["assay-pool-report"] == (tmp_path / "my report.html").as_uri()
+
+
+def test_the_page_begins_with_the_figures_that_matter(result: RunResult) -> None:
+    facts = run_facts(result.store, finished_run(result.store, result.run_id), with_map=False)
+    matter = figures_that_matter(facts.config["select"], facts.ledger.rows(named=True))
+    assert 0 < len(matter) < facts.ledger.height
+    top = curation_page(facts).partition('aria-label="In one look"')[2].partition("</section>")[0]
+    for row in matter:
+        assert html.escape(WORDS[row["name"]]) in top
+        assert f'<td class="number">{row["value"]:.4g}</td>' in top
+    assert f"all {facts.ledger.height} figures</a>" in top
+    assert not [name for name in set(WORDS) - {row["name"] for row in matter} if name in top]
+
+
+def test_the_page_of_a_plug_in_that_is_not_installed(result: RunResult) -> None:
+    facts = run_facts(result.store, finished_run(result.store, result.run_id), with_map=False)
+    facts.config["select"] = "their_selector"
+    assert "What their_selector is for" in curation_page(facts)
 
 
 def test_the_demo_puts_its_page_beside_the_store(
