@@ -287,3 +287,17 @@ def _image_page(folder: Path) -> Path:
     )
     assert run.report_file == folder / "report.html"
     return folder / "report.html"
+
+
+def test_on_paper_nothing_is_cut(page: Path, browser: Any) -> None:
+    tab = opened(browser, page)
+    width = re.search(rb"/MediaBox \[0 0 ([\d.]+)", tab.pdf(prefer_css_page_size=True))
+    assert width is not None
+    assert float(width[1]) == pytest.approx(1320 * 72 / 96, abs=1)
+    tab.emulate_media(media="print")
+    tab.set_viewport_size({"width": 1320, "height": 1867})
+    wide = "[...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth)"
+    assert tab.evaluate(f"{wide}.map(e => e.textContent.slice(0, 40))") == []
+    assert (
+        tab.evaluate("getComputedStyle(document.querySelector('.scroll')).overflowX") == "visible"
+    )

@@ -82,7 +82,7 @@ def test_the_page_begins_with_the_figures_that_matter(result: RunResult) -> None
     top = curation_page(facts).partition('aria-label="In one look"')[2].partition("</section>")[0]
     for row in matter:
         assert html.escape(WORDS[row["name"]]) in top
-        assert f'<td class="number">{row["value"]:.4g}</td>' in top
+        assert f"<b>{row['value']:.4g}</b>" in top
     assert f"all {facts.ledger.height} figures</a>" in top
     assert not [name for name in set(WORDS) - {row["name"] for row in matter} if name in top]
 
