@@ -10,6 +10,7 @@ from assay.storage.lazy import lazy_face
 _OTHERS = {
     "Composition": ".algorithms.composition",
     "InfluenceNetwork": ".algorithms.influence_network",
+    "PoolShift": ".evaluation.pool_shift",
     "Scorer": ".base",
     "SelectionPlan": ".plan.plan",
     "Selector": ".base",
@@ -19,6 +20,7 @@ _OTHERS = {
     "estimate_composition": ".algorithms.composition",
     "estimate_contamination": ".algorithms.contamination",
     "evaluate_selection": ".evaluation.ledger",
+    "explain_shift": ".evaluation.pool_shift",
     "leak_neighbors": ".steps.leakage",
     "noise_transition": ".evaluation.label_noise",
     "propagate": ".algorithms.representation",

@@ -8,6 +8,8 @@ from .base import Scorer as Scorer
 from .base import Selector as Selector
 from .evaluation.label_noise import noise_transition as noise_transition
 from .evaluation.ledger import evaluate_selection as evaluate_selection
+from .evaluation.pool_shift import PoolShift as PoolShift
+from .evaluation.pool_shift import explain_shift as explain_shift
 from .importance.resampler import ImportanceResampler as ImportanceResampler
 from .importance.scorer import ImportanceScorer as ImportanceScorer
 from .plan.blending import blend_scores as blend_scores

@@ -157,7 +157,11 @@ def runs(store: Store = Path("assay-store"), all_runs: AllRuns = False, json: Js
 
 def diff(
     run_a: Annotated[
-        str, typer.Argument(help="Earlier run: an id, its first digits, or previous.")
+        str,
+        typer.Argument(
+            help="Earlier run: an id, its first digits, or previous. With --why also a file, folder "
+            "or glob."
+        ),
     ] = "previous",
     run_b: Annotated[str, typer.Argument(help="Later run: likewise, or latest.")] = "latest",
     store: Store = Path("assay-store"),
@@ -169,15 +173,90 @@ def diff(
     ] = "table",
     out: Annotated[Path | None, typer.Option(help="Write the rows to this file.")] = None,
     overwrite: Overwrite = False,
+    why: Annotated[
+        bool,
+        typer.Option(
+            "--why", help="Say what moved, by column and part of the space, and what it cost."
+        ),
+    ] = False,
+    loss: Annotated[
+        str | None,
+        typer.Option(help="--why: column (of runs: kept column or score) of each row's loss."),
+    ] = None,
+    log: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="--why: training log whose last epoch gives the losses; twice: A's, B's."
+        ),
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="--why: column of labels, which is no input.")
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="--why: columns that are inputs: A,B. Default: all others.")
+    ] = None,
+    group: Annotated[
+        list[str] | None,
+        typer.Option(help="--why: NAME=A,B: columns that share the cost of inputs; repeatable."),
+    ] = None,
+    rows: Annotated[
+        str, typer.Option(help="--why: rows of the runs: all, chosen, left, or an SQL condition.")
+    ] = "all",
+    id: Annotated[str | None, typer.Option(help="--why, files: column of unique ids.")] = None,
+    text: Annotated[str | None, typer.Option(help="--why, files: column of texts.")] = None,
+    vector: Annotated[str | None, typer.Option(help="--why, files: column of vectors.")] = None,
+    image: Annotated[str | None, typer.Option(help="--why, files: column of images.")] = None,
+    seed: Annotated[int, typer.Option(help="--why: random seed.")] = 0,
     json: Json = False,
 ) -> None:
-    """List the rows that entered or left the selection between two runs, and why. Default: the last two."""
+    """List the rows that entered or left the selection between two runs, and why. Default: the last two.
+
+    With --why: which columns and parts of the space moved, of two runs' pools or of two files, and,
+    where each row has a loss, how much of its change other inputs cost and how much other labels.
+    """
     from assay.flows.commands.diff import format_of, print_difference
     from assay.flows.commands.output import emit, print_json
+    from assay.flows.config.arguments import assignments
     from assay.flows.export.destination import check_destination
     from assay.flows.export.frames import rows_json
     from assay.flows.report.differences import difference
 
+    from assay.flows.commands.places import is_place
+
+    if not why and (is_place(run_a) or is_place(run_b)):
+        raise ConfigError(
+            f"{run_a} and {run_b} are files; say --why to compare two pools, or name runs by ids of "
+            "`assay runs`."
+        )
+    if why:
+        from assay.flows.commands import why as reasons
+
+        given = {"id": id, "text": text, "vector": vector, "image": image}
+        groups = assignments(group, "--group") if group else None
+        asked = reasons.Asked(
+            roles={role: name for role, name in given.items() if name is not None},
+            label=label,
+            loss=loss,
+            log=log or (),
+            columns=columns.split(",") if columns else None,
+            groups=groups and {name: value.split(",") for name, value in groups.items()},
+            rows=rows,
+            seed=seed,
+        )
+        notes: list[str] = []
+        if reasons.is_place(run_a) or reasons.is_place(run_b):
+            shift = reasons.of_places(run_a, run_b, asked)
+        else:
+            opened = open_store(store)
+            found = difference(opened, run_a, run_b, pool=pool)
+            shift, notes = reasons.of_runs(opened, found, asked)
+        if out is not None:
+            emit(shift.columns, format_of(out, format), out, overwrite=overwrite)
+        if json:
+            print_json(reasons.shift_json(shift, notes))
+        else:
+            reasons.print_shift(shift, notes)
+        return
     opened = open_store(store)
     if out is not None:
         check_destination(out, opened, overwrite=overwrite)

@@ -40,7 +40,9 @@ class Cost(NamedTuple):
     effective_rows: float
 
 
-def density_ratio(table: NDArray[Any], levels: NDArray[np.bool_], of_b: Any, noise: Floats) -> Floats:
+def density_ratio(
+    table: NDArray[Any], levels: NDArray[np.bool_], of_b: Any, noise: Floats
+) -> Floats:
     """Return how much more frequent each row of A is in B, by a cross-fitted boosted classifier.
 
     Parameters

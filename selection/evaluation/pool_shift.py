@@ -158,7 +158,7 @@ def explain_shift(
     >>> shift.columns["column", "moved"].rows()
     [('job', True), ('age', False)]
     >>> {name: round(shift.cost[name], 2) for name in ("change", "inputs", "labels")}
-    {'change': 0.12, 'inputs': 0.12, 'labels': 0.0}
+    {'change': 0.12, 'inputs': 0.11, 'labels': 0.0}
     """
     check_parameters(cells=(cells, Whole(2)), random_state=(random_state, *SEED))
     sides = [
@@ -190,7 +190,9 @@ def explain_shift(
             + ". Give vectors, or tables that share a column of numbers or levels."
         )
     rows = [
-        _moved(column, of_b, losses and losses[0], derived_seed(random_state, f"drift/{column.name}"))
+        _moved(
+            column, of_b, losses and losses[0], derived_seed(random_state, f"drift/{column.name}")
+        )
         for column in compared
     ]
     moved = pl.DataFrame(rows, infer_schema_length=None)
@@ -207,7 +209,7 @@ def explain_shift(
         {
             "rows_a": one.n,
             "rows_b": two.n,
-            "moved": moved.filter("moved")["column"].to_list(),
+            "moved": moved.filter(pl.col("moved"))["column"].to_list(),
             "left_out": left_out,
         },
     )
@@ -328,7 +330,7 @@ def _moved(
         "column": column.name,
         "drift": drift,
         "noise": float(noise),
-        "moved": drift > noise,
+        "moved": bool(drift > noise),
         "value": column.words[most],
         "share_a": float(p[most]),
         "share_b": float(q[most]),

@@ -85,6 +85,30 @@ class TrainingLog:
         columns = np.array(class_columns(labels.classes, P.shape[2], self.names))
         return P, np.where(labels.codes < 0, -1, columns[np.maximum(labels.codes, 0)])
 
+    def losses(self, labels: Labels | None) -> Floats:
+        """Return each row's loss in the last epoch.
+
+        Of probabilities the negative logarithm of the label's, at most that of 1e-12; of margins
+        (1 - margin) / 2; of correctness 1 where the row was wrong.
+
+        Examples
+        --------
+        >>> TrainingLog("margin", "wide", np.array([[[0.0], [0.5]]])).losses(None).tolist()
+        [0.25]
+        """
+        last = self.values[:, -1]
+        if self.kind == "margin":
+            return np.asarray((1 - last[:, 0]) / 2)
+        if self.kind == "correct":
+            return np.asarray(1 - last[:, 0])
+        _, columns = self.of_labels(labels, "A loss")
+        if (columns < 0).any():
+            raise MissingInputError(
+                f"{(columns < 0).sum():,} rows have no label, so that the log gives no loss for "
+                "them; leave them out, or label them."
+            )
+        return np.asarray(-np.log(np.maximum(last[np.arange(len(last)), columns], 1e-12)))
+
 
 def log_ids(log: Any) -> pl.Series:
     """Return the samples of a log in the order in which they first occur."""

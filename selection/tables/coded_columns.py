@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from assay.selection.tables.quality import FEW_LEVELS
+
 MISSING, OTHER = "(missing)", "(other)"
-# strings with more different values than this share of the rows are identifiers or texts
+# strings with more than 10 different values, and more than this share of the rows, are identifiers
+# or texts
 _NEAR_UNIQUE = 0.5
 _TEXTS = (pl.String, pl.Categorical, pl.Enum)
 
@@ -74,7 +78,9 @@ def coded_columns(table: pl.DataFrame, bins: int) -> tuple[list[CodedColumn], di
             left_out[series.name] = "it has no value"
         elif kind in _TEXTS or kind == pl.Boolean:
             texts = series.cast(pl.String)
-            if kind != pl.Boolean and texts.n_unique() > max(bins, _NEAR_UNIQUE * len(series)):
+            if kind != pl.Boolean and texts.n_unique() > max(
+                bins, FEW_LEVELS, _NEAR_UNIQUE * len(series)
+            ):
                 left_out[series.name] = "an identifier or text"
             else:
                 columns.append(_levels(texts, bins))
@@ -93,7 +99,6 @@ def _levels(series: pl.Series, bins: int) -> CodedColumn:
     words = counts["level"].to_list()
     if len(words) > bins:
         words = [*words[: bins - 1], OTHER]
-    code = {word: place for place, word in enumerate(words)}
     named = counts.with_row_index("code").with_columns(
         pl.col("code").cast(pl.Int64).clip(upper_bound=len(words) - 1)
     )
@@ -119,7 +124,7 @@ def _bins(series: pl.Series, bins: int) -> CodedColumn:
         edges = np.unique(np.quantile(known, steps, method="inverted_cdf"))
         edges = edges[edges < different[-1]]
         names = [_word(shown[value]) for value in edges.tolist()]
-        inner = [f"({low}, {high}]" for low, high in zip(names[:-1], names[1:], strict=True)]
+        inner = [f"({low}, {high}]" for low, high in pairwise(names)]
         words = [f"<= {names[0]}", *inner, f"> {names[-1]}"]
     codes = np.full(len(series), len(words), dtype=np.int64)
     codes[there] = np.searchsorted(edges, known, side="left")
