@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from assay.flows.commands.output import print_table
 from assay.flows.report.differences import Difference
 
+_RUN = re.compile(r"[0-9a-f]{1,32}|latest|previous|")
 _FORMATS = {".parquet": "parquet", ".csv": "csv", ".json": "json"}
 
 
@@ -31,3 +33,14 @@ def format_of(out: Path, format: str) -> str:
     if format != "table":
         return format
     return _FORMATS.get(out.suffix.lower(), "csv")
+
+
+def is_place(name: str) -> bool:
+    """Return whether a name is that of a file, and not of a run.
+
+    Examples
+    --------
+    >>> is_place("pool.parquet"), is_place("latest"), is_place("00a3f")
+    (True, False, False)
+    """
+    return _RUN.fullmatch(name) is None or Path(name).exists()

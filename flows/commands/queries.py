@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from assay.flows.commands.options import AllRuns, Json, Overwrite, Raw, Store, open_store
+from assay.storage.errors import ConfigError
 from assay.storage.runs.schema import NEWEST_FIRST
 
 
@@ -214,14 +215,12 @@ def diff(
     With --why: which columns and parts of the space moved, of two runs' pools or of two files, and,
     where each row has a loss, how much of its change other inputs cost and how much other labels.
     """
-    from assay.flows.commands.diff import format_of, print_difference
+    from assay.flows.commands.diff import format_of, is_place, print_difference
     from assay.flows.commands.output import emit, print_json
     from assay.flows.config.arguments import assignments
     from assay.flows.export.destination import check_destination
     from assay.flows.export.frames import rows_json
     from assay.flows.report.differences import difference
-
-    from assay.flows.commands.places import is_place
 
     if not why and (is_place(run_a) or is_place(run_b)):
         raise ConfigError(
@@ -232,19 +231,20 @@ def diff(
         from assay.flows.commands import why as reasons
 
         given = {"id": id, "text": text, "vector": vector, "image": image}
-        groups = assignments(group, "--group") if group else None
+        named = assignments(group or (), "--group")
+        groups = {name: value.split(",") for name, value in named.items()}
         asked = reasons.Asked(
             roles={role: name for role, name in given.items() if name is not None},
             label=label,
             loss=loss,
             log=log or (),
             columns=columns.split(",") if columns else None,
-            groups=groups and {name: value.split(",") for name, value in groups.items()},
+            groups=groups or None,
             rows=rows,
             seed=seed,
         )
         notes: list[str] = []
-        if reasons.is_place(run_a) or reasons.is_place(run_b):
+        if is_place(run_a) or is_place(run_b):
             shift = reasons.of_places(run_a, run_b, asked)
         else:
             opened = open_store(store)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,16 +18,17 @@ from assay.flows.export.frames import rows_json
 from assay.flows.export.rows import rows_of
 from assay.flows.report.differences import Difference
 from assay.flows.report.rows import graph_ids, stored_artifact, stored_graph
+from assay.flows.stages.places import pool_of
+from assay.index.embedding.embedders import embedder_class
 from assay.index.embedding.table import TableEmbedder
 from assay.selection.contract.inputs import Inputs
 from assay.selection.evaluation.pool_shift import PoolShift, explain_shift
 from assay.selection.scorers.training_logs import read_log
 from assay.storage import ScoreStore, read_pool
-from assay.storage.errors import ColumnError, ConfigError, IdError, InputError
+from assay.storage.errors import AssayError, ColumnError, ConfigError, IdError, InputError
 from assay.storage.names import SAMPLE_NAMES, own_name
 from assay.storage.reading.tables import read_table
 
-_RUN = re.compile(r"[0-9a-f]{1,32}|latest|previous|")
 # what a run knows of every sample that is no input of a model
 _OURS = ("key", "problem", *SAMPLE_NAMES)
 
@@ -69,17 +69,6 @@ class Side:
     vectors: np.ndarray | None
 
 
-def is_place(name: str) -> bool:
-    """Return whether a name is that of a file, and not of a run.
-
-    Examples
-    --------
-    >>> is_place("pool.parquet"), is_place("latest"), is_place("00a3f")
-    (True, False, False)
-    """
-    return _RUN.fullmatch(name) is None or Path(name).exists()
-
-
 def of_places(a: str, b: str, asked: Asked) -> PoolShift:
     """Explain the difference of two files, folders or globs."""
     logs = _logs(asked)
@@ -101,18 +90,40 @@ def of_places(a: str, b: str, asked: Asked) -> PoolShift:
 
 def of_runs(store: ScoreStore, found: Difference, asked: Asked) -> tuple[PoolShift, list[str]]:
     """Explain the difference of two runs' pools, or of their selections; and say what was not compared."""
-    runs = (found.run_a, found.run_b)
-    same_space = runs[0]["generation"] == runs[1]["generation"]
-    notes = []
-    if not same_space:
-        notes.append(
-            "The runs embed by different generations, so that parts of the space are not compared."
-        )
-    sides = [
-        _of_run(store, run, asked, log, same_space)
-        for run, log in zip(runs, _logs(asked), strict=True)
-    ]
-    return _explained(sides, asked), notes
+    runs, logs = (found.run_a, found.run_b), _logs(asked)
+    sides = [_of_run(store, run, asked, log) for run, log in zip(runs, logs, strict=True)]
+    if runs[0]["generation"] == runs[1]["generation"]:
+        return _explained([side for side, _ in sides], asked), []
+    # one of the two pools, if it is still there, by the embedder of the other
+    for own in (0, 1):
+        side, keys = sides[1 - own]
+        vectors = _embedded_as(store, runs[own]["run_id"], runs[1 - own], keys)
+        if vectors is not None:
+            both = [each for each, _ in sides]
+            both[1 - own] = replace(side, vectors=vectors)
+            return _explained(both, asked), []
+    note = (
+        "The runs embed by different generations and neither pool is what it was, so that parts of "
+        "the space are not compared."
+    )
+    return _explained([replace(side, vectors=None) for side, _ in sides], asked), [note]
+
+
+def _embedded_as(
+    store: ScoreStore, fitted_by: str, run: dict[str, Any], keys: np.ndarray
+) -> np.ndarray | None:
+    """Return vectors of a run's rows by the embedder that another run fitted, where that can be."""
+    folder = stored_artifact(store, fitted_by, "fit")
+    if folder is None:
+        return None
+    config = CurationConfig.build(json.loads(run["config"]))
+    try:
+        pool = pool_of(store, run["run_id"], config)
+    except AssayError:  # the pool has changed, or is gone
+        return None
+    order = np.argsort(keys, kind="stable")
+    vectors = embedder_class(pool.kind).load(folder).encode(pool.contents_at(keys[order]))
+    return np.asarray(vectors[np.argsort(order, kind="stable")])
 
 
 def print_shift(shift: PoolShift, notes: Sequence[str] = ()) -> None:
@@ -262,8 +273,8 @@ def _of_run(
     run: dict[str, Any],
     asked: Asked,
     log: pl.DataFrame | None,
-    same_space: bool,
-) -> Side:
+) -> tuple[Side, np.ndarray]:
+    """Return the rows of a run that have content, and their keys."""
     run_id = run["run_id"]
     config = CurationConfig.build(json.loads(run["config"]))
     keys = rows_of(store, run_id, asked.rows, config).frame.select("key")
@@ -278,7 +289,7 @@ def _of_run(
         )  # fmt: skip
     vectors = None
     folder, graph = stored_artifact(store, run_id, "embed"), stored_graph(store, run_id)
-    if same_space and folder is not None and graph is not None:
+    if folder is not None and graph is not None:
         nodes = pl.DataFrame({"sample_id": graph_ids(graph)}).with_row_index("node")
         place = table.select("sample_id").join(
             nodes, on="sample_id", how="left", maintain_order="left"
@@ -298,6 +309,7 @@ def _of_run(
     inputs = kept.select([name for name in kept.columns if name not in (asked.loss, asked.label)])
     if table["group_id"].null_count() < table.height:
         inputs = inputs.with_columns(table["group_id"])
-    return _side(
+    side = _side(
         inputs, asked, log, ids=table["sample_id"], labels=labels, loss=loss, vectors=vectors
     )
+    return side, table["key"].to_numpy().astype(np.int64)

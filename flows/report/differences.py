@@ -59,7 +59,8 @@ def difference(
         There is no such run, several begin so, or it is no finished `curate` run.
     """
     runs = store.trusted_sql(
-        f"SELECT run_id, kind, pool, status, finished_at FROM runs ORDER BY {NEWEST_FIRST}",
+        "SELECT run_id, kind, pool, status, finished_at, generation, config::VARCHAR AS config "
+        f"FROM runs ORDER BY {NEWEST_FIRST}",
         all_runs=True,
     )
     named = {run: _by_id(runs, run) for run in (run_a, run_b) if run not in (LATEST, PREVIOUS)}

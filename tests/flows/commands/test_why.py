@@ -12,9 +12,12 @@ import pytest
 from typer.testing import CliRunner
 
 from assay.flows.cli import app
-from assay.flows.commands.why import is_place
+from assay.flows.commands.diff import is_place
 
-WORDS = {"pets": "cat dog fur purr bark".split(), "money": "bank share stock fund loan".split()}
+WORDS = {
+    "pets": ["cat", "dog", "fur", "purr", "bark"],
+    "money": ["bank", "share", "stock", "fund", "loan"],
+}
 
 
 def frame(shares: tuple[int, int], seed: int) -> pl.DataFrame:
@@ -107,6 +110,8 @@ def test_two_runs(files: tuple[Path, Path], tmp_path: Path) -> None:
     assert {"(content)", "kind", "length"} == {row["column"] for row in told["columns"]}
     assert told["cost"]["change"] == pytest.approx(0.2, abs=0.02)
     assert told["report"]["rows_a"] == 200
+    assert told["notes"] == []
+    assert told["cells"][0]["near_b"][0].startswith("2-")
     chosen = call(*at, "--rows", "chosen", "--loss", "knn_density")
     assert (chosen["report"]["rows_a"], chosen["report"]["rows_b"]) == (40, 40)
 
@@ -118,3 +123,13 @@ def test_names_of_files_and_of_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert not is_place("beef")
     (tmp_path / "beef").write_text("")
     assert is_place("beef")
+
+
+def test_pools_that_are_gone_have_no_common_space(files: tuple[Path, Path], tmp_path: Path) -> None:
+    test_two_runs(files, tmp_path)
+    for place in files:
+        frame((20, 20), 3).write_parquet(place)
+    told = call("--store", tmp_path / "store", "--why", "--json")
+    assert told["cells"] is None
+    assert "neither pool is what it was" in told["notes"][0]
+    assert told["cost"] is None
