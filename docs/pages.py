@@ -96,13 +96,6 @@ def parameters() -> str:
     return "\n\n".join(parts)
 
 
-def claims() -> str:
-    """Return what each method's source claims, what is done here, and what was measured."""
-    from assay.selection import registry
-
-    return registry.claims_table()
-
-
 def results() -> str:
     """Return the benchmarks' tables, their headings one level down."""
     parts = []
@@ -132,7 +125,6 @@ PARTS = {
     "reasons": reasons,
     "figures": figures,
     "parameters": parameters,
-    "claims": claims,
     "results": results,
     "architecture": architecture,
 }

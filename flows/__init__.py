@@ -6,6 +6,7 @@ from assay.storage.lazy import lazy_face
 
 if TYPE_CHECKING:
     from assay.flows.api import curate as curate
+    from assay.flows.api import next_batch as next_batch
     from assay.flows.api import rank_features as rank_features
     from assay.flows.config.curation import CurationConfig as CurationConfig
     from assay.flows.config.features import FeatureConfig as FeatureConfig
@@ -18,6 +19,7 @@ __getattr__, __dir__, __all__ = lazy_face(
         "CurationConfig": ".config.curation",
         "FeatureConfig": ".config.features",
         "curate": ".api",
+        "next_batch": ".api",
         "rank_features": ".api",
         "torch_indices": ".export.training",
         "torch_weights": ".export.training",

@@ -13,6 +13,7 @@ import typer
 
 from assay.flows.commands import composition as cli_composition
 from assay.flows.commands import init as cli_init
+from assay.flows.commands import labeling as cli_labeling
 from assay.flows.commands import methods as cli_methods
 from assay.flows.commands import queries as cli_queries
 from assay.flows.commands import report as cli_report
@@ -21,7 +22,7 @@ from assay.flows.commands import settings as cli_settings
 from assay.flows.commands import splitting as cli_splitting
 from assay.flows.commands import tools as cli_tools
 from assay.flows.commands.curating import curate
-from assay.flows.commands.help import Command, Group, ReportCommand, panel_of
+from assay.flows.commands.help import Command, ReportCommand
 from assay.flows.commands.options import Json, Store
 from assay.flows.commands.ranking import features
 from assay.flows.config.credentials import Scrubbing, scrub, scrub_error
@@ -30,7 +31,6 @@ from assay.storage.errors import AssayError
 
 app = typer.Typer(
     name="assay",
-    cls=Group,
     help="Choose the part of a data set that is worth labeling or training on, with a reason "
     "for every row.",
     no_args_is_help=True,
@@ -95,7 +95,7 @@ def _version(asked: bool) -> None:
 
 
 _COMPUTING = frozenset(
-    {"curate", "features", "demo", "plan", "serve", "composition", "split", "leaks"}
+    {"curate", "next", "features", "demo", "plan", "serve", "composition", "split", "leaks"}
 )
 
 
@@ -115,7 +115,7 @@ def _root(
             handler.addFilter(Scrubbing())
 
 
-@app.command(cls=Command, rich_help_panel=panel_of("demo"))
+@app.command(cls=Command)
 def demo(store: Store = Path("assay-store"), json: Json = False) -> None:
     """Run the main job on the small real pool that ships with assay, to choose health answers."""
     from assay.flows import progress
@@ -149,7 +149,7 @@ def demo(store: Store = Path("assay-store"), json: Json = False) -> None:
         typer.echo(f"\nThe report of the run, to open in a browser: {curated.report_file}")
 
 
-app.command("curate", cls=ReportCommand, rich_help_panel=panel_of("curate"))(curate)
+app.command("curate", cls=ReportCommand)(curate)
 for _command in (
     features,
     *cli_queries.COMMANDS,
@@ -161,10 +161,9 @@ for _command in (
     *cli_splitting.COMMANDS,
     *cli_tools.COMMANDS,
 ):
-    _panel = panel_of(_command.__name__)
-    app.command(_command.__name__, cls=Command, rich_help_panel=_panel)(_command)
-for _name, _service in cli_service.COMMANDS.items():
-    app.command(_name, cls=Command, rich_help_panel=panel_of(_name))(_service)
+    app.command(_command.__name__, cls=Command)(_command)
+for _name, _service in {**cli_labeling.COMMANDS, **cli_service.COMMANDS}.items():
+    app.command(_name, cls=Command)(_service)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,18 @@ F = TypeVar("F", bound=Form)
 def curate_flow(config: CurationConfig) -> dict[str, Any]:
     """Embed, index, graph, score, select and persist one pool."""
     _log_to_the_run()
-    settings = located(_filled_in(CurationConfig, config))
+    return _curated(_filled_in(CurationConfig, config))
+
+
+@flow(name="assay-next", validate_parameters=False)
+def next_flow(config: CurationConfig) -> dict[str, Any]:
+    """Choose the next rows of one pool to label, from the labels that have arrived."""
+    _log_to_the_run()
+    return _curated(_filled_in(CurationConfig, config).next_batch())
+
+
+def _curated(config: CurationConfig) -> dict[str, Any]:
+    settings = located(config)
     with task_runner(settings) as started:
         call = Submission(run_artifacts.Progress(), started, remote=settings.engine in CLUSTERS)
         result = runner.curate(settings, call=call)
@@ -102,6 +113,13 @@ def run_curation(config: CurationConfig) -> RunResult:
         return _result(curate_flow(config))
 
 
+def run_next(config: CurationConfig) -> RunResult:
+    """Run `next_flow` and return what `assay.flows.next_batch` would."""
+    resolve_run(config.next_batch())
+    with one_server(config):
+        return _result(next_flow(config))
+
+
 def run_ranking(config: FeatureConfig) -> RunResult:
     """Run `features_flow` and return what `assay.flows.rank_features` would."""
     features.resolve_run(config)
@@ -120,7 +138,11 @@ def _result(done: Mapping[str, Any]) -> RunResult:
 
 
 def main(arguments: list[str]) -> None:
-    """Run the flow that a TOML file configures: features where it names a table, else curation."""
+    """Run the flow that a TOML file configures.
+
+    Features where it names a table, the next batch to label where it has a table `next`, else
+    curation.
+    """
     if len(arguments) != 1:
         raise ConfigError("Usage: python -m assay.flows.deployments CONFIG.toml")
     path = Path(arguments[0])
@@ -134,7 +156,7 @@ def main(arguments: list[str]) -> None:
         return
     config = CurationConfig.from_toml(path)
     with runner.with_frames(config, pool=None, target=None) as complete:
-        result = run_curation(complete)
+        result = run_next(complete) if config.next_wanted else run_curation(complete)
     summary = curation_summary(result)
     print(
         f"Run {result.run_id} in the store {result.store.path}: {summary['selected']:,} of "

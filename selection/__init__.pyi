@@ -46,10 +46,12 @@ from .scorers.label_agreement import LabelAgreement as LabelAgreement
 from .scorers.like import Like as Like
 from .scorers.local_outlier_factor import LocalOutlierFactor as LocalOutlierFactor
 from .scorers.mahalanobis import Mahalanobis as Mahalanobis
+from .scorers.neighbor_disagreement import NeighborDisagreement as NeighborDisagreement
 from .scorers.noise_weight import NoiseWeight as NoiseWeight
 from .scorers.novelty import Novelty as Novelty
 from .scorers.novelty import NoveltyMahalanobis as NoveltyMahalanobis
 from .scorers.novelty import NoveltyP as NoveltyP
+from .scorers.novelty import NoveltyToLabeled as NoveltyToLabeled
 from .scorers.outlierness import Outlierness as Outlierness
 from .scorers.prototypicality import Prototypicality as Prototypicality
 from .scorers.self_confidence import PVI as PVI
@@ -61,6 +63,9 @@ from .scorers.training_dynamics import AUM as AUM
 from .scorers.training_dynamics import EL2N as EL2N
 from .scorers.training_dynamics import Entropy as Entropy
 from .scorers.training_dynamics import Forgetting as Forgetting
+from .scorers.typicality import Typicality as Typicality
+from .scorers.uncertainty import PredictedEntropy as PredictedEntropy
+from .scorers.uncertainty import Uncertainty as Uncertainty
 from .scorers.weighting import Weighting as Weighting
 from .selectors.bandit import BanditSelector as BanditSelector
 from .selectors.coverage_centric import CoverageCentricSelector as CoverageCentricSelector
@@ -71,6 +76,7 @@ from .selectors.herding import HerdingSelector as HerdingSelector
 from .selectors.hierarchical import HierarchicalBalancedSelector as HierarchicalBalancedSelector
 from .selectors.k_center import KCenterSelector as KCenterSelector
 from .selectors.moderate import ModerateSelector as ModerateSelector
+from .selectors.next_batch import NextBatchSelector as NextBatchSelector
 from .selectors.random import RandomSelector as RandomSelector
 from .selectors.saturated_coverage import SaturatedCoverageSelector as SaturatedCoverageSelector
 from .selectors.stratified import StratifiedSelector as StratifiedSelector

@@ -214,6 +214,8 @@ class Selector(PoolMethod):
     def _decide(self, **given: Any) -> Decision:
         """Choose rows of what was given to `fit`; by default `_select` does, in canonical order."""
         inputs = self._inputs(**given)
+        if self.covers_labeled:
+            inputs.cover_labeled()
         budget = resolve_budget(self.budget, inputs.n)
         check_some_left(inputs.covered)
         covered = inputs.covered_rows

@@ -107,9 +107,20 @@ def arguments(entry: registry.Entry, columns: Mapping[str, Any]) -> dict[str, An
     wants_texts = "texts" in entry.needs or ("texts" in entry.uses and "vectors" not in entry.needs)
     given = {name: value for name, value in columns.items() if name not in ("texts", "vectors")}
     given["X"] = columns["texts" if wants_texts else "vectors"]
+    if entry.covers_labeled:
+        had = _marked(columns.get("covered"), columns["ids"])
+        given["y"] = pl.Series(columns["y"]).set(pl.Series(~had), None) if had.any() else None
     vectors = np.random.default_rng(5).integers(-3, 4, size=(6, 5)) + 0.5
     given["target"] = _TARGET_TEXTS if wants_texts else vectors
     return given
+
+
+def _marked(covered: Any, ids: Any) -> Any:
+    """Return where rows are covered, given as a mask or as ids."""
+    if covered is None:
+        return np.zeros(len(ids), dtype=bool)
+    covered = np.asarray(covered)
+    return covered if covered.dtype == bool else np.isin(ids, covered)
 
 
 def training_log(columns: Mapping[str, Any]) -> pl.DataFrame:

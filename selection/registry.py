@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from importlib import import_module
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal
 
 from assay.storage.docstrings import filled_doc
 from assay.storage.errors import ColumnError, ConfigError
@@ -49,6 +49,8 @@ class Declaration:
     honors_covered : bool
         Selectors: whether rows that are had already count as chosen (`covered`); those that can't
         refuse them.
+    covers_labeled : bool
+        Selectors: whether rows with a label count as covered.
     nested : bool
         Selectors: whether every budget is a prefix of one ranking.
     has_difficulty : bool
@@ -80,6 +82,7 @@ class Declaration:
     images_for_texts: bool = False
     points: Literal["easier", "harder"] | None = None
     honors_covered: bool = False
+    covers_labeled: bool = False
     nested: bool = False
     has_difficulty: bool = False
     has_cutoff: bool = False
@@ -108,6 +111,7 @@ class Method(Shown):
     images_for_texts: ClassVar[bool] = False
     points: ClassVar[Literal["easier", "harder"] | None] = None
     honors_covered: ClassVar[bool] = False
+    covers_labeled: ClassVar[bool] = False
     nested: ClassVar[bool] = False
     has_difficulty: ClassVar[bool] = False
     has_cutoff: ClassVar[bool] = False
@@ -157,27 +161,6 @@ class Parameter:
     name: str
     default: str | None
     meaning: str
-
-
-class Claims(NamedTuple):
-    """What a method's source claims, and what became of it here: the section of that name in its docstring.
-
-    Attributes
-    ----------
-    paper : str
-        What the source claims.
-    here : str
-        What the method does of it.
-    deviates : str
-        Where it differs on purpose.
-    measured : str
-        The figure, with the table or test that holds it.
-    """
-
-    paper: str
-    here: str
-    deviates: str
-    measured: str
 
 
 @dataclass(frozen=True)
@@ -260,6 +243,7 @@ _RELATIVE = (
     Entry("transport", "selector", "selectors.transport:TransportSelector", "the nearest rows of every target row, whitened, the last ones cut by optimal transport", needs=("vectors", "target"), judged_by=("cmmd_target", "kl_target", "spread.vendi")),
     Entry("bandit", "selector", "selectors.bandit:BanditSelector", "rows of the clusters whose sampled rows earn the highest reward", needs=("vectors",), uses=("target", "scores", "labels"), has_metric=True, judged_by=("cmmd_target", "score_mean", "class.entropy")),
     Entry("top", "selector", "selectors.top:TopSelector", "the rows with the highest scores", needs=("scores",), nested=True, judged_by=("score_mean", "spread.vendi", "duplicates_left")),
+    Entry("next_batch", "selector", "selectors.next_batch:NextBatchSelector", "the next rows to label: those that cover what a model of the labels so far is unsure of", needs=("vectors",), uses=("labels", "graph"), covers_labeled=True, has_metric=True, judged_by=("coverage.mean_distance", "facility_location_ratio", "spread.vendi")),
     # steps
     Entry("hard_cutoff", "step", "steps.hard_cutoff:HardCutoff", "the hardest rows dropped, which are mostly mislabeled or noise", uses=("scores", "graph", "labels"), has_difficulty=True, has_cutoff=True),
     Entry("exact_duplicates", "step", "steps.exact_duplicates:ExactDuplicates", "all but one of the rows with the same content (images: the same pixels)", needs=("texts",), vectors_for_texts=True, images_for_texts=True),
@@ -293,6 +277,11 @@ _RELATIVE = (
     Entry("margin", "scorer", "scorers.self_confidence:Margin", "out-of-fold probability of the row's label less that of the likeliest other one", needs=("texts", "labels"), uses=("graph",), vectors_for_texts=True, points="easier"),
     Entry("noise_weight", "scorer", "scorers.noise_weight:NoiseWeight", "weight that makes rows drawn by it as if labels were clean; near 0 = label likely wrong", needs=("texts", "labels"), uses=("graph",), vectors_for_texts=True, points="easier", reported=("noise", "transition")),
     Entry("pvi", "scorer", "scorers.self_confidence:PVI", "bits that the row tells of its label (pointwise V-information)", needs=("texts", "labels"), uses=("graph",), vectors_for_texts=True, points="easier"),
+    Entry("uncertainty", "scorer", "scorers.uncertainty:Uncertainty", "how close the two likeliest classes are to a model of the labels so far", needs=("vectors",), uses=("labels", "graph"), points="harder"),
+    Entry("predicted_entropy", "scorer", "scorers.uncertainty:PredictedEntropy", "entropy of the class that a model of the labels so far predicts", needs=("vectors",), uses=("labels", "graph"), points="harder"),
+    Entry("neighbor_disagreement", "scorer", "scorers.neighbor_disagreement:NeighborDisagreement", "how far the neighbors are of another class than a model of the labels so far says", needs=("vectors", "graph"), uses=("labels",), points="harder"),
+    Entry("typicality", "scorer", "scorers.typicality:Typicality", "inverse of the mean distance to the neighbors", needs=("graph",), points="easier"),
+    Entry("novelty_to_labeled", "scorer", "scorers.novelty:NoveltyToLabeled", "distance to the nearest labeled row", needs=("vectors",), uses=("labels", "graph"), has_metric=True, points="harder"),
     Entry("gopher_quality", "scorer", "scorers.text_rules:GopherQuality", "how many of Gopher's rules of quality a text breaks", needs=("texts",), points="harder"),
     Entry("c4_quality", "scorer", "scorers.text_rules:C4Quality", "how many of C4's rules a text breaks", needs=("texts",), points="harder"),
     Entry("aum", "scorer", "scorers.training_dynamics:AUM", "area under the margin of the label over the epochs of a training log", needs=("log",), uses=("labels",), points="easier"),
@@ -402,36 +391,6 @@ def parameters(method: Any) -> tuple[Parameter, ...]:
     )
 
 
-def claims(method: Any) -> Claims | None:
-    """Return what a class's own docstring says under ``Claims``; None where it has no such section.
-
-    Raises
-    ------
-    ConfigError
-        The section lacks an entry, or has one of another name.
-
-    Examples
-    --------
-    >>> claims(get("top", "selector")).here
-    'The rows of the highest scores.'
-    """
-    section = _section(vars(method).get("__doc__") or "", "Claims")
-    if section is None:
-        return None
-    told: dict[str, list[str]] = {}
-    for line in section.splitlines():
-        if line and not line.startswith(" "):
-            told[line.strip()] = []
-        elif line.strip() and told:
-            next(reversed(told.values())).append(line.strip())
-    if tuple(told) != Claims._fields or not all(told.values()):
-        raise ConfigError(
-            f"The section Claims of {method.__name__} has {', '.join(told) or 'no entry'}; write, in "
-            f"this order and each with a text: {', '.join(Claims._fields)}."
-        )
-    return Claims(*(" ".join(text) for text in told.values()))
-
-
 def declared_by(method: Any, name: str, package: str = "") -> Entry:
     """Return the entry of a class that declares itself.
 
@@ -504,25 +463,19 @@ def _parameter_docs(method: Any) -> dict[str, str]:
     return meanings
 
 
-def _section(doc: str, title: str) -> str | None:
-    """Return the text of one numpydoc section, None where there is none."""
-    found = re.search(
-        rf"^{title}\n-{{3,}}\n(.*?)(?=^\S[^\n]*\n-{{3,}}\n|\Z)",
+def _parameter_section(doc: str) -> dict[str, str]:
+    section = re.search(
+        r"^Parameters\n-{3,}\n(.*?)(?=^\S[^\n]*\n-{3,}\n|\Z)",
         inspect.cleandoc(doc),
         re.DOTALL | re.MULTILINE,
     )
-    return None if found is None else found[1]
-
-
-def _parameter_section(doc: str) -> dict[str, str]:
-    section = _section(doc, "Parameters")
     if section is None:
         return {}
     meanings: dict[str, str] = {}
     names: list[str] = []
     kinds: dict[str, str] = {}
     waiting: list[str] = []
-    for line in section.splitlines():
+    for line in section[1].splitlines():
         if line and not line.startswith(" "):
             listed, _, kind = line.partition(" : ")
             names = [name.strip() for name in listed.split(",")]
@@ -575,20 +528,4 @@ def markdown_table(kind: str | None = None) -> str:
             f"| `{entry.name}` | {entry.kind} | {entry.help} | {needs} | {nested} "
             f"| `{module}.{attribute}` |"
         )
-    return "\n".join(lines)
-
-
-def claims_table() -> str:
-    """Return the documentation's table of what sources claim and what was measured here.
-
-    Examples
-    --------
-    >>> print(claims_table().splitlines()[0])
-    | method | its source claims | here | deviates | measured |
-    """
-    lines = ["| method | its source claims | here | deviates | measured |", "|" + " --- |" * 5]
-    for entry in _TABLE:
-        told = claims(entry.load())
-        cells = ("",) * 4 if told is None else told
-        lines.append(f"| `{entry.name}` ({entry.kind}) | {' | '.join(cells)} |")
     return "\n".join(lines)

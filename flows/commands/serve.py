@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 # before Prefect is imported: it sets what Prefect reads then
-from assay.flows.deployments import curate_flow, features_flow
+from assay.flows.deployments import curate_flow, features_flow, next_flow
 
 # isort: split
 from prefect.client.orchestration import get_client
@@ -32,7 +32,7 @@ from assay.storage.reading.formats import find_files
 from assay.storage.reading.locations import absolute, scheme_of
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_LOCATIONS = ("pool", "target", "training_log", "table", "store")
+_LOCATIONS = ("pool", "target", "training_log", "labels", "table", "store")
 
 
 def parse_interval(text: str) -> timedelta:
@@ -140,6 +140,13 @@ def _check_there(location: str | None) -> None:
         find_files(location)
 
 
+def flow_of(config: CurationConfig | FeatureConfig) -> Any:
+    """Return the flow that a configuration is for."""
+    if isinstance(config, FeatureConfig):
+        return features_flow
+    return next_flow if config.next_wanted else curate_flow
+
+
 def flow_parameters(config: CurationConfig | FeatureConfig) -> dict[str, Any]:
     """Return the flow's parameters: the keys that the file holds, its paths absolute."""
     keys = config.model_dump(mode="json", exclude_unset=True)
@@ -210,7 +217,8 @@ def serve(
     Parameters
     ----------
     path : Path
-        The configuration: a curation, or a feature ranking where it names a `table`.
+        The configuration: a curation, the next batch to label where it has a table `next`, or a
+        feature ranking where it names a `table`.
     cron, interval : str
         One of them; see `schedule_of`.
     timezone : str, optional
@@ -231,7 +239,7 @@ def serve(
     config = load(path)
     parameters = flow_parameters(config)
     url = require_server()
-    flow: Any = features_flow if isinstance(config, FeatureConfig) else curate_flow
+    flow = flow_of(config)
     name = name or path.stem
     when = f"every {interval}" if interval else f"at {cron} ({timezone or 'UTC'})"
     _say(

@@ -56,6 +56,29 @@ def print_curation(result: RunResult) -> None:
     print(f"Store: {summary['store']}")
 
 
+def print_labels(result: RunResult) -> None:
+    """Print what `next` knows of the labels so far, and how the batch gets to who labels it."""
+    metrics = {
+        row["name"]: row["value"]
+        for row in result.store.run_table(
+            result.run_id, "SELECT name, value FROM metrics"
+        ).iter_rows(named=True)
+    }
+    classes = int(metrics["classes"])
+    said = f"Labels so far: {int(metrics['labeled']):,} rows of {classes:,} classes"
+    if "accuracy" in metrics:
+        said += (
+            f"; a model that was not fitted on them gets {metrics['accuracy']:.3f} of these right"
+        )
+    print(f"{said}.")
+    if classes < 2:
+        print("  Fewer than two classes: the batch covers the pool, and no model counts yet.")
+    print(
+        f"Next: assay export --store {shlex.quote(str(result.store.path))} --run {result.run_id} "
+        "--out batch.csv"
+    )
+
+
 def _asked(config: CurationConfig | FeatureConfig) -> str:
     """Return what a configuration asks for, in one line."""
     assert isinstance(config, CurationConfig)

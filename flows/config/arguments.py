@@ -112,6 +112,28 @@ def mixture(texts: Sequence[str]) -> dict[str, float] | str | None:
     return shares
 
 
+def with_next_options(values: Mapping[str, Any], texts: Iterable[str]) -> dict[str, Any]:
+    """Return `with_options`, the selector being that of the next batch to label.
+
+    Examples
+    --------
+    >>> with_next_options({"select": "ccs"}, ["informativeness=0.5", "graph.k=20"])
+    {'select': 'ccs', 'next': {'options': {'informativeness': 0.5}}, 'graph': {'k': 20}}
+    """
+    own = dict(values.get("next", {}))
+    result = with_options(
+        {**values, "select": "next_batch", "options": own.get("options", {})}, texts
+    )
+    options = result.pop("options")
+    if options:
+        result["next"] = {**own, "options": options}
+    for name in ("select", "options"):
+        result.pop(name, None)
+        if name in values:
+            result[name] = values[name]
+    return result
+
+
 def with_options(values: Mapping[str, Any], texts: Iterable[str]) -> dict[str, Any]:
     """Return the values of a configuration, in which texts PART.PARAMETER=VALUE have been put.
 

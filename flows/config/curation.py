@@ -12,6 +12,16 @@ from assay.index.embedding.embedders import model_names
 
 # engines whose tasks run in other processes, which share nothing with this one but the store
 CLUSTERS = ("dask", "ray")
+# rules of a plan that are about a difficulty, or about a selection that stays
+_NOT_OF_NEXT = {"cutoff", "blend", "blend_method", "churn", "weigh"}
+# what the next batch to label is explained by
+NEXT_SCORES = (
+    "uncertainty",
+    "predicted_entropy",
+    "neighbor_disagreement",
+    "novelty_to_labeled",
+    "typicality",
+)
 
 
 class EmbeddingConfig(Form):
@@ -187,6 +197,24 @@ class PlanConfig(Form):
         return [(str(s.pop("name", "")), s) for s in given]
 
 
+class NextConfig(Form):
+    """What `assay next` does otherwise than `assay curate`, by the same configuration.
+
+    Parameters
+    ----------
+    budget : int, float or str, default 50
+        How many rows the next batch has: a count, or a share of the pool.
+    scores : tuple of str, optional
+        Names of scorers; by default those of `NEXT_SCORES`.
+    options : mapping
+        Parameters of the selector (`assay methods next_batch`).
+    """
+
+    budget: Budget = 50
+    scores: Names = NEXT_SCORES
+    options: Options = Field(default_factory=dict)
+
+
 class CurationConfig(Form):
     """One curation run: where the pool is, what is in its columns, what is wanted.
 
@@ -205,7 +233,11 @@ class CurationConfig(Form):
     image : str, optional
         Column of image bytes or paths.
     label : str, optional
-        Column of labels.
+        Column of labels: of the pool, or of `labels`.
+    labels : str, optional
+        File, folder or glob of labels that are kept apart from the pool, with a column of ids (called
+        as the pool's, or `sample_id`) and one of labels (`label`, or as the key `label` says). They
+        stand in for a column of the pool. The last label of a row counts.
     group : str, optional
         Column of groups.
     columns : tuple of str
@@ -273,6 +305,8 @@ class CurationConfig(Form):
         is replaced. It includes the map.
     map : bool, default False
         Whether the run's similarity graph is laid out in the plane (the view `latest_map`).
+    next : NextConfig
+        What `assay next` chooses; `assay curate` does not read it.
     plan : PlanConfig
         Filters, deduplication, cutoff, blend of scores and constraints.
     embedding : EmbeddingConfig
@@ -296,6 +330,7 @@ class CurationConfig(Form):
     image: str | None = None
     columns: Names = ()
     label: str | None = None
+    labels: Location | None = None
     group: str | None = None
     keep: Names = ()
     template: str | None = None
@@ -323,6 +358,7 @@ class CurationConfig(Form):
     engine_options: Options = Field(default_factory=dict)
     report: str | None = None
     map: bool = False
+    next: NextConfig = NextConfig()
     plan: PlanConfig = PlanConfig()
     embedding: EmbeddingConfig = EmbeddingConfig()
     graph: GraphConfig = GraphConfig()
@@ -331,10 +367,41 @@ class CurationConfig(Form):
         """Return the column of content of a kind: "text", "vector" or "image"."""
         return {"text": self.text, "vector": self.vector, "image": self.image}[kind]
 
+    @property
+    def next_wanted(self) -> bool:
+        """Whether a schedule chooses the next batch to label: the table `next` is there."""
+        return "next" in self.model_fields_set
+
     def roles(self) -> dict[str, Any]:
         """Return the arguments of `read_pool` that this configuration fixes."""
         names = ("id", "text", "vector", "image", "label", "group", "keep", "name")
-        return {name: getattr(self, name) for name in names} | self.reading()
+        given = {name: getattr(self, name) for name in names} | self.reading()
+        # the pool's own column is not read where labels are kept apart
+        return given if self.labels is None else given | {"label": None}
+
+    def next_batch(self) -> CurationConfig:
+        """Return the configuration of the run that chooses the next batch to label.
+
+        Filters, duplicates, covered rows, references, quotas and mixtures of the plan hold for it too.
+
+        Examples
+        --------
+        >>> config = CurationConfig(pool="pool.parquet", budget="10%", labels="labels")
+        >>> config.next_batch().select, config.next_batch().budget
+        ('next_batch', 50)
+        """
+        own = self.model_dump(
+            exclude_unset=True, exclude={"difficulty": True, "plan": _NOT_OF_NEXT}
+        )
+        scored = {*self.next.scores, *self.expressions}
+        chosen = {
+            "select": "next_batch",
+            "budget": self.next.budget,
+            "scores": self.next.scores,
+            "options": self.next.options,
+            "score_options": {k: v for k, v in self.score_options.items() if k in scored},
+        }
+        return type(self).build(own | chosen)
 
     def reading(self) -> dict[str, Any]:
         """Return the arguments of `read_pool` that say how files are read, where any is set."""

@@ -22,7 +22,7 @@ from assay.flows.config.memory_size import machine_memory
 from assay.flows.estimate.measuring import StageCost
 from assay.flows.stages.artifacts import usable
 from assay.flows.stages.memory import refusal
-from assay.flows.stages.run import Run, resolve_run
+from assay.flows.stages.run import Run, labels_of, resolve_run
 from assay.storage import Pool, read_pool
 from assay.storage.errors import ResourceError
 from assay.storage.reading.types import storable
@@ -264,6 +264,14 @@ def _measured(
         # as many seeds, of those that the sample holds
         there = read_pool(values["pool"], **run.config.roles()).samples()
         values["like"] = usable(there)["sample_id"].head(len(run.config.like)).to_list()
+    if run.config.labels is not None:
+        # as large a share of the sample's rows, with the same labels
+        ids = read_pool(values["pool"], **run.config.roles()).samples()["sample_id"]
+        labels = labels_of(run.config)["label"].head(max(2, round(size / rows * ids.len())))
+        ids = ids.head(len(labels))
+        values["labels"] = str(folder / "labels.parquet")
+        named = {"sample_id": ids, values["label"]: labels.head(len(ids))}
+        pl.DataFrame(named).write_parquet(folder / "labels.parquet")
     (folder / "config.json").write_text(json.dumps(values), encoding="utf-8")
     done = subprocess.run(
         [

@@ -24,7 +24,8 @@ from assay.flows.running.tables import with_vectors
 from assay.flows.stages import features, persisting, stage
 from assay.flows.stages.artifacts import check_target
 from assay.flows.stages.calls import Call, directly
-from assay.flows.stages.run import Run, run_info
+from assay.flows.stages.run import Run
+from assay.flows.stages.run_info import run_info
 from assay.storage import ScoreStore, read_pool
 
 
@@ -89,6 +90,13 @@ def with_frames(config: CurationConfig, *, pool: Any, target: Any) -> Iterator[C
             )
         paths = {name: stored_path(store, name, frame) for name, frame in frames.items()}
         yield CurationConfig.build(config.model_dump(exclude_unset=True) | paths)
+
+
+def stored_labels(config: CurationConfig, labels: Any) -> str:
+    """Return the path of labels: their own, or that of the copy that the store keeps of a frame."""
+    store = ScoreStore(config.store, create=True)
+    with store.writing("curate"):
+        return stored_path(store, "labels", labels)
 
 
 def execute(run: Run, call: Call = directly) -> RunResult:

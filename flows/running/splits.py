@@ -76,6 +76,11 @@ class Contents:
         if held.height and store.artifacts.intact(*held.row(0)):
             vectors = np.load(store.artifacts.open(*held.row(0)) / "vectors.npy", mmap_mode="r")
         kept = samples.filter(pl.Series(keep))
+        if config.labels is not None:
+            labels = store.run_table(run_id, "SELECT sample_id, label FROM samples")
+            kept = kept.drop("label").join(
+                labels, on="sample_id", how="left", maintain_order="left"
+            )
         return cls(run, config, pool, kept, keep, graph, vectors)
 
     def given(self) -> dict[str, Any]:

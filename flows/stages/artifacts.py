@@ -17,12 +17,14 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from assay.flows.config.labels import labels_fingerprint
 from assay.flows.config.rules import check_budget
-from assay.flows.progress import found, step
+from assay.flows.progress import found, logger, step
 from assay.flows.stages.generations import embedder_ref
 from assay.flows.stages.memory import check_memory
 from assay.flows.stages.refs import Ref
-from assay.flows.stages.run import Run, run_info
+from assay.flows.stages.run import Run, labels_of
+from assay.flows.stages.run_info import run_info
 from assay.flows.stages.stage import EMBED, READ, Stage
 from assay.storage import Pool, ScoreStore
 from assay.storage.errors import IdError, InputError
@@ -77,9 +79,12 @@ def read(run: Run, started_at: datetime) -> Ref:
     store = run.store
     there = store.artifacts.intact(*ref)
     with step("read"):
-        frame = load_samples(run, ref) if there else run.read_pool().samples()
+        # the labels that are kept apart may not be there yet
+        held = folder(run, ref) / "samples.parquet" if there else None
+        frame = run.read_pool().samples() if held is None else pl.read_parquet(held)
         check(run, frame)
         store.begin(run_info(run, started_at, frame.height))
+        keep_labels(run, frame)
         return make_stage(run, READ, ref, lambda out: frame.write_parquet(out / "samples.parquet"))
 
 
@@ -123,8 +128,54 @@ def check_target(target: Pool, where: str) -> None:
 
 def load_samples(run: Run, samples: Ref) -> pl.DataFrame:
     """Return the samples as they were read, with their key (row number) and problem (null: none)."""
-    frame = pl.read_parquet(folder(run, samples) / "samples.parquet")
-    return frame.with_row_index("key").with_columns(pl.col("key").cast(pl.Int32))
+    frame = pl.read_parquet(folder(run, samples) / "samples.parquet").with_row_index("key")
+    frame = frame.with_columns(pl.col("key").cast(pl.Int32))
+    labels = labels_ref(run)
+    if labels is None:
+        return frame
+    kept_apart = pl.read_parquet(folder(run, labels) / "labels.parquet")
+    labeled = frame.drop("label").join(
+        kept_apart, on="sample_id", how="left", maintain_order="left"
+    )
+    return labeled.select(frame.columns)
+
+
+def labels_ref(run: Run) -> Ref | None:
+    """Return where the labels that are kept apart from the pool are; None where there are none."""
+    made_of = run.labels_fingerprint
+    return None if made_of is None else Ref("labels", fingerprint(READ.revision, made_of))
+
+
+def keep_labels(run: Run, frame: pl.DataFrame) -> None:
+    """Copy the labels that are kept apart into the store, so that the whole run sees the same ones.
+
+    Raises
+    ------
+    InputError
+        They have changed since the run was planned.
+    IdError
+        None of them is of a row of the pool.
+    """
+    ref = labels_ref(run)
+    if ref is None or run.store.artifacts.intact(*ref):
+        return
+    labels = labels_of(run.config)
+    where = run.config.labels
+    if labels_fingerprint(labels) != run.labels_fingerprint:
+        raise InputError(f"The labels in {where} changed while the run began; run it again.")
+    known = labels["sample_id"].is_in(frame["sample_id"].implode())
+    if labels.height and not known.any():
+        raise IdError(
+            f"None of the {labels.height} ids with a label in {where} is in the pool, such as "
+            f"{labels['sample_id'][0]!r}; give the ids of the pool's rows."
+        )
+    logger.info(
+        "%s rows of the pool have a label in %s; %s more labels are of other rows",
+        f"{int(known.sum()):,}",
+        where,
+        f"{int((~known).sum()):,}",
+    )
+    make_stage(run, READ, ref, lambda out: labels.write_parquet(out / "labels.parquet"), "labels")
 
 
 def load_rows(run: Run, samples: Ref, vectors: Ref) -> pl.DataFrame:

@@ -11,12 +11,13 @@ import numpy as np
 import polars as pl
 
 from assay.flows.progress import step
-from assay.flows.stages.artifacts import load_graph, load_rows, usable
+from assay.flows.stages.artifacts import labels_ref, load_graph, load_rows, usable
 from assay.flows.stages.changes import load_changes
 from assay.flows.stages.drift import load_drift
 from assay.flows.stages.generations import embedder_ref
 from assay.flows.stages.refs import Outputs, Ref
-from assay.flows.stages.run import Run, run_info
+from assay.flows.stages.run import Run
+from assay.flows.stages.run_info import run_info
 from assay.flows.stages.scoring import load_report, load_scores
 from assay.flows.stages.selecting import load_ledger, load_selection
 from assay.storage import ScoreStore
@@ -77,6 +78,9 @@ def _by_stage(run: Run, outputs: Outputs) -> dict[str, Ref]:
         "select": outputs.selection,
         "judge": outputs.ledger,
     }
+    labels = labels_ref(run)
+    if labels is not None:
+        refs["labels"] = labels
     if run.fits:
         refs["fit"] = embedder_ref(run.generation)
     for name, held in outputs.references.items():

@@ -55,7 +55,7 @@ def pool_of(
     opened = read_pool(where, **config.roles())
     was = store.run_table(run_id, "SELECT pool_fingerprint FROM run").item()
     moved = pool is not None or now != location
-    if opened.fingerprint == was or (moved and _same_rows(store, run_id, opened)):
+    if opened.fingerprint == was or (moved and _same_rows(store, run_id, opened, config)):
         return opened
     raise StoreError(
         f"The pool {where} is not what it was when run {run_id} was made. Put it back, name the "
@@ -63,9 +63,10 @@ def pool_of(
     )
 
 
-def _same_rows(store: ScoreStore, run_id: str, pool: Pool) -> bool:
+def _same_rows(store: ScoreStore, run_id: str, pool: Pool, config: CurationConfig) -> bool:
     """Return whether a pool in other files has the run's rows: ids, contents and labels in order."""
-    names = ["sample_id", "content_hash", "label"]
+    own = ["label"] if config.labels is None else []
+    names = ["sample_id", "content_hash", *own]
     was = store.run_table(run_id, f"SELECT {', '.join(names)} FROM samples ORDER BY key")
     return pool.samples().select(names).equals(was)
 

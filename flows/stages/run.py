@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Collection, Sequence
-from datetime import datetime
 from functools import cache, cached_property
 from importlib.metadata import version
 from typing import Any
 
+import polars as pl
 from pydantic import BaseModel, ConfigDict
 
 from assay.flows.config.curation import CurationConfig
 from assay.flows.config.had import ids_fingerprint, names_file
+from assay.flows.config.labels import LABEL, labels_fingerprint, read_labels
 from assay.flows.config.rules import (
     RULES_REVISION,
     check_options,
@@ -28,17 +29,17 @@ from assay.selection.algorithms.contamination import DETECTORS
 from assay.storage import Pool, ScoreStore, read_pool
 from assay.storage.errors import ColumnError, ConfigError, InputError
 from assay.storage.hashing.fingerprints import fingerprint
-from assay.storage.reading.locations import absolute
 from assay.storage.reading.tables import table_fingerprint
-from assay.storage.runs.run_file import RunInfo
 
 # what does not change a run's result
-_SHOWING = {"report", "map"}
+SHOWING = {"report", "map"}
 _ENGINE = {
     "store",
     "pool",
     "target",
     "training_log",
+    "labels",
+    "next",
     "refit",
     "drift_limit",
     "keep_runs",
@@ -47,7 +48,7 @@ _ENGINE = {
     "workers",
     "shard_rows",
     "engine_options",
-    *_SHOWING,
+    *SHOWING,
 }
 # left at their defaults, keys that came later leave the ids of earlier runs as they are
 _LATER = ("like", "columns", "score_options")
@@ -72,6 +73,7 @@ class Run(BaseModel):
     evaluation: dict[str, str] = {}
     log_fingerprint: str | None = None
     covered_fingerprint: str | None = None
+    labels_fingerprint: str | None = None
     references: dict[str, str] = {}
     generation: str
     # whether the generation was begun by an earlier run
@@ -95,6 +97,11 @@ class Run(BaseModel):
     def __setstate__(self, state: dict[Any, Any]) -> None:
         super().__setstate__(state)
         self.__dict__["store"] = _store_at(self.config.store)
+
+    @property
+    def labels_made_of(self) -> tuple[str, ...]:
+        """What the fingerprint of anything that reads labels holds more, where they are kept apart."""
+        return () if self.labels_fingerprint is None else ("labels", self.labels_fingerprint)
 
     @property
     def content(self) -> str:
@@ -192,6 +199,8 @@ def resolve_run(config: CurationConfig) -> Run:
         )
     pool = read_pool(config.pool, **config.roles())
     decided: dict[str, Any] = {"name": pool.name, pool.kind: pool.roles.content}
+    if config.labels is not None and config.label is None:
+        decided["label"] = LABEL
     there = _inputs(config, pool)
     decided |= _methods(config, there)
     resolved = config.model_copy(update=decided)
@@ -223,10 +232,12 @@ def resolve_run(config: CurationConfig) -> Run:
     # what most runs lack is left out of their ids
     ruled = resolved.expressions or resolved.plan.model_dump(exclude_defaults=True)
     references = {name: p.fingerprint for name, p in read_references(resolved).items()}
+    labels = None if resolved.labels is None else labels_fingerprint(labels_of(resolved))
     added = (
         *([plugins] if plugins else []),
         *([RULES_REVISION] if ruled else []),
         *([covered_fingerprint] if covered_fingerprint else []),
+        *([("labels", labels)] if labels else []),
         *([(REFER.revision, references)] if references else []),
     )
     run_id = fingerprint("curate", REVISIONS, *made_of, generation, *added)[:16]
@@ -240,6 +251,7 @@ def resolve_run(config: CurationConfig) -> Run:
         evaluation=evaluation,
         log_fingerprint=log_fingerprint,
         covered_fingerprint=covered_fingerprint,
+        labels_fingerprint=labels,
         references=references,
         generation=generation,
         frozen=frozen,
@@ -247,6 +259,11 @@ def resolve_run(config: CurationConfig) -> Run:
         run_id=run_id,
         defaults=defaults,
     )
+
+
+def labels_of(config: CurationConfig) -> pl.DataFrame:
+    """Read the labels that are kept apart from the pool: `sample_id` and `label`."""
+    return read_labels(str(config.labels), id=config.id, label=config.label)
 
 
 def _deciding(config: CurationConfig) -> dict[str, Any]:
@@ -305,7 +322,7 @@ def _inputs(config: CurationConfig, pool: Pool) -> set[str]:
     there = {"vectors", "graph"}
     if pool.kind == "text":
         there.add("texts")
-    if config.label:
+    if config.label or config.labels:
         there.add("labels")
     if config.target:
         there.add("target")
@@ -420,37 +437,3 @@ def versions(plugins: Collection[str] = ()) -> dict[str, str]:
     of_plugins = dict(plugin.rsplit(" ", 1) for plugin in plugins)
     own = {"python": platform.python_version(), "assay": version("assay-curation")}
     return own | {name: version(name) for name in _LIBRARIES} | of_plugins
-
-
-def stored_config(run: Run) -> dict[str, Any]:
-    """Return the configuration as it is stored with the run: paths absolute, so it can be rerun."""
-    config = run.config.model_dump(mode="json", exclude=_SHOWING)
-    for key in ("pool", "target", "training_log", "store"):
-        if config[key] is not None:
-            config[key] = absolute(config[key])
-    if names_file(config["plan"]["covered"]):
-        config["plan"]["covered"] = absolute(config["plan"]["covered"])
-    for sets in ("leakage", "reference"):
-        config["plan"][sets] = {k: absolute(v) for k, v in config["plan"][sets].items()}
-    return config
-
-
-def run_info(run: Run, started_at: datetime, n_samples: int = 0) -> RunInfo:
-    """Describe the run for the store."""
-    return RunInfo(
-        run_id=run.run_id,
-        kind="curate",
-        pool=run.config.name or "pool",
-        started_at=started_at,
-        n_samples=n_samples,
-        seed=run.config.seed,
-        generation=run.generation,
-        config=stored_config(run),
-        versions=versions(run.plugins.values()),
-        ranked_by=_ranked_by(run),
-        pool_fingerprint=run.pool_fingerprint,
-    )
-
-
-def _ranked_by(run: Run) -> str | None:
-    return run.select if run.select in run.scores else run.config.difficulty

@@ -96,7 +96,7 @@ def score_ref(run: Run, method: str, vectors: Ref, graph: Ref) -> Ref:
     """Return where a score of the registry is or will be."""
     entry = registry.entry(method, "scorer")
     made_of = {
-        "labels": run.config.label,
+        "labels": run.labels_fingerprint or run.config.label,
         "target": run.target_fingerprint,
         "graph": graph,
         "log": run.log_fingerprint,
@@ -144,7 +144,7 @@ def _weights(run: Run, parts: Sequence[Ref]) -> list[Any]:
 def _expression(run: Run, name: str, samples: Ref, vectors: Ref) -> Ref:
     """Compute a score of the user's own, an SQL expression over the columns."""
     expression = run.config.expressions[name]
-    made_of = (run.pool_fingerprint, samples, vectors, expression)
+    made_of = (run.pool_fingerprint, samples, vectors, expression, *run.labels_made_of)
     ref = Ref("scores", fingerprint(SCORE.revision, RULES_REVISION, "expression", *made_of))
 
     def make(out: Path) -> None:

@@ -80,6 +80,7 @@ def select(
             *([] if previous is None else [previous]),
             *([run.covered_fingerprint] if run.covered_fingerprint else []),
             *([dict(references)] if references else []),
+            *run.labels_made_of,
             *([run.plugins] if run.plugins else []),
         ),
     )
@@ -344,7 +345,7 @@ def judge(run: Run, samples: Ref, vectors: Ref, graph: Ref, selection: Ref) -> R
                 place,
                 X=load_vectors(run, vectors),
                 graph=load_graph(run, graph),
-                y=rows["label"].to_numpy() if config.label else None,
+                y=rows["label"].to_numpy() if rows["label"].count() else None,
                 groups=rows["group_id"].to_numpy() if config.group else None,
                 cutoff_kept=None if kept.all() else kept,
                 covered=covered if covered.any() else None,

@@ -85,6 +85,28 @@ def predictions(
     return Predictions(found, labels, True)
 
 
+def class_probabilities(
+    inputs: Inputs, labels: Labels, folds: int, random_state: int, train_rows: int
+) -> Floats:
+    """Return the class probabilities of every row, float64[n, classes], from models that know `labels`.
+
+    Rows with a label get those of `predictions`, from models that were not fitted on them; all
+    others those of a model that was fitted on every label.
+    """
+    labels = commonest(labels)
+    noise = inputs.noise(random_state, "folds")
+    rows = np.flatnonzero(labels.codes >= 0)
+    with threadpool_limits(limits=1):  # sums that do not depend on the number of threads
+        X = standard(inputs.vectors())
+        contents = content_codes(hash_rows(inputs.vectors()[rows]))
+        codes = labels.codes[rows].astype(np.int64)
+        fold = np.full(inputs.n, -1, dtype=np.int64)
+        fold[rows] = _folds(codes, contents, noise[rows], min(folds, len(rows)))
+        # a last fold: the rows without a label
+        fold[fold < 0] = fold.max() + 1
+        return _cross_fit(X, labels, inputs.graph, fold, int(fold.max()) + 1, train_rows, noise)
+
+
 def commonest(labels: Labels) -> Labels:
     """Return labels of at most 200 classes: the rarest beyond that are one class."""
     if len(labels.classes) <= _CLASSES:

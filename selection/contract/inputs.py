@@ -286,6 +286,17 @@ class Inputs:
         """The labels given, or None."""
         return None if self._y is None else self._encoded("y", self._y)
 
+    @property
+    def known_labels(self) -> Labels | None:
+        """The labels given, None also where no row has one."""
+        return self.labels if self._y is not None and labeled(self._y).any() else None
+
+    def cover_labeled(self) -> None:
+        """Count the rows with a label as covered."""
+        labels = self.known_labels
+        if labels is not None:
+            self.covered = self.covered | (labels.codes >= 0)
+
     @cached_property
     def groups(self) -> Labels | None:
         """The groups given, or None."""
@@ -374,6 +385,20 @@ class Inputs:
             classes, np.arange(len(classes), dtype=np.int32), default=-1, return_dtype=pl.Int32
         ).to_numpy()
         return Labels(codes if self.order is None else codes[self.order], classes.to_list())
+
+
+def labeled(y: Any) -> NDArray[np.bool_]:
+    """Return where a label is given: neither null nor NaN.
+
+    Examples
+    --------
+    >>> labeled(["a", None, "b"]).tolist(), labeled([1.0, float("nan")]).tolist()
+    ([True, False, True], [True, False])
+    """
+    series = _series("y", y)
+    if series.dtype.is_float():
+        series = series.fill_nan(None)
+    return series.is_not_null().to_numpy()
 
 
 def derived_seed(random_state: int, stream: str) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from assay.selection.contract.inputs import Floats, Inputs, Rows
+from assay.selection.contract.inputs import Floats, Inputs, Rows, labeled
 from assay.selection.contract.subsets import induced, rows_of
 from assay.storage.errors import ColumnError, ConfigError, IdError, InputError, MissingInputError
 from assay.storage.names import find_or_raise, fold
@@ -198,6 +198,10 @@ class PlanInputs:
         if isinstance(covered, str):
             return holds(self.own, covered, ours=self.ours, what="covered condition")
         return self.marked(covered, "covered")
+
+    def labeled(self) -> NDArray[np.bool_]:
+        """Return where rows have a label."""
+        return np.zeros(self.n, dtype=bool) if self._y is None else labeled(self._y)
 
     def marked(self, ids: Sequence[Any], what: str) -> NDArray[np.bool_]:
         """Return where the pool's ids are among `ids`.

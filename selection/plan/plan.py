@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from assay.selection import registry
 from assay.selection.contract.outcomes import Outcome, explained
 from assay.selection.plan.choice import choose
 from assay.selection.plan.churn import Bound
@@ -255,6 +256,8 @@ class SelectionPlan(Shown, BaseEstimator):  # type: ignore[misc]
             both = pool.ids.filter(must & banned)[0]
             raise ConfigError(f"{both!r} is in must_include and in must_exclude; choose one.")
         covered = pool.covered(self.covered)
+        if registry.entry(self.selector, "selector").covers_labeled:
+            covered |= pool.labeled()
         if (must & covered).any():
             both = pool.ids.filter(must & covered)[0]
             raise ConfigError(

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from threadpoolctl import threadpool_limits
 
+from assay.index.vectors.checks import equal_rows
 from assay.index.vectors.exact import unit_rows
 from assay.selection.algorithms.cells import cluster
 from assay.selection.algorithms.distance_to_known import (
@@ -15,6 +16,7 @@ from assay.selection.algorithms.distance_to_known import (
     discoveries,
     known_distances,
 )
+from assay.selection.base import Scorer
 from assay.selection.contract.inputs import Floats, Inputs
 from assay.selection.scorers.known import KnownRowsScorer, known_rows
 from assay.selection.scorers.mahalanobis import Ellipsoid
@@ -61,19 +63,6 @@ class Novelty(KnownRowsScorer):
     -----
     A search of n + m rows among m. In a run the target is the reference. A classifier of pool
     against reference, which `importance` is, can't find kinds that the reference lacks.
-
-    Claims
-    ------
-    paper
-        The k-th distance to known rows detects other distributions better than a model's logits
-        (on trained features); conformal p-values bound false alarms.
-    here
-        Distance to known rows, with the p-value's rank and Benjamini-Hochberg.
-    deviates
-        On any vectors; the known rows are calibrated by leaving each one out.
-    measured
-        Mean AUROC .909 on 14 sets of ADBench, half of the normal rows known; pool-only .777
-        (test).
 
     References
     ----------
@@ -131,17 +120,6 @@ class NoveltyP(Novelty):
     report_ : dict
         As `Novelty`.
 
-    Claims
-    ------
-    paper
-        Conformal p-values are valid for any score.
-    here
-        The p-value of `novelty`.
-    deviates
-        Leave-one-out instead of a part held back.
-    measured
-        Uniform where pool and reference are one draw (test).
-
     Examples
     --------
     >>> known = [[0.0], [1.0], [2.0], [3.0]]
@@ -152,6 +130,66 @@ class NoveltyP(Novelty):
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
         _, p_values, report = self._compared(inputs)
         return p_values, report
+
+
+class NoveltyToLabeled(Scorer):
+    """Distance of a row to the k-th nearest labeled one.
+
+    Parameters
+    ----------
+    k : int, default 1
+        With few labels the nearest one says most.
+    metric : {"auto", "cosine", "l2"}, default "auto"
+        "auto": that of the graph, and l2 without one.
+
+    Attributes
+    ----------
+    scores_ : float64[n]
+        As `Novelty` with the labeled rows as reference; of a labeled row to the others. 0 everywhere
+        while no row has a label.
+    report_ : dict
+        `k`, `reference_rows` (distinct labeled rows), `mean`.
+
+    Raises
+    ------
+    MissingInputError
+        X was not given.
+
+    Notes
+    -----
+    A search of n rows among the labeled ones.
+
+    Examples
+    --------
+    >>> NoveltyToLabeled().fit([[0.0], [1.0], [5.0]], ["a", None, None]).scores_.tolist()
+    [0.0, 1.0, 5.0]
+    """
+
+    limits: ClassVar[Limits] = {"k": (Whole(1),), "metric": ("auto", "cosine", "l2")}
+
+    def __init__(self, *, k: int = 1, metric: Literal["auto", "cosine", "l2"] = "auto") -> None:
+        self.k = k
+        self.metric = metric
+
+    def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
+        labels = inputs.known_labels
+        scores = np.zeros(inputs.n)
+        if labels is None:
+            return scores, {"k": self.k, "reference_rows": 0, "mean": 0.0}
+        X = inputs.vectors()
+        if inputs.metric_of(self.metric) == "cosine":
+            X = unit_rows(X)
+        at = np.flatnonzero(labels.codes >= 0)
+        equal = equal_rows(X[at], np.arange(len(at)))
+        found = known_distances(X, np.ascontiguousarray(X[at[equal.first]]), self.k)
+        scores = found.asked
+        of_group = found.known if len(equal.first) > 1 else np.zeros(1)
+        scores[at[equal.members]] = np.repeat(of_group, np.diff(equal.starts))
+        return scores, {
+            "k": found.k,
+            "reference_rows": len(equal.first),
+            "mean": float(scores.mean()),
+        }
 
 
 class NoveltyMahalanobis(KnownRowsScorer):
@@ -184,17 +222,6 @@ class NoveltyMahalanobis(KnownRowsScorer):
     -----
     O(m d^2 + d^3 + n (d^2 + c d)). On 14 sets of ADBench, half of the normal rows being known, its mean
     AUROC is .889 and that of `Novelty` .909; `Outlierness` without a reference reaches .777.
-
-    Claims
-    ------
-    paper
-        Class-conditional Gaussians of a network's features detect other distributions.
-    here
-        Least Mahalanobis distance under one covariance.
-    deviates
-        One layer of vectors; cells where there are no classes; no input perturbation.
-    measured
-        Mean AUROC .889 on 14 sets of ADBench, half of the normal rows known (test).
 
     References
     ----------

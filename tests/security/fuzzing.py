@@ -255,7 +255,8 @@ def check_configuration(content: bytes, folder: Path) -> str:
     """Read a configuration and plan it: it means the same when read again, or an error says why."""
     from assay.flows.config.curation import CurationConfig
     from assay.flows.config.features import FeatureConfig
-    from assay.flows.stages.run import resolve_run, stored_config
+    from assay.flows.stages.run import resolve_run
+    from assay.flows.stages.run_info import stored_config
 
     path = folder / "config.toml"
     path.write_bytes(content)

@@ -14,7 +14,7 @@ BY_VECTORS = [
     entry
     for kind in ("selector", "scorer", "step")
     for entry in registry.entries(kind)
-    if "vectors" in entry.needs
+    if "vectors" in entry.needs and "graph" not in entry.needs
 ]
 
 
@@ -28,7 +28,8 @@ def make(entry):
 def test_complex_and_empty_vectors_are_refused_and_sparse_ones_taken(entry):
     X = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
     X[X < 0.5] = 0.0
-    labels, target = np.arange(40) % 3, X[:5]
+    labels = None if entry.covers_labeled else np.arange(40) % 3
+    target = X[:5]
     name = type(make(entry)).__name__
     with pytest.raises(InputError, match=f"{name} takes real numbers, and X holds complex"):
         make(entry).fit(X * (1 + 2j), labels, target=target)

@@ -1,0 +1,72 @@
+"""How far the neighbors of a row are of another class than it seems to be."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from assay.selection.algorithms.cross_fitting import commonest
+from assay.selection.contract.inputs import Floats, Inputs
+from assay.selection.scorers.uncertainty import LabelModelScorer
+
+
+class NeighborDisagreement(LabelModelScorer):
+    r"""How far the neighbors are likely to be of another class than the model says of the row.
+
+    .. math:: d_i = 1 - \frac{\sum_j w_{ij} \sum_c p_{ic} q_{jc}}{\sum_j w_{ij}}
+
+    over the neighbors j in the symmetrized graph (negative similarities count as 0). q is the label
+    of a labeled neighbor, and what the model predicts for another. Model and folds are those of
+    `Uncertainty`. High at the border of two classes, and where a label is likely wrong.
+
+    Parameters
+    ----------
+    folds
+    train_rows
+    random_state
+
+    Attributes
+    ----------
+    scores_ : float64[n], from 0 to 1
+        0 for rows without neighbors, and everywhere while fewer than two classes are labeled.
+    report_ : dict
+        `mean`, `labeled`, `classes`.
+
+    Raises
+    ------
+    MissingInputError
+        X or the graph was not given.
+    ConfigError
+        As in `Uncertainty`.
+
+    Notes
+    -----
+    Cost: `Uncertainty`, and O(edges * classes).
+
+    Examples
+    --------
+    >>> from assay.index import SimilarityGraph
+    >>> X = [[0.0, 1.0], [0.1, 1.0], [0.2, 1.0], [1.0, 0.0], [1.0, 0.1], [1.0, 0.2], [1.0, 1.0]]
+    >>> graph = SimilarityGraph.from_vectors(X, k=3)
+    >>> scorer = NeighborDisagreement(folds=2).fit(X, ["a", "a", "a", "b", "b", "b", None], graph=graph)
+    >>> int(scorer.scores_.argmax())
+    6
+    """
+
+    def _values(self, inputs: Inputs, probabilities: Floats | None) -> Floats:
+        if probabilities is None:
+            return np.zeros(inputs.n)
+        assert inputs.graph is not None
+        assert inputs.known_labels is not None
+        codes = commonest(inputs.known_labels).codes
+        neighbors = probabilities.copy()
+        labeled = np.flatnonzero(codes >= 0)
+        neighbors[labeled] = 0
+        neighbors[labeled, codes[labeled]] = 1
+        graph = inputs.graph
+        weights = np.maximum(graph.weights, 0).astype(np.float64)
+        W = csr_matrix((weights, graph.indices, graph.indptr), shape=(inputs.n, inputs.n))
+        sums = np.asarray(W.sum(axis=1)).ravel()
+        agreement = np.einsum("ij,ij->i", probabilities, W @ neighbors)
+        shares = agreement / np.where(sums > 0, sums, 1)
+        return np.asarray(np.where(sums > 0, np.clip(1 - shares, 0, 1), 0.0))
