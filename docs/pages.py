@@ -96,6 +96,13 @@ def parameters() -> str:
     return "\n\n".join(parts)
 
 
+def claims() -> str:
+    """Return what each method's source claims, what is done here, and what was measured."""
+    from assay.selection import registry
+
+    return registry.claims_table()
+
+
 def results() -> str:
     """Return the benchmarks' tables, their headings one level down."""
     parts = []
@@ -125,6 +132,7 @@ PARTS = {
     "reasons": reasons,
     "figures": figures,
     "parameters": parameters,
+    "claims": claims,
     "results": results,
     "architecture": architecture,
 }

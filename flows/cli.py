@@ -22,7 +22,7 @@ from assay.flows.commands import settings as cli_settings
 from assay.flows.commands import splitting as cli_splitting
 from assay.flows.commands import tools as cli_tools
 from assay.flows.commands.curating import curate
-from assay.flows.commands.help import Command, ReportCommand
+from assay.flows.commands.help import Command, Group, ReportCommand, panel_of
 from assay.flows.commands.options import Json, Store
 from assay.flows.commands.ranking import features
 from assay.flows.config.credentials import Scrubbing, scrub, scrub_error
@@ -31,6 +31,7 @@ from assay.storage.errors import AssayError
 
 app = typer.Typer(
     name="assay",
+    cls=Group,
     help="Choose the part of a data set that is worth labeling or training on, with a reason "
     "for every row.",
     no_args_is_help=True,
@@ -115,7 +116,7 @@ def _root(
             handler.addFilter(Scrubbing())
 
 
-@app.command(cls=Command)
+@app.command(cls=Command, rich_help_panel=panel_of("demo"))
 def demo(store: Store = Path("assay-store"), json: Json = False) -> None:
     """Run the main job on the small real pool that ships with assay, to choose health answers."""
     from assay.flows import progress
@@ -149,7 +150,7 @@ def demo(store: Store = Path("assay-store"), json: Json = False) -> None:
         typer.echo(f"\nThe report of the run, to open in a browser: {curated.report_file}")
 
 
-app.command("curate", cls=ReportCommand)(curate)
+app.command("curate", cls=ReportCommand, rich_help_panel=panel_of("curate"))(curate)
 for _command in (
     features,
     *cli_queries.COMMANDS,
@@ -161,9 +162,10 @@ for _command in (
     *cli_splitting.COMMANDS,
     *cli_tools.COMMANDS,
 ):
-    app.command(_command.__name__, cls=Command)(_command)
+    _panel = panel_of(_command.__name__)
+    app.command(_command.__name__, cls=Command, rich_help_panel=_panel)(_command)
 for _name, _service in {**cli_labeling.COMMANDS, **cli_service.COMMANDS}.items():
-    app.command(_name, cls=Command)(_service)
+    app.command(_name, cls=Command, rich_help_panel=panel_of(_name))(_service)
 
 
 if __name__ == "__main__":

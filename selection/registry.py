@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from importlib import import_module
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from assay.storage.docstrings import filled_doc
 from assay.storage.errors import ColumnError, ConfigError
@@ -161,6 +161,27 @@ class Parameter:
     name: str
     default: str | None
     meaning: str
+
+
+class Claims(NamedTuple):
+    """What a method's source claims, and what became of it here: the section of that name in its docstring.
+
+    Attributes
+    ----------
+    paper : str
+        What the source claims.
+    here : str
+        What the method does of it.
+    deviates : str
+        Where it differs on purpose.
+    measured : str
+        The figure, with the table or test that holds it.
+    """
+
+    paper: str
+    here: str
+    deviates: str
+    measured: str
 
 
 @dataclass(frozen=True)
@@ -391,6 +412,36 @@ def parameters(method: Any) -> tuple[Parameter, ...]:
     )
 
 
+def claims(method: Any) -> Claims | None:
+    """Return what a class's own docstring says under ``Claims``; None where it has no such section.
+
+    Raises
+    ------
+    ConfigError
+        The section lacks an entry, or has one of another name.
+
+    Examples
+    --------
+    >>> claims(get("top", "selector")).here
+    'The rows of the highest scores.'
+    """
+    section = _section(vars(method).get("__doc__") or "", "Claims")
+    if section is None:
+        return None
+    told: dict[str, list[str]] = {}
+    for line in section.splitlines():
+        if line and not line.startswith(" "):
+            told[line.strip()] = []
+        elif line.strip() and told:
+            next(reversed(told.values())).append(line.strip())
+    if tuple(told) != Claims._fields or not all(told.values()):
+        raise ConfigError(
+            f"The section Claims of {method.__name__} has {', '.join(told) or 'no entry'}; write, in "
+            f"this order and each with a text: {', '.join(Claims._fields)}."
+        )
+    return Claims(*(" ".join(text) for text in told.values()))
+
+
 def declared_by(method: Any, name: str, package: str = "") -> Entry:
     """Return the entry of a class that declares itself.
 
@@ -463,19 +514,25 @@ def _parameter_docs(method: Any) -> dict[str, str]:
     return meanings
 
 
-def _parameter_section(doc: str) -> dict[str, str]:
-    section = re.search(
-        r"^Parameters\n-{3,}\n(.*?)(?=^\S[^\n]*\n-{3,}\n|\Z)",
+def _section(doc: str, title: str) -> str | None:
+    """Return the text of one numpydoc section, None where there is none."""
+    found = re.search(
+        rf"^{title}\n-{{3,}}\n(.*?)(?=^\S[^\n]*\n-{{3,}}\n|\Z)",
         inspect.cleandoc(doc),
         re.DOTALL | re.MULTILINE,
     )
+    return None if found is None else found[1]
+
+
+def _parameter_section(doc: str) -> dict[str, str]:
+    section = _section(doc, "Parameters")
     if section is None:
         return {}
     meanings: dict[str, str] = {}
     names: list[str] = []
     kinds: dict[str, str] = {}
     waiting: list[str] = []
-    for line in section[1].splitlines():
+    for line in section.splitlines():
         if line and not line.startswith(" "):
             listed, _, kind = line.partition(" : ")
             names = [name.strip() for name in listed.split(",")]
@@ -528,4 +585,20 @@ def markdown_table(kind: str | None = None) -> str:
             f"| `{entry.name}` | {entry.kind} | {entry.help} | {needs} | {nested} "
             f"| `{module}.{attribute}` |"
         )
+    return "\n".join(lines)
+
+
+def claims_table() -> str:
+    """Return the documentation's table of what sources claim and what was measured here.
+
+    Examples
+    --------
+    >>> print(claims_table().splitlines()[0])
+    | method | its source claims | here | deviates | measured |
+    """
+    lines = ["| method | its source claims | here | deviates | measured |", "|" + " --- |" * 5]
+    for entry in _TABLE:
+        told = claims(entry.load())
+        cells = ("",) * 4 if told is None else told
+        lines.append(f"| `{entry.name}` ({entry.kind}) | {' | '.join(cells)} |")
     return "\n".join(lines)

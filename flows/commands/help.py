@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from typer.core import TyperArgument, TyperCommand, TyperOption
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from assay.flows.commands.options import REPORT
 
@@ -19,6 +19,11 @@ EXAMPLES = {
         "assay curate --pool pool.parquet --id id --text text --target wanted.parquet --budget 5%",
         "assay curate --pool people.csv --columns age,pay,job --quota north=50% --by region",
         "assay curate nightly.toml --seed 7 --option graph.k=20",
+    ),
+    "next": (
+        "assay next --pool pool.parquet --id id --text text --labels labels --budget 50",
+        "assay next nightly.toml --labels labels.csv --covered given_out.txt",
+        "assay next --pool pool.parquet --id id --text text --label grade",
     ),
     "init": ("assay init pool.parquet", "assay init people.csv --target wanted.csv --out project"),
     "features": (
@@ -52,6 +57,31 @@ EXAMPLES = {
     "plan": ("assay plan nightly.toml --memory-limit 16GiB",),
     "config": ("assay config --explain plan.quotas", "assay config --schema > assay.schema.json"),
     "reasons": ("assay reasons",),
+    "composition": (
+        "assay composition pool.parquet --id id --text text --by domain --target new.parquet",
+    ),
+    "split": (
+        "assay split --pool pool.parquet --id id --text text --parts train=0.8,valid=0.1,test=0.1",
+        "assay split --store store --parts train=0.9,test=0.1 --stratify label --by author",
+    ),
+    "leaks": ("assay leaks --split split --store store",),
+}
+# the panels of `assay --help`, in order, with their commands
+PANELS = {
+    "Choose": ("demo", "init", "curate", "next", "features", "split", "composition"),
+    "See what was chosen, and why": (
+        "report",
+        "explore",
+        "explain",
+        "diff",
+        "runs",
+        "sql",
+        "leaks",
+        "mcp",
+    ),
+    "Take it along": ("export", "relocate"),
+    "Every night": ("plan", "serve", "check", "gc"),
+    "What there is": ("methods", "config", "reasons"),
 }
 
 
@@ -74,6 +104,34 @@ class Command(TyperCommand):
             if isinstance(parameter, TyperOption):
                 _name_value(parameter)
         return parameters
+
+
+class Group(TyperGroup):
+    """The command line as a whole: its commands in panels, its own options without types."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the options, that of the help among them."""
+        options = super().get_params(ctx)
+        for option in options:
+            if isinstance(option, TyperOption):
+                _name_value(option)
+        return options
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the commands' names in the order of their panels."""
+        order = [name for names in PANELS.values() for name in names]
+        return sorted(super().list_commands(ctx), key=order.index)
+
+
+def panel_of(command: str) -> str:
+    """Return the panel of `assay --help` in which a command stands.
+
+    Examples
+    --------
+    >>> panel_of("export")
+    'Take it along'
+    """
+    return next(panel for panel, names in PANELS.items() if command in names)
 
 
 class ReportCommand(Command):

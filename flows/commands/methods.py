@@ -139,7 +139,7 @@ def _print_page(page: dict[str, Any]) -> None:
         default = "required" if parameter["default"] is None else f"default {parameter['default']}"
         text = f"{parameter['name']} ({default}): {parameter['meaning']}"
         typer.echo(textwrap.fill(text, width, initial_indent="  ", subsequent_indent="    "))
-    for title in ("notes", "source"):
+    for title in ("claims", "notes", "source"):
         if page.get(title):
             typer.echo(f"{title}:\n{textwrap.indent(page[title], '  ')}")
 

@@ -176,6 +176,21 @@ class ImportanceResampler(Selector):
     32 MiB lie in temporary files. Memory beyond that is at most 32 bytes per row (and the ids,
     where there are any), 16 more for each further target; `decisions` takes more.
 
+    Claims
+    ------
+    paper
+        DSIR: resampling by hashed n-gram weights makes a pool like a target; 2 to 2.5 points of
+        GLUE over random selection.
+    here
+        Weights of the same n-grams, the ratio backed off to the pool, the mean of a text's log
+        ratios shrunk, the temperature fitted. `mode="dsir"` is the paper's own.
+    deviates
+        By default no sum over a text (long ones would be extreme), no filter by length, and a
+        fitted temperature. On good rows as target it is a quality classifier.
+    measured
+        Precision with 200 target documents .935, the authors' package .598
+        (`importance_quality.md`); mode dsir within 4.8e-10 of its log weights (`importance.md`).
+
     References
     ----------
     Xie, Santurkar, Ma, Liang, "Data selection for language models via importance resampling",

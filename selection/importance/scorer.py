@@ -65,6 +65,17 @@ class ImportanceScorer(Scorer):
     -----
     Input, time and memory as `ImportanceResampler`.
 
+    Claims
+    ------
+    paper
+        DSIR's log weight: the likelihood ratio of hashed n-grams.
+    here
+        The weight of the selector, without a draw.
+    deviates
+        As the selector `importance`.
+    measured
+        As the selector `importance`.
+
     References
     ----------
     Xie, Santurkar, Ma, Liang, "Data selection for language models via importance resampling",

@@ -75,6 +75,19 @@ class DistanceCorrelation(FeatureRanker):
     many columns the search finds what is so by chance: with some 50 rows of 2,000 columns, the
     columns of "marginal" were much the more accurate.
 
+    Claims
+    ------
+    paper
+        0 only for independence. DisCo-FFS: a forward search finds physics features like the best
+        black box's.
+    here
+        Exact distance correlation, marginal or forward.
+    deviates
+        All rows are compared, not the confusing window; classes by 0/1 distances.
+    measured
+        83.0 at k = 50 on nine sets (`features_quality.md`); 106 times as fast as its definition
+        (`features.md`).
+
     References
     ----------
     G. J. Szekely, M. L. Rizzo, N. K. Bakirov, Measuring and testing dependence by correlation of

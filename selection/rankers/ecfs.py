@@ -92,6 +92,19 @@ class ECFS(FeatureRanker):
     are all equal is left out; a constant column has relevance and deviation 0. The scores do not
     depend on the order of the rows, and are permuted with the columns, to the last bit.
 
+    Claims
+    ------
+    paper
+        Robust rankings by eigenvector centrality in a graph of columns, on seven sets.
+    here
+        The same graph, never built, normalized to units.
+    deviates
+        Default alpha and relevance were chosen on benchmarks; the authors' are options, equal to
+        1e-14.
+    measured
+        83.9 at k = 50 on nine sets; the authors' default 72.9, mutual information 83.5
+        (`features_quality.md`).
+
     References
     ----------
     G. Roffo, S. Melzi, Ranking to learn: feature ranking and selection via eigenvector centrality,

@@ -51,6 +51,17 @@ class FisherScore(FeatureRanker):
     O(n d log n) time, O(block) memory; sparse X takes O(z log z) for z stored values. Each column is looked at alone: copies rank side by side,
     and a column that tells the classes apart only together with another gets nothing.
 
+    Claims
+    ------
+    paper
+        Classes far apart and narrow make good columns.
+    here
+        The textbook ratio.
+    deviates
+        Nothing.
+    measured
+        83.4 at k = 50 on nine sets (`features_quality.md`).
+
     References
     ----------
     R. O. Duda, P. E. Hart, D. G. Stork, Pattern Classification, 2nd ed., 2001, section 3.8.

@@ -102,6 +102,18 @@ class InfFS(FeatureRanker):
     are found in the Krylov space of A and the vector of ones, to a relative 1e-12. A term of A
     whose entries are all equal is left out; a constant column has relevance and correlation 0.
 
+    Claims
+    ------
+    paper
+        Paths of all lengths rank columns better than the best filters, on 11 to 13 sets.
+    here
+        The series in closed form by Krylov steps.
+    deviates
+        Sums are exact without the inverse; three scalings, the authors' among them, equal to
+        1e-13.
+    measured
+        81.9 supervised, 71.3 without labels at k = 50, random 72.7 (`features_quality.md`).
+
     References
     ----------
     G. Roffo, S. Melzi, U. Castellani, A. Vinciarelli, M. Cristani, Infinite feature selection: a

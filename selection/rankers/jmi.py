@@ -67,6 +67,18 @@ class JMI(FeatureRanker):
     O(n d log n) for the bins and O(depth candidates n) for the search; two bytes per value of the
     candidates.
 
+    Claims
+    ------
+    paper
+        Brown et al.: the best of nine information criteria in accuracy and stability.
+    here
+        The greedy sum over chosen columns, equal-frequency bins.
+    deviates
+        The best 600 columns by relevance only, by default.
+    measured
+        Equal to its definition by plain loops; with shadow columns 18 or more of madelon's 20 are
+        confirmed (tests).
+
     References
     ----------
     Yang and Moody, "Data visualization and feature selection: new algorithms for nongaussian data",
@@ -171,6 +183,18 @@ class CMIM(JMI):
     ----------
     scores_, ranking_, relevance_
         As `JMI`.
+
+    Claims
+    ------
+    paper
+        Fleuret: with a plain Bayes classifier level with boosting on images and molecules, and
+        very fast.
+    here
+        The greedy least over chosen columns.
+    deviates
+        As `jmi`; several classes and bins, not binary.
+    measured
+        Equal to its definition by plain loops (test).
 
     References
     ----------

@@ -59,6 +59,18 @@ class LaplacianScore(FeatureRanker):
     Building the graph (exact up to n^2 d = 2e10), then O(n k d) time; a dense float32 copy of X and
     O(block) memory. Rows are put in order of their content first, so that their order does not matter.
 
+    Claims
+    ------
+    paper
+        Without labels, columns that keep neighborhoods beat those of large variance.
+    here
+        The score on the run's kind of graph.
+    deviates
+        1 - L, so that higher is better; columns are scaled unless told otherwise.
+    measured
+        All 20 of madelon's columns among the first 20, but 66.9 at k = 50 on nine sets
+        (`features_quality.md`).
+
     References
     ----------
     X. He, D. Cai, P. Niyogi, Laplacian score for feature selection, NIPS 2005.

@@ -70,6 +70,18 @@ class MRMR(FeatureRanker):
     ("mi": one byte per value), which is dense where X is sparse too. Copies of a column are as redundant as can be: unlike in other
     rankings they come far behind it, unless they are much more relevant than what else there is.
 
+    Claims
+    ------
+    paper
+        Fewer columns, better classes: relevance less redundancy beats single scores on gene
+        expression.
+    here
+        Quotient or difference, by F and correlation or by information.
+    deviates
+        Nothing.
+    measured
+        84.4 at k = 50 on nine sets, the best of all (`features_quality.md`).
+
     References
     ----------
     C. Ding, H. Peng, Minimum redundancy feature selection from microarray gene expression data,

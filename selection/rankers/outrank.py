@@ -95,6 +95,19 @@ class OutRank(FeatureRanker):
     O(n d log n) time and O(block) memory beside X; each pair adds O(n). Relevance does not depend
     on the order of the rows (with "expected") nor on the other columns.
 
+    Claims
+    ------
+    paper
+        Ranking that accounts for cardinality lets AutoML search spaces of columns up to 300 %
+        larger, to better models.
+    here
+        Mutual information less its mean under chance, exactly.
+    deviates
+        The mean over all draws instead of one shuffle; relation search is an option.
+    measured
+        84.3 at k = 50 on nine sets (`features_quality.md`); 3 to 29 times as fast as the authors'
+        Numba (`features.md`).
+
     References
     ----------
     B. Skrlj, B. Mramor, OutRank: speeding up AutoML-based model search for large sparse data sets

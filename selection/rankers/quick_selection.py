@@ -81,6 +81,18 @@ class QuickSelection(FeatureRanker):
     `assay.selection.consensus_ranking`. It prefers columns that others help to restore, which are
     those that tell classes apart only where these are correlated among mostly unrelated columns.
 
+    Claims
+    ------
+    paper
+        Sparse auto-encoders select features without labels at a fraction of time and memory.
+    here
+        Sparse evolutionary training of a denoising auto-encoder.
+    deviates
+        Rows in order of content; one small network by default.
+    measured
+        18 of madelon's 20 columns among 50, but 57 to 88 % at k = 50 on eight sets, below most
+        (`features_quality.md`).
+
     References
     ----------
     Z. Atashgahi, G. Sokar, T. van der Lee, E. Mocanu, D. C. Mocanu, R. Veldhuis, M. Pechenizkiy,

@@ -64,6 +64,18 @@ class ReliefF(FeatureRanker):
     order does not matter, equal distances included. It sees columns that matter only together, as
     long as irrelevant ones do not drown the distances.
 
+    Claims
+    ------
+    paper
+        Near hits and misses see interactions that single-column scores miss.
+    here
+        The published update over visited rows.
+    deviates
+        At most 1,000 rows are visited by default; their order does not matter.
+    measured
+        All 20 of madelon's columns among the first 20; 81.2 at k = 50 on nine sets
+        (`features_quality.md`).
+
     References
     ----------
     I. Kononenko, Estimating attributes: analysis and extensions of RELIEF, ECML 1994.

@@ -59,6 +59,18 @@ class SequentialAttention(FeatureRanker):
     and is never made dense. A copy of a chosen column explains nothing more and
     goes behind: this ranking avoids redundancy, unlike one of single columns.
 
+    Claims
+    ------
+    paper
+        Attention weights as a proxy for importance match the best; for linear models it is
+        matching pursuit.
+    here
+        Orthogonal matching pursuit.
+    deviates
+        The linear case only: no network is trained.
+    measured
+        80.1 at k = 50 on nine sets (`features_quality.md`).
+
     References
     ----------
     T. Yasuda, M. Bateni, L. Chen, M. Fahrbach, G. Fu, V. Mirrokni, Sequential attention for feature

@@ -51,6 +51,17 @@ class FTest(FeatureRanker):
     (n - k) / (k - 1) times the Fisher score, from differences to the class means: scikit-learn's
     function, from sums of squares, loses digits where a column's mean is far above its deviation.
 
+    Claims
+    ------
+    paper
+        The F test of equal means.
+    here
+        scikit-learn's ranking, from differences to means.
+    deviates
+        Nothing.
+    measured
+        83.4 at k = 50 on nine sets (`features_quality.md`).
+
     References
     ----------
     R. A. Fisher, Statistical Methods for Research Workers, 1925.
@@ -124,6 +135,17 @@ class NeighborInformation(FeatureRanker):
     may get more than one that says little (with 100 positives of 20,000 a constant gets .005 nats,
     where the labels hold .031). So a consensus leaves it out unless it is named; `OutRank` is
     corrected.
+
+    Claims
+    ------
+    paper
+        An estimate of mutual information between numbers and classes without bins.
+    here
+        scikit-learn's estimate, column by column.
+    deviates
+        Independent of other columns and of the rows' order.
+    measured
+        4 of madelon's 20 columns among the first 20 (`features_quality.md`).
 
     References
     ----------
@@ -215,6 +237,17 @@ class ChiSquared(FeatureRanker):
     -----
     O(n d) time, O(block) memory; sparse columns without negative values stay sparse. It grows with
     a column's unit, so that columns have to be counts, or of one unit.
+
+    Claims
+    ------
+    paper
+        The test of independence of counts.
+    here
+        scikit-learn's statistic.
+    deviates
+        Nothing.
+    measured
+        81.9 at k = 50 on nine sets (`features_quality.md`).
 
     References
     ----------

@@ -44,6 +44,18 @@ class CommunityAgreement(Scorer):
     -----
     Time a few passes over the edges; memory O(n).
 
+    Claims
+    ------
+    paper
+        Label propagation finds communities in near linear time.
+    here
+        Agreement with the row's community.
+    deviates
+        Communities of a similarity graph; ties by id, not by chance.
+    measured
+        Above .9 AUROC where neighbors are few and a third of the labels wrong, and above
+        `label_agreement` there (test).
+
     References
     ----------
     Raghavan, Albert and Kumara, "Near linear time algorithm to detect community structures in

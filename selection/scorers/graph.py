@@ -44,6 +44,18 @@ class PageRank(Scorer):
     -----
     Formula and cost: `assay.index.algorithms.centrality.pagerank`. Negative similarities count as 0.
 
+    Claims
+    ------
+    paper
+        A page's importance is the share of a random surfer's time.
+    here
+        Weighted PageRank on the symmetrized graph, as networkx has it.
+    deviates
+        Undirected similarity edges instead of links, so that it is close to the degree.
+    measured
+        AUROC .614 for outliers, as low scores, on 14 sets (`judging.md`); equal to networkx
+        (test).
+
     References
     ----------
     Page, Brin, Motwani, Winograd, "The PageRank citation ranking", 1999.
@@ -98,6 +110,18 @@ class CoreNumber(Scorer):
     -----
     Time and memory O(edges). Similarities are not used, edges alone.
 
+    Claims
+    ------
+    paper
+        Nested cores of minimal degree, in time O(edges).
+    here
+        Exactly that.
+    deviates
+        Similarities are not used.
+    measured
+        AUROC .500 for outliers (`judging.md`): on graphs of neighbors it hardly varies; equal to
+        networkx (test).
+
     References
     ----------
     Seidman, "Network structure and minimum degree", 1983. Batagelj, Zaversnik, "An O(m)
@@ -135,6 +159,18 @@ class Hubness(Scorer):
     Notes
     -----
     Time and memory O(n k).
+
+    Claims
+    ------
+    paper
+        In many dimensions few points are the neighbors of very many.
+    here
+        The count of lists that a row stands in.
+    deviates
+        Copies are counted as the graph has them.
+    measured
+        Facility location chooses rows of 57 to 86 lists where random has 15
+        (`default_selector.md`); AUROC .599 for outliers.
 
     References
     ----------
@@ -185,6 +221,17 @@ class KNNDensity(Scorer):
     -----
     Time and memory O(n k).
 
+    Claims
+    ------
+    paper
+        A density estimate by the distance to the k-th neighbor.
+    here
+        The similarity to the k-th neighbor.
+    deviates
+        A similarity, not a density: no constant and no power of the dimension.
+    measured
+        AUROC .784 for outliers, as low scores (`judging.md`).
+
     References
     ----------
     Loftsgaarden, Quesenberry, "A nonparametric estimate of a multivariate density function", 1965.
@@ -228,6 +275,17 @@ class Degree(Scorer):
     -----
     Time and memory O(n).
 
+    Claims
+    ------
+    paper
+        None: the count of edges.
+    here
+        Exactly that.
+    deviates
+        Nothing.
+    measured
+        AUROC .591 for outliers, as low scores (`judging.md`).
+
     Examples
     --------
     >>> from assay.index import SimilarityGraph
@@ -261,6 +319,17 @@ class ClusteringCoefficient(Scorer):
     Notes
     -----
     Formula and cost: `assay.index.algorithms.clustering.clustering`. Similarities are not used, edges alone.
+
+    Claims
+    ------
+    paper
+        Small worlds have many triangles and short paths.
+    here
+        The local coefficient.
+    deviates
+        Similarities are not used.
+    measured
+        AUROC .355 for outliers, as low scores: outliers' neighbors are joined (`judging.md`).
 
     References
     ----------
@@ -312,6 +381,17 @@ class Eigenvector(Scorer):
     -----
     Formula and cost: `assay.index.algorithms.eigenvector.eigenvector_centrality`. Negative similarities count
     as 0.
+
+    Claims
+    ------
+    paper
+        Status is the sum of the status of those one is joined to.
+    here
+        Leading eigenvector of each component.
+    deviates
+        By component, so that small ones count.
+    measured
+        AUROC .777 for outliers, as low scores (`judging.md`).
 
     References
     ----------

@@ -42,6 +42,17 @@ class Isolation(Scorer):
     -----
     scikit-learn's forest. Time O(n n_trees log 256), memory O(n d).
 
+    Claims
+    ------
+    paper
+        Outliers are isolated by few random cuts; linear time.
+    here
+        scikit-learn's forest, made independent of the rows' order.
+    deviates
+        Nothing.
+    measured
+        AUROC .842 on 14 sets, scikit-learn .846: the best label-free score here (`judging.md`).
+
     References
     ----------
     Liu, Ting, Zhou, "Isolation forest", 2008.

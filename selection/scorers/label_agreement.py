@@ -34,6 +34,19 @@ class LabelAgreement(Scorer):
     -----
     Time and memory O(edges).
 
+    Claims
+    ------
+    paper
+        Rows that their k nearest neighbors outvote can be edited away; the rule that remains is
+        close to the best.
+    here
+        The weighted share of neighbors with the row's label.
+    deviates
+        A score instead of a decision.
+    measured
+        AUROC .870, .886, .869 for wrong labels of CIFAR-10N, a plain share .860, .878, .862
+        (`judging.md`).
+
     References
     ----------
     Wilson, "Asymptotic properties of nearest neighbor rules using edited data", 1972.

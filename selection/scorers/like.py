@@ -66,6 +66,18 @@ class Like(Scorer):
     PageRank: time O(edges) for each of some 50 rounds. Flow: time grows with `size`. Negative
     similarities count as no edge.
 
+    Claims
+    ------
+    paper
+        PageRank: personalized by the start. Flow diffusion: better local clusters than by random
+        walks, with fewer parameters.
+    here
+        Personalized PageRank, 2-norm flow diffusion, or a local cluster.
+    deviates
+        The norm of the flow is 2; similarities are the weights.
+    measured
+        Checked on small graphs (tests); no selection benchmark.
+
     References
     ----------
     Page, Brin, Motwani, Winograd, "The PageRank citation ranking", 1999. Fountoulakis, Wang, Yang,

@@ -51,6 +51,17 @@ class LocalOutlierFactor(MetricScorer):
     -----
     Distances and cost: `Outlierness`.
 
+    Claims
+    ------
+    paper
+        Outliers are relative to their surroundings' density.
+    here
+        The factor over distinct rows.
+    deviates
+        Copies count once.
+    measured
+        AUROC .626 on 14 sets, scikit-learn .634 (`judging.md`).
+
     References
     ----------
     Breunig, Kriegel, Ng, Sander, "LOF: identifying density-based local outliers", 2000.

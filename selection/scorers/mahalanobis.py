@@ -44,6 +44,18 @@ class Mahalanobis(KnownRowsScorer):
     `Outlierness` and `LocalOutlierFactor` go by the surroundings of each row. Time
     O(n d^2 + d^3), memory O(n d + d^2).
 
+    Claims
+    ------
+    paper
+        A covariance shrunk to the identity by a share in closed form is better conditioned and
+        nearer.
+    here
+        Distance under that covariance.
+    deviates
+        Copies count once.
+    measured
+        AUROC .806 on 14 sets (`judging.md`).
+
     References
     ----------
     Ledoit, Wolf, "A well-conditioned estimator for large-dimensional covariance matrices", 2004.

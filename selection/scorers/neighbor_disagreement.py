@@ -43,6 +43,17 @@ class NeighborDisagreement(LabelModelScorer):
     -----
     Cost: `Uncertainty`, and O(edges * classes).
 
+    Claims
+    ------
+    paper
+        None: a score of our own.
+    here
+        Expected share of neighbors of another class than the row is predicted to be of.
+    deviates
+        Nothing.
+    measured
+        Equal to brute force on 300 rows (test).
+
     Examples
     --------
     >>> from assay.index import SimilarityGraph

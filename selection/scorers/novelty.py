@@ -64,6 +64,19 @@ class Novelty(KnownRowsScorer):
     A search of n + m rows among m. In a run the target is the reference. A classifier of pool
     against reference, which `importance` is, can't find kinds that the reference lacks.
 
+    Claims
+    ------
+    paper
+        The k-th distance to known rows detects other distributions better than a model's logits
+        (on trained features); conformal p-values bound false alarms.
+    here
+        Distance to known rows, with the p-value's rank and Benjamini-Hochberg.
+    deviates
+        On any vectors; the known rows are calibrated by leaving each one out.
+    measured
+        Mean AUROC .909 on 14 sets of ADBench, half of the normal rows known; pool-only .777
+        (test).
+
     References
     ----------
     Sun, Ming, Zhu, Li, "Out-of-distribution detection with deep nearest neighbors", 2022. Bates,
@@ -120,6 +133,17 @@ class NoveltyP(Novelty):
     report_ : dict
         As `Novelty`.
 
+    Claims
+    ------
+    paper
+        Conformal p-values are valid for any score.
+    here
+        The p-value of `novelty`.
+    deviates
+        Leave-one-out instead of a part held back.
+    measured
+        Uniform where pool and reference are one draw (test).
+
     Examples
     --------
     >>> known = [[0.0], [1.0], [2.0], [3.0]]
@@ -158,6 +182,17 @@ class NoveltyToLabeled(Scorer):
     Notes
     -----
     A search of n rows among the labeled ones.
+
+    Claims
+    ------
+    paper
+        None: k-center looks at the same distance.
+    here
+        Distance to the k-th nearest labeled row.
+    deviates
+        Labeled rows are measured to the others.
+    measured
+        Equal to brute force on 300 rows (test).
 
     Examples
     --------
@@ -222,6 +257,17 @@ class NoveltyMahalanobis(KnownRowsScorer):
     -----
     O(m d^2 + d^3 + n (d^2 + c d)). On 14 sets of ADBench, half of the normal rows being known, its mean
     AUROC is .889 and that of `Novelty` .909; `Outlierness` without a reference reaches .777.
+
+    Claims
+    ------
+    paper
+        Class-conditional Gaussians of a network's features detect other distributions.
+    here
+        Least Mahalanobis distance under one covariance.
+    deviates
+        One layer of vectors; cells where there are no classes; no input perturbation.
+    measured
+        Mean AUROC .889 on 14 sets of ADBench, half of the normal rows known (test).
 
     References
     ----------

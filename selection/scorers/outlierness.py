@@ -52,6 +52,17 @@ class Outlierness(KnownRowsScorer, MetricScorer):
     Given a graph with more than k neighbors, time O(n k d) and memory O(n (k + d)); else that of
     building one. Only copies that are equal to the bit count as copies.
 
+    Claims
+    ------
+    paper
+        The k-th distance ranks outliers, in partitions of the data.
+    here
+        Exact distance to the k-th distinct row.
+    deviates
+        Copies count once; no pruning by partitions.
+    measured
+        AUROC .773 on 14 sets, also with half of the rows twice (`judging.md`).
+
     References
     ----------
     Ramaswamy, Rastogi, Shim, "Efficient algorithms for mining outliers from large data sets", 2000.

@@ -123,6 +123,19 @@ class SelfConfidence(CrossFitted):
     O(folds * iterations * entries of X * classes), with at most 30 iterations; memory 4 n d bytes
     several times over, and 8 n classes.
 
+    Claims
+    ------
+    paper
+        Confident learning: out-of-fold probabilities find label errors, ten benchmarks' test sets
+        included.
+    here
+        The out-of-fold probability of the label.
+    deviates
+        A softmax regression on vectors and neighbors' labels; no thresholds by class.
+    measured
+        AUROC .886, .900, .882 on CIFAR-10N; equal to cleanlab's on the same probabilities
+        (`judging.md`).
+
     References
     ----------
     Northcutt, Jiang, Chuang, "Confident learning: estimating uncertainty in dataset labels", 2021.
@@ -170,6 +183,17 @@ class Margin(CrossFitted):
     Notes
     -----
     Folds, model and cost: `SelfConfidence`.
+
+    Claims
+    ------
+    paper
+        As `self_confidence`; the normalized margin ranks errors well.
+    here
+        Probability of the label less the best other.
+    deviates
+        As `self_confidence`.
+    measured
+        AUROC .876, .898, .893 on CIFAR-10N: the best single score with 40 % wrong (`judging.md`).
 
     References
     ----------
@@ -230,6 +254,17 @@ class PVI(CrossFitted):
     Notes
     -----
     Folds, model and cost: `SelfConfidence`.
+
+    Claims
+    ------
+    paper
+        V-usable information compares data sets and slices; low pointwise values are wrong or hard.
+    here
+        Pointwise V-information of out-of-fold linear models.
+    deviates
+        A linear family, not a fine-tuned language model.
+    measured
+        AUROC .888, .902, .888 for wrong labels of CIFAR-10N (`judging.md`).
 
     References
     ----------

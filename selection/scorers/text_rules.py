@@ -82,6 +82,17 @@ class GopherQuality(TextRules):
     -----
     Linear in the text, by regular expressions. As a filter: ``gopher_quality = 0``.
 
+    Claims
+    ------
+    paper
+        Rules of quality that filter MassiveText; better language models with them.
+    here
+        The rules, counted.
+    deviates
+        A count instead of a filter; no repetition rules.
+    measured
+        Equal to plain Python on real texts (test).
+
     References
     ----------
     Rae et al., "Scaling language models: methods, analysis & insights from training Gopher", 2021,
@@ -145,6 +156,17 @@ class C4Quality(TextRules):
     Notes
     -----
     Linear in the text. As a filter: ``c4_quality = 0``.
+
+    Claims
+    ------
+    paper
+        Heuristics that clean Common Crawl; pretraining on the rest is better.
+    here
+        The rules, counted.
+    deviates
+        Lines count against the text instead of being removed; no language or bad-word filter.
+    measured
+        Each rule's case (test).
 
     References
     ----------

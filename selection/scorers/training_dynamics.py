@@ -77,6 +77,17 @@ class AUM(FromTrainingLog):
     Samples are matched by id; without any argument of `fit`, rows are those of the log in the
     order in which they first occur. Time and memory O(n epochs classes).
 
+    Claims
+    ------
+    paper
+        A low area under the margin finds mislabeled rows; removing them improves test error.
+    here
+        Sum of the margins of a log.
+    deviates
+        Probabilities as CCS has it, not logits; no threshold rows of an extra class.
+    measured
+        The difficulty of CCS in `quality.md`; hardest-first by it loses 38 points at 90 %.
+
     References
     ----------
     Pleiss, Zhang, Elenberg, Weinberger, "Identifying mislabeled data using the area under the
@@ -128,6 +139,18 @@ class EL2N(FromTrainingLog):
     Notes
     -----
     Time and memory O(n epochs classes).
+
+    Claims
+    ------
+    paper
+        Half of CIFAR-10 can go by scores from early epochs without loss of accuracy.
+    here
+        Distance of probabilities from the label, first 10 epochs.
+    deviates
+        One model's log, no mean over ten.
+    measured
+        In CCS level with AUM (58.7 and 58.8); hardest-first 15.4 against random's 57.0 at 90 %
+        (`quality.md`).
 
     References
     ----------
@@ -188,6 +211,17 @@ class Forgetting(FromTrainingLog):
     Notes
     -----
     Time and memory O(n epochs classes).
+
+    Claims
+    ------
+    paper
+        Rows that are never forgotten can go: a large part of the data, with accuracy kept.
+    here
+        The count of forgetting events.
+    deviates
+        Epochs instead of batches; never learned = hardest.
+    measured
+        Equal to its definition by hand (test).
 
     References
     ----------
@@ -250,6 +284,17 @@ class Entropy(FromTrainingLog):
     Notes
     -----
     Labels are not needed. Time and memory O(n epochs classes).
+
+    Claims
+    ------
+    paper
+        CCS: entropy of the prediction is one of the difficulties that its strata take.
+    here
+        Entropy of the last epoch, in nats.
+    deviates
+        Nothing.
+    measured
+        Equal to its definition by hand (test).
 
     References
     ----------

@@ -35,6 +35,17 @@ class Typicality(Scorer):
     -----
     Time and memory O(n k). `knn_density` looks at the k-th neighbor alone.
 
+    Claims
+    ------
+    paper
+        With few labels the most typical rows of clusters teach more than uncertain ones.
+    here
+        The inverse mean distance to the neighbors; no clusters.
+    deviates
+        Neighbors are those of the graph, not 20.
+    measured
+        Equal to brute force on 300 rows (test); TypiClust itself beside others in `active_learning.md`.
+
     References
     ----------
     Hacohen, Dekel, Weinshall, "Active learning on a budget: opposite strategies suit high and low

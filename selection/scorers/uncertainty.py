@@ -93,6 +93,17 @@ class Uncertainty(LabelModelScorer):
     Time O(folds * n * d * classes), memory 4 n d bytes several times over, and 8 n classes. The
     rarest classes beyond 200 are predicted as one.
 
+    Claims
+    ------
+    paper
+        Sampling by the margin of the two likeliest classes needs fewer labels than random rows.
+    here
+        1 less that margin, out of fold for labeled rows.
+    deviates
+        As a score alone: what to label is chosen by `next_batch`, which weighs coverage by it.
+    measured
+        Pure margin sampling beside random rows and others in `active_learning.md`.
+
     References
     ----------
     Scheffer, Decomain, Wrobel, "Active hidden Markov models for information extraction", 2001.
@@ -139,6 +150,17 @@ class PredictedEntropy(LabelModelScorer):
     Notes
     -----
     Cost: `Uncertainty`. The entropy in a model's log of training is the score `entropy`.
+
+    Claims
+    ------
+    paper
+        A survey: entropy and margin are both common, and which is better depends on the loss.
+    here
+        Entropy of the predicted class, as a share of the most there can be.
+    deviates
+        Out of fold for labeled rows.
+    measured
+        Equal to SciPy on given probabilities (test).
 
     References
     ----------

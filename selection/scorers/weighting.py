@@ -53,6 +53,17 @@ class Weighting(MetricScorer):
     -----
     Distances and neighbors: `Outlierness`. Time O(n k^2 (d + k)), memory O(n (k + d)).
 
+    Claims
+    ------
+    paper
+        Weighting vectors show the boundary of a set of points.
+    here
+        Each row's weight in its own neighborhood.
+    deviates
+        Local systems of k rows instead of one of n.
+    measured
+        AUROC .745 for outliers (`judging.md`); over all rows equal to the weighting vector (test).
+
     References
     ----------
     Bunch, Kline, Dickinson, Bhat, Fung, "Weighting vectors for machine learning: numerical

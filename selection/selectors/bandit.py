@@ -94,6 +94,20 @@ class BanditSelector(Selector):
     Time: that of k-means, n sqrt(n) d, and of about probe * (arms + drawn batches) rewards; memory
     O(n + arms^2).
 
+    Claims
+    ------
+    paper
+        Quad: influence and diversity together by a bandit over clusters; better pretraining data
+        at lower cost.
+    here
+        The bandit, with its sharing of rewards between near clusters.
+    deviates
+        Any reward; the influence by default is that of a linear model's gradients, not an
+        attention layer's with curvature.
+    measured
+        Half of the way from the mean to the best cosine with a fifth of the rewards (test on
+        CIFAR-10).
+
     References
     ----------
     Zhang et al., "Harnessing diversity for important data selection in pretraining large language

@@ -71,6 +71,19 @@ class CoverageCentricSelector(Selector):
     Strata divide [min, max + 1e-4 |max|] of the negated difficulty, each closed at its lower end.
     Time O(n log n), memory O(n). Not nested: another budget has another cutoff and other shares.
 
+    Claims
+    ------
+    paper
+        At 90 % pruning of CIFAR-10 7.04 points over random, 20 and more over hardest-first.
+    here
+        The published strata and allocation, to the row.
+    deviates
+        The cutoff is a third of what is pruned, at most .3; difficulty is 1 - label agreement
+        where none is given.
+    measured
+        +1.1 to +1.7 (ridge) and +3.8 (perceptron) at 90 % on CIFAR-10 vectors; much of it is the
+        cutoff: random after it is level with it (`quality.md`).
+
     References
     ----------
     Zheng, Liu, Lai, Prakash, "Coverage-centric coreset selection for high pruning rates", 2023.

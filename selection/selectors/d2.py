@@ -73,6 +73,19 @@ class D2Selector(Selector):
     Time O(n k + budget k log n), memory 30 bytes per row. Not nested, as the cutoff follows the
     budget; with a given cutoff every budget is a prefix of any larger one.
 
+    Claims
+    ------
+    paper
+        Better than the best coreset methods at pruning rates up to 70 %.
+    here
+        The authors' code's rows in both modes, on any graph.
+    deviates
+        One pass over the directed neighbors of the run's graph; no selection within each class by
+        default.
+    measured
+        At 70 % of CIFAR-10 vectors 61.7 (CCS 61.5, random 60.9); at 95 % 46.5 (random 52.6)
+        (`quality.md`).
+
     References
     ----------
     Maharana, Yadav, Bansal, "D2 pruning: message passing for balancing diversity and difficulty in

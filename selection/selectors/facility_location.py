@@ -49,6 +49,19 @@ class FacilityLocationSelector(LazyGreedySelector):
     Time O(evaluations * mean degree), with about 4 evaluations per row up to a tenth of the rows and
     7 for all of them; memory 45 bytes per row beside the graph.
 
+    Claims
+    ------
+    paper
+        Greedy reaches 1 - 1/e of the best; lazy evaluation is up to 700 times faster.
+    here
+        The lazy greedy, exactly, on the graph's edges.
+    deviates
+        Pairs without an edge count as 0: 99.49 % of the dense objective at k = 15.
+    measured
+        75 to 712 times as fast as apricot, 370 times as submodlib, with the same gains
+        (`samples.md`); +0.4 points over random on average, -11 at worst, on short texts
+        (`default_selector.md`).
+
     References
     ----------
     Nemhauser, Wolsey, Fisher, "An analysis of approximations for maximizing submodular set

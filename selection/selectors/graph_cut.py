@@ -58,6 +58,19 @@ class GraphCutSelector(LazyGreedySelector):
     Taking a row changes the gains of its neighbors alone, so a gain is looked up rather than
     summed: time O(edges + n log n), memory 55 bytes per row beside the graph.
 
+    Claims
+    ------
+    paper
+        Submodular information measures select targeted and diverse subsets; graph cut is the
+        cheapest of them.
+    here
+        The function itself, by greedy choice.
+    deviates
+        No query set; pairs without an edge count as 0.
+    measured
+        52.6 against random's 57.0 at 90 % on CIFAR-10 vectors (`quality.md`): it favors dense
+        regions.
+
     References
     ----------
     Iyer, Khargoankar, Bilmes, Asnani, "Submodular combinatorial information measures with

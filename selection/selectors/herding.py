@@ -67,6 +67,17 @@ class HerdingSelector(Selector):
     -----
     Time O(n budget d) (over the classes: O(sum of n_c budget_c d)), memory O(n) beside the vectors.
 
+    Claims
+    ------
+    paper
+        The mean of T herded points converges as 1/T, that of random ones as 1/sqrt(T).
+    here
+        The greedy argmin, whole or class by class.
+    deviates
+        Linear features, no kernel; rows are taken without replacement.
+    measured
+        57.5 against random's 57.0 at 90 % of CIFAR-10 vectors (`quality.md`).
+
     References
     ----------
     Welling, "Herding dynamical weights to learn", 2009. Chen, Welling, Smola, "Super-samples from

@@ -93,6 +93,19 @@ class HierarchicalBalancedSelector(Selector):
     level, and n * k * d to assign all rows; memory O(n + k d) beside the vectors. Not nested:
     another budget is shared out anew.
 
+    Claims
+    ------
+    paper
+        Features learned on data balanced by clusters of clusters beat those on raw data and match
+        curated data.
+    here
+        Hierarchical k-means with resampling and water-filling.
+    deviates
+        The number of levels follows the size of the pool; rows inside a cell are random.
+    measured
+        -0.8 and +0.2 points over random on two halves of ten sets, -8.1 at worst
+        (`default_selector.md`); rare classes are chosen more often than by chance.
+
     References
     ----------
     Vo et al., "Automatic data curation for self-supervised learning: a clustering-based approach",

@@ -77,6 +77,19 @@ class KCenterSelector(Selector):
     Time O(n budget d) at worst, mostly a tenth to a third of it; memory that of the chosen
     vectors and 20 bytes per row. Outliers come first: drop them before where that is not wanted.
 
+    Claims
+    ------
+    paper
+        At most twice the least radius (Gonzalez); as active learning, well above the other methods
+        on images (Sener).
+    here
+        The same order as the plain method, by bounds.
+    deviates
+        Starts at the row nearest to the mean, not at a random one; no mixed-integer refinement.
+    measured
+        26 to 33 times as fast as a running minimum in NumPy, the order identical (`samples.md`);
+        54.5 against random's 57.0 at 90 % (`quality.md`).
+
     References
     ----------
     Gonzalez, "Clustering to minimize the maximum intercluster distance", 1985. Sener, Savarese,

@@ -57,6 +57,19 @@ class ModerateSelector(Selector):
     Time O(n d) and that of k-means where there are no labels; memory that of the vectors. A cheap
     baseline, to be compared with a random subset.
 
+    Claims
+    ------
+    paper
+        Rows near the median score serve many scenarios: less hurt by noise, corruption and other
+        changes than extremes.
+    here
+        The median center and the middle ranks, as in the authors' code.
+    deviates
+        Without labels k-means cells stand for classes; exact budgets by largest remainder.
+    measured
+        +0.4 clean, +2.1 with 20 % wrong labels at 90 % of CIFAR-10 vectors; -2.4 on newsgroups
+        (`quality.md`).
+
     References
     ----------
     Xia, Liu, Yu, Shen, Han, Liu, "Moderate coreset: a universal method of data selection for

@@ -79,6 +79,21 @@ class NextBatchSelector(Selector):
     Labels are given as `y`, null where there is none. Time O(n m d) with m `cover_rows`, and for each
     row chosen some hundred rows times m d; memory 4 MB for each thousand of m, beside the model's.
 
+    Claims
+    ------
+    paper
+        Coverage of uncertain rows is at least as good as the best of other methods under small and large
+        budgets of labels.
+    here
+        Greedy coverage weighted by the squared uncertainty, labeled rows being covered.
+    deviates
+        The kernel's width is the median squared distance to the labeled rows, and probabilities are not
+        scaled by a temperature. Rows to be covered are a sample.
+    measured
+        Area under ten rounds of 25 labels, less the best of random, margin, k-center, BADGE-like and
+        TypiClust-like: newsgroups +.023, Stack Overflow titles -.023 (below random from round 5
+        on), CIFAR-10 +.004, census table +.004 (`active_learning.md`).
+
     References
     ----------
     Bae, Lee, Sutherland, "Uncertainty herding: one active learning method for all label budgets",

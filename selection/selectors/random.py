@@ -36,6 +36,19 @@ class RandomSelector(Selector):
     -----
     Time O(n log n), memory O(n).
 
+    Claims
+    ------
+    paper
+        One pass over a stream draws a weighted sample without replacement.
+    here
+        The same keys at equal weights, by a hash of id and seed.
+    deviates
+        No stream: a row's key depends on its id alone, so that a larger budget or pool only adds
+        rows.
+    measured
+        The baseline of every table of `quality.md`, `default_selector.md` and of each run's
+        ledger.
+
     References
     ----------
     Efraimidis, Spirakis, "Weighted random sampling with a reservoir", 2006 (equal weights).

@@ -71,6 +71,18 @@ class StratifiedSelector(Selector):
     4 sqrt(n) cells, at most 4,096, then eighths of that while 4 remain. Time O(n * cells * d), memory
     O(n + cells * d) beside the vectors. Not nested: another budget has other steps.
 
+    Claims
+    ------
+    paper
+        Proportional strata never vary more than a simple random sample, up to terms of 1/stratum.
+    here
+        Systematic sampling along nested k-means cells.
+    deviates
+        Strata are clusters rather than given groups.
+    measured
+        +1.0 points on the sets it was chosen on, +0.7 on the others, -1.6 at worst
+        (`default_selector.md`): the default without labels.
+
     References
     ----------
     Cochran, "Sampling techniques", chapters 5 and 8 (stratified and systematic sampling), 1977.

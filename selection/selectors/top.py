@@ -43,6 +43,18 @@ class TopSelector(Selector):
     -----
     Time O(n log n), memory O(n).
 
+    Claims
+    ------
+    paper
+        None: it is the plain choice by a score.
+    here
+        The rows of the highest scores.
+    deviates
+        Nothing.
+    measured
+        By difficulty 38 to 42 points below random at 90 % of CIFAR-10 vectors (`quality.md`): a
+        baseline of what not to do.
+
     Examples
     --------
     >>> TopSelector(budget=2).fit(scores=[0.1, 3.0, 2.0]).indices_.tolist()

@@ -92,6 +92,20 @@ class TransportSelector(Selector):
     Time n d^2 to whiten, n * targets * d to search exactly (up to 50,000 rows; an inverted file
     beyond) and to score; memory O(n d + targets * depth), never pool times target.
 
+    Claims
+    ------
+    paper
+        TAROT: whitened gradients and optimal transport select better than influence sums, for
+        segmentation, motion and instructions.
+    here
+        Its whitening, layers, potentials and estimate of the budget.
+    deviates
+        On embeddings, not gradients (give projected gradients as vectors for those); the estimate
+        keeps the last k before it got worse, the code the first after.
+    measured
+        Four times the share of a class of CIFAR-10 and six times that of a domain of texts than in
+        the pool (tests).
+
     References
     ----------
     Feng et al., "TAROT: targeted data selection via optimal transport", 2024.

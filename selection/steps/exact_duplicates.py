@@ -36,6 +36,17 @@ class ExactDuplicates(Deduplicator):
     -----
     O(n log n) time beside reading the content, O(n) memory.
 
+    Claims
+    ------
+    paper
+        None: equality of content.
+    here
+        A 128-bit hash; of images that of the pixels.
+    deviates
+        Nothing.
+    measured
+        With near duplicates, a million texts in 42 s (`judging.md`).
+
     Examples
     --------
     >>> ExactDuplicates().fit(["A cat", "a  cat ", "a dog"]).keep_.tolist()

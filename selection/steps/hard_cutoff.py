@@ -68,6 +68,19 @@ class HardCutoff(PoolMethod):
     -----
     Time O(n log n), memory O(n).
 
+    Claims
+    ------
+    paper
+        CCS: the hardest rows are mostly mislabeled; dropping them first pays at high pruning
+        rates.
+    here
+        The cutoff alone, before any selector.
+    deviates
+        Its share follows the budget unless given.
+    measured
+        Random after it reaches 58.6, CCS 58.8, random 57.0 at 90 % of CIFAR-10 vectors
+        (`quality.md`).
+
     References
     ----------
     Zheng, Liu, Lai, Prakash, "Coverage-centric coreset selection for high pruning rates", 2023.

@@ -181,6 +181,17 @@ class InReference(PoolMethod):
     of both and at most 64 comparisons per band; the index of a reference is sorted band by band, 12
     bytes per row. Vectors: that of `VectorIndex`, exact up to 50,000 rows of a reference.
 
+    Claims
+    ------
+    paper
+        Deduplicated training data is emitted from memory ten times less often.
+    here
+        Exact, near and semantic matches with data that is had already.
+    deviates
+        MinHash pairs of rows, no suffix array of substrings.
+    measured
+        Equal to brute force over all pairs of both sets (tests).
+
     References
     ----------
     Lee et al., "Deduplicating training data makes language models better", 2022.

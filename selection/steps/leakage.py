@@ -77,6 +77,19 @@ class Leakage(PoolMethod):
     Time O(words log(words of the items)), memory that of 16,384 rows and 32 bytes per word of the
     items. An item that is reworded, or translated, is not found.
 
+    Claims
+    ------
+    paper
+        ConTAM: the longest contaminated run says more than unions of n-grams; larger models gain
+        more from it.
+    here
+        The longest common run of words, by item.
+    deviates
+        A threshold of length and share rather than one chosen for each model; no gap budget in a
+        run.
+    measured
+        Recall 1.00 verbatim, .997 truncated; 4 false alarms in 251,273 documents (`judging.md`).
+
     References
     ----------
     Singh et al.,

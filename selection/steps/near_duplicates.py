@@ -110,6 +110,19 @@ class NearDuplicates(Deduplicator):
     semantic_duplicates may find by their vectors. Pictures almost without contrast are found only
     where they are nearly equal.
 
+    Claims
+    ------
+    paper
+        Deduplicated training data is emitted from memory ten times less often; MinHash finds the
+        near copies.
+    here
+        MinHash with bands chosen for the threshold, pairs checked exactly.
+    deviates
+        Stars round keepers, not connected components; images by a perceptual hash.
+    measured
+        Recall .97 and more at the threshold by construction; 11.6 times as fast as datasketch
+        (`judging.md`).
+
     References
     ----------
     Broder, "On the resemblance and containment of documents", 1997. Lee et al., "Deduplicating

@@ -46,6 +46,17 @@ class PivotDeduplicator(Deduplicator):
     -----
     O(n d pivots) time, in blocks; O(n) memory beside the vectors. Zero vectors stay.
 
+    Claims
+    ------
+    paper
+        DART: tokens that duplicate pivots go, 89 % of them, nearly without loss.
+    here
+        The rule, on rows of a pool.
+    deviates
+        Rows instead of the tokens of one input.
+    measured
+        Equal to its definition (test); no gain measured on rows.
+
     References
     ----------
     After Wen et al., "Stop looking for important tokens in multimodal language models: duplication

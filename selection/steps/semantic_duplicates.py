@@ -54,6 +54,19 @@ class SemanticDuplicates(Deduplicator):
     times that of those keepers, at the cost of a matrix product. That needs the vectors: X, or those
     that the graph holds; without either, a cluster of more copies than k keeps several rows.
 
+    Claims
+    ------
+    paper
+        SemDeDup: half of LAION can go with little loss.
+    here
+        Neighbors in the graph above a threshold.
+    deviates
+        Compared with rows that stay, not with dropped ones; by graph, not inside clusters; the
+        threshold may be found.
+    measured
+        B-cubed F1 .916 with central keepers, .899 by id; components at their best .906
+        (`judging.md`).
+
     References
     ----------
     Abbas et al., "SemDeDup: data-efficient learning at web-scale through semantic deduplication",

@@ -137,3 +137,37 @@ def test_the_types_of_the_face_are_those_of_the_registry():
     command = [sys.executable, ROOT / "docs" / "typed_face.py", "--check"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("entry", registry.entries(), ids=lambda e: f"{e.kind}-{e.name}")
+def test_every_method_says_what_is_claimed_and_what_was_measured(entry):
+    told = registry.claims(entry.load())
+    assert told is not None, "write the section Claims in the docstring"
+    for name in re.findall(r"`(\w+\.md)`", told.measured):
+        assert (ROOT / "benchmarks" / "results" / name).exists(), name
+    row = next(
+        line
+        for line in registry.claims_table().splitlines()
+        if line.startswith(f"| `{entry.name}` ({entry.kind})")
+    )
+    assert row.count("|") == 6
+    assert told.measured in row
+
+
+def test_claims_that_are_not_whole_are_refused():
+    class Half:
+        """Half.
+
+        Claims
+        ------
+        paper
+            Much.
+        """
+
+    with pytest.raises(ConfigError, match="has paper; write, in this order"):
+        registry.claims(Half)
+
+    class None_:
+        """No section."""
+
+    assert registry.claims(None_) is None

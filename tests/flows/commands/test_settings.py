@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
 import polars as pl
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from assay.flows.cli import app
+from assay.flows.commands.help import EXAMPLES, PANELS
 from assay.flows.commands.settings import save
 from assay.flows.config import schema
 from assay.flows.config.curation import CurationConfig
@@ -81,7 +84,30 @@ def test_another_file_is_not_replaced(tmp_path: Path) -> None:
 
 
 def test_help_shows_what_options_take_and_examples() -> None:
-    for command in ("curate", "features", "sql", "diff", "check", "plan", "serve", "config"):
-        told = runner.invoke(app, [command, "--help"], env={"COLUMNS": "120"}).stdout
+    commands = [name for names in PANELS.values() for name in names]
+    assert sorted(commands) == sorted(get_command(app).commands)
+    for command in (None, *commands):
+        arguments = ["--help"] if command is None else [command, "--help"]
+        told = runner.invoke(app, arguments, env={"COLUMNS": "120"}).stdout
         assert not re.search(r"<(bool|str|int|path|float)>|list\[", told), command
-        assert f"assay {command}" in told.partition("Examples:")[2], command
+        if command is None:
+            assert [told.index(f" {panel} ") for panel in PANELS] == sorted(
+                told.index(f" {panel} ") for panel in PANELS
+            )
+        else:
+            assert f"assay {command}" in told.partition("Examples:")[2], command
+
+
+def test_examples_name_options_that_there_are() -> None:
+    commands = get_command(app).commands
+    for name, examples in EXAMPLES.items():
+        known = {option for given in commands[name].params for option in given.opts}
+        needed = [given for given in commands[name].params if given.required]
+        for example in examples:
+            words = shlex.split(example)
+            assert words[:2] == ["assay", name]
+            assert {word for word in words if word.startswith("--")} <= known, example
+            for given in needed:
+                positional = given.param_type_name == "argument"
+                assert positional or set(given.opts) & set(words), example
+                assert not positional or not words[2].startswith("-"), example
