@@ -14,6 +14,7 @@ import typer
 from assay.flows.commands import composition as cli_composition
 from assay.flows.commands import init as cli_init
 from assay.flows.commands import labeling as cli_labeling
+from assay.flows.commands import looking as cli_looking
 from assay.flows.commands import methods as cli_methods
 from assay.flows.commands import queries as cli_queries
 from assay.flows.commands import report as cli_report
@@ -96,7 +97,18 @@ def _version(asked: bool) -> None:
 
 
 _COMPUTING = frozenset(
-    {"curate", "next", "features", "demo", "plan", "serve", "composition", "split", "leaks"}
+    {
+        "curate",
+        "next",
+        "features",
+        "demo",
+        "plan",
+        "serve",
+        "composition",
+        "split",
+        "leaks",
+        "shortcuts",
+    }
 )
 
 
@@ -159,6 +171,7 @@ for _command in (
     *cli_settings.COMMANDS,
     *cli_composition.COMMANDS,
     *cli_init.COMMANDS,
+    *cli_looking.COMMANDS,
     *cli_splitting.COMMANDS,
     *cli_tools.COMMANDS,
 ):

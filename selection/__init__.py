@@ -19,14 +19,18 @@ _OTHERS = {
     "consensus_ranking": ".rankers.stability",
     "estimate_composition": ".algorithms.composition",
     "estimate_contamination": ".algorithms.contamination",
+    "Shortcuts": ".evaluation.shortcuts",
+    "Slices": ".evaluation.slices",
     "evaluate_selection": ".evaluation.ledger",
     "explain_shift": ".evaluation.pool_shift",
+    "find_shortcuts": ".evaluation.shortcuts",
     "leak_neighbors": ".steps.leakage",
     "noise_transition": ".evaluation.label_noise",
     "propagate": ".algorithms.representation",
     "representation_weights": ".algorithms.representation",
     "split_leaks": ".plan.splitting",
     "split_pool": ".plan.splitting",
+    "weak_slices": ".evaluation.slices",
 }
 
 NAMES = {**classes(), **_OTHERS}

@@ -10,6 +10,10 @@ from .evaluation.label_noise import noise_transition as noise_transition
 from .evaluation.ledger import evaluate_selection as evaluate_selection
 from .evaluation.pool_shift import PoolShift as PoolShift
 from .evaluation.pool_shift import explain_shift as explain_shift
+from .evaluation.shortcuts import Shortcuts as Shortcuts
+from .evaluation.shortcuts import find_shortcuts as find_shortcuts
+from .evaluation.slices import Slices as Slices
+from .evaluation.slices import weak_slices as weak_slices
 from .importance.resampler import ImportanceResampler as ImportanceResampler
 from .importance.scorer import ImportanceScorer as ImportanceScorer
 from .plan.blending import blend_scores as blend_scores

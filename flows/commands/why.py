@@ -13,6 +13,7 @@ import polars as pl
 
 from assay.flows.commands.contents import Contents, contents_of
 from assay.flows.commands.output import print_table
+from assay.flows.commands.run_columns import kept_columns, samples_of, scores_of
 from assay.flows.config.curation import CurationConfig
 from assay.flows.export.frames import rows_json
 from assay.flows.export.rows import rows_of
@@ -26,11 +27,7 @@ from assay.selection.evaluation.pool_shift import PoolShift, explain_shift
 from assay.selection.scorers.training_logs import read_log
 from assay.storage import ScoreStore, read_pool
 from assay.storage.errors import AssayError, ColumnError, ConfigError, IdError, InputError
-from assay.storage.names import SAMPLE_NAMES, own_name
 from assay.storage.reading.tables import read_table
-
-# what a run knows of every sample that is no input of a model
-_OURS = ("key", "problem", *SAMPLE_NAMES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -278,15 +275,7 @@ def _of_run(
     run_id = run["run_id"]
     config = CurationConfig.build(json.loads(run["config"]))
     keys = rows_of(store, run_id, asked.rows, config).frame.select("key")
-    samples = store.run_table(run_id, "SELECT * FROM samples")
-    table = keys.join(samples, on="key", how="left", maintain_order="left")
-    scores = store.run_table(run_id, "SELECT key, method, score FROM scores")
-    wide = keys
-    if scores.height:
-        wide = keys.join(
-            scores.pivot("method", index="key", values="score"),
-            on="key", how="left", maintain_order="left",
-        )  # fmt: skip
+    table, wide = samples_of(store, run_id, keys), scores_of(store, run_id, keys)
     vectors = None
     folder, graph = stored_artifact(store, run_id, "embed"), stored_graph(store, run_id)
     if folder is not None and graph is not None:
@@ -295,13 +284,11 @@ def _of_run(
             nodes, on="sample_id", how="left", maintain_order="left"
         )["node"]
         usable = place.is_not_null()
-        table, wide = table.filter(usable), wide.filter(usable)
+        table, wide = table.filter(usable), wide.filter(usable) if wide.width else wide
         stored = np.load(folder / "vectors.npy", mmap_mode="r")
         vectors = np.asarray(stored[place.drop_nulls().to_numpy()])
-    kept = table.select(
-        pl.col(name).alias(own_name(name)) for name in table.columns if name not in _OURS
-    )
-    known = pl.concat([kept, wide.select(pl.exclude("key"))], how="horizontal")
+    kept = kept_columns(table)
+    known = pl.concat([part for part in (kept, wide) if part.width], how="horizontal")
     loss = _column(known, asked.loss)
     labels = table["label"] if asked.label is None else _column(kept, asked.label)
     if labels is not None and labels.null_count() == len(labels):
