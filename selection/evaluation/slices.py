@@ -115,7 +115,8 @@ def weak_slices(table: Any, by: Any, *, most: int = 20, alpha: float = 0.05) -> 
     References
     ----------
     Sagadeeva, Boehm, "SliceLine: fast, linear-algebra-based slice finding for ML model debugging", 2021
-    (the score; theirs goes on to longer conjunctions). Sun et al., "PRIME", 2024 (minimality).
+    (the score; theirs goes on to longer conjunctions). Rezaei, Saberi, Moayeri, Feizi, "PRIME: prioritizing
+    interpretability in failure mode extraction", 2024 (minimality).
 
     Examples
     --------
@@ -165,7 +166,7 @@ def weak_slices(table: Any, by: Any, *, most: int = 20, alpha: float = 0.05) -> 
     )
     weak = weak.sort("score", "columns", "values", descending=[True, False, False]).head(most)
     return Slices(
-        weak.select(_SCHEMA),
+        weak.select(list(_SCHEMA)),
         {
             "rows": n,
             "mean": mean,

@@ -1,0 +1,98 @@
+"""`assay slices` and `assay shortcuts` on files and on runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from assay.flows.cli import app
+
+RNG = np.random.default_rng(0)
+KINDS = RNG.choice(["news", "mail", "chat"], 600)
+FRAME = pl.DataFrame(
+    {
+        "id": [f"d{row:03}" for row in range(600)],
+        "text": [
+            ("please " if kind == "mail" else "")
+            + " ".join(RNG.choice(["one", "two", "six", "ten"], 8))
+            for kind in KINDS
+        ],
+        "label": np.where(KINDS == "mail", "ask", RNG.choice(["ask", "tell"], 600, p=[0.1, 0.9])),
+        "kind": KINDS,
+        "age": RNG.normal(size=600),
+        "wrong": RNG.random(600) < np.where(KINDS == "chat", 0.5, 0.1),
+        "loss": -RNG.random(600) - (KINDS != "chat"),
+    }
+)
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Path:
+    FRAME.write_parquet(tmp_path / "pool.parquet")
+    return tmp_path / "pool.parquet"
+
+
+def call(*arguments: Any, code: int = 0) -> Any:
+    result = CliRunner().invoke(app, [*map(str, arguments)])
+    if code:
+        return str(result.exception)
+    assert result.exit_code == 0, (result.output, result.exception)
+    return json.loads(result.stdout) if "--json" in arguments else result.stdout
+
+
+def test_slices_of_a_file(pool: Path, tmp_path: Path) -> None:
+    told = call("slices", pool, "--by", "wrong", "--columns", "kind,age", "--json")
+    assert told["rows"][0]["columns"] == ["kind"]
+    assert told["rows"][0]["values"] == ["chat"]
+    out = tmp_path / "slices.parquet"
+    shown = call("slices", pool, "--by", "loss", "--columns", "kind", "--out", out)
+    assert "chat" in shown
+    assert pl.read_parquet(out).columns == ["score", "columns", "values", "n", "mean", "ratio", "p"]
+    low = call("slices", pool, "--by", "loss", "--low", "--columns", "kind", "--json")
+    assert {row["values"][0] for row in low["rows"]} <= {"news", "mail"}
+    assert "wrong" in call("slices", pool, "--by", "wron", code=2)
+    assert "numbers or booleans" in call("slices", pool, "--by", "text", code=2)
+
+
+def test_slices_of_a_run(pool: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    call(
+        "curate", "--pool", pool, "--id", "id", "--text", "text", "--label", "label", "--keep", "kind,wrong",
+        "--budget", 100, "--select", "random", "--scores", "knn_density", "--store", store, "--json",
+    )  # fmt: skip
+    at = ("--store", store, "--json")
+    assert call("slices", "--by", "wrong", *at)["rows"][0]["values"] == ["chat"]
+    assert call("slices", *at)["report"]["mean"] == pytest.approx(5 / 6)
+    assert call("slices", "--by", "neighbors", *at)["report"]["rows"] == 600
+    assert call("slices", "--by", "knn_density", "--low", *at)["report"]["rows"] == 600
+    assert "neighbors" in call("slices", "--by", "nothing", *at, code=2)
+
+
+def test_shortcuts_of_a_file(pool: Path) -> None:
+    told = call(
+        "shortcuts",
+        pool,
+        "--label",
+        "label",
+        "--id",
+        "id",
+        "--text",
+        "text",
+        "--columns",
+        "age",
+        "--json",
+    )
+    assert told["share"] > 0.2
+    attributes = [row["attribute"] for row in told["rows"]]
+    assert attributes[0] == "(together)"
+    assert "first_word" in attributes[1:4]
+    assert {"place", "age"} <= set(attributes)
+    shown = call("shortcuts", pool, "--label", "label", "--text", "text")
+    assert "of the label" in shown
+    assert "labl" in call("shortcuts", pool, "--label", "labl", "--text", "text", code=2)
