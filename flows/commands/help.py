@@ -44,7 +44,11 @@ EXAMPLES = {
     "relocate": ("assay relocate --pool /new/place/pool.parquet --store store",),
     "mcp": ("assay mcp --store store", "assay mcp --store store --http 8765"),
     "runs": ("assay runs --store store",),
-    "diff": ("assay diff --store store", "assay diff 9f2c01 01ab34 --out changes.csv"),
+    "diff": (
+        "assay diff --store store",
+        "assay diff 9f2c01 01ab34 --out changes.csv",
+        "assay diff may.parquet june.parquet --why --label income --loss loss",
+    ),
     "methods": ("assay methods --kind selector", "assay methods ccs"),
     "report": (
         "assay report --store store --out report.html",
@@ -65,6 +69,11 @@ EXAMPLES = {
         "assay split --store store --parts train=0.9,test=0.1 --stratify label --by author",
     ),
     "leaks": ("assay leaks --split split --store store",),
+    "slices": (
+        "assay slices predictions.parquet --by wrong",
+        "assay slices --store store --by left",
+    ),
+    "shortcuts": ("assay shortcuts pool.parquet --id id --text text --label label",),
 }
 # the panels of `assay --help`, in order, with their commands
 PANELS = {
@@ -77,6 +86,8 @@ PANELS = {
         "runs",
         "sql",
         "leaks",
+        "slices",
+        "shortcuts",
         "mcp",
     ),
     "Take it along": ("export", "relocate"),

@@ -65,11 +65,14 @@ def slices(
         raise ConfigError(
             f"{by!r} holds {values.dtype}; name a column of numbers or booleans with --by."
         )
-    numbers = values.cast(pl.Float64)
-    if low:
-        numbers = numbers.max() - numbers  # type: ignore[operator]
-    elif (numbers.min() or 0) < 0:  # type: ignore[operator]
-        numbers = numbers - numbers.min()
+    values = values.cast(pl.Float64).rename("by")
+    # slices are compared with the mean, which must be above 0
+    ahead = (
+        pl.col("by").max() - pl.col("by")
+        if low
+        else pl.col("by") - pl.min_horizontal(0, pl.col("by").min())
+    )
+    numbers = values.to_frame().select(ahead.alias("by"))["by"]
     found = weak_slices(table, numbers, most=most)
     if out is not None:
         emit(found.frame, format_of(out, "table"), out, overwrite=overwrite)

@@ -23,7 +23,7 @@ _BINS, _LEAST_ROWS, _LEAST_SHARE = 10, 32, 0.01
 _WEIGHT = 0.95
 # standard errors by which a pair of values must beat each of the two
 _BEATS = 2.0
-_SCHEMA = {
+_SCHEMA: dict[str, Any] = {
     "score": pl.Float64,
     "columns": pl.List(pl.String),
     "values": pl.List(pl.String),
@@ -184,8 +184,8 @@ def _cells(columns: tuple[CodedColumn, ...], scores: Floats) -> _Cells:
     return _Cells(
         columns,
         np.bincount(codes, minlength=size).reshape(shape),
-        np.bincount(codes, scores, size).reshape(shape),
-        np.bincount(codes, scores**2, size).reshape(shape),
+        np.bincount(codes, scores, size).astype(np.float64).reshape(shape),
+        np.bincount(codes, scores**2, size).astype(np.float64).reshape(shape),
     )
 
 

@@ -225,6 +225,6 @@ def test_planted_changes_of_adult(case: str, seed: int) -> None:
     if case in ("married", "both"):
         assert first[:2] == ["marital_status", "relationship"]
         costs = shift.columns.sort("cost", descending=True)["column"].to_list()
-        assert costs[0] == "marital_status"
+        assert set(costs[:2]) == {"marital_status", "relationship"}
     else:
         assert len(shift.report_["moved"]) <= 3

@@ -20,7 +20,7 @@ def table(n: int, seed: int) -> pl.DataFrame:
     return pl.DataFrame(
         {
             "kind": rng.choice(["a", "b", "c"], n),
-            "place": rng.choice(["x", "y", None], n),
+            "place": rng.choice(["x", "y", None], n).tolist(),
             "age": rng.normal(40, 10, n),
         }
     )
