@@ -129,7 +129,6 @@ def test_what_is_added(texts: Result, tmp_path: Path) -> None:
 
 
 def test_the_map_is_made_where_there_is_none(texts: Result, tmp_path: Path) -> None:
-    pytest.importorskip("umap")
     texts.export(tmp_path / "f.parquet", rows="all", with_="map")
     frame = pl.read_parquet(tmp_path / "f.parquet")
     places = texts.store.sql("SELECT sample_id, x, y FROM latest_map")
