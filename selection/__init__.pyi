@@ -63,6 +63,9 @@ from .scorers.self_confidence import Margin as Margin
 from .scorers.self_confidence import SelfConfidence as SelfConfidence
 from .scorers.text_rules import C4Quality as C4Quality
 from .scorers.text_rules import GopherQuality as GopherQuality
+from .scorers.training_cartography import DUAL as DUAL
+from .scorers.training_cartography import Confidence as Confidence
+from .scorers.training_cartography import Variability as Variability
 from .scorers.training_dynamics import AUM as AUM
 from .scorers.training_dynamics import EL2N as EL2N
 from .scorers.training_dynamics import Entropy as Entropy

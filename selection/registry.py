@@ -309,6 +309,9 @@ _RELATIVE = (
     Entry("el2n", "scorer", "scorers.training_dynamics:EL2N", "distance of the predictions from the label over the first epochs of a training log", needs=("log",), uses=("labels",), points="harder"),
     Entry("forgetting", "scorer", "scorers.training_dynamics:Forgetting", "how often a row was right and then wrong in a training log; never right = hardest", needs=("log",), uses=("labels",), points="harder"),
     Entry("entropy", "scorer", "scorers.training_dynamics:Entropy", "entropy of the last prediction of a training log", needs=("log",), points="harder"),
+    Entry("confidence", "scorer", "scorers.training_cartography:Confidence", "mean probability of the label over the epochs of a training log", needs=("log", "labels"), points="easier"),
+    Entry("variability", "scorer", "scorers.training_cartography:Variability", "standard deviation of the label's probability over a training log (window=10: Dyn-Unc)", needs=("log", "labels"), points="harder"),
+    Entry("dual", "scorer", "scorers.training_cartography:DUAL", "difficulty times uncertainty of the label's probability over runs of epochs of a training log", needs=("log", "labels"), points="harder"),
     # rankers
     Entry("ecfs", "ranker", "rankers.ecfs:ECFS", "columns by eigenvector centrality in a graph of relevance and spread", needs=("vectors", "labels")),
     Entry("inf_fs", "ranker", "rankers.inf_fs:InfFS", "columns by the energy of all paths through a graph of spread and unlikeness", needs=("vectors",), uses=("labels",)),

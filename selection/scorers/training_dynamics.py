@@ -324,6 +324,11 @@ def log_margins(log: TrainingLog, labels: Labels | None, asked_by: str) -> Float
     return np.asarray(np.where(likeliest == at, own - rest, own - P.max(axis=2)), dtype=np.float64)
 
 
+def label_probabilities(log: TrainingLog, labels: Labels | None, asked_by: str) -> Floats:
+    """Return float64[n, epochs]: probability of the label, of the likeliest class without one."""
+    return _own(*log.of_labels(labels, asked_by))
+
+
 def _own(P: Floats, columns: Any) -> Floats:
     """Return each row's probability of its label, of its likeliest class where it has none."""
     own = np.take_along_axis(P, np.maximum(columns, 0)[:, None, None], axis=2)[:, :, 0]

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from assay.selection.scorers.training_cartography import DUAL, Confidence, Variability
 from assay.selection.scorers.training_dynamics import AUM, EL2N, Entropy, Forgetting
 from assay.storage.errors import (
     ColumnError,
@@ -64,6 +65,34 @@ def test_scores_are_their_formulas(n, epochs, classes, seed):
         np.testing.assert_allclose(EL2N(log=log).fit(**fit).scores_, distance, atol=1e-12)
         np.testing.assert_array_equal(Forgetting(log=log).fit(**fit).scores_, forgotten)
         np.testing.assert_allclose(Entropy(log=log).fit(**fit).scores_, entropy, atol=1e-12)
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 7, 14])
+def test_data_maps_and_windows_are_their_formulas(epochs):
+    n, classes = 12, 3
+    P = random_log(n, epochs, classes, epochs)
+    y = np.arange(n) % classes
+    ids = [f"id {i}" for i in range(n)]
+    own = P[np.arange(n), :, y]
+    runs = [own[:, k : k + 10] for k in range(max(1, epochs - 9))]
+    windows, dual = np.zeros(n), np.zeros(n)
+    if epochs > 1:
+        windows = np.mean([run.std(axis=1, ddof=1) for run in runs], axis=0)
+        dual = np.mean([(1 - r.mean(axis=1)) * r.std(axis=1, ddof=1) for r in runs], axis=0)
+    fit = {"ids": ids, "y": y}
+    for log in (long(P, ids), wide(P, ids)):
+        found = [
+            made(log=log, **options).fit(**fit).scores_
+            for made, options in (
+                (Confidence, {}), (Variability, {}), (Variability, {"window": 10}), (DUAL, {}),
+            )
+        ]  # fmt: skip
+        expected = [own.mean(axis=1), own.std(axis=1), windows, dual]
+        np.testing.assert_allclose(found, expected, atol=1e-12)
+    with pytest.raises(ConfigError, match="window"):
+        DUAL(log=long(P, ids), window=1).fit(**fit)
+    with pytest.raises(MissingInputError, match="labels"):
+        Confidence(log=long(P, ids)).fit(ids=ids)
 
 
 def test_a_log_made_by_hand():
