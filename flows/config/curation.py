@@ -269,8 +269,8 @@ class CurationConfig(Form):
     score_options : mapping
         Score -> further parameters of its scorer: ``{"like": {"method": "flow", "size": 200}}``.
     training_log : str, optional
-        File with what a model said of every sample in every epoch, for `aum`, `el2n`, `forgetting`
-        and `entropy`: long (`sample_id`, `epoch`, and a column of probabilities for each class, or
+        File with what a model said of every sample in every epoch, for `aum`, `el2n`, `forgetting`,
+        `entropy`, `confidence`, `variability` and `dual`: long (`sample_id`, `epoch`, and a column of probabilities for each class, or
         one column of margins, or one that is true or false) or wide (`sample_id`, and one column
         per epoch). Its shape says which; see `assay.selection.scorers.training_logs.read_log`.
     difficulty : str, optional
