@@ -16,7 +16,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any, ClassVar, Literal, NamedTuple
 
-from assay.storage.docstrings import filled_doc
+from assay.storage.docstrings import definitions, filled_doc, section_of
 from assay.storage.errors import ColumnError, ConfigError
 from assay.storage.lazy import Plugin, PluginWarning, load_plugins
 from assay.storage.limits import Limits, check_limits
@@ -428,21 +428,16 @@ def claims(method: Any) -> Claims | None:
     >>> claims(get("top", "selector")).here
     'The rows of the highest scores.'
     """
-    section = _section(vars(method).get("__doc__") or "", "Claims")
+    section = section_of(vars(method).get("__doc__") or "", "Claims")
     if section is None:
         return None
-    told: dict[str, list[str]] = {}
-    for line in section.splitlines():
-        if line and not line.startswith(" "):
-            told[line.strip()] = []
-        elif line.strip() and told:
-            next(reversed(told.values())).append(line.strip())
+    told = definitions(section)
     if tuple(told) != Claims._fields or not all(told.values()):
         raise ConfigError(
             f"The section Claims of {method.__name__} has {', '.join(told) or 'no entry'}; write, in "
             f"this order and each with a text: {', '.join(Claims._fields)}."
         )
-    return Claims(*(" ".join(text) for text in told.values()))
+    return Claims(**told)
 
 
 def declared_by(method: Any, name: str, package: str = "") -> Entry:
@@ -517,18 +512,8 @@ def _parameter_docs(method: Any) -> dict[str, str]:
     return meanings
 
 
-def _section(doc: str, title: str) -> str | None:
-    """Return the text of one numpydoc section, None where there is none."""
-    found = re.search(
-        rf"^{title}\n-{{3,}}\n(.*?)(?=^\S[^\n]*\n-{{3,}}\n|\Z)",
-        inspect.cleandoc(doc),
-        re.DOTALL | re.MULTILINE,
-    )
-    return None if found is None else found[1]
-
-
 def _parameter_section(doc: str) -> dict[str, str]:
-    section = _section(doc, "Parameters")
+    section = section_of(doc, "Parameters")
     if section is None:
         return {}
     meanings: dict[str, str] = {}

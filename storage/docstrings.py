@@ -49,3 +49,38 @@ def _sections(doc: str) -> list[tuple[str, str]]:
     starts = list(_TITLE.finditer(doc))
     ends = [*(start.start() for start in starts), len(doc)][1:]
     return [(start[1], doc[start.end() : end]) for start, end in zip(starts, ends, strict=False)]
+
+
+def section_of(doc: str, title: str) -> str | None:
+    """Return the text of one numpydoc section, None where there is none.
+
+    Examples
+    --------
+    >>> section_of("Line.\\n\\nNotes\\n-----\\nO(n).\\n", "Notes")
+    'O(n).'
+    """
+    found = re.search(
+        rf"^{title}\n-{{3,}}\n(.*?)(?=^\S[^\n]*\n-{{3,}}\n|\Z)",
+        cleandoc(doc),
+        re.DOTALL | re.MULTILINE,
+    )
+    return None if found is None else found[1]
+
+
+def definitions(section: str) -> dict[str, str]:
+    """Return the terms of a section, each with the indented text below it on one line.
+
+    Examples
+    --------
+    >>> definitions("here\\n    The rows of the\\n    highest scores.")
+    {'here': 'The rows of the highest scores.'}
+    """
+    told: dict[str, str] = {}
+    term = ""
+    for line in section.splitlines():
+        if line and not line.startswith(" "):
+            term = line.strip()
+            told[term] = ""
+        elif line.strip() and term:
+            told[term] = f"{told[term]} {line.strip()}".strip()
+    return told

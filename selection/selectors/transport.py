@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from assay.index.search.vector_index import VectorIndex
 from assay.index.threads import thread_count
 from assay.index.vectors.checks import as_vectors, check_width
-from assay.index.vectors.exact import BlockScan, exact_knn
+from assay.index.vectors.exact import BlockScan, exact_knn, unit_rows
 from assay.selection.algorithms.whitening import fit_whitening
 from assay.selection.base import Selector
 from assay.selection.contract.inputs import Floats, Inputs, Rows, derived_seed
@@ -26,7 +26,7 @@ from assay.selection.selectors.transport_layers import (
     search,
 )
 from assay.storage.hashing.rows import hash_rows, hex_digests, uniform
-from assay.storage.limits import Limits, Number, Whole
+from assay.storage.limits import Flag, Limits, Number, Whole
 
 _LAYERS_TOLD = 100
 
@@ -44,6 +44,10 @@ class TransportSelector(Selector):
     Parameters
     ----------
     budget
+    whiten : bool, default True
+        Whether all directions count equally, as for gradients, where a few would decide. Without,
+        target rows take turns by the plain cosine (RDS+), which is better on embeddings whose
+        directions are ordered by meaning, as the default ones of texts are.
     eps : float, default 1e-5
         Of the whitening, in units of the vectors' variance.
     max_depth : int, default 2000
@@ -64,7 +68,7 @@ class TransportSelector(Selector):
         Layer by layer, the most similar first; the last layer by potential.
     weights_ : float64[budget], all 1
     scores_ : float64[n]
-        Whitened cosine to the nearest target row.
+        Cosine to the nearest target row, whitened by default.
     report_ : dict
         `targets`, `depth` (layers used), `layers` (rows taken from each of the first 100),
         `filled` (rows beyond the lists), `distance` and `distance_random`: the transport cost
@@ -103,12 +107,13 @@ class TransportSelector(Selector):
         On embeddings, not gradients (give projected gradients as vectors for those); the estimate
         keeps the last k before it got worse, the code the first after.
     measured
-        Four times the share of a class of CIFAR-10 and six times that of a domain of texts than in
-        the pool (tests).
+        Precision of 100 rows for 20 target texts, four domains: .69 whitened, .78 with
+        `whiten=False`; four times the share of a class of CIFAR-10 than in the pool (tests).
 
     References
     ----------
-    Feng et al., "TAROT: targeted data selection via optimal transport", 2024.
+    Feng et al., "TAROT: targeted data selection via optimal transport", 2024. Ivison et al.,
+    "Large-scale data selection for instruction tuning", 2025 (RDS+: `whiten=False`).
 
     Examples
     --------
@@ -125,12 +130,14 @@ class TransportSelector(Selector):
         "folds": (Whole(2), 0),
         "transport_rows": (Whole(2),),
         "eps": (Number("(0, inf)"),),
+        "whiten": (Flag(),),
     }
 
     def __init__(
         self,
         *,
         budget: int | float | str,
+        whiten: bool = True,
         eps: float = 1e-5,
         max_depth: int = 2_000,
         folds: int = 5,
@@ -139,6 +146,7 @@ class TransportSelector(Selector):
         strict: bool = False,
     ) -> None:
         super().__init__(budget=budget, random_state=random_state, strict=strict)
+        self.whiten = whiten
         self.eps = eps
         self.max_depth = max_depth
         self.folds = folds
@@ -151,8 +159,11 @@ class TransportSelector(Selector):
         hashes = hash_rows(target + np.float32(0.0))
         given = np.lexsort((hashes[:, 1], hashes[:, 0]))
         target = target[given]
-        whitening = fit_whitening([X, target], self.eps)
-        X, target = whitening.directions(X), whitening.directions(target)
+        if self.whiten:
+            whitening = fit_whitening([X, target], self.eps)
+            X, target = whitening.directions(X), whitening.directions(target)
+        else:
+            X, target = unit_rows(X), unit_rows(target)
         scores = _nearest_cosine(X, target)
         noise = inputs.noise(self.random_state, "transport")
         target_noise = uniform(
