@@ -21,16 +21,16 @@ def samples_of(store: ScoreStore, run_id: str, keys: pl.DataFrame) -> pl.DataFra
 
 def kept_columns(samples: pl.DataFrame) -> pl.DataFrame:
     """Return the kept columns of `samples_of` by the pool's names."""
-    return samples.select(
-        pl.col(name).alias(own_name(name)) for name in samples.columns if name not in _OURS
-    )
+    # a frame without columns still knows its rows, unlike one from which none is selected
+    kept = samples.drop(_OURS, strict=False)
+    return kept.rename({name: own_name(name) for name in kept.columns})
 
 
 def scores_of(store: ScoreStore, run_id: str, keys: pl.DataFrame) -> pl.DataFrame:
     """Return the run's scores, a column each, for the keys of a frame in its order."""
     scores = store.run_table(run_id, "SELECT key, method, score FROM scores")
     if scores.is_empty():
-        return pl.DataFrame()
+        return pl.DataFrame(height=keys.height)
     wide: Any = scores.pivot("method", index="key", values="score")
     joined: pl.DataFrame = keys.select("key").join(
         wide, on="key", how="left", maintain_order="left"

@@ -231,8 +231,8 @@ def _of_table(place: str, asked: Asked, log: pl.DataFrame | None) -> Side:
     table = read_table(place)
     ids = _column(table, asked.roles.get("id"))
     loss, labels = _column(table, asked.loss), _column(table, asked.label)
-    named = {asked.roles.get("id"), asked.loss, asked.label}
-    inputs = table.select([name for name in table.columns if name not in named])
+    named = {name for name in (asked.roles.get("id"), asked.loss, asked.label) if name is not None}
+    inputs = table.drop(named & set(table.columns))
     return _side(inputs, asked, log, ids=ids, labels=labels, loss=loss, vectors=None)
 
 
@@ -253,9 +253,11 @@ def _of_contents(contents: Contents, asked: Asked, log: pl.DataFrame | None) -> 
     if names is None:
         names = [name for name in contents.pool.columns if name not in named]
     wanted = [*names, *(name for name in (asked.loss, asked.label) if name is not None)]
-    table = contents.pool.typed_columns(wanted)[contents.rows] if wanted else pl.DataFrame()
+    table = pl.DataFrame(height=len(contents.rows))
+    if wanted:
+        table = contents.pool.typed_columns(wanted)[contents.rows]
     return _side(
-        table.select(names),
+        table.drop(set(wanted) - set(names)),
         asked,
         log,
         ids=contents.samples["sample_id"],
@@ -284,16 +286,16 @@ def _of_run(
             nodes, on="sample_id", how="left", maintain_order="left"
         )["node"]
         usable = place.is_not_null()
-        table, wide = table.filter(usable), wide.filter(usable) if wide.width else wide
+        table, wide = table.filter(usable), wide.filter(usable)
         stored = np.load(folder / "vectors.npy", mmap_mode="r")
         vectors = np.asarray(stored[place.drop_nulls().to_numpy()])
     kept = kept_columns(table)
-    known = pl.concat([part for part in (kept, wide) if part.width], how="horizontal")
+    known = kept.with_columns(wide.get_columns())
     loss = _column(known, asked.loss)
     labels = table["label"] if asked.label is None else _column(kept, asked.label)
     if labels is not None and labels.null_count() == len(labels):
         labels = None
-    inputs = kept.select([name for name in kept.columns if name not in (asked.loss, asked.label)])
+    inputs = kept.drop({asked.loss, asked.label} & set(kept.columns))
     if table["group_id"].null_count() < table.height:
         inputs = inputs.with_columns(table["group_id"])
     side = _side(

@@ -74,6 +74,23 @@ def test_slices_of_a_run(pool: Path, tmp_path: Path) -> None:
     assert "neighbors" in call("slices", "--by", "nothing", *at, code=2)
 
 
+def test_slices_of_a_run_that_keeps_no_column(pool: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    call(
+        "curate", "--pool", pool, "--id", "id", "--text", "text", "--label", "label", "--budget", 100,
+        "--select", "random", "--scores", "label_agreement", "--store", store, "--json",
+    )  # fmt: skip
+    told = call("slices", "--by", "label_agreement", "--low", "--store", store, "--json")
+    assert told["report"]["looked_at"] == 2
+    pl.read_parquet(pool).select("id", "text").write_parquet(pool)
+    call(
+        "curate", "--pool", pool, "--id", "id", "--text", "text", "--budget", 100,
+        "--select", "random", "--scores", "pagerank", "--store", store, "--json",
+    )  # fmt: skip
+    message = call("slices", "--by", "pagerank", "--store", store, code=2)
+    assert "--keep" in message
+
+
 def test_shortcuts_of_a_file(pool: Path) -> None:
     told = call(
         "shortcuts",

@@ -116,6 +116,26 @@ def test_two_runs(files: tuple[Path, Path], tmp_path: Path) -> None:
     assert (chosen["report"]["rows_a"], chosen["report"]["rows_b"]) == (40, 40)
 
 
+def test_runs_that_keep_no_column_are_compared_by_their_content(
+    files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    for place in files:
+        pool = tmp_path / "pool.parquet"
+        pl.read_parquet(place).select("id", "text").write_parquet(pool)
+        result = CliRunner().invoke(
+            app,
+            ["curate", "--pool", str(pool), "--id", "id", "--text", "text", "--budget", "40",
+             "--select", "random", "--scores", "knn_density", "--store", str(tmp_path / "store")],
+        )  # fmt: skip
+        assert result.exit_code == 0, result.output
+    at = ("--store", tmp_path / "store", "--why")
+    told = call(*at, "--json", "--loss", "knn_density")
+    assert [row["column"] for row in told["columns"]] == ["(content)"]
+    assert (told["report"]["rows_a"], told["report"]["rows_b"]) == (200, 200)
+    assert told["report"]["moved"] == ["(content)"]
+    assert "200 rows before, 200 after" in call(*at)
+
+
 def test_names_of_files_and_of_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert is_place("a/b.csv")
