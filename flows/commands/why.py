@@ -295,7 +295,7 @@ def _of_run(
     labels = table["label"] if asked.label is None else _column(kept, asked.label)
     if labels is not None and labels.null_count() == len(labels):
         labels = None
-    inputs = kept.drop({asked.loss, asked.label} & set(kept.columns))
+    inputs = kept.drop([name for name in kept.columns if name in (asked.loss, asked.label)])
     if table["group_id"].null_count() < table.height:
         inputs = inputs.with_columns(table["group_id"])
     side = _side(
