@@ -322,7 +322,7 @@ def _sentences(one: dict[str, Any]) -> list[str]:
 def print_explanation(sample_id: str, found: list[dict[str, Any]]) -> None:
     """Print why a sample is in or out."""
     for one in found:
-        said = "IN" if one["selected"] else "OUT"
+        said = "IN" if one["selected"] else "OUT of"
         print(f"{sample_id} is {said} the selection of {one['pool']} (run {one['run_id']})")
         for sentence in one["sentences"]:
             print(f"  {printable(sentence)}")

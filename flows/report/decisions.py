@@ -43,13 +43,18 @@ def decision_words() -> pl.Expr:
     rank = pl.when(reason == "not_drawn").then(
         pl.format(" (rank {} by the selector's score)", detail("rank").cast(pl.Int64, strict=False))
     )
-    rule = pl.when(detail("rule").is_not_null()).then(pl.format(" ({})", detail("rule")))
+    rule = pl.when(detail("rule").is_not_null()).then(
+        pl.format(" ({}{})", detail("rule"), pl.format("; it has {}", value).fill_null(""))
+    )
+    quota = pl.when((reason == "quota") & detail("limit").is_not_null()).then(
+        pl.format(" ({}: {})", detail("group"), _number("limit"))
+    )
     return (
         pl.when("selected")
         .then(pl.format("Chosen as number {}.", "position"))
         .otherwise(
             pl.format("Left out at the stage {}: {}", "stage", meaning)
-            + pl.coalesce(rule, measured, rank, pl.lit(""))
+            + pl.coalesce(rule, quota, measured, rank, pl.lit(""))
             + "."
         )
         .alias("words")
@@ -62,7 +67,8 @@ def detail(name: str) -> pl.Expr:
 
 
 def _number(name: str) -> pl.Expr:
-    return detail(name).cast(pl.Float64, strict=False).round_sig_figs(3)
+    number = detail(name).cast(pl.Float64, strict=False).round_sig_figs(6)
+    return number.cast(pl.String).str.strip_suffix(".0")
 
 
 def representatives() -> pl.Expr:

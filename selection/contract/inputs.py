@@ -249,7 +249,10 @@ class Inputs:
             if numbers.dtype.kind == "O":
                 numbers = np.asarray(X, dtype=np.float64)
         except (TypeError, ValueError) as error:
-            raise InputError(f"X is not a numeric array: {error}.") from error
+            raise InputError(
+                f"{self.method} takes real numbers, and X is not a numeric array: {error}. Make "
+                "vectors of it first: `assay.index.embed(X)` does of texts, images and tables."
+            ) from error
         if numbers.dtype.kind not in "biuf":
             raise InputError(
                 f"{self.method} takes real numbers, and X holds {numbers.dtype}; pass a float array "

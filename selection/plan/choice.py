@@ -139,7 +139,7 @@ def choose(
         chosen=rows[taken.rows],
         weights=weights,
         scores=everywhere,
-        outcomes=told(fitted, kept, barred, rows, pool.ids, nearest, similarity),
+        outcomes=told(fitted, constraints, kept, barred, rows, pool.ids, nearest, similarity),
         report={
             **selector.report_,
             **churn,

@@ -13,7 +13,7 @@ from assay.selection.contract.inputs import Floats, Inputs, Rows, labeled
 from assay.selection.contract.subsets import induced, rows_of
 from assay.storage.errors import ColumnError, ConfigError, IdError, InputError, MissingInputError
 from assay.storage.names import find_or_raise, fold
-from assay.storage.sql.expressions import holds, numbers, places
+from assay.storage.sql.expressions import compared, holds, numbers, places
 
 
 class PlanInputs:
@@ -104,6 +104,10 @@ class PlanInputs:
     def holds(self, condition: str) -> NDArray[np.bool_]:
         """Return where an SQL condition holds."""
         return holds(self.own, condition, ours=self.ours, what="filter")
+
+    def compared(self, condition: str, rows: Rows) -> tuple[pl.Series, float] | None:
+        """Return what a condition compares with a number, in some rows, and the number."""
+        return compared(self.own, condition, rows, ours=self.ours, what="filter")
 
     def places(self, order: str) -> NDArray[np.int64]:
         """Return the place of every row under an SQL order, ties by id."""

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from assay.selection.contract.inputs import Rows
 from assay.selection.contract.outcomes import Outcome
 from assay.selection.plan.churn import BARRED, KEPT
+from assay.selection.plan.constraints import Constraints
 from assay.selection.plan.fitted import Fitted
 
 
 def told(
     fitted: Fitted,
+    constraints: Constraints,
     kept: Rows,
     barred: Rows,
     rows: Rows,
@@ -83,8 +85,22 @@ def told(
     for why in ("quota", "cost", "displaced", "budget", "barred"):
         which = np.flatnonzero((passed == why) & (position == 0))
         detail = beside(which, {"score": selector.scores_[which], "place": place[which] + 1})
+        if why == "quota" and len(which):
+            detail |= _full(constraints, which)
         if why == "barred":
             detail["bound"] = np.full(len(which), BARRED)
         reason = "displaced" if why == "barred" else why
         outcomes.append(Outcome(rows[which], "select", reason, detail))
     return outcomes
+
+
+def _full(constraints: Constraints, rows: Rows) -> dict[str, NDArray[Any]]:
+    """Return the group of each row, and the most that it may have, in rows or in cost."""
+    assert constraints.groups is not None
+    assert constraints.most is not None
+    group = constraints.groups[rows]
+    most = constraints.most[group]
+    return {
+        "group": np.asarray(constraints.names, dtype=object)[group],
+        "limit": most.astype(np.int64) if constraints.cost is None else most,
+    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,11 +21,8 @@ from assay.selection.steps.in_reference import InReference
 from assay.selection.steps.leakage import SCHEMA as LEAKS
 from assay.selection.steps.leakage import Leakage
 from assay.storage.errors import MissingInputError
-from assay.storage.names import find
 
 Mask = NDArray[np.bool_]
-# a rule of this form can be told with the row's value and the threshold
-_COMPARISON = re.compile(r'\s*"?(\w[\w ]*?)"?\s*(?:>=|<=|<>|!=|=|>|<)\s*(-?\d+(?:\.\d+)?)\s*')
 
 
 def filtered(pool: PlanInputs, rules: Sequence[str], must: Mask, alive: Mask) -> list[Outcome]:
@@ -36,10 +32,10 @@ def filtered(pool: PlanInputs, rules: Sequence[str], must: Mask, alive: Mask) ->
         rows = np.flatnonzero(~pool.holds(rule) & ~must & alive)
         alive[rows] = False
         detail: dict[str, NDArray[Any]] = {"rule": np.full(len(rows), rule)}
-        compared = _COMPARISON.fullmatch(rule)
-        if compared and find(compared[1], pool.own.columns, pool.ours.columns):
-            detail["value"] = pool.column(compared[1], "filter").gather(rows).to_numpy()
-            detail["threshold"] = np.full(len(rows), float(compared[2]))
+        compared = pool.compared(rule, rows) if len(rows) else None
+        if compared is not None:
+            detail["value"] = compared[0].to_numpy()
+            detail["threshold"] = np.full(len(rows), compared[1])
         outcomes.append(Outcome(rows, "filter", "filter", detail))
     return outcomes
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from threading import Timer
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ from assay.storage.sql.references import (
     TABLE,
     Expression,
     as_sql,
+    comparison,
     parse_expression,
     parse_order,
 )
@@ -137,34 +139,34 @@ def evaluate(
     ours = pl.DataFrame() if ours is None else ours
     with _opened() as con:
         parsed = parse_expression(con, expression, frame.columns, ours.columns, what=what)
-        row = _register(con, parsed.columns, frame, ours)
-        query = f"SELECT x AS value FROM {TABLE}"
-        if parsed.windowed:
-            # a window hands rows on in its own order
-            query = f"SELECT value FROM (SELECT x AS value, {row} FROM {TABLE}) ORDER BY {row}"
-        values = _fetch(
-            con,
-            _written(con, query, parsed, expression, what),
-            expression,
-            what,
-            listed(frame.columns, ours.columns),
-        )
+        return _values(con, parsed, frame, ours, expression, what)
+
+
+def _values(
+    con: duckdb.DuckDBPyConnection,
+    parsed: Expression,
+    frame: pl.DataFrame,
+    ours: pl.DataFrame,
+    text: str,
+    what: str,
+) -> pl.Series:
+    row = _register(con, parsed.columns, frame, ours)
+    query = f"SELECT x AS value FROM {TABLE}"
+    if parsed.windowed:
+        # a window hands rows on in its own order
+        query = f"SELECT value FROM (SELECT x AS value, {row} FROM {TABLE}) ORDER BY {row}"
+    try:
+        query = as_sql(con, query, {"expression": parsed.nodes[0]})
+    except duckdb.Error as error:
+        raise ConfigError(f"The {what} {text!r} can't be evaluated: {error}.") from error
+    values = _fetch(con, query, text, what, listed(frame.columns, ours.columns))
     n = _height(frame, ours)
     if len(values) != n:
         raise ConfigError(
-            f"The {what} {expression!r} gives {len(values)} values for {n} rows; an "
+            f"The {what} {text!r} gives {len(values)} values for {n} rows; an "
             "aggregate over all rows needs `over ()`."
         )
     return values.fill_nan(None) if values.dtype.is_float() else values
-
-
-def _written(
-    con: duckdb.DuckDBPyConnection, query: str, parsed: Expression, text: str, what: str
-) -> str:
-    try:
-        return as_sql(con, query, {"expression": parsed.nodes[0]})
-    except duckdb.Error as error:
-        raise ConfigError(f"The {what} {text!r} can't be evaluated: {error}.") from error
 
 
 def holds(
@@ -188,6 +190,57 @@ def holds(
             "false, such as `length(text) > 20`."
         )
     return values.fill_null(False).to_numpy()
+
+
+def compared(
+    frame: pl.DataFrame,
+    condition: str,
+    rows: NDArray[np.int64],
+    *,
+    ours: pl.DataFrame | None = None,
+    what: str = "condition",
+) -> tuple[pl.Series, float] | None:
+    """Return what a condition compares with a number, in some rows, and the number.
+
+    Parameters
+    ----------
+    rows : int64[m]
+        Rows of the frame.
+
+    Returns
+    -------
+    (series of m values, float) or None
+        None where the condition is no comparison of an expression over columns with a number.
+
+    Raises
+    ------
+    ConfigError
+        As `evaluate`.
+
+    Examples
+    --------
+    >>> frame = pl.DataFrame({"text": ["a", "bcd", "ef"]})
+    >>> values, threshold = compared(frame, "length(text) > 2", np.array([0, 2]))
+    >>> values.to_list(), threshold
+    ([1, 2], 2.0)
+    """
+    ours = pl.DataFrame() if ours is None else ours
+    with _opened() as con:
+        parsed = parse_expression(con, condition, frame.columns, ours.columns, what=what)
+        sides = comparison(parsed)
+        if sides is None or not parsed.columns:
+            return None
+        tree, threshold = sides
+        own, known = (
+            part.select([c.name for c in parsed.columns if c.ours is of_ours])
+            for part, of_ours in ((frame, False), (ours, True))
+        )
+        if not parsed.windowed:
+            own, known = (part[rows] if part.width else part for part in (own, known))
+        values = _values(con, replace(parsed, nodes=[tree]), own, known, condition, what)
+        if values.dtype.is_decimal() or values.dtype in (pl.Int128, pl.UInt128):
+            values = values.cast(pl.Float64)
+        return (values.gather(rows) if parsed.windowed else values), threshold
 
 
 def numbers(

@@ -79,6 +79,20 @@ def parse_expression(
     return _resolved(con, [expressions[0]], text, own, ours, what)
 
 
+def comparison(expression: Expression) -> tuple[Node, float] | None:
+    """Return the tree that the expression compares with a number, and the number, None if it does not."""
+    node = expression.nodes[0]
+    if node["class"] != "COMPARISON":
+        return None
+    for tree, other in ((node["left"], node["right"]), (node["right"], node["left"])):
+        if other["class"] == "CONSTANT" and other["literal"]["kind"] in ("INTEGER", "NUMERIC"):
+            try:
+                return tree, float(other["literal"]["text"].replace("_", ""))
+            except ValueError:  # written as hexadecimal digits
+                return None
+    return None
+
+
 def parse_order(
     con: duckdb.DuckDBPyConnection,
     text: str,

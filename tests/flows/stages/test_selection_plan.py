@@ -91,13 +91,20 @@ def test_every_row_is_decided_once_and_constraints_hold(run) -> None:
     seen = POOL.height - counts["filter"] - counts["deduplicate"] - counts["cutoff"]
     assert chosen["weight"].sum() == seen
     tokens = dict(POOL.select("id", "tokens").iter_rows())
+    texts = dict(POOL.select("id", "text").iter_rows())
+    limits = told.filter(reason="quota")["detail"].str.json_decode(
+        pl.Struct({"group": pl.String, "limit": pl.Int64})
+    )
+    assert limits.unique().to_list() == [{"group": "a", "limit": 20}]
     for name, detail in told.filter(pl.col("reason") == "filter")[
         "sample_id", "detail"
     ].iter_rows():
         rule = json.loads(detail)
-        assert ("threshold" in rule) == (rule["rule"] == "tokens < 45")
-        if "value" in rule:
-            assert rule["value"] == tokens[name] >= 45
+        assert ("threshold" in rule) == (rule["rule"] != "pagerank is not null")
+        if rule["rule"] == "tokens < 45":
+            assert rule["value"] == tokens[name] >= rule["threshold"] == 45
+        elif "value" in rule:
+            assert rule["value"] == len(texts[name]) <= rule["threshold"] == 12
 
 
 def test_duplicates_are_stored_with_their_keeper(run) -> None:

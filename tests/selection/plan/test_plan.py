@@ -175,6 +175,56 @@ def test_passed_over_rows_say_why() -> None:
     assert (told["reason"].gather(order[last + 1 :]) == "lower_score").all()
 
 
+@pytest.mark.parametrize(
+    ("given", "limit"),
+    [
+        ({"quotas": {"web": 5}}, 5),
+        ({"quotas": {"*": 0.3}, "budget": 45}, 13),
+        ({"quotas": {"web": 0.3}, "cost": "tokens", "budget": 333}, 0.3 * 333),
+        ({"mixture": {"web": 0.2, "mail": 0.8}, "budget": 30}, 6),
+    ],
+)
+def test_a_quotas_detail_holds_the_group_and_its_limit(given, limit) -> None:
+    made = fit(plan(selector="top", difficulty="rare", by="source", **given))
+    told = check_decisions(made).with_row_index("row").filter(pl.col("reason") == "quota")
+    details = [json.loads(detail) for detail in told["detail"]]
+    groups = [detail["group"] for detail in details]
+    sources = TABLE["source"].gather(told["row"]).to_list()
+    assert "web" in groups
+    assert [g for g in groups if g != "(none)"] == [
+        s for s, g in zip(sources, groups, strict=True) if g != "(none)"
+    ]
+    assert {d["limit"] for d in details if d["group"] == "web"} == {limit}
+
+
+@pytest.mark.parametrize(
+    ("rule", "value", "threshold"),
+    [
+        ("length(text) > 7", lambda table: table["text"].str.len_chars(), 7),
+        ("7 < length(text)", lambda table: table["text"].str.len_chars(), 7),
+        ("tokens * 2 <= 1e2", lambda table: table["tokens"] * 2, 100),
+        ("row_number() over (order by tokens, text, source) > 10", None, 10),
+    ],
+)
+def test_a_filters_detail_holds_the_value_and_the_threshold(rule, value, threshold) -> None:
+    made = fit(plan(filters=[rule]))
+    told = check_decisions(made).with_row_index("row").filter(pl.col("reason") == "filter")
+    details = [json.loads(detail) for detail in told["detail"]]
+    assert details
+    assert {(d["rule"], d["threshold"]) for d in details} == {(rule, threshold)}
+    values = [d["value"] for d in details]
+    if value is None:
+        assert sorted(values) == list(range(1, 11))
+    else:
+        assert values == value(TABLE).gather(told["row"]).to_list()
+
+
+@pytest.mark.parametrize("rule", ["tokens > 5 and tokens < 60", "source = 'web'"])
+def test_other_filters_have_their_rule_alone(rule) -> None:
+    told = check_decisions(fit(plan(filters=[rule]))).filter(pl.col("reason") == "filter")
+    assert {tuple(json.loads(d).items()) for d in told["detail"]} == {(("rule", rule),)}
+
+
 def test_a_pool_that_is_too_small_is_told() -> None:
     with pytest.warns(ShortfallWarning, match="leaves only"):
         made = fit(plan(budget=200, filters=["tokens > 70"]))

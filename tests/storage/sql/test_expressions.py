@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.storage.errors import ConfigError
-from assay.storage.sql.expressions import columns_named, evaluate, holds, numbers, places
+from assay.storage.sql.expressions import columns_named, compared, evaluate, holds, numbers, places
 
 FRAME = pl.DataFrame(
     {
@@ -29,6 +29,26 @@ def test_values_are_in_the_frames_order() -> None:
     assert holds(FRAME, "n > 1 or n is null").tolist() == [False, True, True]
     assert holds(FRAME, "n > 1").tolist() == [False, True, False]
     assert evaluate(FRAME, "n > avg(n) over ()").to_list() == [False, True, None]
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ("n >= 2", ([None, 1], 2.0)),
+        ("1_0 > n * 2 + length(sample_id)", ([None, 3], 10.0)),
+        ("n < -1.5e1", ([None, 1], -15.0)),
+        ("sum(n) over () = 4", ([4, 4], 4.0)),
+        ("avg(n) over () > 1", ([2.0, 2.0], 1.0)),
+        ("n > row", None),
+        ("n > 1 and n < 3", None),
+        ("sample_id = 'a'", None),
+        ("n between 1 and 3", None),
+        ("1 > 2", None),
+    ],
+)
+def test_what_a_condition_compares_with_a_number(condition: str, expected: object) -> None:
+    found = compared(FRAME, condition, np.array([2, 0]))
+    assert (found and (found[0].to_list(), found[1])) == expected
 
 
 def test_order_is_any_sql_order_with_ties_by_id() -> None:
