@@ -17,7 +17,7 @@ WORDS = {
     "coverage.radius_99": "radius that covers 99% of the rows",
     "facility_location_ratio": "how well the chosen rows represent all others",
     "kl_target": "distance from the target (KL divergence)",
-    "kl_reduction": "how much nearer to the target than the pool",
+    "kl_target_reduction": "how much nearer to the target than the pool",
     "cmmd_pool": "distance from the pool (mean discrepancy)",
     "cmmd_target": "distance from the target (mean discrepancy)",
     "spread.early_enrichment": "how few rows hold most of the variance",

@@ -46,7 +46,9 @@ _BETTER = {
     **dict.fromkeys(["radius_50", "radius_90", "radius_95", "radius_99"], "lower"),
     **dict.fromkeys(["kl_target", "cmmd_target", "early_enrichment"], "lower"),
     **dict.fromkeys(["vasicek_ratio_error", "largest_share", "duplicates_left"], "lower"),
-    **dict.fromkeys(["facility_location_ratio", "kl_reduction", "effective_sample_size"], "higher"),
+    **dict.fromkeys(
+        ["facility_location_ratio", "kl_target_reduction", "effective_sample_size"], "higher"
+    ),
     **dict.fromkeys(["entropy", "smallest_share"], "higher"),
 }
 # likewise, where it is the pool that is to be stood for, and not a target
@@ -127,7 +129,7 @@ def evaluate_selection(
             distance to the nearest chosen row, see `measures_coverage.coverage`
         ``facility_location_ratio``
             see `assay.selection.evaluation.balance.Representation`
-        ``kl_target``, ``kl_reduction``
+        ``kl_target``, ``kl_target_reduction``
             KL(target || selection) in nats, and how much less that is than KL(target || pool):
             of vectors over k-means cells, one per 10 rows of the target but at most 128; of texts
             over 10,000 hashed n-grams. See `measures_divergence.backed_off_divergence`.
@@ -287,7 +289,7 @@ def _text_measures(texts: pl.Series, target: Any, asked: Rows, duplicates: Any) 
 
         def divergence(rows: Rows) -> dict[str, float]:
             after = backed_off_divergence(wanted, ngram_counts(texts, rows), pool)
-            return {"kl_target": after, "kl_reduction": before - after}
+            return {"kl_target": after, "kl_target_reduction": before - after}
 
         measures.append(divergence)
     return measures

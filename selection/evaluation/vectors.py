@@ -141,7 +141,7 @@ def target_measures(space: Space, target: Vectors, pool: Rows, noise: Floats) ->
 
     def divergence(rows: Rows) -> dict[str, float]:
         after = backed_off_divergence(wanted, counts(codes[rows]), in_pool)
-        return {"kl_target": after, "kl_reduction": before - after}
+        return {"kl_target": after, "kl_target_reduction": before - after}
 
     def discrepancy(rows: Rows) -> dict[str, float]:
         vectors = space.rows(rows[:_KERNEL_ROWS])

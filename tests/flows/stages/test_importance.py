@@ -48,6 +48,10 @@ def test_what_is_chosen_is_what_the_texts_give(
     said = dict(result.sql("SELECT name, value FROM metrics").rows())
     for name in ("kl_pool", "kl_selected", "kl_reduction"):
         assert said.get(name) == selector.report_[name]
+    # the ledger's figures over vectors have names of their own
+    judged = set(result.ledger()["name"])
+    assert {"kl_target", "kl_target_reduction"} <= judged
+    assert not judged & {"kl_pool", "kl_selected", "kl_reduction"}
     # without noise nothing is drawn by weights, and that of the rows chosen is told
     assert said["effective_sample_size"] == (selector.report_["effective_sample_size"] or 40)
     streams = tmp_path / "artifacts" / "bucket_stream"
