@@ -129,7 +129,7 @@ def _root(
 
 
 @app.command(cls=Command, rich_help_panel=panel_of("demo"))
-def demo(store: Store = Path("assay-store"), json: Json = False) -> None:
+def demo(store: Store = Path("assay-demo"), json: Json = False) -> None:
     """Run the main job on the small real pool that ships with assay, to choose health answers."""
     from assay.flows import progress
     from assay.flows.commands import demo as demonstration

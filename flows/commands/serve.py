@@ -6,6 +6,7 @@ import asyncio
 import re
 import signal
 import sys
+import time
 import tomllib
 from collections.abc import Mapping
 from datetime import timedelta
@@ -32,6 +33,8 @@ from assay.storage.reading.formats import find_files
 from assay.storage.reading.locations import absolute, scheme_of
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+# seconds: `prefect server start --background` returns before its server answers
+_PATIENCE = 60
 _LOCATIONS = ("pool", "target", "training_log", "labels", "table", "store")
 
 
@@ -172,14 +175,14 @@ def _absolute_paths(options: Mapping[str, Any]) -> dict[str, str]:
 
 
 def require_server() -> str:
-    """Return the address of the Prefect server, which must answer.
+    """Return the address of the Prefect server, which must answer; one that starts is waited for.
 
     Raises
     ------
     ConfigError
         No server is named.
     ServiceError
-        It does not answer.
+        It does not answer within a minute.
     """
     url = get_current_settings().api.url
     if not url:
@@ -188,14 +191,18 @@ def require_server() -> str:
             "server start` (it keeps running), then set PREFECT_API_URL=http://127.0.0.1:4200/api "
             "and give this command again."
         )
-    with get_client(sync_client=True) as client:
-        problem = client.api_healthcheck()
-    if problem is not None:
-        raise ServiceError(
-            f"The Prefect server at {url} does not answer ({type(problem).__name__}: {problem}). "
-            "Is it running (`prefect server start`), and is PREFECT_API_URL right?"
-        )
-    return str(url)
+    for second in range(_PATIENCE + 1):
+        with get_client(sync_client=True) as client:
+            problem = client.api_healthcheck()
+        if problem is None:
+            return str(url)
+        if second == 0:
+            _say(f"waiting for the Prefect server at {url}")
+        time.sleep(min(1, _PATIENCE - second))
+    raise ServiceError(
+        f"The Prefect server at {url} does not answer ({type(problem).__name__}: {problem}). "
+        "Is it running (`prefect server start`), and is PREFECT_API_URL right?"
+    )
 
 
 def serve(

@@ -18,7 +18,7 @@ from assay.flows.commands import serve as serving
 from assay.flows.config.features import FeatureConfig
 from assay.flows.engines import prefect_page as run_artifacts
 from assay.flows.running.results import RunResult, curation_summary
-from assay.storage.errors import ColumnError, ConfigError, SourceError
+from assay.storage.errors import ColumnError, ConfigError, ServiceError, SourceError
 
 
 @pytest.mark.parametrize(
@@ -171,3 +171,36 @@ def test_metrics_are_json(curated: RunResult) -> None:
     rows: list[dict[str, Any]] = run_artifacts.metrics_rows(curation_summary(curated))
     assert {row["metric"] for row in rows} >= {"samples", "selected"}
     assert run_artifacts._finite(float("nan")) is None
+
+
+class Client:
+    """A client of a server that answers after some failures."""
+
+    failures = 0
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def api_healthcheck(self) -> Exception | None:
+        Client.failures -= 1
+        return ConnectionRefusedError("refused") if Client.failures >= 0 else None
+
+
+def test_a_server_that_starts_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    monkeypatch.setattr(serving, "get_client", lambda **_: Client())
+    monkeypatch.setattr(serving, "_PATIENCE", 2)
+    monkeypatch.setattr(serving.time, "sleep", lambda seconds: None)
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+        Client.failures = 2
+        assert serving.require_server() == "http://127.0.0.1:9/api"
+        assert capsys.readouterr().err.count("waiting for the Prefect server") == 1
+        Client.failures = 99
+        with pytest.raises(ServiceError, match="does not answer"):
+            serving.require_server()
