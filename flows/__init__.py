@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from assay.flows.api import rank_features as rank_features
     from assay.flows.config.curation import CurationConfig as CurationConfig
     from assay.flows.config.features import FeatureConfig as FeatureConfig
+    from assay.flows.engines.blocks import PoolBlock as PoolBlock
+    from assay.flows.engines.blocks import StoreBlock as StoreBlock
     from assay.flows.export.training import torch_indices as torch_indices
     from assay.flows.export.training import torch_weights as torch_weights
 
@@ -18,6 +20,8 @@ __getattr__, __dir__, __all__ = lazy_face(
     {
         "CurationConfig": ".config.curation",
         "FeatureConfig": ".config.features",
+        "PoolBlock": ".engines.blocks",
+        "StoreBlock": ".engines.blocks",
         "curate": ".api",
         "next_batch": ".api",
         "rank_features": ".api",

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-# read by Prefect when it is imported: no telemetry, and a slow machine may start the server
-for _key, _value in {
-    "DO_NOT_TRACK": "1",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-    "PREFECT_LOGGING_EXTRA_LOGGERS": "assay",
-}.items():
-    os.environ.setdefault(_key, _value)
+from assay.flows.engines.environment import prepare
+
+prepare()
 
 from prefect import flow  # noqa: E402
 from prefect.logging.handlers import APILogHandler  # noqa: E402
@@ -26,6 +20,7 @@ from assay.flows.config.credentials import Scrubbing  # noqa: E402
 from assay.flows.config.curation import CLUSTERS, CurationConfig  # noqa: E402
 from assay.flows.config.features import FeatureConfig  # noqa: E402
 from assay.flows.config.form import Form  # noqa: E402
+from assay.flows.engines import blocks  # noqa: E402
 from assay.flows.engines import prefect_page as run_artifacts  # noqa: E402
 from assay.flows.engines.runners import located, one_server, task_runner  # noqa: E402
 from assay.flows.engines.submission import Submission  # noqa: E402
@@ -42,17 +37,37 @@ F = TypeVar("F", bound=Form)
 
 # Prefect's own validation would log the parameters that it refuses; the forms say what is wrong
 @flow(name="assay-curate", validate_parameters=False)
-def curate_flow(config: CurationConfig) -> dict[str, Any]:
-    """Embed, index, graph, score, select and persist one pool."""
+def curate_flow(
+    config: CurationConfig, pool_block: str | None = None, store_block: str | None = None
+) -> dict[str, Any]:
+    """Embed, index, graph, score, select and persist one pool.
+
+    `pool_block` and `store_block` name blocks that say where pool and store are; the configuration
+    then has no such key.
+    """
     _log_to_the_run()
-    return _curated(_filled_in(CurationConfig, config))
+    return _curated(_filled_in(CurationConfig, _placed(config, pool_block, store_block)))
 
 
 @flow(name="assay-next", validate_parameters=False)
-def next_flow(config: CurationConfig) -> dict[str, Any]:
-    """Choose the next rows of one pool to label, from the labels that have arrived."""
+def next_flow(
+    config: CurationConfig, pool_block: str | None = None, store_block: str | None = None
+) -> dict[str, Any]:
+    """Choose the next rows of one pool to label, from the labels that have arrived.
+
+    `pool_block` and `store_block` are those of `curate_flow`.
+    """
     _log_to_the_run()
-    return _curated(_filled_in(CurationConfig, config).next_batch())
+    settings = _filled_in(CurationConfig, _placed(config, pool_block, store_block))
+    return _curated(settings.next_batch())
+
+
+def _placed(config: Any, pool_block: str | None, store_block: str | None) -> Any:
+    """Return the configuration with the places that the named blocks hold."""
+    if pool_block is None and store_block is None:
+        return config
+    keys = config.model_dump(exclude_unset=True) if isinstance(config, Form) else config
+    return blocks.placed(keys, pool_block, store_block)
 
 
 def _curated(config: CurationConfig) -> dict[str, Any]:
@@ -60,7 +75,7 @@ def _curated(config: CurationConfig) -> dict[str, Any]:
     with task_runner(settings) as started:
         call = Submission(run_artifacts.Progress(), started, remote=settings.engine in CLUSTERS)
         result = runner.curate(settings, call=call)
-    run_artifacts.tell_curation(result)
+    run_artifacts.tell_curation(result, refit=settings.refit)
     return _reference(result)
 
 

@@ -16,11 +16,13 @@ from prefect.artifacts import (
     create_table_artifact,
     update_progress_artifact,
 )
+from prefect.events import emit_event
 from prefect.exceptions import PrefectException
 
 from assay.flows.progress import logger
 from assay.flows.running.results import RunResult, curation_summary, feature_summary
 from assay.flows.stages.stage import FEATURE_PLAN, PLAN, Stage
+from assay.storage.runs.schema import literal
 
 _SHOWN = 12
 
@@ -60,12 +62,16 @@ class Progress:
             update_progress_artifact(self._id, percent, description=description)
 
 
-def tell_curation(result: RunResult) -> None:
-    """Leave the summary and the metrics of a curation run."""
+def tell_curation(result: RunResult, *, refit: bool = False) -> None:
+    """Leave the summary and the metrics of a curation run, and emit its events.
+
+    `refit` says whether a new generation was asked for; one that was not began by drift.
+    """
     summary = curation_summary(result)
     _kept_on(_leave, summary["pool"], curation_markdown(summary), metrics_rows(summary))
     if result.report_file is not None:
         _kept_on(_link, summary["pool"], result.report_file)
+    _kept_on(_emit, result, summary, refit)
 
 
 def tell_features(result: RunResult) -> None:
@@ -79,6 +85,39 @@ def _leave(pool: str, markdown: str, rows: list[dict[str, Any]]) -> None:
     create_markdown_artifact(markdown, key=artifact_key(pool, "summary"))
     table = [{name: _finite(value) for name, value in row.items()} for row in rows]
     create_table_artifact(table, key=artifact_key(pool, "metrics"))
+
+
+def _emit(result: RunResult, summary: Mapping[str, Any], refit: bool) -> None:
+    """Emit the event that a pool was curated, and that it has drifted where a generation began."""
+    pool = summary["pool"]
+    figures = summary["metrics"]
+    payload = {
+        "run_id": summary["run_id"],
+        "store": summary["store"],
+        "computed": summary["computed"],
+        "samples": summary["samples"],
+        "selected": summary["selected"],
+        "generation": summary["generation"],
+        **{
+            name: _finite(figures[name]["value"])
+            for name in ("drift", "rows.new", "rows.gone")
+            if name in figures
+        },
+    }
+    resource = {"prefect.resource.id": artifact_key(pool, "pool"), "prefect.resource.name": pool}
+    emit_event("assay.pool.curated", resource=resource, payload=payload)
+    before = result.store.sql(
+        "SELECT generation FROM runs WHERE kind = 'curate' AND status = 'done' "
+        f"AND pool = {literal(pool)} AND run_id <> {literal(result.run_id)} "
+        "ORDER BY request DESC LIMIT 1"
+    )
+    began = before.height and before.item() != summary["generation"]
+    if summary["computed"] and began and not refit:
+        emit_event(
+            "assay.pool.drifted",
+            resource=resource,
+            payload=payload | {"generation_before": before.item()},
+        )
 
 
 def _link(pool: str, report: Path) -> None:

@@ -69,7 +69,10 @@ def test_prefect_links_the_page(
         monkeypatch.setattr(
             prefect_page, name, lambda content, *, key, **_: left.update({key: content})
         )
+    events: list[str] = []
+    monkeypatch.setattr(prefect_page, "emit_event", lambda event, **_: events.append(event))
     prefect_page.tell_curation(result)
+    assert events == ["assay.pool.curated"]
     assert "assay-pool-report" not in left
     prefect_page.tell_curation(replace(result, report_file=tmp_path / "my report.html"))
     assert left["assay-pool-report"] == (tmp_path / "my report.html").as_uri()
