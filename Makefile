@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev demo test test-all lint format types docs bounds bench soak fuzz notebooks constraints clean
+.PHONY: help install dev demo test test-all test-pythons platforms lint format types docs bounds bench soak fuzz notebooks constraints clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -29,6 +29,12 @@ test: dev ## Run the tests but for the slow ones
 
 test-all: dev ## Run every test
 	$(BIN)/python -m pytest
+
+test-pythons: dev ## Test every Python 3.11 to 3.14 that is here or that Debian offers; resolve for the others
+	$(BIN)/python deploy/pythons.py
+
+platforms: dev ## Resolve the requirements from wheels for other systems, and write the table
+	$(BIN)/python deploy/platforms.py
 
 docs: dev ## Build the documentation into build/site; a broken link fails
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
@@ -61,7 +67,7 @@ fuzz: dev ## Fuzz readers, configurations, queries and commands for ten minutes
 soak: dev ## Try for long what the service promises: kills, readers, nights, schedules
 	$(BIN)/python benchmarks/soak.py
 
-notebooks: dev ## Execute the notebooks
+notebooks: dev ## Execute the notebooks (notebooks/execute.py --write stores their outputs)
 	$(BIN)/python notebooks/execute.py
 
 constraints: ## Resolve the newest versions, test them, and write them to constraints.txt
