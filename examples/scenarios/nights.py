@@ -108,13 +108,14 @@ def chosen(store: str) -> list[tuple[Any, ...]]:
         ).fetchall()
 
 
-def nights(store: str) -> int:
-    """Return how many different nights are published."""
+def published(store: str) -> str | None:
+    """Return the run that is published, None before the first."""
     file = Path(store, "published", "latest.duckdb")
     if not file.exists():
-        return 0
+        return None
     with duckdb.connect(str(file), read_only=True) as con:
-        return len(con.execute("SELECT run_id FROM runs WHERE status = 'done'").fetchall())
+        found = con.execute("SELECT DISTINCT run_id FROM latest_selection").fetchone()
+    return str(found[0]) if found else None
 
 
 def main(options: Namespace) -> None:
@@ -124,7 +125,7 @@ def main(options: Namespace) -> None:
     pool.head(int(0.9 * rows)).write_parquet("pool.parquet")
     Path("nightly.toml").write_text(CONFIG)
     with prefect_server(Path("prefect").absolute()), served(options.interval):
-        wait_for("nights done", lambda: nights("store"))
+        night = wait_for("published", lambda: published("store"))
         first = chosen("store")
 
         # a night whose pool is half written
@@ -137,7 +138,7 @@ def main(options: Namespace) -> None:
         # the pool comes whole, with more rows
         pool.write_parquet("new.parquet")
         os.replace("new.parquet", "pool.parquet")
-        wait_for("nights done", lambda: nights("store") == 2)
+        wait_for("published", lambda: published("store") not in (None, night))
     second = chosen("store")
     budget = rows // 10
     assert len(second) == budget
