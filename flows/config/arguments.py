@@ -117,8 +117,9 @@ def with_next_options(values: Mapping[str, Any], texts: Iterable[str]) -> dict[s
 
     Examples
     --------
-    >>> with_next_options({"select": "ccs"}, ["informativeness=0.5", "graph.k=20"])
-    {'select': 'ccs', 'next': {'options': {'informativeness': 0.5}}, 'graph': {'k': 20}}
+    >>> made = with_next_options({"select": "ccs"}, ["informativeness=0.5", "graph.k=20"])
+    >>> made["select"], made["next"], made["graph"]
+    ('ccs', {'options': {'informativeness': 0.5}}, {'k': 20})
     """
     own = dict(values.get("next", {}))
     result = with_options(
