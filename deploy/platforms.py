@@ -25,7 +25,6 @@ SYSTEMS = {
     "Windows x86-64": ("win_amd64",),
     "macOS 15 Intel": ("macosx_10_13_x86_64", "macosx_14_0_x86_64", "macosx_15_0_x86_64"),
 }
-EXTRAS = ("dev",)
 # what pip says of a package that has no wheel
 _MISSING = re.compile(r"No matching distribution found for ([^\s(;]+)")
 
