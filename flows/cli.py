@@ -17,6 +17,7 @@ from assay.flows.commands import labeling as cli_labeling
 from assay.flows.commands import looking as cli_looking
 from assay.flows.commands import methods as cli_methods
 from assay.flows.commands import queries as cli_queries
+from assay.flows.commands import recipes as cli_recipes
 from assay.flows.commands import report as cli_report
 from assay.flows.commands import service as cli_service
 from assay.flows.commands import settings as cli_settings
@@ -167,6 +168,7 @@ for _command in (
     features,
     *cli_queries.COMMANDS,
     *cli_methods.COMMANDS,
+    *cli_recipes.COMMANDS,
     *cli_report.COMMANDS,
     *cli_settings.COMMANDS,
     *cli_composition.COMMANDS,

@@ -37,7 +37,13 @@ from .rankers.stability import consensus_ranking as consensus_ranking
 from .rankers.univariate import ChiSquared as ChiSquared
 from .rankers.univariate import FTest as FTest
 from .rankers.univariate import NeighborInformation as NeighborInformation
+from .scorers.character_shares import DigitShare as DigitShare
+from .scorers.character_shares import PunctuationShare as PunctuationShare
+from .scorers.character_shares import SymbolShare as SymbolShare
+from .scorers.character_shares import UpperCaseShare as UpperCaseShare
 from .scorers.community_agreement import CommunityAgreement as CommunityAgreement
+from .scorers.compression_ratio import CompressionRatio as CompressionRatio
+from .scorers.dclm_quality import DclmQuality as DclmQuality
 from .scorers.graph import ClusteringCoefficient as ClusteringCoefficient
 from .scorers.graph import CoreNumber as CoreNumber
 from .scorers.graph import Degree as Degree
@@ -47,6 +53,7 @@ from .scorers.graph import KNNDensity as KNNDensity
 from .scorers.graph import PageRank as PageRank
 from .scorers.isolation import Isolation as Isolation
 from .scorers.label_agreement import LabelAgreement as LabelAgreement
+from .scorers.language import Language as Language
 from .scorers.like import Like as Like
 from .scorers.local_outlier_factor import LocalOutlierFactor as LocalOutlierFactor
 from .scorers.mahalanobis import Mahalanobis as Mahalanobis
@@ -58,11 +65,15 @@ from .scorers.novelty import NoveltyP as NoveltyP
 from .scorers.novelty import NoveltyToLabeled as NoveltyToLabeled
 from .scorers.outlierness import Outlierness as Outlierness
 from .scorers.prototypicality import Prototypicality as Prototypicality
+from .scorers.repetition import GopherRepetition as GopherRepetition
+from .scorers.repetition import Repetition as Repetition
 from .scorers.self_confidence import PVI as PVI
 from .scorers.self_confidence import Margin as Margin
 from .scorers.self_confidence import SelfConfidence as SelfConfidence
+from .scorers.stop_word_share import StopWordShare as StopWordShare
 from .scorers.text_rules import C4Quality as C4Quality
 from .scorers.text_rules import GopherQuality as GopherQuality
+from .scorers.tokens import Tokens as Tokens
 from .scorers.training_cartography import DUAL as DUAL
 from .scorers.training_cartography import Confidence as Confidence
 from .scorers.training_cartography import Variability as Variability
@@ -85,6 +96,7 @@ from .selectors.k_center import KCenterSelector as KCenterSelector
 from .selectors.moderate import ModerateSelector as ModerateSelector
 from .selectors.next_batch import NextBatchSelector as NextBatchSelector
 from .selectors.random import RandomSelector as RandomSelector
+from .selectors.round_robin import RoundRobinSelector as RoundRobinSelector
 from .selectors.saturated_coverage import SaturatedCoverageSelector as SaturatedCoverageSelector
 from .selectors.stratified import StratifiedSelector as StratifiedSelector
 from .selectors.top import TopSelector as TopSelector

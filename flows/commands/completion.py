@@ -32,6 +32,15 @@ def complete_scores(incomplete: str) -> list[tuple[str, str]]:
     return list(_after_comma(incomplete, _methods("scorer")))
 
 
+def complete_recipes(incomplete: str) -> list[tuple[str, str]]:
+    """Return the recipes that begin like this."""
+    from assay.flows.config.recipe import recipes
+
+    return [
+        (recipe.name, recipe.help) for recipe in recipes() if recipe.name.startswith(incomplete)
+    ]
+
+
 def complete_rankers(incomplete: str) -> list[tuple[str, str]]:
     """Return the rankers that a list may go on with."""
     return list(_after_comma(incomplete, _methods("ranker")))

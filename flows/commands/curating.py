@@ -7,7 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from assay.flows.commands.completion import complete_scores, complete_selectors
+from assay.flows.commands.completion import (
+    complete_recipes,
+    complete_scores,
+    complete_selectors,
+)
 from assay.flows.commands.options import REPORT, Json, method_names, step_names
 
 _POOL, _WANTED, _METHODS = "The pool", "What to choose", "Methods"
@@ -22,6 +26,15 @@ def _option(panel: str, value: str, help: str, **settings: Any) -> Any:
 def curate(
     config: Annotated[
         Path | None, typer.Argument(help="A TOML file; options override it. Keys: assay config.")
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        _option(
+            _METHODS,
+            "NAME",
+            "A published method to start from: assay recipes. Other options override it.",
+            autocompletion=complete_recipes,
+        ),
     ] = None,
     pool: Annotated[
         str | None, _option(_POOL, "PATH", "File, folder, glob or URL of the data to choose from.")
@@ -48,6 +61,17 @@ def curate(
     ] = None,
     template: Annotated[
         str | None, _option(_POOL, "TEXT", "How a chat message becomes text: '{role}: {content}'.")
+    ] = None,
+    turns: Annotated[
+        str | None, _option(_POOL, "all|last", "Of a chat: all messages, or the last exchange.")
+    ] = None,
+    system: Annotated[
+        bool | None,
+        typer.Option(
+            "--system/--no-system",
+            rich_help_panel=_POOL,
+            help="Whether a chat's text holds the system prompt.",
+        ),
     ] = None,
     delimiter: Annotated[
         str | None, _option(_POOL, "CHARACTER", "Separator of CSV fields: one character, or tab.")
@@ -226,6 +250,7 @@ def curate(
     from assay.flows.config.fields import method_options
     from assay.flows.config.form import merged, read_toml
     from assay.flows.config.had import read_ids
+    from assay.flows.config.recipe import with_recipe
     from assay.flows.running.results import curation_summary
 
     configured = read_toml(config) if config else {}
@@ -262,7 +287,7 @@ def curate(
         overrides["score_options"] = method_options(score_option)
     if expression:
         overrides["expressions"] = arguments.assignments(expression, "--expression")
-    values = merged(configured, overrides)
+    values = with_recipe(merged(configured, overrides))
     values = arguments.with_options(values, option or ())
     settings = CurationConfig.build(values, where=str(config) if config else "the options")
     if save_config is not None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from assay.flows.config.fields import Budget, Churn, Location, MemoryLimit, Names, Options, Steps
 from assay.flows.config.form import Form
+from assay.flows.config.recipe import with_recipe
 from assay.index.embedding.embedders import model_names
 
 # engines whose tasks run in other processes, which share nothing with this one but the store
@@ -220,6 +222,9 @@ class CurationConfig(Form):
 
     Parameters
     ----------
+    recipe : str, optional
+        A published method by name (`assay recipes`): its keys hold where this configuration has
+        none of its own. What is kept of it are those keys.
     pool : str
         File, folder or glob of the pool (None where a frame is handed to `curate`).
     name : str, optional
@@ -247,8 +252,12 @@ class CurationConfig(Form):
         Further columns to store with the samples, so that SQL can group by them.
     template : str, optional
         How a message of a conversation becomes text: ``"{role}: {content}"``.
+    turns : {"all", "last"}, optional
+        Of a conversation: all messages, or the last one of the user and those after it.
+    system : bool, optional
+        Whether the messages of the system or the developer are part of a conversation's text.
     delimiter : str, optional
-        Separator of the fields of CSV files. Like `template` and `encoding` it holds for the pool,
+        Separator of the fields of CSV files. Like `template`, `turns`, `system` and `encoding` it holds for the pool,
         the target and evaluation sets alike.
     encoding : str, optional
         Encoding of text files: ``"utf-16"``, ``"latin-1"``.
@@ -322,6 +331,7 @@ class CurationConfig(Form):
 
     sql_keys: ClassVar[frozenset[str]] = PlanConfig.sql_keys | {"expressions"}
 
+    recipe: str | None = None
     pool: Location | None = None
     name: str | None = None
     id: str | None = None
@@ -334,6 +344,8 @@ class CurationConfig(Form):
     group: str | None = None
     keep: Names = ()
     template: str | None = None
+    turns: Literal["all", "last"] | None = None
+    system: bool | None = None
     delimiter: str | None = None
     encoding: str | None = None
     target: Location | None = None
@@ -362,6 +374,11 @@ class CurationConfig(Form):
     plan: PlanConfig = PlanConfig()
     embedding: EmbeddingConfig = EmbeddingConfig()
     graph: GraphConfig = GraphConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _on_a_recipe(cls, values: Any) -> Any:
+        return with_recipe(values) if isinstance(values, Mapping) else values
 
     def content(self, kind: str) -> str | None:
         """Return the column of content of a kind: "text", "vector" or "image"."""
@@ -405,5 +422,11 @@ class CurationConfig(Form):
 
     def reading(self) -> dict[str, Any]:
         """Return the arguments of `read_pool` that say how files are read, where any is set."""
-        names = ("template", "delimiter", "encoding")
+        return self.writing() | self._set("delimiter", "encoding")
+
+    def writing(self) -> dict[str, Any]:
+        """Return the arguments that say how a conversation becomes text, where any is set."""
+        return self._set("template", "turns", "system")
+
+    def _set(self, *names: str) -> dict[str, Any]:
         return {name: value for name in names if (value := getattr(self, name)) is not None}

@@ -84,7 +84,7 @@ def with_frames(config: CurationConfig, *, pool: Any, target: Any) -> Iterator[C
         if pool is not None:
             check_budget(config, opened.samples().height)
         if target is not None:
-            column = {opened.kind: opened.roles.content}
+            column: dict[str, Any] = {opened.kind: opened.roles.content}
             check_target(
                 read_pool(target, name="target", **column, **config.reading()), "the target"
             )

@@ -230,7 +230,9 @@ def embed_ref(run: Run) -> Ref:
     """Return where the vectors are or will be: labels and kept columns leave them as they are."""
     config = run.config
     made_by = run.embedder_fingerprint or (embedder_ref(run.generation) if run.fits else None)
-    content = (run.pool_fingerprint, run.kind, run.content, config.id)
+    content: tuple[Any, ...] = (run.pool_fingerprint, run.kind, run.content, config.id)
+    if written := config.writing():
+        content += (written,)
     return Ref("vectors", fingerprint(EMBED.revision, content, made_by))
 
 

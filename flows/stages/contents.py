@@ -57,7 +57,7 @@ def split_texts(run: Run, samples: Ref, changes: Ref | None) -> dict[str, Work]:
     works: dict[str, Work] = {}
     targets = set()
     for name, method in _hashing(run).items():
-        _, ref = _stream_ref(run.pool_fingerprint, run.content, method.hasher())
+        _, ref = _stream_ref(run, run.pool_fingerprint, method.hasher())
         if ref in targets or run.store.artifacts.intact(*ref):
             continue
         targets.add(ref)
@@ -102,7 +102,7 @@ def _changes(run: Run, hasher: Any, changes: Ref | None) -> tuple[Changes | None
     """Return what has changed since the parent, and its stream, if that can be built upon."""
     found = load_changes(run, changes)
     if run.parent and found:
-        _, earlier = _stream_ref(run.parent.pool_fingerprint, run.content, hasher)
+        _, earlier = _stream_ref(run, run.parent.pool_fingerprint, hasher)
         if usable_parent(run.store, HASH, earlier):
             return found, earlier
     return None, None
@@ -126,10 +126,11 @@ def _hashes(method: Any) -> bool:
     return bool(method.has_hasher) and not method.embedding
 
 
-def _stream_ref(pool: str, content: str, hasher: Any) -> tuple[str, Ref]:
+def _stream_ref(run: Run, pool: str, hasher: Any) -> tuple[str, Ref]:
     from assay.index.ngrams.stream import BucketStream
 
-    address = fingerprint(HASH.revision, pool, content)
+    written = run.config.writing()
+    address = fingerprint(HASH.revision, pool, run.content, *([written] if written else []))
     return address, Ref("bucket_stream", BucketStream.fingerprint_of(address, hasher))
 
 
@@ -142,7 +143,7 @@ def _stream(
     parts: Sequence[Ref],
 ) -> Ref:
     """Hash every row's text; hashes of the parent are copied."""
-    content, ref = _stream_ref(run.pool_fingerprint, run.content, hasher)
+    content, ref = _stream_ref(run, run.pool_fingerprint, hasher)
 
     def make(out: Path) -> None:
         from assay.index.ngrams.stream import BucketStream

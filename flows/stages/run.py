@@ -51,7 +51,7 @@ _ENGINE = {
     *SHOWING,
 }
 # left at their defaults, keys that came later leave the ids of earlier runs as they are
-_LATER = ("like", "columns", "score_options")
+_LATER = ("like", "columns", "score_options", "recipe", "turns", "system")
 _LATER_RULES = {
     **dict.fromkeys(("covered", "reference", "reference_options", "reference_covers", "mixture")),
     "repeat": 1,
@@ -272,7 +272,7 @@ def _deciding(config: CurationConfig) -> dict[str, Any]:
     settings["graph"].pop("memory_limit")
     # left at its default, a key that came later leaves the ids of earlier runs as they are
     for name in _LATER:
-        if not settings[name]:
+        if settings[name] in (None, [], {}):
             del settings[name]
     for name, default in _LATER_RULES.items():
         if not settings["plan"][name] or settings["plan"][name] == default:

@@ -29,7 +29,8 @@ def chain(previous, fingerprint):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _decode(data, i, end):  # type: ignore[no-untyped-def]
+def decode(data, i, end):  # type: ignore[no-untyped-def]
+    """Return the code point of two bytes or more that begins at `i`, and where the next begins."""
     lead = uint32(data[i])
     if lead < uint32(0xE0):
         return (lead & uint32(0x1F)) << uint32(6) | uint32(data[i + 1] & 0x3F), i + 2
@@ -84,7 +85,7 @@ def tokenize(data, offsets, table, fingerprints, indptr, text, starts):  # type:
             if code < uint32(0x80):
                 i += 1
             else:
-                code, i = _decode(data, i, end)
+                code, i = decode(data, i, end)
             entry = table[code]
             new_kind = entry & uint32(3)
             if new_kind != kind or new_kind == _SINGLE:

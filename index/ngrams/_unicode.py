@@ -133,12 +133,12 @@ def _is_string(kind: pa.DataType) -> bool:
 
 
 def utf8_chunks(
-    texts: pa.ChunkedArray, size: int, compose: bool = True
+    texts: pa.ChunkedArray, size: int, compose: bool = True, lower: bool = True
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield the rows of `texts` as ``(uint8 data, int64 offsets)``, about `size` bytes at a time.
 
     Every chunk holds at least one row, and only whole rows. Nulls are empty; with `compose` rows
-    are in Unicode's NFC; rows that hold a `CONTEXTUAL` character are lower-cased.
+    are in Unicode's NFC; with `lower` rows that hold a `CONTEXTUAL` character are lower-cased.
     """
     for array in texts.chunks:
         if not len(array):
@@ -151,6 +151,10 @@ def utf8_chunks(
             last = int(np.searchsorted(offsets, offsets[first] + size, side="right")) - 1
             last = min(max(last, first + 1), len(array))
             bounds = offsets[first : last + 1]
+            if not (compose or lower):
+                yield data, bounds
+                first = last
+                continue
             held = data[bounds[0] : bounds[-1]].tobytes()
             rows = array[first:last]
             composed = not compose or _is_composed(held)
@@ -158,7 +162,7 @@ def utf8_chunks(
                 rows = pc.utf8_normalize(rows, form="NFC")
                 part, ends = _buffers(rows)
                 held = part[ends[0] : ends[-1]].tobytes()
-            if any(lead in held and pair in held for lead, pair in _CONTEXTUAL_BYTES):
+            if lower and any(lead in held and pair in held for lead, pair in _CONTEXTUAL_BYTES):
                 yield _buffers(_lowered(rows))
             elif composed:
                 yield data, bounds

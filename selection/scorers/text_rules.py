@@ -19,7 +19,8 @@ _LINE = r"(?m)^.*\S.*$"
 class TextRules(Scorer):
     """Base of the scorers that count broken rules.
 
-    A subclass gives its rules as expressions over a column `text`, true where a text breaks them.
+    A subclass gives its rules as expressions over the columns of `measured`, true where a text
+    breaks them.
 
     Attributes
     ----------
@@ -29,14 +30,18 @@ class TextRules(Scorer):
 
     @classmethod
     def rules(cls) -> Mapping[str, pl.Expr]:
-        """Return, by name, where a text breaks a rule; see the columns of `_measured`."""
+        """Return, by name, where a text breaks a rule."""
         raise NotImplementedError(f"{cls.__name__} defines no rules.")
+
+    @classmethod
+    def measured(cls, texts: pl.Series) -> pl.LazyFrame:
+        """Return what the rules are about, a row for each text."""
+        return pl.DataFrame({"text": texts}).lazy().select(**_measures())
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
         texts = inputs.texts().fill_null("")
         rules = self.rules()
-        measured = pl.DataFrame({"text": texts}).lazy().select(**_measures())
-        broken = measured.select(**rules).select(pl.all().fill_null(False)).collect()
+        broken = self.measured(texts).select(**rules).select(pl.all().fill_null(False)).collect()
         order = inputs.as_given(np.arange(inputs.n))
         self.rules_ = broken[order]
         counts = broken.select(pl.all().sum()).row(0, named=True)

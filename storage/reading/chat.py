@@ -12,6 +12,9 @@ import pyarrow.compute as pc
 from assay.storage.errors import ConfigError
 
 DEFAULT_TEMPLATE = "{role}: {content}"
+TURNS = ("all", "last")
+_SYSTEM = ("system", "developer")
+_USER = ("user", "human", "prompter")
 _FIELDS = (("role", "content"), ("from", "value"))
 _PLACES = re.compile(r"\{(\w*)\}")
 _TEXT = pa.large_string()
@@ -66,8 +69,13 @@ def check_template(template: str) -> None:
         )
 
 
-def conversation_texts(array: Any, template: str | None) -> Any:
+def conversation_texts(
+    array: Any, template: str | None, *, turns: str | None = None, system: bool | None = None
+) -> Any:
     """Write every conversation as text: its messages by the template, one a line; null for none.
+
+    With ``turns="last"`` only the last message of the user and those after it (the last message,
+    where no user speaks); with ``system=False`` no messages of the system or the developer.
 
     Examples
     --------
@@ -79,6 +87,11 @@ def conversation_texts(array: Any, template: str | None) -> Any:
     assert fields is not None
     messages = array.flatten()
     role, content = (_field(messages, name) for name in fields)
+    offsets = _offsets(array)
+    kept = _kept(role, offsets, turns, system)
+    if kept is not None:
+        role, content = (values.filter(pa.array(kept)) for values in (role, content))
+        offsets = np.concatenate([[0], np.cumsum(kept)])[offsets]
     pieces: list[Any] = []
     end = 0
     template = DEFAULT_TEMPLATE if template is None else template
@@ -88,7 +101,30 @@ def conversation_texts(array: Any, template: str | None) -> Any:
     pieces.append(template[end:])
     scalars = [pa.scalar(p, _TEXT) if isinstance(p, str) else p for p in pieces]
     lines = pc.binary_join_element_wise(*scalars, pa.scalar("", _TEXT))
-    return _joined(array, lines, "\n")
+    return _joined(array, lines, "\n", offsets)
+
+
+def _kept(role: Any, offsets: Any, turns: str | None, system: bool | None) -> Any:
+    """Return which messages are written, None where all are."""
+    if turns in (None, "all") and system in (None, True):
+        return None
+    named = pc.utf8_lower(pc.utf8_trim_whitespace(role))
+
+    def is_one_of(names: tuple[str, ...]) -> Any:
+        return pc.is_in(named, pa.array(names, _TEXT)).to_numpy(zero_copy_only=False)
+
+    kept = np.ones(len(role), dtype=bool) if system in (None, True) else ~is_one_of(_SYSTEM)
+    if turns == "last":
+        place = np.arange(len(role))
+        conversation = np.searchsorted(offsets, place, side="right") - 1
+        last = np.full(len(offsets), -1)
+        np.maximum.at(last, conversation[kept], place[kept])
+        begin = np.full(len(offsets), -1)
+        asked = kept & is_one_of(_USER)
+        np.maximum.at(begin, conversation[asked], place[asked])
+        begin = np.where(begin < 0, last, begin)
+        kept &= place >= begin[conversation]
+    return kept
 
 
 def _field(messages: Any, name: str) -> Any:
@@ -102,9 +138,14 @@ def _field(messages: Any, name: str) -> Any:
     return pc.fill_null(values.cast(_TEXT), "")
 
 
-def _joined(lists: Any, texts: Any, between: str) -> Any:
-    """Join the texts of each list's items."""
+def _offsets(lists: Any) -> Any:
+    """Return where the items of each list begin and end among all of them."""
     lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
-    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
-    grouped = pa.ListArray.from_arrays(offsets, texts, mask=lists.is_null())
+    return np.concatenate([[0], np.cumsum(lengths)])
+
+
+def _joined(lists: Any, texts: Any, between: str, offsets: Any = None) -> Any:
+    """Join the texts of each list's items."""
+    places = pa.array((_offsets(lists) if offsets is None else offsets).astype(np.int32))
+    grouped = pa.ListArray.from_arrays(places, texts, mask=lists.is_null())
     return pc.binary_join(grouped, pa.scalar(between, _TEXT))

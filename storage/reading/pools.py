@@ -49,6 +49,8 @@ def read_pool(
     keep: Sequence[str] = (),
     name: str | None = None,
     template: str | None = None,
+    turns: str | None = None,
+    system: bool | None = None,
     delimiter: str | None = None,
     encoding: str | None = None,
 ) -> Pool:
@@ -90,6 +92,10 @@ def read_pool(
         Name of the pool; by default the stem of the path, or ``pool``.
     template : str, default "{role}: {content}"
         How each message of a conversation is written, one a line.
+    turns : {"all", "last"}, default "all"
+        Of a conversation: all messages, or the last one of the user and those after it.
+    system : bool, default True
+        Whether the messages of the system or the developer are part of a conversation's text.
     delimiter : str, optional
         What stands between the fields of CSV files: one character, or ``tab``. By default the comma
         (the tab in .tsv files), or the semicolon, tab or vertical bar where only that one fits.
@@ -124,7 +130,9 @@ def read_pool(
     [(8, None, 1602)]
     """
     kept = (keep,) if isinstance(keep, str) else tuple(keep)
-    given = Roles(id, text, vector, image, label, group, kept, template, delimiter, encoding)
+    given = Roles(
+        id, text, vector, image, label, group, kept, template, turns, system, delimiter, encoding
+    )
     reading = given.reading
     sources: list[Source]
     if isinstance(source, str | os.PathLike):

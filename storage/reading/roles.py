@@ -9,8 +9,9 @@ from typing import Literal
 import pyarrow as pa
 
 from assay.storage.errors import ColumnError, ConfigError, InputError
+from assay.storage.limits import Flag, check_parameters
 from assay.storage.names import PROBLEM, SAMPLE_NAMES, check_kept, fold
-from assay.storage.reading.chat import check_template, message_fields
+from assay.storage.reading.chat import TURNS, check_template, message_fields
 from assay.storage.reading.source import Reading
 
 Kind = Literal["text", "vector", "image"]
@@ -37,6 +38,8 @@ class Roles:
     group: str | None = None
     keep: tuple[str, ...] = ()
     template: str | None = None
+    turns: str | None = None
+    system: bool | None = None
     delimiter: str | None = None
     encoding: str | None = None
 
@@ -83,6 +86,7 @@ def resolve_roles(
     check_kept(given.keep)
     if given.template is not None:
         check_template(given.template)
+    check_parameters(turns=(given.turns, *TURNS, None), system=(given.system, Flag(), None))
     contents = [name for name in (given.text, given.vector, given.image) if name is not None]
     if len(contents) > 1:
         raise ConfigError(f"Give one of text, vector and image, not {' and '.join(contents)}.")

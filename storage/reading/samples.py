@@ -89,7 +89,7 @@ def checked_vectors(
 def content_values(array: Any, source: Source, roles: Roles) -> tuple[Any, Mask]:
     """Return texts or images as `text_values` or `image_values` does."""
     if roles.kind == "text":
-        return text_values(array, roles.template)
+        return text_values(array, roles.template, turns=roles.turns, system=roles.system)
     return image_values(array, source.folder)
 
 

@@ -140,14 +140,20 @@ def measure_type(texts: pl.Series) -> Any:
     return pl.String if beyond.any() or merged else pl.Float64
 
 
-def text_values(array: Any, template: str | None = None) -> tuple[Any, Mask]:
+def text_values(
+    array: Any,
+    template: str | None = None,
+    *,
+    turns: str | None = None,
+    system: bool | None = None,
+) -> tuple[Any, Mask]:
     """Return text as large_string and which rows hold nothing but white space.
 
-    Conversations are written by the template; see `conversation_texts`.
+    Conversations are written by the template, all turns of them or the last; see `conversation_texts`.
     """
     array = _decoded(array)
     if message_fields(array.type) is not None:
-        array = conversation_texts(array, template)
+        array = conversation_texts(array, template, turns=turns, system=system)
     text = array.cast(pa.large_string())
     stripped = pl.Series(text).str.strip_chars().str.len_bytes()
     return text, (stripped.fill_null(0) == 0).to_numpy()

@@ -102,3 +102,32 @@ def test_one_frame_in_several_roles(lazy: bool, tmp_path: Path) -> None:
     assert kinds.rows() == [("curate", 2), ("features", 1)]
     assert store.sql("SELECT count(*) FROM latest_selection").item() == 5
     assert not curate(pool=frame, target=frame, **roles, store=str(tmp_path / "s")).computed
+
+
+def test_a_run_on_chats_takes_the_turns_that_are_asked_for(tmp_path: Path) -> None:
+    # one store: what was embedded and hashed of other turns is not taken for these
+    chats = [
+        [
+            {"role": "system", "content": "Be brief"},
+            {"role": "user", "content": f"first question {i}"},
+            {"role": "assistant", "content": "first answer"},
+            {"role": "user", "content": f"last question about {['cats', 'dogs'][i % 2]} {i}"},
+            {"role": "assistant", "content": "last answer"},
+        ]
+        for i in range(30)
+    ]
+    pl.DataFrame({"id": range(30), "messages": chats}).write_parquet(tmp_path / "pool.parquet")
+    call = ["curate", "--pool", str(tmp_path / "pool.parquet"), "--id", "id", "--text", "messages",
+            "--select", "random", "--budget", "5", "--scores", "tokens",
+            "--store", str(tmp_path / "store"), "--json"]  # fmt: skip
+    lengths = {}
+    for options in ((), ("--no-system",), ("--turns", "last"), ("--turns", "last", "--system")):
+        made = CliRunner().invoke(app, [*call, *options])
+        assert made.exit_code == 0, made.output
+        scores = ScoreStore(tmp_path / "store").sql("SELECT DISTINCT tokens FROM latest_scores")
+        lengths[options] = scores["tokens"].to_list()
+    # words, the five names of the roles among them
+    assert lengths == {
+        (): [19.0], ("--no-system",): [16.0],
+        ("--turns", "last"): [9.0], ("--turns", "last", "--system"): [9.0],
+    }  # fmt: skip

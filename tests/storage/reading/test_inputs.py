@@ -140,6 +140,62 @@ def test_conversations_are_written_by_the_template(chats: list[Any], template: s
             assert text == "\n".join(lines)
 
 
+SPEAKERS = st.sampled_from(
+    ["user", "User ", "human", "assistant", "gpt", "system", "developer", ""]
+)
+SPOKEN = st.fixed_dictionaries({"role": SPEAKERS, "content": st.none() | st.text(max_size=4)})
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    chats=st.lists(st.none() | st.lists(SPOKEN, max_size=6), min_size=1, max_size=6),
+    turns=st.sampled_from([None, "all", "last"]),
+    system=st.sampled_from([None, True, False]),
+)
+def test_the_last_turn_and_the_system_prompt(
+    chats: list[Any], turns: str | None, system: bool | None
+) -> None:
+    kind = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+    for array in (pa.array(chats, kind), pa.array([None, *chats, None], kind)[1:-1]):
+        found = conversation_texts(array, "<{role}>{content}", turns=turns, system=system)
+        for chat, text in zip(chats, found.to_pylist(), strict=True):
+            if chat is None:
+                assert text is None
+                continue
+            left = [
+                m for m in chat if system is not False or m["role"] not in ("system", "developer")
+            ]
+            if turns == "last":
+                asked = [
+                    i for i, m in enumerate(left) if m["role"].strip().lower() in ("user", "human")
+                ]
+                left = left[asked[-1] if asked else len(left) - 1 :] if left else []
+            assert text == "\n".join(f"<{m['role']}>{m['content'] or ''}" for m in left)
+
+
+def test_chats_are_read_without_their_system_prompt(tmp_path: Path) -> None:
+    said = [
+        ("system", "Be brief"),
+        ("user", "Hi"),
+        ("assistant", "Yes?"),
+        ("user", "Why"),
+        ("assistant", "So"),
+    ]
+    lines = [{"messages": [{"role": role, "content": text} for role, text in said]}]
+    (tmp_path / "c.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    made = {
+        (turns, system): read_pool(tmp_path / "c.jsonl", turns=turns, system=system)
+        for turns in (None, "last")
+        for system in (None, False)
+    }
+    texts = {key: pool.contents()[0].as_py() for key, pool in made.items()}
+    assert texts[None, False] == texts[None, None].partition("\n")[2]
+    assert texts["last", None] == texts["last", False] == "user: Why\nassistant: So"
+    assert made[None, None].samples()["sample_id"][0] != made[None, False].samples()["sample_id"][0]
+    with pytest.raises(ConfigError, match="turns is 'first'"):
+        read_pool(tmp_path / "c.jsonl", turns="first")
+
+
 @pytest.mark.parametrize("names", [("role", "content"), ("from", "value")])
 def test_chats_of_files_are_texts(tmp_path: Path, names: tuple[str, str]) -> None:
     column = "messages" if names[0] == "role" else "conversations"
