@@ -92,7 +92,7 @@ PANELS = {
     ),
     "Take it along": ("export", "relocate"),
     "Every night": ("plan", "serve", "check", "gc"),
-    "What there is": ("methods", "config", "reasons"),
+    "What there is": ("methods", "recipes", "config", "reasons"),
 }
 
 

@@ -45,7 +45,7 @@ class Asked:
     rows : which rows of runs, see `rows_of`
     """
 
-    roles: dict[str, str]
+    roles: dict[str, Any]
     label: str | None = None
     loss: str | None = None
     log: Sequence[Path] = ()

@@ -49,6 +49,18 @@ class CompressionRatio(Scorer):
     level 1, less for texts below 500 bytes. A longer text compresses better: compare texts of
     like length.
 
+    Claims
+    ------
+    paper
+        Compression ratios tell repetitive text as well as slower measures of diversity do.
+    here
+        The ratio of each text, by DEFLATE.
+    deviates
+        Each text by itself, without a header, where the paper joins the texts of a set.
+    measured
+        Equal to zlib (test); 29 MB/s for each core on short texts, 50 on long ones
+        (`text_scores.md`).
+
     References
     ----------
     Deutsch, "DEFLATE compressed data format specification version 1.3", RFC 1951, 1996. Shaib et

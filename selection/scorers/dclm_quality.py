@@ -56,6 +56,19 @@ class DclmQuality(Scorer):
     and hardly changes their order. Scores of a fastText model of your own go into an expression or
     a column instead. Time and memory as `SelfConfidence` with two classes.
 
+    Claims
+    ------
+    paper
+        The top tenth by a fastText classifier of instructions against web text trains the best models of
+        its size.
+    here
+        The same choice by logistic regression on hashed words, out of fold.
+    deviates
+        No fastText; the pool itself is the ordinary text.
+    measured
+        A domain as target in 3,000 documents: .81 to .87 of the chosen rows are of it, at random .03
+        to .07 (`recipes.md`).
+
     References
     ----------
     Li et al., "DataComp-LM: in search of the next generation of training sets for language

@@ -55,6 +55,18 @@ class Language(Scorer):
     on code, which counts as some language too. Norwegian is Bokmål; a Han character says Chinese or
     Japanese, kana which of them. Some 20 MB/s for each core, more where texts are long.
 
+    Claims
+    ------
+    paper
+        langid.py: 97 languages by naive Bayes on byte n-grams, above .9 on most sets.
+    here
+        64 languages by naive Bayes on hashed runs of letters.
+    deviates
+        Fitted on one text of 2,000 words for each language; only the first 1,000 letters are read.
+    measured
+        XQuAD's 12 languages: right for .992 of pieces of 100 characters, .965 of 50, .832 of 20
+        (`language_model.md`).
+
     References
     ----------
     Cavnar, Trenkle, "N-gram-based text categorization", 1994. Lui, Baldwin, "langid.py: an

@@ -43,6 +43,18 @@ class StopWordShare(Scorer):
     Scripts without spaces between words have no list. Linear in the text, some 100 MB/s for each
     core.
 
+    Claims
+    ------
+    paper
+        Gopher asks for two of eight English stop words; FineWeb2 has lists by language.
+    here
+        The share of the words, for 28 languages.
+    deviates
+        A share instead of a count; lists of our own.
+    measured
+        Equal to a count word by word (test); mean .03 for C#, .38 for film reviews, on the text pool;
+        36 MB/s for each core (`text_scores.md`).
+
     References
     ----------
     Rae et al., "Scaling language models: methods, analysis & insights from training Gopher", 2021,

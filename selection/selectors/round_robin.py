@@ -79,6 +79,19 @@ class RoundRobinSelector(Selector):
     whose turn it is, at no cost. Time n * targets * d to search exactly (up to 50,000 rows; an
     inverted file beyond), memory O(n d + targets * depth).
 
+    Claims
+    ------
+    paper
+        RDS+ beats more costly selections in instruction tuning, at larger pools more so; LESS: 5 % of the
+        data do better than all.
+    here
+        Their turns, exact totals, several tasks.
+    deviates
+        On whatever vectors are given: no model is run and no gradient made.
+    measured
+        A domain as target in 3,000 documents: .75 to .88 of the chosen rows are of it, at random .03
+        to .07 (`recipes.md`).
+
     References
     ----------
     Ivison et al., "Large-scale data selection for instruction tuning", 2025 (RDS+). Xia et al.,
