@@ -16,7 +16,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any, ClassVar, Literal, NamedTuple
 
-from assay.storage.docstrings import definitions, filled_doc, section_of
+from assay.storage.docstrings import definitions, described_parameters, filled_doc, section_of
 from assay.storage.errors import ColumnError, ConfigError
 from assay.storage.lazy import Plugin, PluginWarning, load_plugins
 from assay.storage.limits import Limits, check_limits
@@ -514,7 +514,7 @@ def _parameter_docs(method: Any) -> dict[str, str]:
     """
     meanings: dict[str, str] = {}
     for base in reversed(method.__mro__[:-1]):
-        own = _parameter_section(base.__doc__ or "")
+        own = described_parameters(base.__doc__ or "")
         meanings |= {name: text for name, text in own.items() if text or name not in meanings}
     by_class = {entry.path.partition(":")[2]: entry for entry in _TABLE}
     for name, text in meanings.items():
@@ -522,31 +522,6 @@ def _parameter_docs(method: Any) -> dict[str, str]:
         if other and other[1] in by_class and by_class[other[1]].load() is not method:
             meanings[name] = _parameter_docs(by_class[other[1]].load()).get(name, text)
     return meanings
-
-
-def _parameter_section(doc: str) -> dict[str, str]:
-    section = section_of(doc, "Parameters")
-    if section is None:
-        return {}
-    meanings: dict[str, str] = {}
-    names: list[str] = []
-    kinds: dict[str, str] = {}
-    waiting: list[str] = []
-    for line in section.splitlines():
-        if line and not line.startswith(" "):
-            listed, _, kind = line.partition(" : ")
-            names = [name.strip() for name in listed.split(",")]
-            # entries without text of their own share that of the entry they lead up to
-            waiting = [*(name for name in waiting if not meanings[name]), *names]
-            kinds |= dict.fromkeys(names, re.sub(r", default .*", "", kind).strip())
-            meanings |= dict.fromkeys(names, "")
-        elif line.strip():
-            shared = waiting if "All as in" in line else names
-            meanings |= {name: f"{meanings[name]} {line.strip()}".strip() for name in shared}
-    return {
-        name: ": ".join(part for part in (kinds[name], text) if part)
-        for name, text in meanings.items()
-    }
 
 
 def help_text(kind: str) -> str:

@@ -84,3 +84,35 @@ def definitions(section: str) -> dict[str, str]:
         elif line.strip() and term:
             told[term] = f"{told[term]} {line.strip()}".strip()
     return told
+
+
+def described_parameters(doc: str) -> dict[str, str]:
+    """Return the type and the meaning of each parameter of a numpydoc docstring.
+
+    Examples
+    --------
+    >>> described_parameters("Line.\\n\\nParameters\\n----------\\nk : int, default 3\\n    How many.\\n")
+    {'k': 'int: How many.'}
+    """
+    section = section_of(doc, "Parameters")
+    if section is None:
+        return {}
+    meanings: dict[str, str] = {}
+    names: list[str] = []
+    kinds: dict[str, str] = {}
+    waiting: list[str] = []
+    for line in section.splitlines():
+        if line and not line.startswith(" "):
+            listed, _, kind = line.partition(" : ")
+            names = [name.strip() for name in listed.split(",")]
+            # entries without text of their own share that of the entry they lead up to
+            waiting = [*(name for name in waiting if not meanings[name]), *names]
+            kinds |= dict.fromkeys(names, re.sub(r", default .*", "", kind).strip())
+            meanings |= dict.fromkeys(names, "")
+        elif line.strip():
+            shared = waiting if "All as in" in line else names
+            meanings |= {name: f"{meanings[name]} {line.strip()}".strip() for name in shared}
+    return {
+        name: ": ".join(part for part in (kinds[name], text) if part)
+        for name, text in meanings.items()
+    }
