@@ -45,7 +45,8 @@ bounds: dev ## Run the tests of the compiled kernels with checks of array bounds
 		-n 2 --dist loadfile \
 		tests/index/algorithms tests/index/graph tests/index/knn tests/index/ngrams tests/index/nx \
 		tests/index/vectors tests/selection/algorithms tests/selection/importance \
-		tests/selection/rankers tests/selection/selectors tests/selection/steps tests/storage/hashing
+		tests/selection/rankers tests/selection/scorers tests/selection/selectors tests/selection/steps \
+		tests/storage/hashing
 
 lint: dev ## Check format and lint
 	$(BIN)/ruff format --check .
