@@ -61,6 +61,7 @@ EXAMPLES = {
     "plan": ("assay plan nightly.toml --memory-limit 16GiB",),
     "config": ("assay config --explain plan.quotas", "assay config --schema > assay.schema.json"),
     "reasons": ("assay reasons",),
+    "recipes": ("assay recipes", "assay recipes dclm"),
     "composition": (
         "assay composition pool.parquet --id id --text text --by domain --target new.parquet",
     ),
