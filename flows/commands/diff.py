@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from assay.flows.commands.output import print_table
 from assay.flows.report.differences import Difference
+from assay.storage.errors import ConfigError
 
 _RUN = re.compile(r"[0-9a-f]{1,32}|latest|previous|")
 _FORMATS = {".parquet": "parquet", ".csv": "csv", ".json": "json"}
@@ -33,6 +36,13 @@ def format_of(out: Path, format: str) -> str:
     if format != "table":
         return format
     return _FORMATS.get(out.suffix.lower(), "csv")
+
+
+def refuse_options(given: Mapping[str, Any], why: str) -> None:
+    """Raise `ConfigError` where options that would have no effect are given."""
+    named = [name for name, value in given.items() if value]
+    if named:
+        raise ConfigError(f"{', '.join(named)} {why}.")
 
 
 def is_place(name: str) -> bool:

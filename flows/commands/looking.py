@@ -45,17 +45,23 @@ def slices(
     """
     from assay.flows.commands.diff import format_of
     from assay.flows.commands.output import emit, print_json, print_table
+    from assay.flows.export.destination import check_destination
     from assay.flows.export.frames import rows_json
     from assay.selection.evaluation.slices import weak_slices
     from assay.storage.reading.tables import read_table
 
     if pool is not None:
+        if out is not None:
+            check_destination(out, overwrite=overwrite, inputs=[pool])
         table = read_table(pool)
         if by not in table.columns:
             raise ColumnError.missing(by, table.columns)
         values, table = table[by], table.drop(by)
     else:
-        table, values = _of_run(open_store(store), run, by)
+        opened = open_store(store)
+        if out is not None:
+            check_destination(out, opened, overwrite=overwrite)
+        table, values = _of_run(opened, run, by)
     if columns is not None:
         for name in columns.split(","):
             if name not in table.columns:

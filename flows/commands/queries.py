@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -215,22 +215,37 @@ def diff(
     With --why: which columns and parts of the space moved, of two runs' pools or of two files, and,
     where each row has a loss, how much of its change other inputs cost and how much other labels.
     """
-    from assay.flows.commands.diff import format_of, is_place, print_difference
+    from assay.flows.commands.diff import format_of, is_place, print_difference, refuse_options
     from assay.flows.commands.output import emit, print_json
     from assay.flows.config.arguments import assignments
     from assay.flows.export.destination import check_destination
     from assay.flows.export.frames import rows_json
     from assay.flows.report.differences import difference
 
-    if not why and (is_place(run_a) or is_place(run_b)):
-        raise ConfigError(
-            f"{run_a} and {run_b} are files; say --why to compare two pools, or name runs by ids of "
-            "`assay runs`."
+    given = {"id": id, "text": text, "vector": vector, "image": image}
+    of_places = is_place(run_a) or is_place(run_b)
+    asked_of_why: dict[str, Any] = {
+        "--loss": loss, "--log": log, "--label": label, "--columns": columns, "--group": group,
+        "--seed": seed,
+    }  # fmt: skip
+    of_files: dict[str, Any] = {f"--{role}": name for role, name in given.items()}
+    of_two_runs: dict[str, Any] = {"--rows": rows if rows != "all" else None}
+    if not why:
+        if of_places:
+            raise ConfigError(
+                f"{run_a} and {run_b} are files; say --why to compare two pools, or name runs by ids "
+                "of `assay runs`."
+            )
+        refuse_options(asked_of_why | of_files | of_two_runs, "are options of --why; add it")
+    elif of_places:
+        refuse_options(
+            of_two_runs | {"--pool": pool}, "are for runs, and two files are given; leave them out"
         )
+    else:
+        refuse_options(of_files, "are for files, and two runs are given; leave them out")
     if why:
         from assay.flows.commands import why as reasons
 
-        given = {"id": id, "text": text, "vector": vector, "image": image}
         named = assignments(group or (), "--group")
         groups = {name: value.split(",") for name, value in named.items()}
         asked = reasons.Asked(
@@ -244,10 +259,15 @@ def diff(
             seed=seed,
         )
         notes: list[str] = []
-        if is_place(run_a) or is_place(run_b):
+        logs = [str(path) for path in asked.log]
+        if of_places:
+            if out is not None:
+                check_destination(out, overwrite=overwrite, inputs=[run_a, run_b, *logs])
             shift = reasons.of_places(run_a, run_b, asked)
         else:
             opened = open_store(store)
+            if out is not None:
+                check_destination(out, opened, overwrite=overwrite, inputs=logs)
             found = difference(opened, run_a, run_b, pool=pool)
             shift, notes = reasons.of_runs(opened, found, asked)
         if out is not None:

@@ -28,23 +28,27 @@ _LOCATIONS = dict.fromkeys([*location_keys(CurationConfig), *location_keys(Featu
 
 
 def check_destination(
-    out: Path, store: ScoreStore, *, overwrite: bool = False, inputs: Collection[str] = ()
+    out: Path,
+    store: ScoreStore | None = None,
+    *,
+    overwrite: bool = False,
+    inputs: Collection[str] = (),
 ) -> None:
-    """Raise unless a command over `store` may write the file `out`; nothing is opened or changed.
+    """Raise unless a command may write the file `out`; nothing is opened or changed.
 
     Parameters
     ----------
     out : Path
         A file that does not exist yet, or exists and may be replaced. Through a symbolic link its
         target is meant; pipes and devices are written to as they are.
-    store : ScoreStore
+    store : ScoreStore, optional
         The store that is read. Nothing inside it (or inside another store) and none of the files
         that its runs were made from may be written, whatever `overwrite` says; neither may a file
         that a run's pool, folder or glob would take in.
     overwrite : bool, default False
         Whether an existing file may be replaced.
     inputs : collection of str
-        Further locations that the command reads.
+        Further locations that the command reads, which are not written either.
 
     Raises
     ------
@@ -69,11 +73,15 @@ def check_destination(
         raise ConfigError(
             f"{out} is inside the store {inside}, which only assay writes; name a file elsewhere."
         )
-    for location in (*_inputs(store), *inputs):
+    read = [(location, "which this command reads") for location in inputs]
+    if store is not None:
+        made = f"which a run of the store {store.path} was made from"
+        read += [(location, made) for location in _inputs(store)]
+    for location, how in read:
         if _is_input(real, there, location):
             raise ConfigError(
-                f"{out} is, or would become, a part of {location}, which a run of the store "
-                f"{store.path} was made from. It is never written; name another file."
+                f"{out} is, or would become, a part of {location}, {how}. It is never written; name "
+                "another file."
             )
     if there is not None and stat.S_ISREG(there.st_mode) and not overwrite:
         raise already_there(out)
@@ -167,9 +175,9 @@ def _takes_in(location: str, folder: Path) -> bool:
     return len(below) < len(parts) and all(map(fnmatchcase, below, parts))
 
 
-def _store_around(real: Path, store: ScoreStore) -> Path | None:
+def _store_around(real: Path, store: ScoreStore | None) -> Path | None:
     """Return the store that contains a file, by the identity of its folders; None if none does."""
-    root = _identity(store.path)
+    root = None if store is None else _identity(store.path)
     for folder in real.parents:
         if (root is not None and _identity(folder) == root) or _is_store(folder):
             return folder

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from assay.flows.cli import app
@@ -58,6 +60,42 @@ def test_slices_of_a_file(pool: Path, tmp_path: Path) -> None:
     assert {row["values"][0] for row in low["rows"]} <= {"news", "mail"}
     assert "wrong" in call("slices", pool, "--by", "wron", code=2)
     assert "numbers or booleans" in call("slices", pool, "--by", "text", code=2)
+
+
+def test_slices_never_write_what_they_read(pool: Path, tmp_path: Path) -> None:
+    before = pool.read_bytes()
+    at = ("--by", "wrong", "--out", pool, "--overwrite")
+    assert "which this command reads" in call("slices", pool, *at, code=2)
+    assert "which this command reads" in call("slices", tmp_path / "*.parquet", *at, code=2)
+    assert pool.read_bytes() == before
+    store = tmp_path / "store"
+    call(
+        "curate", "--pool", pool, "--id", "id", "--text", "text", "--keep", "wrong", "--budget", 100,
+        "--select", "random", "--scores", "pagerank", "--store", store, "--json",
+    )  # fmt: skip
+    for out in (pool, store / "runs" / "slices.csv"):
+        message = call(
+            "slices", "--by", "wrong", "--store", store, "--out", out, "--overwrite", code=2
+        )
+        assert "never written" in message or "only assay writes" in message
+    assert pool.read_bytes() == before
+
+
+def test_shortcuts_of_images_that_cannot_be_read(tmp_path: Path) -> None:
+    images = []
+    for row in range(80):
+        file = BytesIO()
+        Image.new("L", (6, 6), 200 * (row % 2)).save(file, "PNG")
+        images.append(file.getvalue())
+    images[7:11] = [b"no image", b"\x89PNG broken", None, b""]
+    frame = pl.DataFrame({"id": range(80), "image": images, "label": ["dark", "bright"] * 40})
+    frame.write_parquet(tmp_path / "images.parquet")
+    told = call(
+        "shortcuts", tmp_path / "images.parquet", "--id", "id", "--image", "image",
+        "--label", "label", "--json",
+    )  # fmt: skip
+    assert told["share"] > 0.8
+    assert {"red_mean", "bytes"} <= {row["attribute"] for row in told["rows"]}
 
 
 def test_slices_of_a_run(pool: Path, tmp_path: Path) -> None:

@@ -153,3 +153,26 @@ def test_pools_that_are_gone_have_no_common_space(files: tuple[Path, Path], tmp_
     assert told["cells"] is None
     assert "neither pool is what it was" in told["notes"][0]
     assert told["cost"] is None
+
+
+def test_options_that_have_no_effect_are_refused(files: tuple[Path, Path], tmp_path: Path) -> None:
+    assert "--loss, --group are options of --why" in call(
+        "--loss", "loss", "--group", "a=kind", code=2
+    )
+    assert "--rows are for runs" in call(*files, "--why", "--rows", "chosen", code=2)
+    assert "--id are for files" in call("--why", "--id", "id", "--store", tmp_path / "s", code=2)
+
+
+def test_what_is_compared_is_never_written(files: tuple[Path, Path], tmp_path: Path) -> None:
+    before = [place.read_bytes() for place in files]
+    (tmp_path / "link.parquet").symlink_to(files[1])
+    log = tmp_path / "log.csv"
+    log.write_text("sample_id,1\n1-0,0.5\n")
+    for out in (*files, tmp_path / "link.parquet", log):
+        options = ("--why", "--id", "id", "--log", log, "--out", out, "--overwrite")
+        assert "which this command reads" in call(*files, *options, code=2)
+    assert [place.read_bytes() for place in files] == before
+    notes = tmp_path / "notes.csv"
+    notes.write_text("mine")
+    assert "--overwrite" in call(*files, "--why", "--id", "id", "--out", notes, code=2)
+    assert notes.read_text() == "mine"
