@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from assay.selection.algorithms.cross_fitting import boosted_trees
 from assay.selection.contract.inputs import Floats
 
 _FOLDS = 3
-# the classifier's trees, and the quantile at which ratios are clipped
-_TREES = {"max_iter": 60, "max_leaf_nodes": 8, "min_samples_leaf": 20, "learning_rate": 0.1}
+# the quantile at which ratios are clipped
 _CLIP = 0.99
 
 
@@ -60,8 +60,6 @@ def density_ratio(
     float64[rows of A]
         Clipped at their 99 % quantile; their mean is 1.
     """
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
     fold = np.empty(len(table), dtype=np.int64)
     for side in (of_b, ~of_b):
         rows = np.flatnonzero(side)
@@ -70,10 +68,7 @@ def density_ratio(
     with threadpool_limits(1):
         for held in range(_FOLDS):
             test = fold == held
-            model = HistGradientBoostingClassifier(
-                **_TREES, categorical_features=levels, early_stopping=False, random_state=0
-            )
-            model.fit(table[~test], of_b[~test])
+            model = boosted_trees(levels).fit(table[~test], of_b[~test])
             odds[test] = np.exp(model.decision_function(table[test]))
     return clipped(odds[~of_b])
 

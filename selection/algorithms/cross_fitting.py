@@ -26,6 +26,8 @@ _ITERATIONS = 30
 # most coefficients of a model of texts, and most classes: what bounds time and memory
 _COEFFICIENTS = 1 << 20
 _CLASSES = 200
+# of boosted trees on attributes of rows
+_TREES = {"max_iter": 60, "max_leaf_nodes": 8, "min_samples_leaf": 20, "learning_rate": 0.1}
 # how far the rows of probabilities that are given may be from a sum of 1
 _ROUNDING = 1e-3
 
@@ -105,6 +107,21 @@ def class_probabilities(
         # a last fold: the rows without a label
         fold[fold < 0] = fold.max() + 1
         return _cross_fit(X, labels, inputs.graph, fold, int(fold.max()) + 1, train_rows, noise)
+
+
+def boosted_trees(levels: NDArray[np.bool_]) -> Any:
+    """Return a classifier of small boosted trees, not fitted, for a table of a few attributes.
+
+    Parameters
+    ----------
+    levels : bool[columns]
+        The columns that hold codes of levels, not numbers. NaN is a value of its own.
+    """
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    return HistGradientBoostingClassifier(
+        **_TREES, categorical_features=levels, early_stopping=False, random_state=0
+    )
 
 
 def commonest(labels: Labels) -> Labels:

@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from assay.selection.algorithms.cross_fitting import boosted_trees
 from assay.selection.contract.inputs import Floats, Inputs, Labels
 from assay.selection.tables.coded_columns import coded_columns
 from assay.storage.errors import MissingInputError
@@ -19,7 +20,6 @@ from assay.storage.limits import SEED, Whole, check_parameters
 
 # rows of a class that is told from the others, classes at most, levels of an attribute
 _CLASSES, _LEVELS, _FOLDS = 20, 200, 3
-_TREES = {"max_iter": 60, "max_leaf_nodes": 8, "min_samples_leaf": 20, "learning_rate": 0.1}
 # share of the labels' entropy from which a shortcut is worth a warning
 WARN = 0.2
 TOGETHER = "(together)"
@@ -192,14 +192,23 @@ def text_attributes(texts: pl.Series) -> pl.DataFrame:
 
 
 def image_attributes(images: Any, rows: NDArray[Any]) -> pl.DataFrame:
-    """Return the simple attributes of images (the bytes of their files) of some rows."""
+    """Return the simple attributes of images (the bytes of their files) of some rows.
+
+    Of a file that can't be decoded only the number of bytes is known.
+    """
     from PIL import Image
 
     found = []
     for at in rows.tolist():
         data = bytes(images[at])
-        with Image.open(BytesIO(data)) as image:
-            pixels = np.asarray(image.convert("RGB"), dtype=np.float32)
+        try:
+            with Image.open(BytesIO(data)) as image:
+                pixels = np.asarray(image.convert("RGB"), dtype=np.float32)
+        except MemoryError:
+            raise
+        except Exception:  # decoders of broken files raise nearly anything
+            found.append((None, None, len(data), *[None] * 6))
+            continue
         means, spreads = pixels.mean(axis=(0, 1)), pixels.std(axis=(0, 1))
         found.append((pixels.shape[1], pixels.shape[0], len(data), *means, *spreads))
     colors = [
@@ -248,8 +257,6 @@ def _information(
     columns: list[tuple[Floats, bool]], codes: NDArray[np.int64], fold: NDArray[np.int64]
 ) -> float:
     """Return the bits that columns tell about the codes, out of fold."""
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
     matrix = np.stack([values for values, _ in columns], axis=1)
     levels = np.array([coded for _, coded in columns])
     gain = np.zeros(len(codes))
@@ -259,9 +266,7 @@ def _information(
             present, own = np.unique(codes[train], return_inverse=True)
             if len(present) < 2 or not test.any():
                 continue
-            model = HistGradientBoostingClassifier(
-                **_TREES, categorical_features=levels, early_stopping=False, random_state=0
-            ).fit(matrix[train], own)
+            model = boosted_trees(levels).fit(matrix[train], own)
             prior = np.bincount(own) / len(own)
             place = np.searchsorted(present, codes[test])
             known = (place < len(present)) & (

@@ -209,7 +209,7 @@ def test_a_tokenizer_counts_its_tokens(monkeypatch):
             return re.findall("..?", text)
 
     texts = ["abcde", "", None, "ab"]
-    assert Tokens(tokenizer=Splitting()).fit(texts).scores_.tolist() == [3, 0, 0, 1]
+    assert Tokens(tokenizer=Splitting().encode).fit(texts).scores_.tolist() == [3, 0, 0, 1]
     tiktoken = ModuleType("tiktoken")
     tiktoken.get_encoding = lambda name: SimpleNamespace(
         encode_ordinary_batch=lambda batch: [[name] * len(text) for text in batch]
@@ -219,7 +219,7 @@ def test_a_tokenizer_counts_its_tokens(monkeypatch):
     monkeypatch.setitem(sys.modules, "tiktoken", None)
     with pytest.raises(DependencyError, match=r"assay-curation\[tokenizers\]"):
         Tokens(tokenizer="tiktoken:some").fit(texts)
-    for wrong in ("cl100k_base", 3, None):
+    for wrong in ("cl100k_base", 3, None, Splitting()):
         with pytest.raises(ConfigError, match="tokenizer is "):
             Tokens(tokenizer=wrong).fit(texts)
 
