@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from uuid import UUID
 
 from prefect.automations import Automation
 from prefect.blocks.webhook import Webhook
@@ -19,10 +20,8 @@ from prefect.events.schemas.automations import EventTrigger, Posture
 FLOWS = ["assay-curate", "assay-next", "assay-features"]
 
 
-def automations(webhook: Webhook) -> list[Automation]:
-    """Return the two automations."""
-    block = webhook._block_document_id
-    assert block is not None
+def automations(block: UUID) -> list[Automation]:
+    """Return the two automations, which call the webhook that is kept as this block."""
     failed = Automation(
         name="assay: a night failed",
         description="A run of assay failed or crashed.",
@@ -57,8 +56,7 @@ def automations(webhook: Webhook) -> list[Automation]:
 
 def main(url: str) -> None:
     """Keep the webhook's address as a block, and the automations with the server."""
-    Webhook(url=url).save("assay-alerts", overwrite=True)
-    for automation in automations(Webhook.load("assay-alerts")):
+    for automation in automations(Webhook(url=url).save("assay-alerts", overwrite=True)):
         with suppress(ValueError):  # there is none of that name yet
             Automation.read(name=automation.name).delete()
         automation.create()

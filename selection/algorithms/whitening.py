@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from scipy.linalg import cholesky, solve_triangular
 from threadpoolctl import threadpool_limits
 
-from assay.index.vectors.exact import unit_rows
+from assay.index.threads import thread_count
+from assay.index.vectors.exact import BlockScan, exact_knn, unit_rows
 from assay.selection.contract.inputs import Floats
 
 Vectors = NDArray[np.float32]
@@ -63,6 +64,20 @@ def fit_whitening(pools: Sequence[Vectors], eps: float = 1e-5) -> Whitening:
                 centered = X[part] - mean
                 covariance += centered.T @ centered / n
         return Whitening(mean, cholesky(covariance, lower=True))
+
+
+def directions(X: Vectors, target: Vectors, *, whiten: bool, eps: float) -> tuple[Vectors, Vectors]:
+    """Return the rows of pool and target scaled to length 1, whitened together if so asked."""
+    if not whiten:
+        return unit_rows(X), unit_rows(target)
+    whitening = fit_whitening([X, target], eps)
+    return whitening.directions(X), whitening.directions(target)
+
+
+def nearest_cosine(X: Vectors, target: Vectors) -> Floats:
+    """Return the cosine of every row, scaled to length 1, to the target row nearest to it."""
+    keys, _ = exact_knn(X, BlockScan(target, "cosine"), 1, threads=thread_count())
+    return -keys[:, 0]
 
 
 def _parts(n: int) -> Iterator[slice]:

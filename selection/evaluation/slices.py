@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from scipy.special import ndtr
+from scipy.stats import false_discovery_control
 
 from assay.selection.contract.inputs import Floats
 from assay.selection.tables.coded_columns import CodedColumn, coded_columns
@@ -160,8 +161,7 @@ def weak_slices(table: Any, by: Any, *, most: int = 20, alpha: float = 0.05) -> 
         beats = (bar > single[first.name].mean[:, None]) & (bar > single[second.name].mean[None, :])
         found.append(_rows(cells, n, mean, scores.var(), least, beats))
     everything = pl.concat(found)
-    adjusted = _adjusted(everything["p"].to_numpy())
-    weak = everything.with_columns(pl.Series("p", adjusted)).filter(
+    weak = everything.with_columns(p=false_discovery_control(everything["p"].to_numpy())).filter(
         pl.col("stays"), pl.col("score") > 0, pl.col("p") <= alpha
     )
     weak = weak.sort("score", "columns", "values", descending=[True, False, False]).head(most)
@@ -218,12 +218,3 @@ def _rows(
         },
         schema=_SCHEMA | {"stays": pl.Boolean},
     )
-
-
-def _adjusted(p: Floats) -> Floats:
-    """Return p values adjusted by Benjamini and Hochberg."""
-    order = np.argsort(-p, kind="stable")
-    ranks = np.arange(len(p), 0, -1)
-    adjusted = np.empty(len(p))
-    adjusted[order] = np.minimum.accumulate(np.minimum(p[order] * len(p) / ranks, 1.0))
-    return adjusted

@@ -94,7 +94,7 @@ class GopherQuality(TextRules):
     here
         The rules, counted.
     deviates
-        A count instead of a filter; no repetition rules.
+        A count instead of a filter; the rules of repetition are `gopher_repetition`.
     measured
         Equal to plain Python on real texts (test).
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable, Sized
+from functools import partial
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import polars as pl
@@ -24,12 +26,12 @@ class Tokens(Scorer):
 
     Parameters
     ----------
-    tokenizer : str or object, default "words"
+    tokenizer : str or callable, default "words"
         "words" (what white space parts), "characters" (code points) or "bytes" (of UTF-8) need
         nothing else. "tiktoken:NAME" is an encoding of tiktoken, such as
         "tiktoken:cl100k_base", which tiktoken downloads once; a path that ends in ".json" is a
-        file of Hugging Face's tokenizers. In Python also any object with a method ``encode(text)``
-        that returns the tokens, or something whose ``ids`` are. English prose has some 1.3 tokens
+        file of Hugging Face's tokenizers. In Python also a function from a text to its tokens, such
+        as the method `encode` of a tokenizer. English prose has some 1.3 tokens
         for each word, code and other languages more.
 
     Attributes
@@ -77,7 +79,7 @@ class Tokens(Scorer):
     """
 
     limits: ClassVar[Limits] = {
-        "tokenizer": (Instance((object,), "a name, a path or a tokenizer"),),
+        "tokenizer": (Instance((object,), "a name, a path or a function"),),
     }
 
     def __init__(self, *, tokenizer: Any = "words") -> None:
@@ -89,10 +91,11 @@ class Tokens(Scorer):
         known = isinstance(name, str) and (
             name in _COUNTED or name.startswith("tiktoken:") or name.endswith(".json")
         )
-        if not known and not (hasattr(name, "encode") and not isinstance(name, str)):
+        if not (known or callable(name)):
             raise ConfigError(
                 f"tokenizer is {name!r}; pass 'words', 'characters', 'bytes', 'tiktoken:NAME', the "
-                "path of a tokenizer.json, or (in Python) an object with a method encode."
+                "path of a tokenizer.json, or (in Python) a function from a text to its tokens, "
+                "such as the method encode of a tokenizer."
             )
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
@@ -108,26 +111,20 @@ class Tokens(Scorer):
 
 def _encoded(texts: pl.Series, tokenizer: Any) -> Floats:
     """Return how many tokens each text has."""
-    if isinstance(tokenizer, str):
-        tokenizer = _loaded(tokenizer)
+    encode = _loaded(tokenizer) if isinstance(tokenizer, str) else partial(map, tokenizer)
     batches = (texts[first : first + _BATCH].to_list() for first in range(0, len(texts), _BATCH))
-    if hasattr(tokenizer, "encode_ordinary_batch"):
-        encoded = (tokenizer.encode_ordinary_batch(batch) for batch in batches)
-    elif hasattr(tokenizer, "encode_batch_fast"):
-        encoded = (tokenizer.encode_batch_fast(b, add_special_tokens=False) for b in batches)
-    else:
-        encoded = (map(tokenizer.encode, batch) for batch in batches)
-    counts = [len(getattr(tokens, "ids", tokens)) for batch in encoded for tokens in batch]
-    return np.array(counts, dtype=np.float64)
+    return np.array([len(tokens) for batch in batches for tokens in encode(batch)], np.float64)
 
 
-def _loaded(name: str) -> Any:
-    """Return the tokenizer of a name or a path."""
+def _loaded(name: str) -> Callable[[list[str]], Iterable[Sized]]:
+    """Return what encodes a batch of texts by the tokenizer of a name or a path."""
     kind, _, encoding = name.partition(":")
     try:
         if kind == "tiktoken":
-            return optional_module("tiktoken", "tokenizers").get_encoding(encoding)
-        return optional_module("tokenizers", "tokenizers").Tokenizer.from_file(name)
+            found = optional_module("tiktoken", "tokenizers").get_encoding(encoding)
+            return cast("Callable[[list[str]], Iterable[Sized]]", found.encode_ordinary_batch)
+        read = optional_module("tokenizers", "tokenizers").Tokenizer.from_file(name)
+        return partial(read.encode_batch_fast, add_special_tokens=False)
     except DependencyError:
         raise
     except Exception as error:  # what these packages raise is their own affair

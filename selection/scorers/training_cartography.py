@@ -142,8 +142,7 @@ class Variability(FromTrainingLog):
         own = label_probabilities(log, labels, "Variability")
         if self.window is None or own.shape[1] < 2:
             return own.std(axis=1), {}
-        runs = sliding_window_view(own, min(self.window, own.shape[1]), axis=1)
-        return runs.std(axis=2, ddof=1).mean(axis=1), {}
+        return _runs(own, self.window).std(axis=2, ddof=1).mean(axis=1), {}
 
 
 class DUAL(FromTrainingLog):
@@ -215,5 +214,10 @@ class DUAL(FromTrainingLog):
         own = label_probabilities(log, labels, "DUAL")
         if own.shape[1] < 2:
             return np.zeros(len(own)), {}
-        runs = sliding_window_view(own, min(self.window, own.shape[1]), axis=1)
+        runs = _runs(own, self.window)
         return ((1 - runs.mean(axis=2)) * runs.std(axis=2, ddof=1)).mean(axis=1), {}
+
+
+def _runs(probabilities: Floats, window: int) -> Floats:
+    """Return all runs of `window` epochs, float64[n, runs, window]; one run of a shorter log."""
+    return sliding_window_view(probabilities, min(window, probabilities.shape[1]), axis=1)

@@ -9,10 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.index.search.vector_index import VectorIndex
-from assay.index.threads import thread_count
 from assay.index.vectors.checks import as_vectors, check_width
-from assay.index.vectors.exact import BlockScan, exact_knn, unit_rows
-from assay.selection.algorithms.whitening import fit_whitening
+from assay.selection.algorithms.whitening import directions, nearest_cosine
 from assay.selection.base import Selector
 from assay.selection.contract.inputs import Inputs, Rows
 from assay.selection.contract.outcomes import Choice, Outcome, rank_of
@@ -133,14 +131,8 @@ class RoundRobinSelector(Selector):
     def _select(self, inputs: Inputs, budget: int) -> Choice:
         X = inputs.vectors()
         tasks = _tasks(inputs.target, X.shape[1])
-        target = tasks.vectors
-        if self.whiten:
-            whitening = fit_whitening([X, target], self.eps)
-            X, target = whitening.directions(X), whitening.directions(target)
-        else:
-            X, target = unit_rows(X), unit_rows(target)
-        keys, _ = exact_knn(X, BlockScan(target, "cosine"), 1, threads=thread_count())
-        scores = -keys[:, 0]
+        X, target = directions(X, tasks.vectors, whiten=self.whiten, eps=self.eps)
+        scores = nearest_cosine(X, target)
         index = VectorIndex("cosine", random_state=int(self.random_state)).build(X)
         taken = self._turns(index, target, tasks.starts, inputs.covered, budget)
         left = ~inputs.covered

@@ -8,10 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.index.search.vector_index import VectorIndex
-from assay.index.threads import thread_count
 from assay.index.vectors.checks import as_vectors, check_width
-from assay.index.vectors.exact import BlockScan, exact_knn, unit_rows
-from assay.selection.algorithms.whitening import fit_whitening
+from assay.selection.algorithms.whitening import directions, nearest_cosine
 from assay.selection.base import Selector
 from assay.selection.contract.inputs import Floats, Inputs, Rows, derived_seed
 from assay.selection.contract.outcomes import Choice, Outcome, rank_of
@@ -159,12 +157,8 @@ class TransportSelector(Selector):
         hashes = hash_rows(target + np.float32(0.0))
         given = np.lexsort((hashes[:, 1], hashes[:, 0]))
         target = target[given]
-        if self.whiten:
-            whitening = fit_whitening([X, target], self.eps)
-            X, target = whitening.directions(X), whitening.directions(target)
-        else:
-            X, target = unit_rows(X), unit_rows(target)
-        scores = _nearest_cosine(X, target)
+        X, target = directions(X, target, whiten=self.whiten, eps=self.eps)
+        scores = nearest_cosine(X, target)
         noise = inputs.noise(self.random_state, "transport")
         target_noise = uniform(
             hex_digests(hashes[given]), derived_seed(self.random_state, "transport/target")
@@ -285,9 +279,3 @@ def _take(
     threshold = float(np.sort(potential)[split - 1])
     order = order[np.argsort(cut[order])]
     return taken, _Passed(cut[order], potential[order], threshold), rest
-
-
-def _nearest_cosine(X: Vectors, target: Vectors) -> Floats:
-    """Return the cosine of every row to the target row nearest to it."""
-    keys, _ = exact_knn(X, BlockScan(target, "cosine"), 1, threads=thread_count())
-    return -keys[:, 0]
