@@ -24,7 +24,7 @@ from assay.flows.commands import settings as cli_settings
 from assay.flows.commands import splitting as cli_splitting
 from assay.flows.commands import tools as cli_tools
 from assay.flows.commands.curating import curate
-from assay.flows.commands.help import Command, Group, ReportCommand, panel_of
+from assay.flows.commands.help import Command, CurateCommand, Group, panel_of
 from assay.flows.commands.options import Json, Store
 from assay.flows.commands.ranking import features
 from assay.flows.config.credentials import Scrubbing, scrub, scrub_error
@@ -163,7 +163,7 @@ def demo(store: Store = Path("assay-demo"), json: Json = False) -> None:
         typer.echo(f"\nThe report of the run, to open in a browser: {curated.report_file}")
 
 
-app.command("curate", cls=ReportCommand, rich_help_panel=panel_of("curate"))(curate)
+app.command("curate", cls=CurateCommand, rich_help_panel=panel_of("curate"))(curate)
 for _command in (
     features,
     *cli_queries.COMMANDS,

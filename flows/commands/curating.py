@@ -12,7 +12,7 @@ from assay.flows.commands.completion import (
     complete_scores,
     complete_selectors,
 )
-from assay.flows.commands.options import REPORT, Json, method_names, step_names
+from assay.flows.commands.options import REPORT, WEIGH, Json, method_names, step_names
 
 _POOL, _WANTED, _METHODS = "The pool", "What to choose", "Methods"
 _PLAN, _RUN = "The plan", "The run"
@@ -200,13 +200,14 @@ def curate(
         str | None, _option(_PLAN, "N", "Most rows of the last selection to replace: 20, 10%.")
     ] = None,
     weigh: Annotated[
-        bool,
-        typer.Option(
-            "--weigh",
-            rich_help_panel=_PLAN,
-            help="Weigh each chosen row by how much of the pool it stands for.",
+        str | None,
+        _option(
+            _PLAN,
+            "[noise]",
+            "Weigh each chosen row by how much of the pool it stands for; noise: so that wrong "
+            "labels count little.",
         ),
-    ] = False,
+    ] = None,
     store: Annotated[str | None, _option(_RUN, "FOLDER", "Folder of the store.")] = None,
     seed: Annotated[int | None, _option(_RUN, "N", "Random seed.")] = None,
     memory_limit: Annotated[
@@ -275,7 +276,7 @@ def curate(
         "reference": arguments.assignments(reference or (), "--reference"),
         "covered": covered,
         "churn": churn,
-        "weigh": weigh,
+        "weigh": True if weigh == WEIGH else weigh,
     }
     plan = {key: value for key, value in rules.items() if value}
     for switch in ("refit", "map"):

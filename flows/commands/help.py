@@ -7,7 +7,7 @@ from typing import Any
 
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
-from assay.flows.commands.options import REPORT
+from assay.flows.commands.options import REPORT, WEIGH
 
 # what stands for a value whose option does not say it
 _PLACEHOLDERS: dict[type, str] = {bool: "", int: "N", float: "X", str: "TEXT", Path: "PATH"}
@@ -146,12 +146,30 @@ def panel_of(command: str) -> str:
     return next(panel for panel, names in PANELS.items() if command in names)
 
 
-class ReportCommand(Command):
-    """A command whose option `--report` may stand without a file."""
+class CurateCommand(Command):
+    """A command whose options `--report` and `--weigh` may stand without a value."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the arguments, the default put in where `--report` names no file."""
-        return super().parse_args(ctx, with_report(args))
+        """Parse the arguments, the defaults put in where these options have no value."""
+        return super().parse_args(ctx, with_weigh(with_report(args)))
+
+
+def with_weigh(args: list[str]) -> list[str]:
+    """Return arguments in which `--weigh` has a value: "noise" where that follows it, else "pool".
+
+    Examples
+    --------
+    >>> with_weigh(["--weigh", "config.toml"])
+    ['--weigh=pool', 'config.toml']
+    >>> with_weigh(["--weigh", "noise", "config.toml"])
+    ['--weigh', 'noise', 'config.toml']
+    """
+    if "--weigh" not in args:
+        return args
+    at = args.index("--weigh")
+    if args[at + 1 : at + 2] == ["noise"]:
+        return args
+    return [*args[:at], f"--weigh={WEIGH}", *args[at + 1 :]]
 
 
 def with_report(args: list[str]) -> list[str]:

@@ -9,7 +9,9 @@ import typer
 
 from assay.selection import registry
 
+# what stands for the value of an option that was given none
 REPORT = "report.html"
+WEIGH = "pool"
 Store = Annotated[Path, typer.Option(help="Folder of the store.")]
 Raw = Annotated[
     bool,

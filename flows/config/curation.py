@@ -163,8 +163,10 @@ class PlanConfig(Form):
     churn : int, float or str, optional
         How many rows of the pool's newest selection may be replaced: a count, or a share of the
         budget (0.1 or "10%"). Rows that are gone or refused are replaced beyond it.
-    weigh : bool
-        Whether the weight of a chosen row is how much of the pool it stands for.
+    weigh : bool or "noise"
+        Whether the weight of a chosen row is how much of the pool it stands for. "noise": the score
+        `noise_weight`, so that a model trained with the weights learns as if labels were clean; rows
+        whose label is certainly wrong are left out.
     """
 
     sql_keys: ClassVar[frozenset[str]] = frozenset({"filters", "keeper", "covered"})
@@ -191,7 +193,7 @@ class PlanConfig(Form):
     must_exclude: tuple[str, ...] = ()
     covered: str | tuple[str, ...] = ()
     churn: Churn | None = None
-    weigh: bool = False
+    weigh: bool | Literal["noise"] = False
 
     def steps(self) -> list[tuple[str, dict[str, Any]]]:
         """Return the deduplication steps as (name, parameters)."""

@@ -26,6 +26,7 @@ from assay.flows.stages.stage import REFER, REVISIONS
 from assay.index.embedding.embedders import embedder_class, embedder_package
 from assay.selection import registry
 from assay.selection.algorithms.contamination import DETECTORS
+from assay.selection.plan.noise import SCORE as NOISE_WEIGHT
 from assay.storage import Pool, ScoreStore, read_pool
 from assay.storage.errors import ColumnError, ConfigError, InputError
 from assay.storage.hashing.fingerprints import fingerprint
@@ -376,6 +377,7 @@ def _methods(config: CurationConfig, there: set[str]) -> dict[str, Any]:
     own = config.expressions
     scores = (*scores, *own, *config.plan.blend, *([difficulty] if difficulty else []))
     scores += (*(DETECTORS if outliers else ()), *(("like",) if config.like else ()))
+    scores += (NOISE_WEIGHT,) if config.plan.weigh == "noise" else ()
     for name in (n for n in scores if n not in own):
         _check_needs(registry.entry(name, "scorer"), there)
     # a difficulty that was decided above counts as there

@@ -36,12 +36,13 @@ from assay.flows.stages.contents import (
 from assay.flows.stages.references import load_references
 from assay.flows.stages.refs import Ref, ReferenceRefs
 from assay.flows.stages.run import Run, evaluation_sets
-from assay.flows.stages.scoring import load_scores, points_easier
+from assay.flows.stages.scoring import load_report, load_scores, points_easier
 from assay.flows.stages.sharding import own_threads
 from assay.flows.stages.stage import JUDGE, SELECT
 from assay.selection import registry
 from assay.selection.algorithms.difficulty import cutoff_share
 from assay.selection.contract.budgets import ShortfallWarning, resolve_budget
+from assay.selection.plan.noise import SCORE as NOISE_WEIGHT
 from assay.storage.errors import IdError
 from assay.storage.hashing.fingerprints import fingerprint
 
@@ -99,6 +100,8 @@ def select(
             # said over the whole pool
             warnings.simplefilter("ignore", ShortfallWarning)
             made.fit(**_given(run, frame, vectors, graph, scores, streams.get(run.select)))
+        if config.plan.weigh == "noise":
+            made.report_["noise"] = {"rate": load_report(run, scores[NOISE_WEIGHT])["noise"]}
         if wanted is not None:
             made.report_["budget"] = wanted
             made.report_["shortfall"] = wanted - made.report_["selected"]

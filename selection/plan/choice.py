@@ -45,7 +45,7 @@ class Rules(Protocol):
     minima: Mapping[str, int | float] | None
     mixture: Any
     repeat: int
-    weigh: bool
+    weigh: bool | Literal["noise"]
     random_state: int
     strict: bool
 
@@ -70,6 +70,7 @@ def choose(
     cost: Floats | None,
     budget: float,
     bound: Bound | None = None,
+    noise: Floats | None = None,
 ) -> PlanChoice:
     """Fit the plan's selector on `rows` and take from its order what the constraints allow."""
     mixture, groups = mixture_of(plan, pool, rows, covered, cost, budget)
@@ -122,7 +123,9 @@ def choose(
     stands_for, nearest, similarity = _represented(
         pool, rows, np.concatenate([taken.rows, had]), given
     )
-    if plan.weigh:
+    if noise is not None:
+        weights = noise[rows[taken.rows]]
+    elif plan.weigh:
         if stands_for is None:
             raise MissingInputError("weigh=True needs vectors as X, or a graph.")
         weights = stands_for[: len(taken.rows)]

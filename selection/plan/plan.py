@@ -18,6 +18,7 @@ from assay.selection.plan.churn import Bound
 from assay.selection.plan.constraints import checked_cost, total_budget
 from assay.selection.plan.inputs import PlanInputs
 from assay.selection.plan.mixtures import check_mixture
+from assay.selection.plan.noise import unreliable
 from assay.selection.plan.stages import cut, deduplicated, filtered, leaked, referenced
 from assay.storage.errors import ConfigError, InputError
 from assay.storage.notebook import Shown, short_numbers
@@ -99,9 +100,13 @@ class SelectionPlan(Shown, BaseEstimator):  # type: ignore[misc]
     previous : sequence of ids, default ()
         Rows of an earlier selection. Those that are gone, or that a stage before the selector leaves
         out, don't count.
-    weigh : bool, default False
+    weigh : bool or "noise", default False
         Whether `weights_` say how much of the pool each chosen row stands for (the rows, of those
         that the selector saw, that are nearest to it) instead of the selector's own weights.
+        "noise": how much likelier each row's label is as its class than as a label, the score
+        `noise_weight` (computed where it is not among `scores`; see `NoiseWeight`), with which a
+        model learns as if labels were clean. Rows below a thousandth, and those without a label,
+        are left out after the cutoff.
     random_state : int, default 0
     strict : bool, default False
         Whether fewer usable rows than the budget are an error rather than a warning.
@@ -183,7 +188,7 @@ class SelectionPlan(Shown, BaseEstimator):  # type: ignore[misc]
         covered: Sequence[Any] | str = (),
         churn: int | float | str | None = None,
         previous: Sequence[Any] = (),
-        weigh: bool = False,
+        weigh: bool | Literal["noise"] = False,
         random_state: int = 0,
         strict: bool = False,
     ) -> None:
@@ -250,6 +255,8 @@ class SelectionPlan(Shown, BaseEstimator):  # type: ignore[misc]
         pool.add_scores(self.expressions or {})
         if self.mixture is not None:
             check_mixture(self.mixture, self.repeat)
+        if not (isinstance(self.weigh, bool) or self.weigh == "noise"):
+            raise ConfigError(f"weigh is {self.weigh!r}; it may be: True, False, 'noise'.")
         must = pool.marked(self.must_include, "must_include")
         banned = pool.marked(self.must_exclude, "must_exclude")
         if (must & banned).any():
@@ -299,13 +306,18 @@ class SelectionPlan(Shown, BaseEstimator):  # type: ignore[misc]
             share = None if cost is not None else int(budget) + int(covered.sum())
             outcome, cutoff_report = cut(pool, self.cutoff, self.difficulty, share, stays, alive)
             outcomes.append(outcome)
+        noise = None
+        if self.weigh == "noise":
+            outcome, noise, noise_report = unreliable(pool, self.random_state, stays, alive)
+            outcomes.append(outcome)
+            cutoff_report |= noise_report
         if not (alive & ~covered).any():
             counts = [(len(o.rows), o.reason) for o in outcomes]
             counts.append((int(covered.sum()), "covered"))
             told = ", ".join(f"{count} by {reason}" for count, reason in counts if count)
             raise InputError(f"The plan leaves no row to select from ({told}); loosen it.")
         seen = np.flatnonzero(alive | had)
-        choice = choose(self, pool, seen, must, had, cost, budget, bound)
+        choice = choose(self, pool, seen, must, had, cost, budget, bound, noise)
         self.indices_ = choice.chosen
         self.weights_ = choice.weights
         self.scores_ = choice.scores
@@ -321,7 +333,7 @@ class SelectionPlan(Shown, BaseEstimator):  # type: ignore[misc]
         """Return one row per row of the pool, in its order; see `Selector.decisions`.
 
         Stages and reasons: filter (must_exclude, filter), reference (in_reference), leakage, deduplicate (the step's name),
-        cutoff (hard_cutoff, contamination), select (quota: its group had its most; cost: it did not fit; displaced:
+        cutoff (hard_cutoff, contamination, label_noise), select (quota: its group had its most; cost: it did not fit; displaced:
         others had to be taken; budget: used up before it; covered: had already; else the selector's own), churn (churn:
         chosen, because of the bound on replaced rows).
         """

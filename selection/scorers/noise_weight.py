@@ -57,7 +57,8 @@ class NoiseWeight(CrossFitted):
     deviates
         Whole-pool weights instead of resampling each batch; T from counts, not from a network.
     measured
-        A planted transition of .2 found within .05 (test).
+        A planted transition of .2 found within .05 (test). As weights of all rows of CIFAR-10N, 40 %
+        of labels wrong: 57.9 against 55.2 unweighted and 56.1 drawn (benchmarks/noise_weights.py).
 
     References
     ----------

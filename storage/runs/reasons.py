@@ -40,6 +40,7 @@ REASONS = (
     Reason("pivot_duplicates", "deduplicate", False, "The row is very similar to a pivot."),
     Reason("hard_cutoff", "cutoff", False, "The row is among the hardest, which are cut off."),
     Reason("contamination", "cutoff", False, "The row is among the estimated outliers."),
+    Reason("label_noise", "cutoff", False, "The row's label is most likely wrong, or missing."),
     Reason("quota", "select", False, "The row's group had its most already."),
     Reason("cost", "select", False, "The row costs more than was left of the budget."),
     Reason("displaced", "select", False, "Rows that had to be chosen took the row's place."),

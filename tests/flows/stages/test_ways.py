@@ -220,3 +220,39 @@ def test_wrong_parameters_are_refused_before_any_work(
     with pytest.raises(AssayError, match=message):
         curate(**how | {"like": ["r001"]} | settings)
     assert not (store / "artifacts").exists()
+
+
+def test_weigh_noise_from_the_command_line_and_toml(pool: Path, tmp_path: Path) -> None:
+    store = tmp_path / "s"
+    fixed = ("--pool", pool, "--id", "id", "--vector", "v", "--store", store, "--json")
+    how = ("--select", "random", "--budget", "100%")
+    done = command(*fixed, *how, "--label", "label", "--weigh", "noise")
+    assert done.exit_code == 0, done.output
+    from assay.storage import ScoreStore
+
+    query = ScoreStore(store).sql
+    rows = query(
+        "SELECT reason, selected, weight, noise_weight, sample_id FROM latest_decisions "
+        "JOIN latest_scores USING (pool, sample_id) LEFT JOIN latest_selection USING (pool, sample_id)"
+    )
+    assert set(rows["reason"]) == {"selected", "label_noise"}
+    chosen = rows.filter("selected")
+    np.testing.assert_array_equal(chosen["weight"], chosen["noise_weight"])
+    left_out = rows.filter(reason="label_noise")
+    assert (left_out["noise_weight"] < 1e-3).all()
+    assert set(left_out["sample_id"]) <= {f"r{i:03}" for i in range(12)}
+    metrics = dict(query("SELECT name, value FROM metrics").iter_rows())
+    assert metrics["noise.rate"] == pytest.approx(12 / 180, abs=0.02)
+    config = tmp_path / "run.toml"
+    config.write_text(
+        'select = "random"\nbudget = "100%"\nlabel = "label"\n[plan]\nweigh = "noise"\n'
+    )
+    again = command(config, *fixed)
+    run_ids = [json.loads(run.stdout.splitlines()[-1])["run_id"] for run in (done, again)]
+    assert run_ids[0] == run_ids[1]
+    refused = command(*fixed, *how, "--weigh", "noise")
+    assert "labels (--label)" in str(refused.exception)
+    # alone, and before a configuration, the option weighs by the pool
+    plain = command("--weigh", config, *fixed)
+    assert plain.exit_code == 0, plain.output
+    assert query("SELECT sum(weight) FROM latest_selection").item() == 180
