@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from assay.flows.commands import agreement as cli_agreement
 from assay.flows.commands import composition as cli_composition
 from assay.flows.commands import init as cli_init
 from assay.flows.commands import labeling as cli_labeling
@@ -106,6 +107,7 @@ _COMPUTING = frozenset(
         "plan",
         "serve",
         "composition",
+        "agreement",
         "split",
         "leaks",
         "shortcuts",
@@ -171,6 +173,7 @@ for _command in (
     *cli_recipes.COMMANDS,
     *cli_report.COMMANDS,
     *cli_settings.COMMANDS,
+    *cli_agreement.COMMANDS,
     *cli_composition.COMMANDS,
     *cli_init.COMMANDS,
     *cli_looking.COMMANDS,

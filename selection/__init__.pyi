@@ -6,6 +6,8 @@ from .algorithms.representation import propagate as propagate
 from .algorithms.representation import representation_weights as representation_weights
 from .base import Scorer as Scorer
 from .base import Selector as Selector
+from .evaluation.agreement import embedder_agreement as embedder_agreement
+from .evaluation.budget_curve import learning_curve as learning_curve
 from .evaluation.label_noise import noise_transition as noise_transition
 from .evaluation.ledger import evaluate_selection as evaluate_selection
 from .evaluation.pool_shift import PoolShift as PoolShift
@@ -81,6 +83,8 @@ from .scorers.training_dynamics import AUM as AUM
 from .scorers.training_dynamics import EL2N as EL2N
 from .scorers.training_dynamics import Entropy as Entropy
 from .scorers.training_dynamics import Forgetting as Forgetting
+from .scorers.training_trajectory import CLD as CLD
+from .scorers.training_trajectory import TDDS as TDDS
 from .scorers.typicality import Typicality as Typicality
 from .scorers.uncertainty import PredictedEntropy as PredictedEntropy
 from .scorers.uncertainty import Uncertainty as Uncertainty

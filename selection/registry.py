@@ -324,6 +324,8 @@ _RELATIVE = (
     Entry("confidence", "scorer", "scorers.training_cartography:Confidence", "mean probability of the label over the epochs of a training log", needs=("log", "labels"), points="easier"),
     Entry("variability", "scorer", "scorers.training_cartography:Variability", "standard deviation of the label's probability over a training log (window=10: Dyn-Unc)", needs=("log", "labels"), points="harder"),
     Entry("dual", "scorer", "scorers.training_cartography:DUAL", "difficulty times uncertainty of the label's probability over runs of epochs of a training log", needs=("log", "labels"), points="harder"),
+    Entry("tdds", "scorer", "scorers.training_trajectory:TDDS", "unsteadiness of how far predictions move over a training log, late epochs most (temporal dual-depth)", needs=("log",), points="harder"),
+    Entry("cld", "scorer", "scorers.training_trajectory:CLD", "correlation of a row's loss steps with those of the validation loss, over a training log", needs=("log", "labels"), points="easier"),
     # rankers
     Entry("ecfs", "ranker", "rankers.ecfs:ECFS", "columns by eigenvector centrality in a graph of relevance and spread", needs=("vectors", "labels")),
     Entry("inf_fs", "ranker", "rankers.inf_fs:InfFS", "columns by the energy of all paths through a graph of spread and unlikeness", needs=("vectors",), uses=("labels",)),

@@ -58,12 +58,16 @@ EXAMPLES = {
     "check": ("assay check --store store --repair",),
     "serve": ('assay serve nightly.toml --cron "0 3 * * *" --timezone Europe/Berlin',),
     "gc": ("assay gc --store store --dry-run",),
-    "plan": ("assay plan nightly.toml --memory-limit 16GiB",),
+    "plan": ("assay plan nightly.toml --memory-limit 16GiB", "assay plan nightly.toml --curve"),
     "config": ("assay config --explain plan.quotas", "assay config --schema > assay.schema.json"),
     "reasons": ("assay reasons",),
     "recipes": ("assay recipes", "assay recipes dclm"),
     "composition": (
         "assay composition pool.parquet --id id --text text --by domain --target new.parquet",
+    ),
+    "agreement": (
+        "assay agreement previous latest --store store",
+        "assay agreement old.npy new.npy",
     ),
     "split": (
         "assay split --pool pool.parquet --id id --text text --parts train=0.8,valid=0.1,test=0.1",
@@ -84,6 +88,7 @@ PANELS = {
         "explore",
         "explain",
         "diff",
+        "agreement",
         "runs",
         "sql",
         "leaks",

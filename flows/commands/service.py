@@ -98,6 +98,13 @@ def estimate(
         str | None, typer.Option(help="Refuse runs that need more memory: 16GiB.")
     ] = None,
     store: Annotated[str | None, typer.Option(help="Folder of the store.")] = None,
+    curve: Annotated[
+        bool,
+        typer.Option(
+            "--curve",
+            help="Instead: how accuracy grows with the budget, by a judge on up to 2,000 labeled rows.",
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Estimate a run's memory, disk space and time per stage from samples of the pool."""
@@ -106,6 +113,11 @@ def estimate(
     from assay.flows.estimate import estimation
 
     given = {"pool": pool, "memory_limit": memory_limit, "store": store}
+    if curve:
+        from assay.flows.commands.curve import print_curve
+
+        print_curve(CurationConfig.from_toml(config, **given), json=json)
+        return
     expected = estimation.estimate(CurationConfig.from_toml(config, **given))
     refused = expected.refused
     if json:

@@ -83,7 +83,12 @@ def _asked(config: CurationConfig | FeatureConfig) -> str:
     """Return what a configuration asks for, in one line."""
     assert isinstance(config, CurationConfig)
     budget = config.budget
-    count = f"{budget:,} rows" if isinstance(budget, int) else f"{100 * budget:.4g}% of the rows"
+    if isinstance(budget, str):
+        count = f"as many rows as {budget} takes"
+    else:
+        count = (
+            f"{budget:,} rows" if isinstance(budget, int) else f"{100 * budget:.4g}% of the rows"
+        )
     if config.plan.cost:
         count += f", counted in {config.plan.cost}"
     wanted = [count]

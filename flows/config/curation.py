@@ -7,7 +7,16 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from assay.flows.config.fields import Budget, Churn, Location, MemoryLimit, Names, Options, Steps
+from assay.flows.config.fields import (
+    Budget,
+    Churn,
+    Location,
+    MemoryLimit,
+    Names,
+    Options,
+    RunBudget,
+    Steps,
+)
 from assay.flows.config.form import Form
 from assay.flows.config.recipe import with_recipe
 from assay.index.embedding.embedders import model_names
@@ -268,7 +277,9 @@ class CurationConfig(Form):
     like : tuple of str
         Ids of rows that are wanted more of: they are the seeds of the score `like`.
     budget : int, float or str, default "10%"
-        How many rows to choose: a count (1000), or a share (0.1 or "10%").
+        How many rows to choose: a count (1000), or a share (0.1 or "10%"); with labels also
+        "95%-of-best": as many random rows as a judge needs for so much of the best accuracy, by a
+        learning curve (`assay plan --curve`).
     select : str, optional
         The selector's name in the registry; chosen by what there is when left out.
     scores : tuple of str, optional
@@ -281,7 +292,7 @@ class CurationConfig(Form):
         Score -> further parameters of its scorer: ``{"like": {"method": "flow", "size": 200}}``.
     training_log : str, optional
         File with what a model said of every sample in every epoch, for `aum`, `el2n`, `forgetting`,
-        `entropy`, `confidence`, `variability` and `dual`: long (`sample_id`, `epoch`, and a column of probabilities for each class, or
+        `entropy`, `confidence`, `variability`, `dual`, `tdds` and `cld`: long (`sample_id`, `epoch`, and a column of probabilities for each class, or
         one column of margins, or one that is true or false) or wide (`sample_id`, and one column
         per epoch). Its shape says which; see `assay.selection.scorers.training_logs.read_log`.
     difficulty : str, optional
@@ -352,7 +363,7 @@ class CurationConfig(Form):
     encoding: str | None = None
     target: Location | None = None
     like: Names = ()
-    budget: Budget = 0.1
+    budget: RunBudget = 0.1
     select: str | None = None
     scores: Names | None = None
     expressions: dict[str, str] = Field(default_factory=dict)

@@ -14,9 +14,11 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, WithJsonSchema
 
 from assay.flows.config.credentials import SECRET_SHAPE, without_secrets
 from assay.flows.config.memory_size import parse_memory
-from assay.selection.contract.budgets import parse_budget
+from assay.selection.contract.budgets import as_number, parse_budget
 from assay.selection.plan.churn import parse_churn
-from assay.storage.errors import ConfigError
+from assay.storage.errors import BudgetError, ConfigError
+
+_OF_BEST = "-of-best"
 
 
 def as_tuple(value: Any) -> Any:
@@ -35,6 +37,40 @@ Steps = Annotated[
 ]
 Budget = Annotated[
     int | float, BeforeValidator(parse_budget, json_schema_input_type=int | float | str)
+]
+
+
+def best_share(budget: Any) -> float | None:
+    """Return the share of the best accuracy that a budget of the form "95%-of-best" asks for, else None.
+
+    Raises
+    ------
+    BudgetError
+        The share is not above 0 % and at most 100 %.
+
+    Examples
+    --------
+    >>> best_share("95%-of-best"), best_share("95%")
+    (0.95, None)
+    """
+    if not isinstance(budget, str) or not budget.strip().lower().endswith(_OF_BEST):
+        return None
+    share = as_number(budget.strip()[: -len(_OF_BEST)])
+    if not isinstance(share, float) or not 0 < share <= 1:
+        raise BudgetError(
+            f"The budget is {budget!r}; before {_OF_BEST} belongs a share above 0% and at most 100%, as in "
+            "95%-of-best."
+        )
+    return share
+
+
+def parse_run_budget(budget: Any) -> int | float | str:
+    """Return what `parse_budget` does, or a budget of the form "95%-of-best" as it is."""
+    return budget.strip() if best_share(budget) is not None else parse_budget(budget)
+
+
+RunBudget = Annotated[
+    int | float | str, BeforeValidator(parse_run_budget, json_schema_input_type=int | float | str)
 ]
 Churn = Annotated[
     int | float, BeforeValidator(parse_churn, json_schema_input_type=int | float | str)

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from assay.flows.config.curation import CurationConfig, PlanConfig
+from assay.flows.config.fields import best_share
 from assay.flows.config.had import condition_of
 from assay.selection import registry
 from assay.selection.contract.budgets import resolve_budget
@@ -164,9 +165,9 @@ def check_steps(config: CurationConfig, kind: str) -> None:
 def check_budget(config: CurationConfig, n: int) -> None:
     """Raise `BudgetError` where the budget is more than a pool of `n` rows has.
 
-    A budget in cost is known to fit only when the costs are read.
+    A budget in cost is known to fit only when the costs are read, and one by a learning curve always fits.
     """
-    if config.plan.cost is None:
+    if config.plan.cost is None and best_share(config.budget) is None:
         resolve_budget(config.budget, n)
 
 

@@ -219,7 +219,9 @@ def location_name(location: str | None) -> str | None:
     return PurePosixPath(location.replace("\\", "/")).name or location
 
 
-def _budget(budget: float) -> str:
+def _budget(budget: float | str) -> str:
+    if isinstance(budget, str):
+        return f"{budget}, by a learning curve"
     return f"{budget:,} rows" if isinstance(budget, int) else f"{budget:.6g} of the pool"
 
 

@@ -12,6 +12,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict
 
 from assay.flows.config.curation import CurationConfig
+from assay.flows.config.fields import best_share
 from assay.flows.config.had import ids_fingerprint, names_file
 from assay.flows.config.labels import LABEL, labels_fingerprint, read_labels
 from assay.flows.config.rules import (
@@ -203,6 +204,7 @@ def resolve_run(config: CurationConfig) -> Run:
     if config.labels is not None and config.label is None:
         decided["label"] = LABEL
     there = _inputs(config, pool)
+    _check_best(config, there)
     decided |= _methods(config, there)
     resolved = config.model_copy(update=decided)
     check_rules(resolved, pool.columns)
@@ -336,6 +338,22 @@ def _inputs(config: CurationConfig, pool: Pool) -> set[str]:
     if config.group:
         there.add("groups")
     return there
+
+
+def _check_best(config: CurationConfig, there: set[str]) -> None:
+    """Refuse a budget by a learning curve where none can be measured."""
+    if best_share(config.budget) is None:
+        return
+    if "labels" not in there:
+        raise ConfigError(
+            f"The budget {config.budget!r} is read from a learning curve, which needs labels: name their "
+            "column with --label, or give a count or a share."
+        )
+    if config.plan.cost is not None:
+        raise ConfigError(
+            f"The budget {config.budget!r} counts rows, and `cost` of the plan counts something else; "
+            "leave one out."
+        )
 
 
 def _methods(config: CurationConfig, there: set[str]) -> dict[str, Any]:

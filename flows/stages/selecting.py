@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from assay.flows.config.fields import best_share
 from assay.flows.config.had import condition_of, read_ids
 from assay.flows.config.rules import RULES_REVISION, columns_of_rules, known_columns, text_steps
 from assay.flows.progress import logger, step
@@ -25,6 +26,7 @@ from assay.flows.stages.artifacts import (
     usable,
     write_report,
 )
+from assay.flows.stages.budget import asked_budget
 from assay.flows.stages.contents import (
     columns_of,
     facts_of,
@@ -35,6 +37,7 @@ from assay.flows.stages.contents import (
 )
 from assay.flows.stages.references import load_references
 from assay.flows.stages.refs import Ref, ReferenceRefs
+from assay.flows.stages.replaced import previous_selection, replaced_selection
 from assay.flows.stages.run import Run, evaluation_sets
 from assay.flows.stages.scoring import load_report, load_scores, points_easier
 from assay.flows.stages.sharding import own_threads
@@ -82,6 +85,7 @@ def select(
             *([run.covered_fingerprint] if run.covered_fingerprint else []),
             *([dict(references)] if references else []),
             *run.labels_made_of,
+            *([config.label] if best_share(config.budget) is not None else []),
             *([run.plugins] if run.plugins else []),
         ),
     )
@@ -89,7 +93,8 @@ def select(
     def make(out: Path) -> None:
         frame = load_rows(run, samples, vectors)
         rows = usable(frame)
-        made, wanted = _plan(run, frame.height, rows.height)
+        budget, curve = asked_budget(run, rows, vectors)
+        made, wanted = _plan(run, budget, frame.height, rows.height)
         if previous is not None:
             made.set_params(previous=previous)
         if references:
@@ -102,6 +107,7 @@ def select(
             made.fit(**_given(run, frame, vectors, graph, scores, streams.get(run.select)))
         if config.plan.weigh == "noise":
             made.report_["noise"] = {"rate": load_report(run, scores[NOISE_WEIGHT])["noise"]}
+        made.report_ |= curve
         if wanted is not None:
             made.report_["budget"] = wanted
             made.report_["shortfall"] = wanted - made.report_["selected"]
@@ -155,28 +161,14 @@ def _covered_ids(run: Run, frame: pl.DataFrame) -> list[str]:
     return rows.filter(pl.col("sample_id").is_in(ids.implode()))["sample_id"].to_list()
 
 
-def previous_selection(run: Run) -> list[str] | None:
-    """Return the ids that the pool's last run chose, None where nothing bounds their replacement."""
-    if run.config.plan.churn is None:
-        return None
-    store = run.store
-    previous = store.newest_run(run.config.name or "pool", before=run.run_id)
-    if previous is None:
-        return []
-    chosen = store.run_table(
-        previous["run_id"], "SELECT sample_id FROM selections JOIN samples USING (key) ORDER BY 1"
-    )
-    return chosen["sample_id"].to_list()
-
-
-def _plan(run: Run, n: int, n_usable: int) -> tuple[Any, int | None]:
+def _plan(run: Run, budget: int | float, n: int, n_usable: int) -> tuple[Any, int | None]:
     """Return the selection run, and the rows asked for (None where the budget is a cost)."""
     from assay.selection import SelectionPlan
 
     config = run.config
     own_form = {"deduplicate", "leakage", "leakage_neighbors", "reference"}
     rules = config.plan.model_dump(exclude=own_form)
-    wanted = None if config.plan.cost else resolve_budget(config.budget, n)
+    wanted = None if config.plan.cost else resolve_budget(budget, n)
     options = dict(config.options)
     if wanted is not None:
         # a selector sees plain scores, and not what they are
@@ -188,7 +180,7 @@ def _plan(run: Run, n: int, n_usable: int) -> tuple[Any, int | None]:
             options.setdefault("cutoff", auto)
     return SelectionPlan(
         **rules,
-        budget=config.budget if wanted is None else min(wanted, n_usable),
+        budget=budget if wanted is None else min(wanted, n_usable),
         selector=run.select,
         options=options,
         deduplicate=config.plan.steps(),
@@ -326,7 +318,10 @@ def _write(
 
 def judge(run: Run, samples: Ref, vectors: Ref, graph: Ref, selection: Ref) -> Ref:
     """Measure the selection beside random subsets of equal size."""
-    ref = Ref("ledger", fingerprint(JUDGE.revision, selection, samples, vectors, graph))
+    # with labels it is also judged by what a model gets wrong that was right before
+    replaced = replaced_selection(run) if run.config.label else []
+    made_of = (selection, samples, vectors, graph, *([replaced] if replaced else []))
+    ref = Ref("ledger", fingerprint(JUDGE.revision, *made_of))
 
     def make(out: Path) -> None:
         from assay.selection.evaluation.ledger import evaluate_selection
@@ -356,6 +351,9 @@ def judge(run: Run, samples: Ref, vectors: Ref, graph: Ref, selection: Ref) -> R
                 ids=rows["sample_id"],
                 duplicates=rows["content_hash"],
                 weights=chosen["weight"].to_numpy(),
+                previous=np.flatnonzero(
+                    rows["sample_id"].is_in(pl.Series(replaced, dtype=pl.String).implode())
+                ),
                 texts=_texts_at(run, rows["key"].to_numpy()) if run.kind == "text" else None,
                 random_state=config.seed,
             ).write_parquet(out / "ledger.parquet")

@@ -29,6 +29,7 @@ WORDS = {
     "group.entropy": "evenness of the groups",
     "group.smallest_share": "share of the smallest group",
     "group.largest_share": "share of the largest group",
+    "negative_flips": "share of rows that a model got right before, and gets wrong now",
     "words_covered": "share of the pool's words that they hold",
     "duplicates_left": "share of chosen rows with a chosen copy",
     "effective_sample_size": "rows that the weights are worth",

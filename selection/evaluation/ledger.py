@@ -17,6 +17,7 @@ from assay.selection.algorithms.near_copies import Similarities, copy_threshold
 from assay.selection.contract.inputs import Floats, Inputs, Rows, text_series
 from assay.selection.evaluation.balance import Representation, balance, duplicates_left, kish_size
 from assay.selection.evaluation.divergence import backed_off_divergence, ngram_counts
+from assay.selection.evaluation.negative_flips import NegativeFlips
 from assay.selection.evaluation.vectors import (
     Measure,
     Space,
@@ -45,7 +46,9 @@ _BETTER = {
     **dict.fromkeys(["auc", "mean_distance", "max_distance"], "lower"),
     **dict.fromkeys(["radius_50", "radius_90", "radius_95", "radius_99"], "lower"),
     **dict.fromkeys(["kl_target", "cmmd_target", "early_enrichment"], "lower"),
-    **dict.fromkeys(["vasicek_ratio_error", "largest_share", "duplicates_left"], "lower"),
+    **dict.fromkeys(
+        ["vasicek_ratio_error", "largest_share", "duplicates_left", "negative_flips"], "lower"
+    ),
     **dict.fromkeys(
         ["facility_location_ratio", "kl_target_reduction", "effective_sample_size"], "higher"
     ),
@@ -69,6 +72,7 @@ def evaluate_selection(
     ids: Any = None,
     duplicates: Any = None,
     weights: Any = None,
+    previous: Any = None,
     texts: Any = None,
     random_state: int = 0,
     sample: int = 5_000,
@@ -104,6 +108,8 @@ def evaluate_selection(
         with equal bytes are copies.
     weights : float[k], optional
         Weights of the selection, aligned with `chosen`.
+    previous : int[p], optional
+        Rows of the selection that this one replaces.
     texts : n texts, or a function of row numbers that returns their texts, optional
         Beside vectors: what the vectors were made from. Where X holds texts, these.
     random_state : int, default 0
@@ -147,6 +153,11 @@ def evaluate_selection(
             see `assay.selection.evaluation.words.WordCoverage`. The judge without labels: rows that
             are near all others because they say little show here, and not in the coverage of the
             vectors
+        ``negative_flips``
+            of the rows that distances are measured from, the share that a judge (ridge regression on
+            random features, `assay.selection.algorithms.ridge_judge`) gets right when it learns the
+            labels of `previous`, and wrong when it learns those of the selection; at most `sample` rows
+            of each are learned. Random subsets replace all rows of `previous`
         ``duplicates_left``
             share of chosen rows that have another chosen row as a copy
         ``effective_sample_size``
@@ -206,6 +217,13 @@ def evaluate_selection(
             measures += target_measures(space, target_vectors(target, space), pool, noise)
         if duplicates is None:
             measures.append(lambda some: {"duplicates_left": duplicates_left(space.hashes(some))})
+        if inputs.labels is not None and previous is not None and len(previous):
+            measures.append(
+                NegativeFlips(
+                    space.rows, inputs.as_given(inputs.labels.codes), _chosen(previous, n), noise,
+                    sample, random_state,
+                )
+            )  # fmt: skip
     if texts is None and X is not None and _is_text(X):
         texts = X
     # to read all words of the pool costs as much as to embed it, and with a target it judges nothing

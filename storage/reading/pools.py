@@ -284,17 +284,12 @@ class Pool:
         if size < 1:
             raise ConfigError(f"size must be at least 1, not {size}.")
         for source, row, array in self._content(size):
-            if self.kind == "vector":
-                vectors, empty = self._checked(array, source, row, self.dimension)
-                flat = pa.array(vectors.reshape(-1))
-                yield pa.FixedSizeListArray.from_arrays(flat, self.dimension, mask=pa.array(empty))
-            else:
-                yield content_values(array, source, self.roles)[0]
+            yield self._as_content(array, source, row)
 
     def contents_at(self, rows: np.ndarray[Any, Any]) -> pa.ChunkedArray:
         """Return the content of the rows of ascending numbers, as `batches` yields it."""
         found = [
-            content_values(chunk, source, self.roles)[0]
+            self._as_content(chunk, source, 0)
             for source, table in self._taken(rows, [self.roles.content])
             for chunk in table.column(0).chunks
         ]
@@ -434,6 +429,14 @@ class Pool:
             for batch in source.batches([self.roles.content], batch_rows(self.roles, size)):
                 yield source, row, batch.column(0)
                 row += batch.num_rows
+
+    def _as_content(self, array: pa.Array, source: Source, row: int) -> pa.Array:
+        """Return the content of some rows in the type that `batches` yields; `row` is the first's."""
+        if self.kind != "vector":
+            return content_values(array, source, self.roles)[0]
+        vectors, empty = self._checked(array, source, row, self.dimension)
+        flat = pa.array(vectors.reshape(-1))
+        return pa.FixedSizeListArray.from_arrays(flat, self.dimension, mask=pa.array(empty))
 
     def _checked(
         self, array: pa.Array, source: Source, row: int, dimension: int | None

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from assay.selection.scorers.training_cartography import DUAL, Confidence, Variability
 from assay.selection.scorers.training_dynamics import AUM, EL2N, Entropy, Forgetting
+from assay.selection.scorers.training_trajectory import CLD, TDDS
 from assay.storage.errors import (
     ColumnError,
     ConfigError,
@@ -93,6 +94,68 @@ def test_data_maps_and_windows_are_their_formulas(epochs):
         DUAL(log=long(P, ids), window=1).fit(**fit)
     with pytest.raises(MissingInputError, match="labels"):
         Confidence(log=long(P, ids)).fit(ids=ids)
+
+
+def tdds_by_loops(P, window=10, decay=0.9):
+    """The sums as the authors' code makes them: |p' log(p'/p)|, windows, a moving average."""
+    n, epochs, _ = P.shape
+    window = min(window, epochs)
+    scores = np.zeros(n)
+    for k in range(epochs - window + 1):
+        steps = []
+        for j in range(window - 1):
+            p, after = P[:, k + j], P[:, k + j + 1]
+            steps.append(np.abs(after * (np.log(after + 1e-8) - np.log(p + 1e-8))).sum(axis=1))
+        average = sum(steps) / (window - 1)
+        apart = np.linalg.norm([step - average for step in steps], axis=0)
+        scores += apart * decay * (1 - decay) ** (epochs - window - k)
+    return scores
+
+
+@pytest.mark.parametrize("epochs", [2, 3, 7, 10, 14])
+def test_tdds_is_the_authors_loops(epochs):
+    P = random_log(9, epochs, 4, epochs)
+    ids = [f"id {i}" for i in range(9)]
+    for log in (long(P, ids), wide(P, ids)):
+        found = TDDS(log=log).fit(ids=ids).scores_
+        np.testing.assert_allclose(found, tdds_by_loops(P), atol=1e-12)
+    found = TDDS(log=log, window=5, decay=0.5).fit(ids=ids).scores_
+    np.testing.assert_allclose(found, tdds_by_loops(P, 5, 0.5), atol=1e-12)
+    with pytest.raises(ConfigError, match="window"):
+        TDDS(log=log, window=1).fit(ids=ids)
+
+
+def test_tdds_of_one_epoch_is_0():
+    assert TDDS(log=wide(random_log(3, 1, 2, 0), IDS)).fit(ids=IDS).scores_.tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("epochs", [2, 3, 9])
+def test_cld_is_the_correlation_of_loss_steps(epochs):
+    n = 10
+    P = random_log(n, epochs, 3, epochs)
+    P[4] = P[4, :1]
+    y = np.arange(n) % 3
+    ids = [f"id {i}" for i in range(n)]
+    losses = -np.log(P[np.arange(n), :, y])
+    validation = np.random.default_rng(epochs).random(epochs).tolist()
+    for losses_given, whole in (
+        (None, np.median(losses, axis=0)),
+        (validation, np.array(validation)),
+    ):
+        found = CLD(log=long(P, ids), validation=losses_given).fit(ids=ids, y=y).scores_
+        expected = np.zeros(n)
+        for i in range(n):
+            if epochs > 2 and i != 4:
+                expected[i] = np.corrcoef(np.diff(losses[i]), np.diff(whole))[0, 1]
+        np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
+def test_cld_says_what_validation_must_be():
+    log = long(random_log(3, 4, 2, 0), IDS)
+    with pytest.raises(InputError, match="3 numbers for 4 epochs"):
+        CLD(log=log, validation=[1.0, 2.0, 3.0]).fit(ids=IDS, y=[0, 1, 0])
+    with pytest.raises(ConfigError, match="list of numbers"):
+        CLD(log=log, validation="loss.csv").fit(ids=IDS, y=[0, 1, 0])
 
 
 def test_a_log_made_by_hand():

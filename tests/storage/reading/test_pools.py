@@ -760,3 +760,15 @@ def test_a_label_is_never_the_content_by_default():
         with pytest.raises(ConfigError, match=f"{name!r} looks like a label"):
             read_pool({"payload": pixels, name: values})
         assert read_pool({"payload": pixels, name: values}, text=name).kind == "text"
+
+
+def test_vectors_of_some_rows_are_those_of_all(tmp_path):
+    vectors = [[1.0, 2.0], None, [3.0, 4.0], [5.0, 6.0]]
+    pl.DataFrame({"v": vectors}).write_parquet(tmp_path / "pool.parquet")
+    pool = read_pool(tmp_path / "pool.parquet", vector="v")
+    some = pool.contents_at(np.array([0, 2, 3]))
+    assert some.to_pylist() == [vectors[i] for i in (0, 2, 3)]
+    assert some.type == pool.contents().type
+    np.save(tmp_path / "more.npy", np.arange(6, dtype=np.float32).reshape(3, 2))
+    beside = read_pool(tmp_path / "more.npy")
+    assert beside.contents_at(np.array([1, 2])).to_pylist() == [[2.0, 3.0], [4.0, 5.0]]
