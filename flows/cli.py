@@ -17,6 +17,7 @@ from assay.flows.commands import init as cli_init
 from assay.flows.commands import labeling as cli_labeling
 from assay.flows.commands import looking as cli_looking
 from assay.flows.commands import methods as cli_methods
+from assay.flows.commands import mixture as cli_mixture
 from assay.flows.commands import queries as cli_queries
 from assay.flows.commands import recipes as cli_recipes
 from assay.flows.commands import report as cli_report
@@ -108,6 +109,7 @@ _COMPUTING = frozenset(
         "serve",
         "composition",
         "agreement",
+        "mixture",
         "split",
         "leaks",
         "shortcuts",
@@ -175,6 +177,7 @@ for _command in (
     *cli_settings.COMMANDS,
     *cli_agreement.COMMANDS,
     *cli_composition.COMMANDS,
+    *cli_mixture.COMMANDS,
     *cli_init.COMMANDS,
     *cli_looking.COMMANDS,
     *cli_splitting.COMMANDS,

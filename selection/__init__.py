@@ -9,6 +9,7 @@ from assay.storage.lazy import lazy_face
 # the classes of methods come from the registry
 _OTHERS = {
     "Composition": ".algorithms.composition",
+    "LearnedMixture": ".algorithms.learned_mixture",
     "InfluenceNetwork": ".algorithms.influence_network",
     "PoolShift": ".evaluation.pool_shift",
     "Scorer": ".base",
@@ -27,6 +28,8 @@ _OTHERS = {
     "find_shortcuts": ".evaluation.shortcuts",
     "learning_curve": ".evaluation.budget_curve",
     "leak_neighbors": ".steps.leakage",
+    "mixture_from_models": ".algorithms.mixture_of_models",
+    "mixture_from_runs": ".algorithms.mixture_of_runs",
     "noise_transition": ".evaluation.label_noise",
     "propagate": ".algorithms.representation",
     "representation_weights": ".algorithms.representation",

@@ -2,6 +2,9 @@ from .algorithms.composition import Composition as Composition
 from .algorithms.composition import estimate_composition as estimate_composition
 from .algorithms.contamination import estimate_contamination as estimate_contamination
 from .algorithms.influence_network import InfluenceNetwork as InfluenceNetwork
+from .algorithms.learned_mixture import LearnedMixture as LearnedMixture
+from .algorithms.mixture_of_models import mixture_from_models as mixture_from_models
+from .algorithms.mixture_of_runs import mixture_from_runs as mixture_from_runs
 from .algorithms.representation import propagate as propagate
 from .algorithms.representation import representation_weights as representation_weights
 from .base import Scorer as Scorer

@@ -170,6 +170,17 @@ def curate(
             "Share of a source: web=0.5,law=0.5; or even, proportional, sqrt or target. Repeatable.",
         ),
     ] = None,
+    mixture_from_runs: Annotated[
+        str | None,
+        _option(_PLAN, "FILE", "Table of training runs: weight of each source, and a metric."),
+    ] = None,
+    mixture_from_models: Annotated[
+        str | None,
+        _option(_PLAN, "FILE", "Table of models: loss on each source, and a benchmark error."),
+    ] = None,
+    metric: Annotated[
+        str | None, _option(_PLAN, "COLUMN", "Metric that those tables are learned by.")
+    ] = None,
     repeat: Annotated[
         int | None, _option(_PLAN, "N", "Most times a row counts where a source is short.")
     ] = None,
@@ -270,6 +281,9 @@ def curate(
         "minima": arguments.amounts(minimum or (), "--minimum"),
         "blend": arguments.weights(blend or (), "--blend"),
         "mixture": arguments.mixture(mixture or ()),
+        "mixture_from_runs": mixture_from_runs,
+        "mixture_from_models": mixture_from_models,
+        "mixture_options": {"metric": metric} if metric else {},
         "repeat": repeat,
         "must_include": must_include and tuple(read_ids(str(must_include), id_column)),
         "must_exclude": must_exclude and tuple(read_ids(str(must_exclude), id_column)),

@@ -69,6 +69,10 @@ EXAMPLES = {
         "assay agreement previous latest --store store",
         "assay agreement old.npy new.npy",
     ),
+    "mixture": (
+        "assay mixture runs.csv --metric loss",
+        "assay mixture models.csv --models --metric error --size web=9e11,law=2e10 --budget 1e11",
+    ),
     "split": (
         "assay split --pool pool.parquet --id id --text text --parts train=0.8,valid=0.1,test=0.1",
         "assay split --store store --parts train=0.9,test=0.1 --stratify label --by author",
@@ -82,7 +86,7 @@ EXAMPLES = {
 }
 # the panels of `assay --help`, in order, with their commands
 PANELS = {
-    "Choose": ("demo", "init", "curate", "next", "features", "split", "composition"),
+    "Choose": ("demo", "init", "curate", "next", "features", "split", "composition", "mixture"),
     "See what was chosen, and why": (
         "report",
         "explore",

@@ -13,7 +13,7 @@ from assay.storage.errors import AssayError, ColumnError, ConfigError
 
 # steps that a key of the plan names, with their options beside it
 _STEPS_OF_THEIR_OWN = ("leakage", "in_reference")
-PARTS = ("graph", "embedding", "select")
+PARTS = ("graph", "embedding", "mixture", "select")
 
 
 def assignments(texts: Iterable[str], option: str) -> dict[str, str]:
@@ -138,8 +138,8 @@ def with_next_options(values: Mapping[str, Any], texts: Iterable[str]) -> dict[s
 def with_options(values: Mapping[str, Any], texts: Iterable[str]) -> dict[str, Any]:
     """Return the values of a configuration, in which texts PART.PARAMETER=VALUE have been put.
 
-    A part is ``graph``, ``embedding``, the selector (by its name, as ``select``, or left out), a
-    score, or a step of the plan.
+    A part is ``graph``, ``embedding``, ``mixture`` (what is learned), the selector (by its name, as
+    ``select``, or left out), a score, or a step of the plan.
 
     Raises
     ------
@@ -162,6 +162,10 @@ def with_options(values: Mapping[str, Any], texts: Iterable[str]) -> dict[str, A
             result["graph"] = {**result.get("graph", {}), parameter: value}
         elif part == "embedding":
             result["embedding"] = _embedding(result.get("embedding", {}), parameter, value)
+        elif part == "mixture":
+            plan = result.get("plan", {})
+            own = {**plan.get("mixture_options", {}), parameter: value}
+            result["plan"] = {**plan, "mixture_options": own}
         elif part in _names("scorer"):
             options = result.get("score_options", {})
             result["score_options"] = options | {part: {**options.get(part, {}), parameter: value}}

@@ -159,6 +159,13 @@ class PlanConfig(Form):
     mixture : mapping of source to weight, or {"even", "proportional", "sqrt", "target"}, optional
         The share of each source (column `by`, by default `source`) in the selection, in rows or in
         `cost`. "target": that which it is estimated to have in the target.
+    mixture_from_runs, mixture_from_models : path, optional
+        In place of `mixture`: a table that its shares are learned from, by the functions of those names
+        in `assay.selection`, within what the pool has of each source. One row for each training run
+        or model; one column for each source, with its weight in the run or the model's loss on it.
+    mixture_options : mapping
+        `metric`, the column to go by, and further parameters of those functions, such as
+        `higher_is_better`.
     repeat : int
         How often a row may count where a source has too little; its weight says how often.
     must_include : tuple of str
@@ -197,6 +204,9 @@ class PlanConfig(Form):
     quotas: dict[str, int | float] = Field(default_factory=dict)
     minima: dict[str, int | float] = Field(default_factory=dict)
     mixture: dict[str, float] | Literal["even", "proportional", "sqrt", "target"] | None = None
+    mixture_from_runs: Location | None = None
+    mixture_from_models: Location | None = None
+    mixture_options: Options = Field(default_factory=dict)
     repeat: int = Field(default=1, ge=1)
     must_include: tuple[str, ...] = ()
     must_exclude: tuple[str, ...] = ()

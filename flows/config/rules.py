@@ -10,7 +10,7 @@ from assay.flows.config.fields import best_share
 from assay.flows.config.had import condition_of
 from assay.selection import registry
 from assay.selection.contract.budgets import resolve_budget
-from assay.selection.plan.mixtures import check_mixture
+from assay.selection.plan.mixtures import check_learned, check_mixture, learner
 from assay.selection.steps.deduplication import Deduplicator, deduplicator
 from assay.storage.errors import ColumnError, ConfigError
 from assay.storage.limits import check_limits
@@ -42,7 +42,8 @@ def columns_of_rules(plan: PlanConfig, known: Known) -> Named:
         named.append(names_in(condition, *known, what="covered condition"))
     if plan.keeper:
         named.append(names_in(plan.keeper, *known, what="keeper order", order=True))
-    by_source = plan.mixture is not None and (plan.mixture != "target" or "source" in known.own)
+    mixes = plan.mixture is not None or learned_from(plan) is not None
+    by_source = mixes and (plan.mixture != "target" or "source" in known.own)
     by = plan.by or ("source" if by_source else None)
     for column, what in ((plan.cost, "cost column"), (by, "column of groups")):
         if column is not None:
@@ -92,11 +93,13 @@ def check_rules(config: CurationConfig, pool: Sequence[str]) -> None:
         check_mixture(config.plan.mixture, config.plan.repeat)
         if config.plan.mixture == "target" and config.target is None:
             raise ConfigError('mixture = "target" needs a target (--target).')
-        if config.plan.quotas or config.plan.minima:
-            raise ConfigError(
-                "A plan has either a mixture, which fixes every source's part, or quotas and "
-                "minima; leave one out."
-            )
+    _check_learned(config.plan)
+    mixes = config.plan.mixture is not None or learned_from(config.plan) is not None
+    if mixes and (config.plan.quotas or config.plan.minima):
+        raise ConfigError(
+            "A plan has either a mixture, which fixes every source's part, or quotas and minima; "
+            "leave one out."
+        )
     columns_of_expressions(config, pool)
     columns_of_rules(config.plan, known_columns(config, pool))
     check_options(
@@ -105,6 +108,26 @@ def check_rules(config: CurationConfig, pool: Sequence[str]) -> None:
     for name, options in config.plan.steps():
         deduplicator(name)  # refuses other steps
         check_options(registry.entry(name, "step"), options)
+
+
+def learned_from(plan: PlanConfig) -> str | None:
+    """Return the table that the plan's mixture is learned from, None where it is not learned."""
+    return plan.mixture_from_runs or plan.mixture_from_models
+
+
+def _check_learned(plan: PlanConfig) -> None:
+    """Refuse a table from which no mixture can be learned, whatever the pool holds."""
+    check_learned(
+        plan.mixture, plan.mixture_from_runs, plan.mixture_from_models, plan.mixture_options
+    )
+    where = learned_from(plan)
+    if where is not None:
+        from assay.storage.reading.tables import read_table
+
+        options = {**plan.mixture_options, "bootstraps": 0}
+        learner("runs" if plan.mixture_from_runs else "models")(
+            read_table(where), options.pop("metric"), **options
+        )
 
 
 def check_options(
@@ -169,6 +192,16 @@ def check_budget(config: CurationConfig, n: int) -> None:
     """
     if config.plan.cost is None and best_share(config.budget) is None:
         resolve_budget(config.budget, n)
+
+
+def counts_rules(config: CurationConfig, pool: Sequence[str]) -> bool:
+    """Return whether a filter names a score that counts broken rules, which reasons then name."""
+    if not config.plan.filters:
+        return False
+    from assay.selection.plan.inputs import rule_counter
+
+    named = columns_of_rules(config.plan, known_columns(config, pool)).ours
+    return any(rule_counter(name) is not None for name in named if name in (config.scores or ()))
 
 
 def text_steps(plan: PlanConfig) -> bool:

@@ -315,6 +315,7 @@ def sample_config(run: Run, rows: int, size: int) -> dict[str, Any]:
         rules["covered"] = []
     if isinstance(rules["mixture"], dict):
         rules["mixture"] = None
+    rules |= {"mixture_from_runs": None, "mixture_from_models": None, "mixture_options": {}}
     for name in ("quotas", "minima"):
         rules[name] = {
             group: max(1, int(n * share)) if isinstance(n, int) else n

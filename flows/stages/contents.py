@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from assay.flows.progress import step
+from assay.flows.config.had import read_ids
+from assay.flows.progress import logger, step
 from assay.flows.stages.artifacts import contents_of, folder, load_samples, make_stage, usable
 from assay.flows.stages.changes import Changes, load_changes
 from assay.flows.stages.embedding import load_embedder
@@ -30,7 +31,7 @@ from assay.flows.stages.sharding import (
 from assay.flows.stages.stage import HASH
 from assay.selection import registry
 from assay.storage import Pool
-from assay.storage.errors import InputError
+from assay.storage.errors import IdError, InputError
 from assay.storage.hashing.fingerprints import fingerprint
 from assay.storage.names import SAMPLE_NAMES, stored_name
 
@@ -232,3 +233,31 @@ def columns_of(run: Run, frame: pl.DataFrame, named: Sequence[str]) -> pl.DataFr
 def facts_of(frame: pl.DataFrame) -> pl.DataFrame:
     """Return what a run knows of the usable rows besides their content and kept columns."""
     return usable(frame).select(SAMPLE_NAMES)
+
+
+def covered_ids(run: Run, frame: pl.DataFrame) -> list[str]:
+    """Return the ids of the usable rows that a list or a file covers.
+
+    A list may name rows of the pool alone; a file of ids may be older than the pool.
+    """
+    covered = run.config.plan.covered
+    if isinstance(covered, str):
+        ids = read_ids(covered, run.config.id)
+        unknown = int((~ids.is_in(frame["sample_id"].implode())).sum())
+        if len(ids) and unknown == len(ids):
+            raise IdError(
+                f"None of the {len(ids)} ids of {covered} is in the pool, such as "
+                f"{ids.sort()[0]!r}; give the ids of the pool's rows."
+            )
+        if unknown:
+            logger.info("%s of the %s covered ids are not in the pool", unknown, len(ids))
+    else:
+        ids = pl.Series("sample_id", covered, dtype=pl.String)
+        strange = ids.filter(~ids.is_in(frame["sample_id"].implode()))
+        if len(strange):
+            raise IdError(
+                f"covered names {len(strange)} ids that the pool does not have, such as "
+                f"{strange.sort()[0]!r}; leave them out."
+            )
+    rows = usable(frame)
+    return rows.filter(pl.col("sample_id").is_in(ids.implode()))["sample_id"].to_list()

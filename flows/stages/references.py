@@ -44,7 +44,7 @@ def load_references(run: Run, refs: dict[str, ReferenceRefs]) -> dict[str, Refer
 def _prepared(run: Run, vectors: Ref, name: str, pool: Pool) -> ReferenceRefs:
     step_ = InReference(**run.config.plan.reference_options)
     check_limits(InReference.limits, step_.get_params(deep=False))
-    near = run.kind == "text" and step_.near is not None
+    near = run.kind == "text" and step_.compares_texts
     how = (step_.ngrams, step_.permutations) if near else None
     roles = run.config.roles()
     made_of = (REFER.revision, pool.fingerprint, run.kind, pool.roles.id, pool.roles.content, roles)
@@ -63,7 +63,7 @@ def _prepared(run: Run, vectors: Ref, name: str, pool: Pool) -> ReferenceRefs:
 
     make_stage(run, REFER, content, hash_content, name)
     # images that can't be decoded have no vectors
-    if step_.semantic is None or run.kind == "image":
+    if not step_.compares_vectors or run.kind == "image":
         return ReferenceRefs(content, None)
     embedder = run.embedder_fingerprint or run.generation
     encoded = Ref("reference_vectors", fingerprint(*made_of, embedder))

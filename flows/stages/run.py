@@ -21,7 +21,9 @@ from assay.flows.config.rules import (
     check_rules,
     check_score_options,
     check_steps,
+    learned_from,
 )
+from assay.flows.stages.deciding import deciding
 from assay.flows.stages.generations import Parent, settle
 from assay.flows.stages.stage import REFER, REVISIONS
 from assay.index.embedding.embedders import embedder_class, embedder_package
@@ -33,31 +35,6 @@ from assay.storage.errors import ColumnError, ConfigError, InputError
 from assay.storage.hashing.fingerprints import fingerprint
 from assay.storage.reading.tables import table_fingerprint
 
-# what does not change a run's result
-SHOWING = {"report", "map"}
-_ENGINE = {
-    "store",
-    "pool",
-    "target",
-    "training_log",
-    "labels",
-    "next",
-    "refit",
-    "drift_limit",
-    "keep_runs",
-    "memory_limit",
-    "engine",
-    "workers",
-    "shard_rows",
-    "engine_options",
-    *SHOWING,
-}
-# left at their defaults, keys that came later leave the ids of earlier runs as they are
-_LATER = ("like", "columns", "score_options", "recipe", "turns", "system")
-_LATER_RULES = {
-    **dict.fromkeys(("covered", "reference", "reference_options", "reference_covers", "mixture")),
-    "repeat": 1,
-}
 _LIBRARIES = ("duckdb", "faiss-cpu", "numba", "numpy", "polars", "scikit-learn", "scipy")
 
 
@@ -76,6 +53,7 @@ class Run(BaseModel):
     log_fingerprint: str | None = None
     covered_fingerprint: str | None = None
     labels_fingerprint: str | None = None
+    mixture_fingerprint: str | None = None
     references: dict[str, str] = {}
     generation: str
     # whether the generation was begun by an earlier run
@@ -226,12 +204,14 @@ def resolve_run(config: CurationConfig) -> Run:
         fits=embedder is None and pool.kind != "vector",
         refit=config.refit,
     )
-    settings = _deciding(resolved)
+    settings = deciding(resolved)
     evaluation = {name: p.fingerprint for name, p in evaluation_sets(resolved, pool.kind).items()}
     log_fingerprint = table_fingerprint(config.training_log) if config.training_log else None
     made_of = (pool.fingerprint, target_fingerprint, evaluation, log_fingerprint, settings)
     covered = str(resolved.plan.covered) if names_file(resolved.plan.covered) else None
     covered_fingerprint = None if covered is None else ids_fingerprint(covered)
+    learned = learned_from(resolved.plan)
+    mixture_fingerprint = None if learned is None else table_fingerprint(learned)
     # what most runs lack is left out of their ids
     ruled = resolved.expressions or resolved.plan.model_dump(exclude_defaults=True)
     references = {name: p.fingerprint for name, p in read_references(resolved).items()}
@@ -240,6 +220,7 @@ def resolve_run(config: CurationConfig) -> Run:
         *([plugins] if plugins else []),
         *([RULES_REVISION] if ruled else []),
         *([covered_fingerprint] if covered_fingerprint else []),
+        *([("mixture", mixture_fingerprint)] if mixture_fingerprint else []),
         *([("labels", labels)] if labels else []),
         *([(REFER.revision, references)] if references else []),
     )
@@ -255,6 +236,7 @@ def resolve_run(config: CurationConfig) -> Run:
         log_fingerprint=log_fingerprint,
         covered_fingerprint=covered_fingerprint,
         labels_fingerprint=labels,
+        mixture_fingerprint=mixture_fingerprint,
         references=references,
         generation=generation,
         frozen=frozen,
@@ -267,20 +249,6 @@ def resolve_run(config: CurationConfig) -> Run:
 def labels_of(config: CurationConfig) -> pl.DataFrame:
     """Read the labels that are kept apart from the pool: `sample_id` and `label`."""
     return read_labels(str(config.labels), id=config.id, label=config.label)
-
-
-def _deciding(config: CurationConfig) -> dict[str, Any]:
-    """Return the settings that decide the run's result."""
-    settings = config.model_dump(mode="json", exclude=_ENGINE)
-    settings["graph"].pop("memory_limit")
-    # left at its default, a key that came later leaves the ids of earlier runs as they are
-    for name in _LATER:
-        if settings[name] in (None, [], {}):
-            del settings[name]
-    for name, default in _LATER_RULES.items():
-        if not settings["plan"][name] or settings["plan"][name] == default:
-            del settings["plan"][name]
-    return settings
 
 
 def refitted(run: Run) -> Run:

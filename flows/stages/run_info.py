@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from assay.flows.config.had import names_file
-from assay.flows.stages.run import SHOWING, Run, versions
+from assay.flows.stages.deciding import SHOWING
+from assay.flows.stages.run import Run, versions
 from assay.storage.reading.locations import absolute
 from assay.storage.runs.run_file import RunInfo
 
@@ -19,6 +20,9 @@ def stored_config(run: Run) -> dict[str, Any]:
             config[key] = absolute(config[key])
     if names_file(config["plan"]["covered"]):
         config["plan"]["covered"] = absolute(config["plan"]["covered"])
+    for key in ("mixture_from_runs", "mixture_from_models"):
+        if config["plan"][key] is not None:
+            config["plan"][key] = absolute(config["plan"][key])
     for sets in ("leakage", "reference"):
         config["plan"][sets] = {k: absolute(v) for k, v in config["plan"][sets].items()}
     return config

@@ -14,8 +14,14 @@ import polars as pl
 import pyarrow as pa
 
 from assay.flows.config.fields import best_share
-from assay.flows.config.had import condition_of, read_ids
-from assay.flows.config.rules import RULES_REVISION, columns_of_rules, known_columns, text_steps
+from assay.flows.config.had import condition_of
+from assay.flows.config.rules import (
+    RULES_REVISION,
+    columns_of_rules,
+    counts_rules,
+    known_columns,
+    text_steps,
+)
 from assay.flows.progress import logger, step
 from assay.flows.stages.artifacts import (
     folder,
@@ -29,6 +35,7 @@ from assay.flows.stages.artifacts import (
 from assay.flows.stages.budget import asked_budget
 from assay.flows.stages.contents import (
     columns_of,
+    covered_ids,
     facts_of,
     target_of,
     target_vectors,
@@ -46,8 +53,8 @@ from assay.selection import registry
 from assay.selection.algorithms.difficulty import cutoff_share
 from assay.selection.contract.budgets import ShortfallWarning, resolve_budget
 from assay.selection.plan.noise import SCORE as NOISE_WEIGHT
-from assay.storage.errors import IdError
 from assay.storage.hashing.fingerprints import fingerprint
+from assay.storage.reading.tables import read_table
 
 
 def select(
@@ -83,6 +90,7 @@ def select(
             config.seed,
             *([] if previous is None else [previous]),
             *([run.covered_fingerprint] if run.covered_fingerprint else []),
+            *([("mixture", run.mixture_fingerprint)] if run.mixture_fingerprint else []),
             *([dict(references)] if references else []),
             *run.labels_made_of,
             *([config.label] if best_share(config.budget) is not None else []),
@@ -100,7 +108,7 @@ def select(
         if references:
             made.set_params(reference=load_references(run, dict(references)))
         if run.config.plan.covered and condition_of(run.config.plan.covered) is None:
-            made.set_params(covered=_covered_ids(run, frame))
+            made.set_params(covered=covered_ids(run, frame))
         with step(f"select {run.select}", None), warnings.catch_warnings():
             # said over the whole pool
             warnings.simplefilter("ignore", ShortfallWarning)
@@ -133,34 +141,6 @@ def select(
     return make_stage(run, SELECT, ref, make)
 
 
-def _covered_ids(run: Run, frame: pl.DataFrame) -> list[str]:
-    """Return the ids of the usable rows that a list or a file covers.
-
-    A list may name rows of the pool alone; a file of ids may be older than the pool.
-    """
-    covered = run.config.plan.covered
-    if isinstance(covered, str):
-        ids = read_ids(covered, run.config.id)
-        unknown = int((~ids.is_in(frame["sample_id"].implode())).sum())
-        if len(ids) and unknown == len(ids):
-            raise IdError(
-                f"None of the {len(ids)} ids of {covered} is in the pool, such as "
-                f"{ids.sort()[0]!r}; give the ids of the pool's rows."
-            )
-        if unknown:
-            logger.info("%s of the %s covered ids are not in the pool", unknown, len(ids))
-    else:
-        ids = pl.Series("sample_id", covered, dtype=pl.String)
-        strange = ids.filter(~ids.is_in(frame["sample_id"].implode()))
-        if len(strange):
-            raise IdError(
-                f"covered names {len(strange)} ids that the pool does not have, such as "
-                f"{strange.sort()[0]!r}; leave them out."
-            )
-    rows = usable(frame)
-    return rows.filter(pl.col("sample_id").is_in(ids.implode()))["sample_id"].to_list()
-
-
 def _plan(run: Run, budget: int | float, n: int, n_usable: int) -> tuple[Any, int | None]:
     """Return the selection run, and the rows asked for (None where the budget is a cost)."""
     from assay.selection import SelectionPlan
@@ -168,6 +148,8 @@ def _plan(run: Run, budget: int | float, n: int, n_usable: int) -> tuple[Any, in
     config = run.config
     own_form = {"deduplicate", "leakage", "leakage_neighbors", "reference"}
     rules = config.plan.model_dump(exclude=own_form)
+    learned = ("mixture_from_runs", "mixture_from_models")
+    rules |= {name: read_table(rules[name]) for name in learned if rules[name] is not None}
     wanted = None if config.plan.cost else resolve_budget(budget, n)
     options = dict(config.options)
     if wanted is not None:
@@ -232,7 +214,8 @@ def _given(
     keep = frame["problem"].is_null().to_numpy()
     if run.kind == "text" and "texts" in entry.needs:
         given["stream"] = texts_of(run, keep, stream)
-    if run.kind == "text" and (run.evaluation or run.references or text_steps(config.plan)):
+    reads_texts = text_steps(config.plan) or counts_rules(config, run.read_pool().columns)
+    if run.kind == "text" and (run.evaluation or run.references or reads_texts):
         given["texts"] = run.read_pool().contents().filter(pa.array(keep))
     elif run.kind == "image" and (run.references or text_steps(config.plan)):
         from assay.index.threads import thread_count

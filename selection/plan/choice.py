@@ -44,6 +44,9 @@ class Rules(Protocol):
     quotas: Mapping[str, int | float] | None
     minima: Mapping[str, int | float] | None
     mixture: Any
+    mixture_from_runs: Any
+    mixture_from_models: Any
+    mixture_options: Mapping[str, Any] | None
     repeat: int
     weigh: bool | Literal["noise"]
     random_state: int

@@ -9,11 +9,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from assay.selection.contract.inputs import Floats, Inputs, Rows, labeled
+from assay.selection import registry
+from assay.selection.contract.inputs import Floats, Inputs, Rows, labeled, text_series
 from assay.selection.contract.subsets import induced, rows_of
+from assay.selection.scorers.text_rules import TextRules
 from assay.storage.errors import ColumnError, ConfigError, IdError, InputError, MissingInputError
 from assay.storage.names import find_or_raise, fold
-from assay.storage.sql.expressions import compared, holds, numbers, places
+from assay.storage.sql.expressions import compared, holds, names_in, numbers, places
 
 
 class PlanInputs:
@@ -108,6 +110,17 @@ class PlanInputs:
     def compared(self, condition: str, rows: Rows) -> tuple[pl.Series, float] | None:
         """Return what a condition compares with a number, in some rows, and the number."""
         return compared(self.own, condition, rows, ours=self.ours, what="filter")
+
+    def broken(self, condition: str, rows: Rows) -> dict[str, pl.Series]:
+        """Return, by score that counts broken rules and that a condition names, the rules of some rows."""
+        if self._texts is None:
+            return {}
+        named = names_in(condition, self.own.columns, self.ours.columns, what="filter").ours
+        counters = {name: counter for name in named if (counter := rule_counter(name)) is not None}
+        if not counters:
+            return {}
+        texts = text_series(self._texts).gather(rows)
+        return {name: counter.broken(texts) for name, counter in counters.items()}
 
     def places(self, order: str) -> NDArray[np.int64]:
         """Return the place of every row under an SQL order, ties by id."""
@@ -223,6 +236,13 @@ class PlanInputs:
                 f"{unknown.sort()[0]!r}; leave them out."
             )
         return self.ids.is_in(wanted.implode()).to_numpy()
+
+
+def rule_counter(score: str) -> type[TextRules] | None:
+    """Return the scorer of a score that counts broken rules, None for any other."""
+    entry = next((e for e in registry.entries("scorer") if e.name == score), None)
+    made = None if entry is None else entry.load()
+    return made if isinstance(made, type) and issubclass(made, TextRules) else None
 
 
 def _named(scores: Any) -> dict[str, Any]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from assay.selection.algorithms.composition import estimate_composition
+from assay.selection.algorithms.learned_mixture import LearnedMixture
 from assay.selection.contract.inputs import Floats, Rows
 from assay.selection.plan.constraints import Constraints, coded
 from assay.selection.plan.inputs import PlanInputs
-from assay.selection.plan.mixtures import Mixture
+from assay.selection.plan.mixtures import Mixture, learner
 from assay.storage.errors import BudgetError, ConfigError, MissingInputError
 
 _NONE = np.empty(0, dtype=np.int64)
@@ -26,6 +28,9 @@ class MixingRules(Protocol):
     quotas: Mapping[str, int | float] | None
     minima: Mapping[str, int | float] | None
     mixture: Any
+    mixture_from_runs: Any
+    mixture_from_models: Any
+    mixture_options: Mapping[str, Any] | None
     repeat: int
     random_state: int
 
@@ -39,14 +44,15 @@ def mixture_of(
     budget: float,
 ) -> tuple[Mixture | None, Rows]:
     """Return the mixture, and the source of each of `rows` (-1: none that is wanted)."""
-    if plan.mixture is None:
+    learns = plan.mixture_from_runs is not None or plan.mixture_from_models is not None
+    if plan.mixture is None and not learns:
         return None, _NONE
     if plan.quotas or plan.minima:
         raise ConfigError(
             "A plan has either a mixture, which fixes every source's part, or quotas and minima; "
             "leave one out."
         )
-    if plan.mixture == "target":
+    if isinstance(plan.mixture, str) and plan.mixture == "target":
         return _of_target(plan, pool, rows, covered, cost, budget)
     ours = pool.ours.columns
     named = next((c for c in ("source", "group_id", "label") if c in ours), None)
@@ -60,10 +66,44 @@ def mixture_of(
     groups = np.where(covered, -1, codes)[rows]
     unit = np.ones(len(rows)) if cost is None else cost[rows]
     there = np.bincount(groups[groups >= 0], unit[groups >= 0], len(names)).astype(np.float64)
-    mixture = Mixture.of(
-        plan.mixture, names, there, budget, counted=cost is None, repeat=plan.repeat
-    )
+    repeat = plan.repeat if cost is None else 1
+    learned = _learned(plan, names, there, budget, repeat) if learns else None
+    given = plan.mixture if learned is None else learned.shares
+    mixture = Mixture.of(given, names, there, budget, counted=cost is None, repeat=plan.repeat)
+    if learned is not None:
+        mixture = replace(mixture, learned=learned)
     return mixture, np.where(groups >= 0, groups, len(names))
+
+
+def _learned(
+    plan: MixingRules, names: Sequence[str], there: Floats, budget: float, repeat: int
+) -> LearnedMixture:
+    """Learn the mixture, within what the pool has of each source."""
+    options = dict(plan.mixture_options or {})
+    metric = options.pop("metric")
+    table = pl.DataFrame(
+        plan.mixture_from_models if plan.mixture_from_runs is None else plan.mixture_from_runs
+    )
+    sizes = dict(zip(names, there.tolist(), strict=True))
+    sources = [n for n, dtype in table.schema.items() if dtype.is_numeric() and n != metric]
+    unknown = [name for name in sources if name not in sizes]
+    if unknown:
+        shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+        raise ConfigError(
+            f"The table that the mixture is learned from has the column {unknown[0]!r}, which is no "
+            f"source of the pool; there are: {shown}. Leave the column out, or store it as text."
+        )
+    # where the pool has too little for the budget, every source gives what it has
+    most = repeat * sum(sizes[name] for name in sources)
+    asked: dict[str, Any] = {
+        "sizes": sizes,
+        "budget": min(budget, most) or budget,
+        "repeat": repeat,
+        "random_state": plan.random_state,
+        **options,
+    }
+    what: Literal["runs", "models"] = "models" if plan.mixture_from_runs is None else "runs"
+    return learner(what)(table, metric, **asked)
 
 
 def _of_target(
@@ -140,4 +180,14 @@ def described(
     unit = np.ones(len(taken)) if cost is None else cost[rows[taken]]
     unit = unit if times is None else times.astype(np.float64)
     got = np.bincount(groups[taken], unit, len(mixture.names) + 1).astype(np.float64)
-    return {"mixture": mixture.report(got[: len(mixture.names)])}
+    report: dict[str, Any] = {"mixture": mixture.report(got[: len(mixture.names)])}
+    if mixture.learned is not None:
+        learned = mixture.learned
+        intervals = {
+            name: {"share": share, "low": low, "high": high, "effect": effect}
+            for name, share, low, high, effect in learned.frame.select(
+                "source", "share", "low", "high", "effect"
+            ).iter_rows()
+        }
+        report["learned_mixture"] = {**learned.report_, "sources": intervals}
+    return report

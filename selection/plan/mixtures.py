@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from inspect import signature
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from assay.selection.algorithms.allocation import allocate
+from assay.selection.algorithms.learned_mixture import LearnedMixture
 from assay.selection.contract.inputs import Floats, Rows
-from assay.storage.errors import ConfigError, InputError
+from assay.storage.errors import ColumnError, ConfigError, InputError
 
+# what a plan knows by itself
+_FROM_THE_POOL = ("runs", "losses", "errors", "sizes", "budget", "repeat", "random_state")
 RULES = ("even", "proportional", "sqrt", "target")
 
 
@@ -32,6 +36,8 @@ class Mixture:
         What the pool has of each, in rows or cost.
     repeat : int
         How often a row may be counted where a source has too little.
+    learned : LearnedMixture, optional
+        What the shares were learned from.
     """
 
     names: Sequence[str]
@@ -39,6 +45,7 @@ class Mixture:
     wanted: Floats
     there: Floats
     repeat: int
+    learned: LearnedMixture | None = None
 
     @classmethod
     def of(
@@ -149,6 +156,57 @@ def check_mixture(given: Any, repeat: Any) -> None:
             raise ConfigError("The shares of the mixture are all 0; pass at least one above 0.")
     if isinstance(repeat, bool) or not isinstance(repeat, int) or repeat < 1:
         raise ConfigError(f"repeat is {repeat!r}; pass a whole number >= 1.")
+
+
+def learner(what: Literal["runs", "models"]) -> Callable[..., LearnedMixture]:
+    """Return the function that learns a mixture from runs or from models."""
+    # they import scikit-learn, which a command line that only looks does without
+    if what == "runs":
+        from assay.selection.algorithms.mixture_of_runs import mixture_from_runs
+
+        return mixture_from_runs
+    from assay.selection.algorithms.mixture_of_models import mixture_from_models
+
+    return mixture_from_models
+
+
+def check_learned(
+    mixture: Any, from_runs: Any, from_models: Any, options: Mapping[str, Any] | None
+) -> None:
+    """Raise `ConfigError` where what a mixture is learned from is not clear.
+
+    Examples
+    --------
+    >>> check_learned(None, "runs.csv", None, {"metric": "loss", "best": 50})
+    >>> check_learned("even", "runs.csv", None, {"metric": "loss"})
+    Traceback (most recent call last):
+    ...
+    assay.storage.errors.ConfigError: A plan has one of mixture, mixture_from_runs and mixture_from_models; leave out the others.
+    """
+    given = [each for each in (mixture, from_runs, from_models) if each is not None]
+    if len(given) > 1:
+        raise ConfigError(
+            "A plan has one of mixture, mixture_from_runs and mixture_from_models; leave out the "
+            "others."
+        )
+    if from_runs is None and from_models is None:
+        if options:
+            raise ConfigError(
+                "mixture_options are for mixture_from_runs and mixture_from_models, and the plan has "
+                "neither; leave them out."
+            )
+        return
+    function = learner("models" if from_runs is None else "runs")
+    known = [name for name in signature(function).parameters if name not in _FROM_THE_POOL]
+    known = sorted({*known, "metric"})
+    unknown = [name for name in options or {} if name not in known]
+    if unknown:
+        raise ColumnError.missing(unknown[0], known, what="option of the mixture")
+    if not isinstance((options or {}).get("metric"), str):
+        raise ConfigError(
+            "A mixture is learned for a metric: name its column, mixture_options = { metric = "
+            '"loss" }.'
+        )
 
 
 def _weights(given: Any, names: Sequence[str], there: Floats) -> Floats:

@@ -17,11 +17,14 @@ from assay.selection.plan.choice import choose
 from assay.selection.plan.churn import Bound
 from assay.selection.plan.constraints import checked_cost, total_budget
 from assay.selection.plan.inputs import PlanInputs
-from assay.selection.plan.mixtures import check_mixture
+from assay.selection.plan.mixtures import check_learned, check_mixture
 from assay.selection.plan.noise import unreliable
 from assay.selection.plan.stages import cut, deduplicated, filtered, leaked, referenced
 from assay.storage.errors import ConfigError, InputError
 from assay.storage.notebook import Shown, short_numbers
+
+# parameters that hold tables
+_TABLES = ("mixture_from_runs", "mixture_from_models")
 
 
 class SelectionPlan(Shown, BaseEstimator):  # type: ignore[misc]
@@ -83,6 +86,11 @@ class SelectionPlan(Shown, BaseEstimator):  # type: ignore[misc]
         remainder in rows; no source stands in for one that has too little. "target" takes the shares
         that `estimate_composition` finds in the target, of cells of similar rows where there is
         neither `by` nor a column `source`.
+    mixture_from_runs, mixture_from_models : frame, optional
+        In place of `mixture`: what its shares are learned from, by the functions of those names, within
+        what the pool has of each source. One row for each run or model, one column for each source.
+    mixture_options : mapping, optional
+        Further parameters of those functions; `metric`, the column to go by, must be among them.
     repeat : int, default 1
         How often a row of such a source may count (epochs), as its weight says; in rows only. What
         is still missing is the shortfall.
@@ -182,6 +190,9 @@ class SelectionPlan(Shown, BaseEstimator):  # type: ignore[misc]
         mixture: Mapping[str, float]
         | Literal["even", "proportional", "sqrt", "target"]
         | None = None,
+        mixture_from_runs: Any = None,
+        mixture_from_models: Any = None,
+        mixture_options: Mapping[str, Any] | None = None,
         repeat: int = 1,
         must_include: Sequence[Any] = (),
         must_exclude: Sequence[Any] = (),
@@ -213,6 +224,9 @@ class SelectionPlan(Shown, BaseEstimator):  # type: ignore[misc]
         self.quotas = quotas
         self.minima = minima
         self.mixture = mixture
+        self.mixture_from_runs = mixture_from_runs
+        self.mixture_from_models = mixture_from_models
+        self.mixture_options = mixture_options
         self.repeat = repeat
         self.must_include = must_include
         self.must_exclude = must_exclude
@@ -224,7 +238,9 @@ class SelectionPlan(Shown, BaseEstimator):  # type: ignore[misc]
         self.strict = strict
 
     def _notebook_rows(self) -> Iterable[tuple[str, Any]]:
-        yield from ((k, v) for k, v in self.get_params(deep=False).items() if v)
+        given = self.get_params(deep=False)
+        given |= {name: "a table" for name in _TABLES if given[name] is not None}
+        yield from ((k, v) for k, v in given.items() if v)
         report = vars(self).get("report_")
         if report is not None:
             yield from short_numbers(report)
@@ -255,6 +271,9 @@ class SelectionPlan(Shown, BaseEstimator):  # type: ignore[misc]
         pool.add_scores(self.expressions or {})
         if self.mixture is not None:
             check_mixture(self.mixture, self.repeat)
+        check_learned(
+            self.mixture, self.mixture_from_runs, self.mixture_from_models, self.mixture_options
+        )
         if not (isinstance(self.weigh, bool) or self.weigh == "noise"):
             raise ConfigError(f"weigh is {self.weigh!r}; it may be: True, False, 'noise'.")
         must = pool.marked(self.must_include, "must_include")

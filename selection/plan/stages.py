@@ -36,6 +36,9 @@ def filtered(pool: PlanInputs, rules: Sequence[str], must: Mask, alive: Mask) ->
         if compared is not None:
             detail["value"] = compared[0].to_numpy()
             detail["threshold"] = np.full(len(rows), compared[1])
+        if len(rows):
+            for name, broken in pool.broken(rule, rows).items():
+                detail[f"{name}_rules"] = broken.to_numpy()
         outcomes.append(Outcome(rows, "filter", "filter", detail))
     return outcomes
 

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from assay.selection.algorithms.quality_counts import quality_counts
 from assay.selection.base import Scorer
 from assay.selection.contract.inputs import Floats, Inputs
 
-_STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
-_WORD = r"\S+"
 _LINE = r"(?m)^.*\S.*$"
 
 
@@ -37,6 +36,23 @@ class TextRules(Scorer):
     def measured(cls, texts: pl.Series) -> pl.LazyFrame:
         """Return what the rules are about, a row for each text."""
         return pl.DataFrame({"text": texts}).lazy().select(**_measures())
+
+    @classmethod
+    def broken(cls, texts: pl.Series) -> pl.Series:
+        """Return the names of the rules that each text breaks, parted by ", ".
+
+        Examples
+        --------
+        >>> GopherQuality.broken(pl.Series(["# # buy now ..."]))[0]
+        'too_few_words, word_length, symbols, ellipses, lines_end_in_ellipsis, not_alphabetic, stop_words'
+        """
+        rules = cls.rules()
+        named = [pl.when(rule.fill_null(False)).then(pl.lit(name)) for name, rule in rules.items()]
+        return (
+            cls.measured(texts.fill_null(""))
+            .select(rules=pl.concat_str(named, separator=", ", ignore_nulls=True))
+            .collect()["rules"]
+        )
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
         texts = inputs.texts().fill_null("")
@@ -85,7 +101,8 @@ class GopherQuality(TextRules):
 
     Notes
     -----
-    Linear in the text, by regular expressions. As a filter: ``gopher_quality = 0``.
+    Linear in the text. As a filter: ``gopher_quality = 0``; the detail of the reason then names the
+    rules that a row breaks, as `gopher_quality_rules`.
 
     Claims
     ------
@@ -115,17 +132,22 @@ class GopherQuality(TextRules):
         pass
 
     @classmethod
+    def measured(cls, texts: pl.Series) -> pl.LazyFrame:
+        """Return what the rules are about, a row for each text."""
+        return pl.DataFrame(quality_counts(texts)).lazy()
+
+    @classmethod
     def rules(cls) -> Mapping[str, pl.Expr]:
-        words = pl.col("words")
+        words = _some("words")
         length = pl.col("word_characters") / words
         return {
-            "too_few_words": words < 50,
+            "too_few_words": pl.col("words") < 50,
             "too_many_words": words > 100_000,
             "word_length": (length < 3) | (length > 10),
             "symbols": pl.col("hashes") / words > 0.1,
             "ellipses": pl.col("ellipses") / words > 0.1,
-            "bullets": pl.col("bullets") / pl.col("lines") > 0.9,
-            "lines_end_in_ellipsis": pl.col("open_lines") / pl.col("lines") > 0.3,
+            "bullets": pl.col("bullets") / _some("lines") > 0.9,
+            "lines_end_in_ellipsis": pl.col("open_lines") / _some("lines") > 0.3,
             "not_alphabetic": pl.col("alphabetic") / words < 0.8,
             "stop_words": pl.col("stop_words") < 2,
         }
@@ -160,7 +182,8 @@ class C4Quality(TextRules):
 
     Notes
     -----
-    Linear in the text. As a filter: ``c4_quality = 0``.
+    Linear in the text, by regular expressions. As a filter: ``c4_quality = 0``; the detail of the
+    reason names the rules, as `c4_quality_rules`.
 
     Claims
     ------
@@ -193,10 +216,15 @@ class C4Quality(TextRules):
             "too_few_sentences": pl.col("sentences") < 5,
             "placeholder": pl.col("placeholder"),
             "curly_bracket": pl.col("curly_bracket"),
-            "open_lines": pl.col("unmarked_lines") / pl.col("lines") > 0.5,
+            "open_lines": pl.col("unmarked_lines") / _some("lines") > 0.5,
             "javascript": pl.col("javascript"),
             "policy": pl.col("policy"),
         }
+
+
+def _some(name: str) -> pl.Expr:
+    """Return a count, null where it is 0: a text without words has no share that is too large."""
+    return pl.when(pl.col(name) > 0).then(pl.col(name))
 
 
 def _measures() -> dict[str, pl.Expr]:
@@ -206,20 +234,9 @@ def _measures() -> dict[str, pl.Expr]:
     def count(pattern: str) -> pl.Expr:
         return text.count_matches(pattern).cast(pl.Float64)
 
-    stop_words = [
-        text.contains(rf"(?i)(?:^|\s){word}(?:$|\s)").cast(pl.Int64) for word in _STOP_WORDS
-    ]
     policy = "terms of use|privacy policy|cookie policy|uses cookies|use of cookies|use cookies"
     return {
-        "words": count(_WORD),
-        "word_characters": count(r"\S"),
-        "hashes": count("#"),
-        "ellipses": count(r"\.\.\.|…"),
         "lines": count(_LINE),
-        "bullets": count(r"(?m)^\s*[•‣▶◀◦■□▪▫*-]"),
-        "open_lines": count(r"(?m)(?:\.\.\.|…)\s*$"),
-        "alphabetic": count(r"\S*\p{Alphabetic}\S*"),
-        "stop_words": pl.sum_horizontal(stop_words),
         "sentences": count(r"[.!?][\"'”)]*(?:\s|$)"),
         "placeholder": text.contains("(?i)lorem ipsum"),
         "curly_bracket": text.contains(r"[{}]"),

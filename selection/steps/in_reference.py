@@ -147,10 +147,10 @@ class InReference(PoolMethod):
     Parameters
     ----------
     reference : mapping of name to ReferenceSet, texts or vectors
-    near : float in (0, 1] or None, default 0.75
-        None: near texts are not looked for.
-    semantic : float, "auto" or None, default "auto"
-        Least similarity on the graph's scale. "auto" is the automatic threshold of
+    near : float in (0, 1], "none" or None, default 0.75
+        None, in a file "none": near texts are not looked for.
+    semantic : float, "auto", "none" or None, default "auto"
+        None, in a file "none": vectors are not compared. Least similarity on the graph's scale. "auto" is the automatic threshold of
         `SemanticDuplicates` where there is a graph, else a cosine of 0.95.
     ngrams : int, default 5
         Words in a shingle.
@@ -205,8 +205,8 @@ class InReference(PoolMethod):
     """
 
     limits: ClassVar[Limits] = {
-        "near": (Number("(0, 1]"), None),
-        "semantic": (Number("(-inf, 1]"), "auto", None),
+        "near": (Number("(0, 1]"), "none", None),
+        "semantic": (Number("(-inf, 1]"), "auto", "none", None),
         "ngrams": (Whole(1),),
         "permutations": (Whole(1),),
     }
@@ -215,8 +215,8 @@ class InReference(PoolMethod):
         self,
         *,
         reference: Mapping[str, Any] | None = None,
-        near: float | None = 0.75,
-        semantic: float | Literal["auto"] | None = "auto",
+        near: float | Literal["none"] | None = 0.75,
+        semantic: float | Literal["auto", "none"] | None = "auto",
         ngrams: int = 5,
         permutations: int = 128,
     ) -> None:
@@ -225,6 +225,16 @@ class InReference(PoolMethod):
         self.semantic = semantic
         self.ngrams = ngrams
         self.permutations = permutations
+
+    @property
+    def compares_texts(self) -> bool:
+        """Whether near texts are looked for."""
+        return self.near not in (None, "none")
+
+    @property
+    def compares_vectors(self) -> bool:
+        """Whether vectors are compared."""
+        return self.semantic not in (None, "none")
 
     def fit(
         self,
@@ -251,7 +261,7 @@ class InReference(PoolMethod):
         sets = {name: self._set(self.reference[name], texts) for name in sorted(self.reference)}
         best = _Best.of(inputs.n)
         self._match_exactly(sets, texts, rows, best)
-        if texts is not None and self.near is not None:
+        if texts is not None and self.compares_texts:
             self._match_nearly(sets, texts, best)
         threshold = self._match_vectors(sets, rows, graph, inputs, best)
         there = best.similarity >= 0
@@ -342,7 +352,7 @@ class InReference(PoolMethod):
         best: _Best,
     ) -> float | None:
         """Look the remaining rows up by their vectors; return the threshold."""
-        if self.semantic is None or vectors is None:
+        if not self.compares_vectors or vectors is None:
             return None
         metric = inputs.metric if graph is not None else "cosine"
         if isinstance(self.semantic, str):
@@ -365,7 +375,7 @@ class InReference(PoolMethod):
                     Similarities(ordered, metric),
                 )
         else:
-            threshold = float(self.semantic)
+            threshold = float(self.semantic or 0)
         open_rows = np.flatnonzero(best.similarity < 0)
         for owner, held in enumerate(sets.values()):
             if held.vectors is None or not len(held.ids) or not len(open_rows):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from assay.selection import SelectionPlan
 from assay.selection.plan.mixtures import Mixture
-from assay.storage.errors import BudgetError, ConfigError, MissingInputError
+from assay.storage.errors import BudgetError, ColumnError, ConfigError, MissingInputError
 
 
 def pool(sizes, seed=0):
@@ -183,3 +183,58 @@ def test_the_mixture_of_the_target(by):
     assert np.abs(counts - share).max() <= (4 if by else 12)
     with pytest.raises(MissingInputError, match="needs a target"):
         SelectionPlan(budget=10, selector="random", mixture="target").fit(X)
+
+
+def runs_for(names, best, n=60):
+    """Return runs that are the better the more they had of one source."""
+    rng = np.random.default_rng(5)
+    weights = rng.dirichlet(np.ones(len(names)), n)
+    loss = 3 - 0.4 * np.log(weights[:, names.index(best)] + 0.01)
+    return pl.DataFrame(dict(zip(names, weights.T, strict=True)) | {"loss": loss})
+
+
+def test_a_mixture_is_learned_within_what_the_pool_has():
+    table = pool({"code": 12, "law": 200, "web": 300})
+    runs = runs_for(["code", "law", "web"], "law")
+    options = {"metric": "loss", "bootstraps": 10}
+    plan = fitted(table, 100, None, mixture_from_runs=runs, mixture_options=options)
+    got = counts(table, plan)
+    assert got["law"] > 60
+    assert sum(got.values()) == 100
+    learned = plan.report_["learned_mixture"]
+    assert learned["runs"] == 60
+    assert learned["sources"]["law"]["share"] == pytest.approx(got["law"] / 100, abs=0.01)
+    # the source that is wanted is short: it gives what it has, four times over
+    scarce = runs_for(["code", "law", "web"], "code")
+    plan = fitted(table, 100, None, mixture_from_runs=scarce, mixture_options=options, repeat=4)
+    assert counts(table, plan)["code"] == 12
+    assert plan.weights_.sum() == 100
+    assert plan.report_["mixture"]["code"]["share"] <= 0.48 + 1e-9
+    assert plan.report_["shortfall"] == 0
+
+
+def test_models_fill_the_best_source_first():
+    table = pool({"code": 20, "law": 200, "web": 300})
+    skill = np.linspace(0, 1, 15)
+    models = {"code": 3 - skill, "law": 3 + skill, "web": 3 - skill**2, "error": 1 - skill}
+    models["web"][[3, 9]] = models["web"][[9, 3]]
+    plan = fitted(table, 50, None, mixture_from_models=models, mixture_options={"metric": "error"})
+    assert counts(table, plan) == {"code": 20, "web": 30}
+    assert "a table" in [value for _, value in plan._notebook_rows()]
+
+
+def test_what_a_mixture_is_learned_from_must_be_clear():
+    table = pool({"code": 20, "law": 200})
+    runs = runs_for(["code", "law"], "law")
+    with pytest.raises(ConfigError, match="one of mixture, mixture_from_runs"):
+        fitted(table, 5, "even", mixture_from_runs=runs, mixture_options={"metric": "loss"})
+    with pytest.raises(ConfigError, match="for a metric"):
+        fitted(table, 5, None, mixture_from_runs=runs)
+    with pytest.raises(ConfigError, match="has neither"):
+        fitted(table, 5, "even", mixture_options={"metric": "loss"})
+    options = {"metric": "loss", "draw": 3}
+    with pytest.raises(ColumnError, match="'draw'"):
+        fitted(table, 5, None, mixture_from_runs=runs, mixture_options=options)
+    stepped = runs.with_columns(step=pl.lit(7))
+    with pytest.raises(ConfigError, match="'step', which is no source"):
+        fitted(table, 5, None, mixture_from_runs=stepped, mixture_options={"metric": "loss"})

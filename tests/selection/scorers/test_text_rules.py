@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.selection import C4Quality, GopherQuality
+from assay.selection import C4Quality, GopherQuality, SelectionPlan
 from assay.storage.errors import InputError
 
 STOP = {"the", "be", "to", "of", "and", "that", "have", "with"}
@@ -37,7 +39,28 @@ def gopher(text):
 WORDS = st.sampled_from(
     ["the", "To", "of", "graph", "sampling", "x", "12", "#", "...", "…", "-", "*", "word,"]
 )
-TEXTS = st.lists(st.lists(WORDS, min_size=1, max_size=30).map(" ".join), min_size=1, max_size=6)
+ODD = st.sampled_from(
+    [
+        "",
+        "\t",
+        "WITH",
+        "withé",
+        "éthe",
+        "....",
+        "......",
+        "….",
+        "...…",
+        "•",
+        "▪ Ünïcode",
+        "x...",
+        "字",
+        "٣",
+        "\u3000",
+    ]
+)
+TEXTS = st.lists(
+    st.lists(WORDS | ODD, min_size=1, max_size=30).map(" ".join), min_size=1, max_size=6
+)
 
 
 @settings(max_examples=80, deadline=None)
@@ -83,3 +106,34 @@ def test_the_order_of_rows_and_missing_texts():
 def test_words_are_what_white_space_parts():
     scorer = GopherQuality().fit([" ".join(["the", "of", "word"] * 20)])
     assert re.fullmatch(r"0\.0", str(scorer.scores_[0]))
+
+
+def test_a_filter_names_the_rules_that_a_row_breaks():
+    good = "The parts of a text that people write to be read have words with a point. " * 5
+    texts = [good, "# # buy now ...", f"{good} A {{ bracket."]
+    table = pl.DataFrame({"own": [1, 2, 3]})
+    scores = {
+        "gopher_quality": GopherQuality().fit(texts).scores_,
+        "c4_quality": C4Quality().fit(texts).scores_,
+    }
+    plan = SelectionPlan(
+        budget=1,
+        selector="random",
+        filters=["own > 0", "gopher_quality = 0", "c4_quality + 0 < 1"],
+    )
+    plan.fit(texts=texts, scores=scores, table=table, ids=["a", "b", "c"])
+    details = dict(zip("abc", plan.decisions()["detail"], strict=True))
+    broken = json.loads(details["b"])["gopher_quality_rules"].split(", ")
+    rules = GopherQuality().fit(texts).rules_.row(1, named=True)
+    assert broken == [name for name, breaks in rules.items() if breaks]
+    assert json.loads(details["b"])["value"] == len(broken)
+    assert json.loads(details["c"])["c4_quality_rules"] == "curly_bracket"
+    assert "gopher_quality_rules" not in json.loads(details["a"])
+
+
+def test_the_rules_are_counted_in_every_block_of_texts():
+    texts = ["# a word …", "", "x" * 3_000_000, "- one\n- two"]
+    words = GopherQuality.measured(pl.Series(texts)).collect()
+    assert words["words"].to_list() == [4, 0, 1, 4]
+    assert words["bullets"].to_list() == [0, 0, 0, 2]
+    assert words["word_characters"].to_list() == [7, 0, 3_000_000, 8]
