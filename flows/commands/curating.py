@@ -56,6 +56,10 @@ def curate(
     ] = None,
     label: Annotated[str | None, _option(_POOL, "COLUMN", "Column of labels.")] = None,
     group: Annotated[str | None, _option(_POOL, "COLUMN", "Column of groups.")] = None,
+    edges: Annotated[
+        str | None,
+        _option(_POOL, "PATH", "File of edges between rows (source, target): they are the graph."),
+    ] = None,
     keep: Annotated[
         str | None, _option(_POOL, "A,B", "Further columns to store with the results, for SQL.")
     ] = None,

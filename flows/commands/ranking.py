@@ -44,7 +44,7 @@ def features(
     stability: Annotated[int, typer.Option(help="Number of bootstrap resamples; 0: none.")] = 0,
     consensus: Annotated[
         str | None,
-        typer.Option(help="Add a consensus ranking of the methods: rra, borda or median."),
+        typer.Option(help="Add a consensus ranking of the methods: rra, borda, median or merge."),
     ] = None,
     consensus_of: Annotated[
         str | None,

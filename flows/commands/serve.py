@@ -35,7 +35,7 @@ from assay.storage.reading.locations import absolute, scheme_of
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 # seconds: `prefect server start --background` returns before its server answers
 _PATIENCE = 60
-_LOCATIONS = ("pool", "target", "training_log", "labels", "table", "store")
+_LOCATIONS = ("pool", "target", "training_log", "labels", "edges", "table", "store")
 
 
 def parse_interval(text: str) -> timedelta:

@@ -102,6 +102,8 @@ class GraphConfig(Form):
         Weigh edges by the neighbors that both ends share.
     memory_limit : int, optional
         Bytes above which vectors are laid out on disk.
+    attribute_weight : {"gaussian"}, optional
+        Of `edges` that are given: weigh each by how alike its ends are, in place of its own weight.
     """
 
     k: int = Field(default=15, ge=1, le=1000)
@@ -112,6 +114,7 @@ class GraphConfig(Form):
     weights: Literal["similarity", "self_tuning", "fuzzy"] = "similarity"
     robust: Literal["context"] | None = None
     memory_limit: int | None = Field(default=None, ge=1)
+    attribute_weight: Literal["gaussian"] | None = None
 
 
 class PlanConfig(Form):
@@ -266,6 +269,9 @@ class CurationConfig(Form):
         stand in for a column of the pool. The last label of a row counts.
     group : str, optional
         Column of groups.
+    edges : str, optional
+        File of edges between the pool's rows (citations, links, replies): `source` and `target`, the
+        rows' ids, and optionally `weight`. They are the graph, in place of the nearest neighbors.
     columns : tuple of str
         Columns of a table whose rows are compared by all of them, in place of `text`, `vector` and
         `image`: numbers standardized, categories hashed; see `assay.index.embedding.table`.
@@ -365,6 +371,7 @@ class CurationConfig(Form):
     label: str | None = None
     labels: Location | None = None
     group: str | None = None
+    edges: Location | None = None
     keep: Names = ()
     template: str | None = None
     turns: Literal["all", "last"] | None = None

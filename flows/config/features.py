@@ -40,7 +40,7 @@ class FeatureConfig(Form):
         How many bootstrap resamples each method ranks anew; 0: none. Stored as the metrics
         ``stability:<method>`` with ``stability_low`` and ``stability_high``, its interval, and
         ``frequency:<method>:<feature>``, how often a selected feature is among the best k.
-    consensus : {"rra", "borda", "median"}, optional
+    consensus : {"rra", "borda", "median", "merge"}, optional
         Store what the methods agree on as a method more, named ``consensus``.
     consensus_of : tuple of str, optional
         The methods that the consensus counts; by default all but those whose scores are not
@@ -66,7 +66,7 @@ class FeatureConfig(Form):
     encoding: str | None = None
     missing: Literal["median", "indicator", "raise"] = "median"
     stability: int = Field(default=0, ge=0)
-    consensus: Literal["rra", "borda", "median"] | None = None
+    consensus: Literal["rra", "borda", "median", "merge"] | None = None
     consensus_of: Names | None = None
     memory_mb: int = Field(default=1024, ge=1)
     store: str = "assay-store"

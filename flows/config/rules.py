@@ -185,6 +185,29 @@ def check_steps(config: CurationConfig, kind: str) -> None:
             )
 
 
+def check_graph(config: CurationConfig) -> None:
+    """Refuse what goes by similar content where the graph is that of given edges.
+
+    Raises
+    ------
+    ConfigError
+        A deduplication step compares rows by the graph, or edges are weighed and there are none.
+    """
+    if config.edges is None:
+        if config.graph.attribute_weight is not None:
+            raise ConfigError(
+                "`attribute_weight` of the graph weighs given edges, and there are none: name their file "
+                "with --edges, or leave it out."
+            )
+        return
+    for name, _ in config.plan.steps():
+        if "graph" in registry.entry(name, "step").needs:
+            raise ConfigError(
+                f"{name} goes by the similarities of the graph, and those of given edges say nothing of "
+                "what rows hold: use near_duplicates, or leave out `edges`."
+            )
+
+
 def check_budget(config: CurationConfig, n: int) -> None:
     """Raise `BudgetError` where the budget is more than a pool of `n` rows has.
 

@@ -28,7 +28,7 @@ def located(config: CurationConfig) -> CurationConfig:
     """Return the configuration with absolute paths: a worker may run in another folder."""
     if config.engine not in CLUSTERS:
         return config
-    names = ("pool", "target", "training_log", "labels", "store")
+    names = ("pool", "target", "training_log", "labels", "edges", "store")
     paths = {name: getattr(config, name) for name in names if getattr(config, name) is not None}
     return config.model_copy(update={name: absolute(path) for name, path in paths.items()})
 

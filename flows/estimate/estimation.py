@@ -322,6 +322,8 @@ def sample_config(run: Run, rows: int, size: int) -> dict[str, Any]:
             for group, n in rules[name].items()
         }
     graph = values["graph"]
+    # edges join rows that the sample lacks: its neighbors stand for them
+    values["edges"] = graph["attribute_weight"] = None
     dimensions = (
         run.read_pool().dimension if run.kind == "vector" else run.config.embedding.dimensions
     )

@@ -14,6 +14,7 @@ _ENGINE = {
     "target",
     "training_log",
     "labels",
+    "edges",
     "next",
     "refit",
     "drift_limit",
@@ -38,6 +39,8 @@ def deciding(config: CurationConfig) -> dict[str, Any]:
     """Return the settings that decide the run's result."""
     settings = config.model_dump(mode="json", exclude=_ENGINE)
     settings["graph"].pop("memory_limit")
+    if settings["graph"]["attribute_weight"] is None:
+        del settings["graph"]["attribute_weight"]
     # left at its default, a key that came later leaves the ids of earlier runs as they are
     for name in _LATER:
         if settings[name] in (None, [], {}):

@@ -284,7 +284,7 @@ def _anomalies(quality: pl.DataFrame, rows: int) -> list[tuple[str, float, None]
 def persist(run: FeatureRun, started_at: datetime, refs: dict[str, Ref], quality: Ref) -> str:
     """Write the rankings into the run's one file; the run is finished when it is there."""
     frames, metrics = [], []
-    samples = 0
+    samples, breakdown = 0, None
     for method, ref in refs.items():
         folder = run.store.artifacts.open(*ref)
         frame = pl.read_parquet(folder / "features.parquet")
@@ -295,7 +295,8 @@ def persist(run: FeatureRun, started_at: datetime, refs: dict[str, Ref], quality
     if run.config.consensus:
         counted = counted_methods(run.config)
         chosen = [frame for method, frame in zip(refs, frames, strict=True) if method in counted]
-        frames.append(_consensus(chosen, run.config.consensus))
+        agreed, breakdown = _consensus(chosen, run.config.consensus)
+        frames.append(agreed)
     ranked = pl.concat(frames)
     told = [
         ("samples", float(samples), None),
@@ -303,6 +304,7 @@ def persist(run: FeatureRun, started_at: datetime, refs: dict[str, Ref], quality
         *_anomalies(
             pl.read_parquet(run.store.artifacts.open(*quality) / "quality.parquet"), samples
         ),
+        *([] if breakdown is None else [("consensus.breakdown", breakdown, None)]),
         *((f"missing:{row['feature']}", row["share"], None) for row in missing.rows(named=True)),
     ]
     data = RunTablesData(
@@ -338,15 +340,18 @@ def counted_methods(config: FeatureConfig) -> list[str]:
     return counted
 
 
-def _consensus(frames: list[pl.DataFrame], how: str) -> pl.DataFrame:
-    """Return the ranking that the methods agree on; it keeps as many as they keep, in the median."""
+def _consensus(frames: list[pl.DataFrame], how: str) -> tuple[pl.DataFrame, float | None]:
+    """Return the ranking that the methods agree on, and its breakdown point where it has one.
+
+    It keeps as many as they keep, in the median.
+    """
     from assay.selection.rankers.stability import consensus_ranking
 
     names = frames[0]["feature"].sort()
     ranks = [frame.sort("feature")["rank"].to_numpy() for frame in frames]
     found = consensus_ranking(ranks, method=how)
     kept = int(np.median([frame["selected"].sum() for frame in frames]))
-    return pl.DataFrame(
+    ranked = pl.DataFrame(
         {
             "feature": names,
             "score": found.scores,
@@ -354,7 +359,8 @@ def _consensus(frames: list[pl.DataFrame], how: str) -> pl.DataFrame:
             "selected": found.ranking <= kept,
             "method": ["consensus"] * len(names),
         }
-    ).sort("rank")
+    )
+    return ranked.sort("rank"), found.breakdown
 
 
 def publish(run: FeatureRun, run_id: str) -> str:

@@ -24,6 +24,7 @@ from assay.flows.stages.refs import Ref
 from assay.flows.stages.run import Run
 from assay.flows.stages.stage import EMBED, GRAPH, INDEX, Stage
 from assay.storage.hashing.fingerprints import fingerprint
+from assay.storage.reading.tables import read_table
 
 # beyond this share of new and gone rows, building anew is cheaper and better
 _CHANGED = 0.2
@@ -35,11 +36,14 @@ def graph_settings(run: Run) -> str:
     """Return what decides a graph besides the vectors."""
     # what is left at its default, and the memory that may be used, change nothing
     said = run.config.graph.model_dump(exclude_defaults=True, exclude={"memory_limit"})
-    return fingerprint(said, run.config.seed)
+    edges = () if run.edges_fingerprint is None else ("edges", run.edges_fingerprint)
+    return fingerprint(said, run.config.seed, *edges)
 
 
 def graph_to_build(run: Run, samples: Ref, changes: Ref | None, vectors: Ref) -> Ref | None:
     """Return where the graph will be if it must be built; None if it exists or is updated."""
+    if run.config.edges is not None:
+        return None
     settings = graph_settings(run)
     parent = None
     if not run.config.graph.robust:
@@ -66,13 +70,24 @@ def graph(
         from assay.index import SimilarityGraph
 
         with step("graph", None):
-            SimilarityGraph.from_vectors(
-                load_vectors(run, vectors),
-                ids=ids_of(run, samples, vectors),
-                random_state=run.config.seed,
-                found=found() if found else None,
-                **config.model_dump(),
-            ).save(out)
+            ids = ids_of(run, samples, vectors)
+            if run.config.edges is not None:
+                joined = SimilarityGraph.from_edges(
+                    read_table(run.config.edges),
+                    ids=ids,
+                    vectors=load_vectors(run, vectors) if config.attribute_weight else None,
+                    attribute_weight=config.attribute_weight,
+                )
+                logger.info("graph: %s", _describe_edges(joined.report_))
+            else:
+                joined = SimilarityGraph.from_vectors(
+                    load_vectors(run, vectors),
+                    ids=ids,
+                    random_state=run.config.seed,
+                    found=found() if found else None,
+                    **config.model_dump(exclude={"attribute_weight"}),
+                )
+            joined.save(out)
 
     def update(out: Path, parent: _Parent) -> None:
         with step("graph", None):
@@ -89,9 +104,24 @@ def graph(
         build(out)
 
     parent = None
-    if not config.robust:
+    if not config.robust and run.config.edges is None:
         parent = _parent(run, GRAPH, samples, changes, vectors, settings)
     return _make(run, GRAPH, vectors, settings, parent, build, update)
+
+
+def _describe_edges(report: dict[str, Any]) -> str:
+    """Say what became of the edges that were given."""
+    left_out = [
+        f"{report[name]:,} {what}"
+        for name, what in (
+            ("unknown", "name rows that are not there"),
+            ("loops", "join a row with itself"),
+            ("repeated", "are there twice, or in both directions"),
+        )
+        if report[name]
+    ]
+    told = f"{report['edges']:,} undirected edges of {report['given']:,} given"
+    return f"{told} ({', '.join(left_out)})" if left_out else told
 
 
 def index(run: Run, samples: Ref, changes: Ref | None, vectors: Ref, graph: Ref) -> Ref:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from functools import cache, cached_property
 from importlib.metadata import version
 from typing import Any
@@ -12,28 +12,26 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict
 
 from assay.flows.config.curation import CurationConfig
-from assay.flows.config.fields import best_share
 from assay.flows.config.had import ids_fingerprint, names_file
 from assay.flows.config.labels import LABEL, labels_fingerprint, read_labels
 from assay.flows.config.rules import (
     RULES_REVISION,
-    check_options,
+    check_graph,
     check_rules,
-    check_score_options,
     check_steps,
     learned_from,
 )
 from assay.flows.stages.deciding import deciding
 from assay.flows.stages.generations import Parent, settle
+from assay.flows.stages.methods import decide_methods, given_inputs
 from assay.flows.stages.stage import REFER, REVISIONS
 from assay.index.embedding.embedders import embedder_class, embedder_package
+from assay.index.graph.given_edges import edge_columns
 from assay.selection import registry
-from assay.selection.algorithms.contamination import DETECTORS
-from assay.selection.plan.noise import SCORE as NOISE_WEIGHT
 from assay.storage import Pool, ScoreStore, read_pool
-from assay.storage.errors import ColumnError, ConfigError, InputError
+from assay.storage.errors import ColumnError, ConfigError
 from assay.storage.hashing.fingerprints import fingerprint
-from assay.storage.reading.tables import table_fingerprint
+from assay.storage.reading.tables import read_table, table_fingerprint
 
 _LIBRARIES = ("duckdb", "faiss-cpu", "numba", "numpy", "polars", "scikit-learn", "scipy")
 
@@ -54,6 +52,7 @@ class Run(BaseModel):
     covered_fingerprint: str | None = None
     labels_fingerprint: str | None = None
     mixture_fingerprint: str | None = None
+    edges_fingerprint: str | None = None
     references: dict[str, str] = {}
     generation: str
     # whether the generation was begun by an earlier run
@@ -181,12 +180,12 @@ def resolve_run(config: CurationConfig) -> Run:
     decided: dict[str, Any] = {"name": pool.name, pool.kind: pool.roles.content}
     if config.labels is not None and config.label is None:
         decided["label"] = LABEL
-    there = _inputs(config, pool)
-    _check_best(config, there)
-    decided |= _methods(config, there)
+    there = given_inputs(config, pool)
+    decided |= decide_methods(config, there)
     resolved = config.model_copy(update=decided)
     check_rules(resolved, pool.columns)
     check_steps(resolved, pool.kind)
+    check_graph(resolved)
     target_fingerprint = read_target(resolved, pool.kind).fingerprint if config.target else None
     defaults = _defaults_taken(config, resolved)
     embedder = make_model(resolved, pool.kind)
@@ -216,12 +215,14 @@ def resolve_run(config: CurationConfig) -> Run:
     ruled = resolved.expressions or resolved.plan.model_dump(exclude_defaults=True)
     references = {name: p.fingerprint for name, p in read_references(resolved).items()}
     labels = None if resolved.labels is None else labels_fingerprint(labels_of(resolved))
+    edges = None if resolved.edges is None else _check_edges(resolved)
     added = (
         *([plugins] if plugins else []),
         *([RULES_REVISION] if ruled else []),
         *([covered_fingerprint] if covered_fingerprint else []),
         *([("mixture", mixture_fingerprint)] if mixture_fingerprint else []),
         *([("labels", labels)] if labels else []),
+        *([("edges", edges)] if edges else []),
         *([(REFER.revision, references)] if references else []),
     )
     run_id = fingerprint("curate", REVISIONS, *made_of, generation, *added)[:16]
@@ -237,6 +238,7 @@ def resolve_run(config: CurationConfig) -> Run:
         covered_fingerprint=covered_fingerprint,
         labels_fingerprint=labels,
         mixture_fingerprint=mixture_fingerprint,
+        edges_fingerprint=edges,
         references=references,
         generation=generation,
         frozen=frozen,
@@ -249,6 +251,16 @@ def resolve_run(config: CurationConfig) -> Run:
 def labels_of(config: CurationConfig) -> pl.DataFrame:
     """Read the labels that are kept apart from the pool: `sample_id` and `label`."""
     return read_labels(str(config.labels), id=config.id, label=config.label)
+
+
+def _check_edges(config: CurationConfig) -> str:
+    """Return the fingerprint of the edges, checked as far as the file itself says."""
+    if config.id is None:
+        raise ConfigError(
+            "`edges` name the pool's rows by their ids; name the column of ids with --id."
+        )
+    edge_columns(read_table(str(config.edges)))
+    return table_fingerprint(str(config.edges))
 
 
 def refitted(run: Run) -> Run:
@@ -287,109 +299,6 @@ def make_model(config: CurationConfig, kind: str) -> Any:
     if missing:
         raise ConfigError(f"[embedding.options] of {settings.name!r} lacks {', '.join(missing)}.")
     return make(**settings.options)
-
-
-def _inputs(config: CurationConfig, pool: Pool) -> set[str]:
-    there = {"vectors", "graph"}
-    if pool.kind == "text":
-        there.add("texts")
-    if config.label or config.labels:
-        there.add("labels")
-    if config.target:
-        there.add("target")
-    if config.difficulty:
-        there.add("scores")
-    if config.training_log:
-        there.add("log")
-    if config.like:
-        there.add("seeds")
-    if config.group:
-        there.add("groups")
-    return there
-
-
-def _check_best(config: CurationConfig, there: set[str]) -> None:
-    """Refuse a budget by a learning curve where none can be measured."""
-    if best_share(config.budget) is None:
-        return
-    if "labels" not in there:
-        raise ConfigError(
-            f"The budget {config.budget!r} is read from a learning curve, which needs labels: name their "
-            "column with --label, or give a count or a share."
-        )
-    if config.plan.cost is not None:
-        raise ConfigError(
-            f"The budget {config.budget!r} counts rows, and `cost` of the plan counts something else; "
-            "leave one out."
-        )
-
-
-def _methods(config: CurationConfig, there: set[str]) -> dict[str, Any]:
-    scores = config.scores
-    if scores is None:
-        wanted = (
-            "importance",
-            "like",
-            "label_agreement",
-            "self_confidence",
-            "pagerank",
-            "knn_density",
-        )
-        known = {entry.name: entry for entry in registry.entries("scorer")}
-        scores = tuple(n for n in wanted if n in known and not known[n].lacks(there))
-    select = config.select
-    if select is None:
-        known = {entry.name: entry for entry in registry.entries("selector")}
-        order = []
-        if "target" in there:
-            order.append("importance")
-        elif "seeds" in there:
-            order.append("top")
-        elif there & {"labels", "scores"}:
-            order.append("ccs")
-        else:
-            order.append("stratified")
-        # `top` takes the score `like`
-        ready = there | ({"scores"} if "seeds" in there else set())
-        select = next(n for n in order if n in known and not known[n].lacks(ready))
-    difficulty = config.difficulty
-    outliers = config.plan.cutoff == "contamination"
-    if difficulty is None and select == "top" and "seeds" in there and not config.plan.blend:
-        difficulty = "like"
-    by_difficulty = registry.entry(select, "selector").has_difficulty
-    cuts = config.plan.cutoff is not None and not outliers
-    if difficulty is None and (by_difficulty or cuts):
-        difficulty = "label_agreement" if "labels" in there else "knn_density"
-    own = config.expressions
-    scores = (*scores, *own, *config.plan.blend, *([difficulty] if difficulty else []))
-    scores += (*(DETECTORS if outliers else ()), *(("like",) if config.like else ()))
-    scores += (NOISE_WEIGHT,) if config.plan.weigh == "noise" else ()
-    for name in (n for n in scores if n not in own):
-        _check_needs(registry.entry(name, "scorer"), there)
-    # a difficulty that was decided above counts as there
-    scored = {"scores"} if difficulty or config.plan.blend else set()
-    selector = registry.entry(select, "selector")
-    check_options(selector, config.options, {"budget", "random_state"})
-    ready = there | scored
-    _check_needs(selector, ready, selector.load().lacks_under(config.options, ready))
-    check_score_options(config, tuple(dict.fromkeys(scores)))
-    return {"scores": tuple(dict.fromkeys(scores)), "select": select, "difficulty": difficulty}
-
-
-def _check_needs(entry: registry.Entry, there: set[str], further: Sequence[str] = ()) -> None:
-    how = {
-        "texts": "a text column (--text)",
-        "labels": "labels (--label)",
-        "target": "a target (--target)",
-        "scores": "a difficulty (--difficulty)",
-        "log": "a log of training (--training-log)",
-        "seeds": "ids of rows to be like (--like)",
-        "groups": "a column of groups (--group)",
-        "target or scores": "a target (--target) or a difficulty (--difficulty)",
-    }
-    missing = [how.get(need, need) for need in (*entry.lacks(there), *further)]
-    if missing:
-        raise InputError(f"{entry.kind} {entry.name!r} needs {' and '.join(missing)}.")
 
 
 def _defaults_taken(given: CurationConfig, resolved: CurationConfig) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from assay.storage.runs.run_file import RunInfo
 def stored_config(run: Run) -> dict[str, Any]:
     """Return the configuration as it is stored with the run: paths absolute, so it can be rerun."""
     config = run.config.model_dump(mode="json", exclude={*SHOWING, "next"})
-    for key in ("pool", "target", "training_log", "labels", "store"):
+    for key in ("pool", "target", "training_log", "labels", "edges", "store"):
         if config[key] is not None:
             config[key] = absolute(config[key])
     if names_file(config["plan"]["covered"]):

@@ -16,25 +16,25 @@ from numpy.typing import ArrayLike, NDArray
 from assay.index.algorithms import centrality, clustering
 from assay.index.algorithms.communities import Communities
 from assay.index.algorithms.eigenvector import EigenvectorCentrality
+from assay.index.algorithms.smoothing import smoothed
 from assay.index.graph import algorithms, updates
 from assay.index.graph.context_similarity import CANDIDATES, with_context
 from assay.index.graph.edge_weights import check_weights, similarities_of
+from assay.index.graph.given_edges import given_edges
 from assay.index.graph.query import nearest_to
 from assay.index.graph.reading import NetworkxGraph
+from assay.index.graph.saved import FORMAT, OPTIONAL, read_graph
 from assay.index.graph.symmetric_edges import SYMMETRISE, Edges, symmetric_edges
 from assay.index.knn.nearest_neighbors import Distinct, NearestNeighbors, Search, nearest_neighbors
 from assay.index.layout.umap import umap_layout
 from assay.index.vectors.checks import Vectors, as_ids, as_vectors, check_metric, check_width
 from assay.index.vectors.exact import Progress
 from assay.index.vectors.forms import as_queries
-from assay.storage.errors import ConfigError, CorruptArtifactError, InputError
+from assay.storage.errors import ConfigError, InputError
 from assay.storage.limits import SEED, Whole, check_parameters
 from assay.storage.notebook import Shown, short_numbers
 
 ROBUST = (None, "context")
-_FORMAT = 1
-_ARRAYS = ("indptr", "indices", "weights", "neighbors", "distances")
-_OPTIONAL = ("centroids", "cells")
 
 
 class SimilarityGraph(NetworkxGraph, Shown):
@@ -243,6 +243,78 @@ class SimilarityGraph(NetworkxGraph, Shown):
         return cls._of(replace(near, report=report), X, named, metric, symmetrise, weights)
 
     @classmethod
+    def from_edges(
+        cls,
+        edges: Any,
+        *,
+        ids: Any,
+        vectors: Any = None,
+        attribute_weight: str | None = None,
+        k: int = 50,
+    ) -> Self:
+        r"""Join rows by edges of their own: citations, links, replies, transfers.
+
+        Edges are made undirected; of one that is given more than once the heaviest counts, and an edge
+        of a row with itself counts for nothing. All graph scores, selectors and functions of networkx
+        take the graph. Its `metric` is 'ip': a weight is a similarity without bound.
+
+        Parameters
+        ----------
+        edges : frame with the columns source, target and, optionally, weight
+            Ends are ids; two columns of any name are the ends. Weights are above 0; without any,
+            every edge weighs 1.
+        ids : sequence of str or int, length n
+            Unique ids of all rows, those without an edge among them.
+        vectors : array-like, shape (n, d), optional
+            The rows' attributes, for `attribute_weight`.
+        attribute_weight : {None, 'gaussian'}, default None
+            'gaussian' weighs an edge by how alike its ends are,
+            :math:`\exp(-\gamma \lVert x_i - x_j \rVert^2)` with gamma one over the median of the squared
+            distances over all edges, in place of a weight of its own.
+        k : int, default 50
+            The most neighbors that `neighbors` lists of a row: the heaviest, ties by id.
+
+        Raises
+        ------
+        ColumnError, InputError, IdError, ConfigError
+            The edges, ids or vectors can't be used, or more than 5 % of the edges name rows that `ids`
+            does not have.
+
+        Notes
+        -----
+        `report_` counts the edges given, unknown, loops and repeated, and the isolated rows. Time and
+        memory O(n + edges (log edges + d)).
+
+        References
+        ----------
+        Yang, Fountoulakis, "Weighted flow diffusion for local graph clustering with node attributes",
+        2023 (the weights).
+
+        Examples
+        --------
+        >>> import polars as pl
+        >>> edges = pl.DataFrame({"source": ["a", "b", "b"], "target": ["b", "a", "c"]})
+        >>> graph = SimilarityGraph.from_edges(edges, ids=["a", "b", "c", "d"])
+        >>> graph.degrees().tolist(), graph.number_of_edges()
+        ([1, 2, 1, 0], 2)
+        """
+        check_parameters(k=(k, Whole(1)), attribute_weight=(attribute_weight, None, "gaussian"))
+        named = as_ids(ids, len(ids))
+        assert named is not None
+        X = None if vectors is None else as_vectors(vectors, ids=ids)
+        found = given_edges(edges, named, X, attribute_weight, k)
+        graph = cls(
+            neighbors=found.neighbors,
+            distances=found.distances,
+            metric="ip",
+            ids=ids,
+            report=found.report,
+            edges=found.edges,
+        )
+        graph.report_["edges"] = graph.number_of_edges()
+        return graph
+
+    @classmethod
     def _of(
         cls,
         found: NearestNeighbors,
@@ -291,7 +363,7 @@ class SimilarityGraph(NetworkxGraph, Shown):
 
     @property
     def robust(self) -> str | None:
-        """How similarities were corrected for hubs; None where they were not."""
+        """How similarities were corrected for hubs; "edges" where they are given edges; else None."""
         return self.report_.get("robust")
 
     def distances(self) -> NDArray[np.float32]:
@@ -316,6 +388,39 @@ class SimilarityGraph(NetworkxGraph, Shown):
             epochs=epochs,
             placed=placed,
         )
+
+    def smooth(self, X: Any, steps: int = 2) -> NDArray[np.float32]:
+        """Return vectors of the nodes, each the mean of itself and its neighbors, `steps` times.
+
+        Of use with given edges: linked rows come to lie together; see
+        `assay.index.algorithms.smoothing.smoothed`.
+
+        Parameters
+        ----------
+        X : array-like, shape (n, d)
+            In order of position.
+        steps : int, default 2
+
+        Raises
+        ------
+        InputError
+            There is not one vector for each node.
+
+        Examples
+        --------
+        >>> edges = {"source": ["a"], "target": ["b"]}
+        >>> graph = SimilarityGraph.from_edges(edges, ids=["a", "b", "c"])
+        >>> graph.smooth([[1.0, 0.0], [0.0, 1.0], [2.0, 0.0]]).round(2).tolist()
+        [[0.7099999785423279, 0.7099999785423279], [0.7099999785423279, 0.7099999785423279], [1.0, 0.0]]
+        """
+        check_parameters(steps=(steps, Whole(1)))
+        vectors = as_vectors(X, ids=self.sample_ids)
+        if len(vectors) != len(self):
+            raise InputError(
+                f"X has {len(vectors)} rows for {len(self)} nodes; give one vector for each, in order "
+                "of position."
+            )
+        return smoothed(self.to_scipy(), vectors, steps)
 
     def degrees(self) -> NDArray[np.int64]:
         """Return the number of edges of every node, in order of position."""
@@ -551,12 +656,12 @@ class SimilarityGraph(NetworkxGraph, Shown):
         if self.sample_ids is not None:
             self.sample_ids.to_frame("sample_id").write_parquet(folder / "ids.parquet")
         header = {
-            "format": _FORMAT,
+            "format": FORMAT,
             "shape": list(self._neighbors.shape),
             "entries": len(self.indices),
             "ids": self.sample_ids is not None,
             **({"numbered": True} if self.numbered else {}),
-            **{name: arrays[name] is not None for name in _OPTIONAL},
+            **{name: arrays[name] is not None for name in OPTIONAL},
             "metric": self.metric,
             "symmetrise": self.symmetrise,
             "weighting": self.weighting,
@@ -567,7 +672,7 @@ class SimilarityGraph(NetworkxGraph, Shown):
     @classmethod
     def load(cls, directory: str | Path) -> Self:
         """Read a graph that `save` wrote, checking that its parts fit together."""
-        arrays, ids, header = _read(Path(directory))
+        arrays, ids, header = read_graph(Path(directory))
         return cls(
             neighbors=arrays["neighbors"],
             distances=arrays["distances"],
@@ -591,34 +696,3 @@ class SimilarityGraph(NetworkxGraph, Shown):
             f"SimilarityGraph(n={len(self)}, edges={self.number_of_edges()}, k={self.k}, "
             f"metric={self.metric!r})"
         )
-
-
-def _read(
-    directory: Path,
-) -> tuple[dict[str, Any], pl.Series | None, dict[str, Any]]:
-    """Read arrays, ids and header of a saved graph, checking that they fit together."""
-    try:
-        header = json.loads((directory / "graph.json").read_text())
-        names = [*_ARRAYS, *(name for name in _OPTIONAL if header.get(name))]
-        arrays = {name: np.load(directory / f"{name}.npy", allow_pickle=False) for name in names}
-        ids = pl.read_parquet(directory / "ids.parquet")["sample_id"] if header["ids"] else None
-        indptr, indices, n = arrays["indptr"], arrays["indices"], header["shape"][0]
-        whole = (
-            header["format"] == _FORMAT
-            and list(arrays["neighbors"].shape) == header["shape"]
-            and arrays["distances"].shape == arrays["neighbors"].shape
-            and len(indptr) == n + 1
-            and len(indices) == len(arrays["weights"]) == header["entries"] == indptr[-1]
-            and bool((np.diff(indptr) >= 0).all())
-            and (not len(indices) or 0 <= indices.min() <= indices.max() < n)
-            and (ids is None or len(ids) == n)
-            and ("cells" not in arrays or len(arrays["cells"]) == n)
-        )
-        if not whole:
-            raise ValueError("its parts don't fit together")
-    except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
-        raise CorruptArtifactError(
-            f"The graph in {directory} can't be read ({type(error).__name__}: {error}); "
-            "build it again."
-        ) from error
-    return arrays, ids, header

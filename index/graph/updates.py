@@ -122,7 +122,10 @@ def update(
 def _present_vectors(graph: Graph, vectors: Any, most: int) -> Vectors:
     """Return `vectors`, or those that the graph holds, for its rows or for `most` rows."""
     if graph.report_.get("robust"):
-        raise InputError("A graph made with robust='context' can't be updated; build it again.")
+        made = (
+            "of given edges" if graph.report_["robust"] == "edges" else "made with robust='context'"
+        )
+        raise InputError(f"A graph {made} can't be updated; build it again.")
     present = graph.vectors if vectors is None else as_vectors(vectors)
     if present is None:
         raise InputError("This graph holds no vectors: pass those of its rows as `vectors`.")

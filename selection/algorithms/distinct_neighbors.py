@@ -109,8 +109,10 @@ def _searched(
         empty = np.full((len(distinct), 1), -1)
         return DistinctNeighbors(distinct, place, empty, np.full(empty.shape, np.inf), False)
     rows = None
-    if inputs.graph is not None and cosine == (inputs.metric_of("auto") == "cosine"):
-        rows = _without_copies(inputs.graph, place, first, wanted)
+    # edges that were given say nothing of what is near
+    graph = None if inputs.graph is None or inputs.graph.robust == "edges" else inputs.graph
+    if graph is not None and cosine == (inputs.metric_of("auto") == "cosine"):
+        rows = _without_copies(graph, place, first, wanted)
     searched = rows is None
     if rows is None:
         ids = inputs.ids.gather(first)

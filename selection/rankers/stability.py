@@ -23,6 +23,9 @@ from assay.selection.tables.moments import Counts
 from assay.storage.errors import BudgetError, ConfigError, InputError
 from assay.storage.limits import MOST_ROUNDS, SEED, Number, Whole, check_parameters
 
+# columns whose pairs a consensus compares
+MERGED = 5_000
+
 
 @runtime_checkable
 class Ranked(Protocol):
@@ -172,26 +175,37 @@ class Consensus(NamedTuple):
         What it ranks by, higher the better.
     p_values : float64[d] or None
         With "rra": upper bound of the probability of ranks as good, were all rankings random.
+    breakdown : float or None
+        With "merge": the share of the rankings that may be replaced by any others without two columns
+        of different ranks changing their order by majority; 1/2 where all columns tie.
     """
 
     ranking: Counts
     scores: Floats
     p_values: Floats | None
+    breakdown: float | None = None
 
 
-def consensus_ranking(rankings: Sequence[Any], *, method: str = "rra") -> Consensus:
+def consensus_ranking(
+    rankings: Sequence[Any], *, method: str = "rra", delta: float = 0.1
+) -> Consensus:
     """Rank the columns by what several rankings agree on.
 
     Parameters
     ----------
     rankings : sequence of int[d] or fitted rankers
         Each a permutation of 1 ... d, 1 the best.
-    method : {"rra", "borda", "median"}, default "rra"
+    method : {"rra", "borda", "median", "merge"}, default "rra"
         "rra": robust rank aggregation. With r_(1) <= ... <= r_(m) a column's ranks over d, rho is
         the smallest of P(Beta(i, m + 1 - i) <= r_(i)), the probability that i of m random ranks are
         as good; the score is -log10 rho. A column that some rankings put first is not lost because
         another puts it last. "borda": mean of (d - rank) / (d - 1), which uses all ranks alike.
-        "median": 1 - (median rank - 1) / (d - 1), untouched by a minority of rankings.
+        "median": 1 - (median rank - 1) / (d - 1), untouched by a minority of rankings. "merge": columns
+        tie unless a clear majority tells them apart. Of the order by the columns that a column beats by
+        majority (Copeland) only those borders stay across which every column above comes before every
+        one below in at least 1/2 + delta of the rankings; what lies between two borders has one score.
+    delta : float in [0, 0.5], default 0.1
+        Of "merge": how much more than half of the rankings must agree.
 
     Returns
     -------
@@ -202,16 +216,17 @@ def consensus_ranking(rankings: Sequence[Any], *, method: str = "rra") -> Consen
     InputError
         Rankings are missing, differ in length, or are not permutations of 1 ... d.
     ConfigError
-        The method is unknown.
+        The method is unknown, or `delta` out of its range; "merge" of more than 5,000 columns.
 
     Notes
     -----
-    O(m d log m) time, O(m d) memory.
+    O(m d log m) time, O(m d) memory; "merge" O(m d^2) and O(d^2).
 
     References
     ----------
     R. Kolde, S. Laur, P. Adler, J. Vilo, Robust rank aggregation for gene list integration and
-    meta-analysis, Bioinformatics 28, 2012.
+    meta-analysis, Bioinformatics 28, 2012. Goibert, Calauzenes, Irurozki, Clemencon, Robust consensus
+    in ranking data analysis: definitions, properties and computational issues, ICML 2023 ("merge").
 
     Examples
     --------
@@ -221,10 +236,14 @@ def consensus_ranking(rankings: Sequence[Any], *, method: str = "rra") -> Consen
     array([1, 2, 3, 4])
     >>> consensus_ranking(rankings, method="borda").scores.round(2)
     array([0.67, 0.67, 0.56, 0.11])
+    >>> merged = consensus_ranking(rankings, method="merge", delta=0.2)
+    >>> merged.scores.round(2), round(merged.breakdown, 2)
+    (array([0.5, 0.5, 0.5, 0.5]), 0.5)
     """
+    check_parameters(delta=(delta, Number("[0, 0.5]")))
     ranks = _ranks(rankings)
     m, d = ranks.shape
-    p_values = None
+    p_values, breakdown = None, None
     if method == "rra":
         i = np.arange(1, m + 1)[:, None]
         rho = betainc(i, m + 1 - i, np.sort(ranks, axis=0) / d).min(axis=0)
@@ -233,11 +252,42 @@ def consensus_ranking(rankings: Sequence[Any], *, method: str = "rra") -> Consen
         scores = (d - ranks).mean(axis=0) / max(d - 1, 1)
     elif method == "median":
         scores = 1.0 - (np.median(ranks, axis=0) - 1.0) / max(d - 1, 1)
+    elif method == "merge":
+        scores, breakdown = _merged(ranks, delta)
     else:
-        raise ConfigError(f"method is {method!r}; pass 'rra', 'borda' or 'median'.")
+        raise ConfigError(f"method is {method!r}; pass 'rra', 'borda', 'median' or 'merge'.")
     ranking = np.empty(d, dtype=np.int64)
     ranking[np.argsort(-scores, kind="stable")] = np.arange(1, d + 1)
-    return Consensus(ranking, scores, p_values)
+    return Consensus(ranking, scores, p_values, breakdown)
+
+
+def _merged(ranks: Counts, delta: float) -> tuple[Floats, float]:
+    """Return the scores of tied groups that a clear majority tells apart, and their breakdown point."""
+    m, d = ranks.shape
+    if d > MERGED:
+        raise ConfigError(
+            f"method='merge' compares all pairs of columns, and {d:,} are more than {MERGED:,}; use "
+            "'rra', or leave columns out."
+        )
+    before = np.zeros((d, d), dtype=np.int32)
+    for one in ranks:
+        before += one[:, None] < one
+    beats = (2 * before > m).sum(axis=1) + 0.5 * (2 * before == m).sum(axis=1)
+    order = np.argsort(-beats, kind="stable")
+    agreed = before[order][:, order]
+    # the least agreement of a pair across the border behind each place of the order
+    least = np.full(max(d - 1, 0), m)
+    across = np.full(d, m)
+    for place in range(d - 1):
+        across = np.minimum(across, agreed[place])
+        least[place] = across[place + 1 :].min()
+    borders = least >= m * (0.5 + delta) - 1e-9
+    group = np.concatenate([[0], np.cumsum(borders)]).astype(np.int64)
+    mean_rank = np.bincount(group, np.arange(1, d + 1)) / np.bincount(group)
+    scores = np.empty(d)
+    scores[order] = 1.0 - (mean_rank[group] - 1.0) / max(d - 1, 1)
+    margins = least[borders] / m - 0.5
+    return scores, float(margins.min()) if len(margins) else 0.5
 
 
 def _strata(X: Any, y: NDArray[Any] | None, classes: bool) -> list[NDArray[np.int64]]:

@@ -16,6 +16,7 @@ from assay.flows.config.features import FeatureConfig
 from assay.flows.config.fields import method_options
 from assay.flows.running.runner import rank_features
 from assay.selection import consensus_ranking, registry
+from assay.storage import ScoreStore
 from assay.storage.errors import ColumnError, ConfigError, InputError
 
 RANKERS = [entry.name for entry in registry.entries("ranker")]
@@ -271,3 +272,25 @@ def test_columns_that_rounding_makes_constant_are_named(tmp_path: Path) -> None:
         assert "merged" in said
         assert "as 64-bit floats" in said
         assert "is subtracted" in said
+
+
+def test_a_consensus_that_merges_stores_its_breakdown_point(path: str, tmp_path: Path) -> None:
+    done = CliRunner().invoke(
+        app,
+        [
+            "features", path, "--label", "label", "--method", "ecfs,fisher,mrmr,f_classif", "--k", "4",
+            "--consensus", "merge", "--store", str(tmp_path), "--json",
+        ],
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout.splitlines()[-1])
+    store = ScoreStore(tmp_path)
+    wide = store.sql("SELECT method, feature, rank FROM feature_scores").pivot(
+        "method", index="feature", values="rank"
+    ).sort("feature")  # fmt: skip
+    methods = ["ecfs", "fisher", "mrmr", "f_classif"]
+    expected = consensus_ranking([wide[m].to_numpy() for m in methods], method="merge")
+    assert wide["consensus"].to_list() == expected.ranking.tolist()
+    metrics = dict(store.sql("SELECT name, value FROM metrics").iter_rows())
+    assert metrics["consensus.breakdown"] == pytest.approx(expected.breakdown)
+    assert told["run_id"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from itertools import permutations, product
 from math import comb
 
 import numpy as np
@@ -174,7 +175,7 @@ def test_robust_rank_aggregation_is_its_formula(m, d, seed):
     st.integers(1, 6),
     st.integers(1, 12),
     st.integers(0, 10**6),
-    st.sampled_from(["rra", "borda", "median"]),
+    st.sampled_from(["rra", "borda", "median", "merge"]),
 )
 def test_properties_of_every_consensus(m, d, seed, method):
     rng = np.random.default_rng(seed)
@@ -190,6 +191,57 @@ def test_properties_of_every_consensus(m, d, seed, method):
     ranks = np.array(rankings)
     ahead = (ranks[:, :, None] < ranks[:, None, :]).all(axis=0)
     assert (found.scores[:, None] >= found.scores - 1e-12)[ahead].all()
+
+
+def merged_by_brute_force(rankings, delta):
+    """The most groups in any order whose every pair is told apart by 1/2 + delta of the rankings."""
+    ranks = np.array(rankings)
+    d = ranks.shape[1]
+    best = None
+    for order in permutations(range(d)):
+        for cuts in product([False, True], repeat=d - 1):
+            group = np.concatenate([[0], np.cumsum(cuts)]).astype(int)
+            pairs = [
+                (order[i], order[j]) for i in range(d) for j in range(i) if group[j] < group[i]
+            ]
+            if all((ranks[:, b] < ranks[:, a]).mean() >= 0.5 + delta - 1e-9 for a, b in pairs):
+                found = {frozenset(order[i] for i in range(d) if group[i] == g): g for g in group}
+                if best is None or len(found) > len(best):
+                    best = found
+    return best
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(("m", "delta"), [(3, 0.1), (5, 0.1), (8, 0.05), (8, 0.3)])
+def test_merging_finds_the_finest_groups_that_are_told_apart(m, delta, seed):
+    rng = np.random.default_rng(seed)
+    base = np.arange(5) + rng.normal(0, 1.0, (m, 5))
+    rankings = [np.argsort(np.argsort(row)) + 1 for row in base]
+    found = consensus_ranking(rankings, method="merge", delta=delta)
+    groups = {
+        frozenset(np.flatnonzero(found.scores == score)): place
+        for place, score in enumerate(np.unique(found.scores)[::-1])
+    }
+    assert groups == merged_by_brute_force(rankings, delta)
+
+
+def test_no_share_of_bad_rankings_below_the_breakdown_point_turns_an_order():
+    rng = np.random.default_rng(0)
+    rankings = [np.argsort(np.argsort(np.arange(6) + rng.normal(0, 1.5, 6))) + 1 for _ in range(40)]
+    found = consensus_ranking(rankings, method="merge")
+    assert 0.1 <= found.breakdown <= 0.5
+    replaced = int(np.ceil(found.breakdown * 40)) - 1
+    worst = [np.argsort(np.argsort(found.scores)) + 1] * replaced
+    ranks = np.array(rankings[replaced:] + worst)
+    for a in range(6):
+        for b in range(6):
+            if found.scores[a] > found.scores[b]:
+                assert (ranks[:, a] < ranks[:, b]).mean() > 0.5
+    assert consensus_ranking([[1, 2], [2, 1]], method="merge").breakdown == 0.5
+    with pytest.raises(ConfigError, match="delta"):
+        consensus_ranking(rankings, method="merge", delta=0.7)
+    with pytest.raises(ConfigError, match="'merge'"):
+        consensus_ranking([np.arange(6_000) + 1], method="merge")
 
 
 def test_one_bad_ranking_spoils_only_borda():

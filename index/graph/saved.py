@@ -1,0 +1,47 @@
+"""Reads the folder that a similarity graph was written into."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from assay.storage.errors import CorruptArtifactError
+
+FORMAT = 1
+_ARRAYS = ("indptr", "indices", "weights", "neighbors", "distances")
+OPTIONAL = ("centroids", "cells")
+
+
+def read_graph(
+    directory: Path,
+) -> tuple[dict[str, Any], pl.Series | None, dict[str, Any]]:
+    """Read arrays, ids and header of a saved graph, checking that they fit together."""
+    try:
+        header = json.loads((directory / "graph.json").read_text())
+        names = [*_ARRAYS, *(name for name in OPTIONAL if header.get(name))]
+        arrays = {name: np.load(directory / f"{name}.npy", allow_pickle=False) for name in names}
+        ids = pl.read_parquet(directory / "ids.parquet")["sample_id"] if header["ids"] else None
+        indptr, indices, n = arrays["indptr"], arrays["indices"], header["shape"][0]
+        whole = (
+            header["format"] == FORMAT
+            and list(arrays["neighbors"].shape) == header["shape"]
+            and arrays["distances"].shape == arrays["neighbors"].shape
+            and len(indptr) == n + 1
+            and len(indices) == len(arrays["weights"]) == header["entries"] == indptr[-1]
+            and bool((np.diff(indptr) >= 0).all())
+            and (not len(indices) or 0 <= indices.min() <= indices.max() < n)
+            and (ids is None or len(ids) == n)
+            and ("cells" not in arrays or len(arrays["cells"]) == n)
+        )
+        if not whole:
+            raise ValueError("its parts don't fit together")
+    except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
+        raise CorruptArtifactError(
+            f"The graph in {directory} can't be read ({type(error).__name__}: {error}); "
+            "build it again."
+        ) from error
+    return arrays, ids, header
