@@ -29,27 +29,25 @@ class Search(NamedTuple):
     begun : Ref
         What every shard needs.
     method : {"exact", "block_join"}
-    rows, lists, probes : int
-        Rows that are searched, cells, and how many of them each row meets at first.
+    rows : int
+        That are searched.
     """
 
     target: Ref
     begun: Ref
     method: str
     rows: int
-    lists: int
-    probes: int
 
 
 class SearchResult(NamedTuple):
-    """The layout, its shards' lists, and their recall (mean, low, high)."""
+    """The layout, its shards' visits and lists, and their recall (mean, low, high)."""
 
     search: Search
     laid: Ref
+    visits: tuple[Ref, ...]
     parts: tuple[Ref, ...]
     recall: tuple[float, float, float]
     rounds: int
-    probes: int
 
 
 def begin(run: Run, samples: Ref, changes: Ref | None, vectors: Ref) -> Search | None:
@@ -71,19 +69,17 @@ def begin(run: Run, samples: Ref, changes: Ref | None, vectors: Ref) -> Search |
     facts = json.loads((folder(run, ref) / "facts.json").read_text())
     if facts["method"] not in knn_shards.METHODS or shard_count(run, facts["rows"]) < 2:
         return None
-    return Search(target, ref, *(facts[name] for name in ("method", "rows", "lists", "probes")))
+    return Search(target, ref, facts["method"], facts["rows"])
 
 
-def assign_cells(run: Run, search: Search, place: int, vectors: Ref) -> Ref:
-    """Find the nearest cells of the rows of a shard."""
+def assign_cells(run: Run, search: Search, place: int) -> Ref:
+    """Find the cells of the rows of a shard."""
     from assay.index.knn import shards as knn_shards
 
     def make(out: Path) -> None:
         rows = shard(run, place, search.rows)
-        begun = folder(run, search.begun)
-        X = load_vectors(run, vectors)
-        met = knn_shards.cells_of_shard(X, begun, rows, threads=_threads(run))
-        np.save(out / "met.npy", met)
+        found = knn_shards.cells_of_shard(folder(run, search.begun), rows, threads=_threads(run))
+        np.save(out / "cells.npy", found)
 
     return _make(run, search, "cells", place, make)
 
@@ -93,24 +89,31 @@ def lay_out(run: Run, search: Search, vectors: Ref, cells: Sequence[Ref]) -> Ref
     from assay.index.knn import shards as knn_shards
 
     def make(out: Path) -> None:
-        met = [np.load(folder(run, ref) / "met.npy") for ref in cells]
+        found = [np.load(folder(run, ref) / "cells.npy") for ref in cells]
         X, begun = load_vectors(run, vectors), folder(run, search.begun)
         with step("graph: lay out", None):
-            knn_shards.lay_out(out, X, begun, met, threads=_threads(run))
+            knn_shards.lay_out(out, X, begun, found)
 
     return _make(run, search, "layout", 0, make)
 
 
+def visits(run: Run, search: Search, place: int, laid: Ref, name: str, tau: float) -> Ref:
+    """Find which rows of a shard visit which cells."""
+    from assay.index.knn import shards as knn_shards
+
+    def make(out: Path) -> None:
+        rows = shard(run, place, search.rows)
+        begun, there = folder(run, search.begun), folder(run, laid)
+        found = knn_shards.visits_of_shard(begun, there, rows, tau, threads=_threads(run))
+        np.save(out / "visits.npy", found)
+
+    return _make(run, search, name, place, make)
+
+
 def join(
-    run: Run,
-    search: Search,
-    place: int,
-    laid: Ref,
-    name: str,
-    probes: int = 0,
-    before: Ref | None = None,
+    run: Run, search: Search, place: int, laid: Ref, name: str, visits: Sequence[Ref] = ()
 ) -> Ref:
-    """Let the rows of a shard meet all rows, or those of their nearest cells."""
+    """Let the rows of a shard meet all rows, or those that the visits of all shards say."""
     from assay.index.knn import shards as knn_shards
 
     def make(out: Path) -> None:
@@ -118,8 +121,7 @@ def join(
             folder(run, search.begun),
             folder(run, laid),
             shard(run, place, search.rows),
-            probes=probes,
-            before=None if before is None else _load(run, before),
+            _visits(run, visits),
             threads=_threads(run),
         )
         save_all(out, **found._asdict())
@@ -127,32 +129,29 @@ def join(
     return _make(run, search, name, place, make)
 
 
-def expand(run: Run, search: Search, place: int, laid: Ref, name: str, parts: Sequence[Ref]) -> Ref:
-    """Let the rows of a shard meet the neighbors of their neighbors."""
-    from assay.index.knn import shards as knn_shards
-
-    def make(out: Path) -> None:
-        found = knn_shards.expand_shard(
-            folder(run, search.begun),
-            folder(run, laid),
-            shard(run, place, search.rows),
-            [_load(run, part) for part in parts],
-            place,
-            threads=_threads(run),
-        )
-        save_all(out, **found._asdict())
-
-    return _make(run, search, name, place, make)
-
-
-def recall(run: Run, search: Search, laid: Ref, parts: Sequence[Ref]) -> tuple[float, float, float]:
-    """Measure the recall of all lists on the sampled rows: mean, low and high."""
+def recall(
+    run: Run, search: Search, laid: Ref, visits: Sequence[Ref], parts: Sequence[Ref]
+) -> tuple[float, float, float] | None:
+    """Measure the recall of all lists on the sampled rows; None where all pairs were compared."""
     from assay.index.knn import shards as knn_shards
 
     if is_made(run, search.target):
         return (1.0, 1.0, 1.0)
-    found = knn_shards.measure(folder(run, laid), [_load(run, part) for part in parts])
+    begun, there = folder(run, search.begun), folder(run, laid)
+    if knn_shards.meets_nearly_all(begun, there, _visits(run, visits)):
+        return None
+    found = knn_shards.measure(begun, there, [_load(run, part) for part in parts])
     return found.mean, found.low, found.high
+
+
+def plan(run: Run, search: Search, laid: Ref) -> Any:
+    """Return what the sampled rows need; nothing where the graph is made already."""
+    from assay.index.knn import shards as knn_shards
+    from assay.index.knn.planning import Plan
+
+    if is_made(run, search.target):
+        return Plan(np.full((1, 1), -np.inf), 1)
+    return knn_shards.plan_of(folder(run, laid))
 
 
 def graph(run: Run, samples: Ref, changes: Ref | None, vectors: Ref, result: SearchResult) -> Ref:
@@ -168,9 +167,9 @@ def graph(run: Run, samples: Ref, changes: Ref | None, vectors: Ref, result: Sea
             folder(run, result.search.begun),
             folder(run, result.laid),
             [_load(run, part) for part in result.parts],
+            _visits(run, result.visits),
             recall=Recall(*result.recall),
             rounds=result.rounds,
-            probes=result.probes,
             **_settings(run),
         )
 
@@ -184,16 +183,16 @@ def run_search(call: Call, run: Run, search: Search, vectors: Ref) -> SearchResu
         laid = call(stage.LAY_OUT, run, search, vectors, ())
         parts = [call(stage.JOIN, run, search, place, laid, "join") for place in places]
         (laid,) = call.results([laid])
-        return SearchResult(search, laid, tuple(call.results(parts)), (1.0, 1.0, 1.0), 0, 0)
+        return SearchResult(search, laid, (), tuple(call.results(parts)), (1.0, 1.0, 1.0), 0)
     from assay.index.knn.block_join import seek
 
-    cells = [call(stage.ASSIGN_CELLS, run, search, place, vectors) for place in places]
+    cells = [call(stage.ASSIGN_CELLS, run, search, place) for place in places]
     (laid,) = call.results([call(stage.LAY_OUT, run, search, vectors, cells)])
+    (planned,) = call.results([call(stage.PLAN_SEARCH, run, search, laid)])
     steps = _Steps(call, run, search, laid)
-    target = run.config.graph.target_recall
-    reached, rounds, probes = seek(steps, search.probes, search.lists, target)
+    reached, rounds = seek(steps, planned, run.config.graph.target_recall)
     recall = (reached.mean, reached.low, reached.high)
-    return SearchResult(search, laid, tuple(call.results(steps.parts)), recall, rounds, probes)
+    return SearchResult(search, laid, tuple(steps.visits), tuple(steps.parts), recall, rounds)
 
 
 class _Steps:
@@ -203,39 +202,24 @@ class _Steps:
         self._call = call
         self._args = (run, search)
         self._laid = laid
-        self._done = 0
         self._places = range(shard_count(run, search.rows))
-        self.parts: list[Any] = []
+        self._done = 0
+        self.visits: list[Ref] = []
+        self.parts: list[Ref] = []
 
-    def join(self, probes: int) -> Any:
-        name = self._name(f"join {probes}")
-        before = self.parts or [None] * len(self._places)
-        self.parts = [
-            self._call(stage.JOIN, *self._args, place, self._laid, name, probes, before[place])
-            for place in self._places
-        ]
-        return self._measure()
-
-    def expand(self) -> Any:
-        name = self._name("expand")
-        self.parts = [
-            self._call(stage.EXPAND, *self._args, place, self._laid, name, self.parts)
-            for place in self._places
-        ]
-        return self._measure()
-
-    def _name(self, step: str) -> str:
-        self._done += 1
-        return f"{self._done} {step}"
-
-    def _measure(self) -> Any:
+    def join(self, tau: float) -> Any:
         from assay.index.vectors.exact import Recall
 
-        (measured,) = self._call.results(
-            [self._call(stage.RECALL, *self._args, self._laid, self.parts)]
-        )
-        self.parts = self._call.results(self.parts)
-        return Recall(*measured)
+        self._done += 1
+        call, laid = self._call, self._laid
+        name = f"{self._done} visits {tau!r}"
+        asked = [call(stage.VISITS, *self._args, at, laid, name, tau) for at in self._places]
+        self.visits = call.results(asked)
+        name = f"{self._done} join"
+        asked = [call(stage.JOIN, *self._args, at, laid, name, self.visits) for at in self._places]
+        (measured,) = call.results([call(stage.RECALL, *self._args, laid, self.visits, asked)])
+        self.parts = call.results(asked)
+        return None if measured is None else Recall(*measured)
 
 
 def _settings(run: Run) -> dict[str, Any]:
@@ -280,3 +264,7 @@ def _load(run: Run, ref: Ref) -> Any:
 
     there = folder(run, ref)
     return Part(*(np.load(there / f"{name}.npy") for name in Part._fields))
+
+
+def _visits(run: Run, visits: Sequence[Ref]) -> list[Any]:
+    return [np.load(folder(run, ref) / "visits.npy") for ref in visits]

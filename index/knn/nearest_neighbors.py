@@ -11,7 +11,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from assay.index.knn.block_join import block_join
+from assay.index.knn.block_join import PERFECT, block_join
+from assay.index.knn.exact_join import exact_join
+from assay.index.knn.layout import Lists, encoded
 from assay.index.threads import thread_count
 from assay.index.vectors import _knn_kernels as kernels
 from assay.index.vectors.checks import (
@@ -40,6 +42,8 @@ from assay.storage.limits import Number, Whole, check_parameters
 
 METHODS = ("auto", "exact", "block_join", "ivf", "hnsw", "nn_descent")
 EXACT_UP_TO = 2e10
+# from so many steps on, exact search goes by codes
+_CODES_FROM = 1e9
 EDGE_BYTES = 40
 
 
@@ -137,11 +141,8 @@ def nearest_neighbors(
     )  # fmt: skip
     searched = _search(
         X,
-        rows.take,
-        rows.k,
+        rows,
         metric=metric,
-        method=rows.method,
-        noise=rows.noise,
         target_recall=target_recall,
         random_state=random_state,
         threads=thread_count() if threads is None else threads,
@@ -223,28 +224,26 @@ def _spread_all(
 
 def _search(
     X: Vectors,
-    take: NDArray[np.int64],
-    k: int,
+    distinct: Distinct,
     *,
     metric: str,
-    method: str,
-    noise: NDArray[np.float64],
     target_recall: float,
     random_state: int,
     threads: int,
     progress: Progress | None,
     scratch: str | Path | None,
 ) -> Search:
-    perfect = Recall(1.0, 1.0, 1.0)
+    take, k, method = distinct.take, distinct.k, distinct.method
     if k < 1:
-        return Search(*empty_lists(len(take), 0), perfect)
+        return Search(*empty_lists(len(take), 0), PERFECT)
     if method == "block_join":
         join = block_join(
             X,
             take,
             k,
             metric=metric,
-            noise=noise,
+            noise=distinct.noise,
+            squares=distinct.squares,
             target_recall=target_recall,
             threads=threads,
             progress=progress,
@@ -253,15 +252,11 @@ def _search(
         return Search(
             join.keys, join.rows, join.recall, join.centroids, join.rounds, join.probes, join.cells
         )
+    if method == "exact":
+        return Search(*_search_exactly(X, distinct, metric, threads, progress, scratch), PERFECT)
     whole = len(take) == len(X) and bool((take[1:] > take[:-1]).all())
     searched = BlockScan(X if whole else X[take], metric)
-    if method == "exact":
-        itself = np.arange(len(take))
-        found = exact_knn(
-            searched.X, searched, k, itself=itself, threads=threads, progress=progress
-        )
-        return Search(*found, perfect)
-    sample = np.argsort(noise, kind="stable")[-RECALL_SAMPLE:]
+    sample = np.argsort(distinct.noise, kind="stable")[-RECALL_SAMPLE:]
     truth = RecallProbe(searched, sample, k, threads, progress)
     if method == "nn_descent":
         # FAISS is needed for this and the indexes only
@@ -277,6 +272,30 @@ def _search(
         )
         return Search(keys, rows, recall, rounds=rounds)
     return _search_index(searched, k, method, target_recall, truth, random_state)
+
+
+def _search_exactly(
+    X: Vectors,
+    distinct: Distinct,
+    metric: str,
+    threads: int,
+    progress: Progress | None,
+    scratch: str | Path | None,
+) -> Lists:
+    """Compare all pairs: of few rows by blocks of BLAS, which needs no codes."""
+    take = distinct.take
+    if float(len(take)) ** 2 * X.shape[1] <= _CODES_FROM:
+        searched = BlockScan(X[take], metric)
+        itself = np.arange(len(take))
+        return exact_knn(
+            searched.X, searched, distinct.k, itself=itself, threads=threads, progress=progress
+        )
+    return exact_join(
+        encoded(X, take, distinct.squares, metric, threads=threads, scratch=scratch),
+        distinct.k,
+        threads=threads,
+        progress=progress,
+    )
 
 
 def _search_index(

@@ -1,14 +1,15 @@
 """The search for nearest neighbors by map and reduce: functions for whatever runs tasks.
 
-Shards are slices of the rows that are searched, and their lists the only thing that is reduced. Each
-list holds the best of the rows that its row met, whatever the shard, so that the result is that of
+Shards are slices of the rows that are searched, and their lists the only thing that is reduced. Which
+pairs meet depends on the plan only, whatever the shard, so that the result is that of
 `nearest_neighbors` to the byte. What tasks share lies in files, whose vectors are mapped.
 
-1. `begin` finds the rows to search, and trains the centroids of a block join.
-2. `cells_of_shard` finds the nearest cells of a shard's rows (block join only).
-3. `lay_out` puts the vectors cell by cell.
-4. `join_shard`, and for a block join `expand_shard` as `knn_block_join.seek` says, where `measure`
-   gives the recall.
+1. `begin` finds the rows to search; for a block join it encodes them, finds the true neighbors of
+   the sampled rows and trains the cells.
+2. `cells_of_shard` finds the cell of each of a shard's rows (block join only).
+3. `lay_out` puts vectors and codes cell by cell, and makes the plan.
+4. For an exact search `join_shard`. For a block join, as `block_join.seek` says: `visits_of_shard`,
+   `join_shard` with all of these visits, and `measure`, which gives the recall.
 5. `collect` makes of it what `SimilarityGraph.from_vectors` takes as `found`.
 
 Examples
@@ -34,6 +35,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,26 +43,43 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from assay.index.knn.block_join import finish, first_probes, join_centroids
-from assay.index.knn.block_join import lay_out as layout_of
-from assay.index.knn.lists import Layout, Lists
+from assay.index.knn.block_join import (
+    PERFECT,
+    Cut,
+    by_position,
+    list_width,
+    means_of,
+    sampled,
+    training_rows,
+)
+from assay.index.knn.cells import Cells, Visits, find_visits, train_cells
+from assay.index.knn.layout import Layout, Lists, encoded
 from assay.index.knn.nearest_neighbors import Distinct, Search, distinct_rows
-from assay.index.vectors.centroids import assign
+from assay.index.knn.planning import Plan, make_plan
+from assay.index.vectors import _code_kernels as kernels
 from assay.index.vectors.checks import Vectors, as_ids, as_vectors
-from assay.index.vectors.exact import BlockScan, Recall, RecallProbe, exact_knn, recall_interval
+from assay.index.vectors.codes import Codes, empty_code_lists
+from assay.index.vectors.exact import (
+    BlockScan,
+    Recall,
+    exact_knn,
+    frozen,
+    recall_interval,
+    run_threads,
+)
 from assay.index.vectors.mapped import take_rows
 from assay.storage.disk.refusals import reserve
 
-PERFECT = Recall(1.0, 1.0, 1.0)
 METHODS = ("exact", "block_join")
+_CELL = np.dtype([("cell", np.int32), ("own", np.float32)])
+_VISIT = np.dtype([("row", np.int32), ("cell", np.int32)])
 
 
 class Part(NamedTuple):
-    """The lists of a shard's rows, by place in the layout, and the cells that these have met."""
+    """The lists of a shard's rows, by place in the layout."""
 
     keys: NDArray[np.float64]
     rows: NDArray[np.int32]
-    met: NDArray[np.int32]
 
 
 def begin(folder: Path, X: Any, ids: Any, *, threads: int = 1, **settings: Any) -> dict[str, Any]:
@@ -78,8 +97,7 @@ def begin(folder: Path, X: Any, ids: Any, *, threads: int = 1, **settings: Any) 
     Returns
     -------
     dict
-        method ("exact", "block_join", or another that is not sharded), rows, k, metric, lists
-        (cells) and probes.
+        method ("exact", "block_join", or another that is not sharded), rows, k and metric.
     """
     X, distinct = _distinct(X, ids, **settings)
     facts = {
@@ -87,20 +105,38 @@ def begin(folder: Path, X: Any, ids: Any, *, threads: int = 1, **settings: Any) 
         "rows": len(distinct.take),
         "k": distinct.k,
         "metric": settings.get("metric", "cosine"),
-        "lists": 0,
-        "probes": 0,
     }
-    if distinct.method == "block_join" and distinct.k > 0:
-        centroids = join_centroids(
-            X, distinct.take, distinct.k, facts["metric"], distinct.noise, threads
-        )
-        facts["lists"] = len(centroids)
-        facts["probes"] = first_probes(len(distinct.take), len(centroids), distinct.k)
-        np.save(folder / "centroids.npy", centroids)
-        np.save(folder / "noise.npy", distinct.noise)
     np.save(folder / "take.npy", distinct.take)
+    if distinct.method == "block_join" and distinct.k > 0:
+        layout = encoded(X, distinct.take, distinct.squares, facts["metric"], threads=threads)
+        sample = sampled(distinct.noise)
+        keys, true = layout.search(sample, distinct.k, threads=threads)
+        training, count = training_rows(distinct.noise, distinct.k)
+        cells = train_cells(layout.codes.take(training), count, threads)
+        _save_codes(folder / "codes", layout.codes)
+        _save_codes(folder / "centroids", cells.centroids)
+        for name, array in (
+            ("squares", distinct.squares), ("sample", sample), ("true_keys", keys), ("true", true),
+        ):  # fmt: skip
+            np.save(folder / f"{name}.npy", array)
     (folder / "facts.json").write_text(json.dumps(facts))
     return facts
+
+
+def _save_codes(folder: Path, codes: Codes) -> None:
+    folder.mkdir()
+    rest = {field.name: getattr(codes, field.name) for field in fields(codes)}
+    np.save(folder / "codes.npy", rest.pop("codes"))
+    np.savez(folder / "rest.npz", **rest)
+
+
+def _load_codes(folder: Path) -> Codes:
+    """Return codes that are mapped, and what belongs to them."""
+    codes = frozen(np.load(folder / "codes.npy", mmap_mode="r"))
+    with np.load(folder / "rest.npz") as rest:
+        found: dict[str, Any] = dict(rest)
+    found |= {"dimension": int(found["dimension"]), "power": float(found["power"])}
+    return Codes(codes=codes, **found)
 
 
 def _distinct(
@@ -127,18 +163,17 @@ def _facts(begun: Path) -> dict[str, Any]:
     return found
 
 
-def cells_of_shard(X: Vectors, begun: Path, rows: slice, *, threads: int = 1) -> NDArray[np.int32]:
-    """Return the nearest cells of some of the rows to search."""
-    facts = _facts(begun)
-    take = np.load(begun / "take.npy")[rows]
-    centroids = np.load(begun / "centroids.npy")
-    return assign(X, centroids, facts["metric"], facts["probes"], take=take, threads=threads)
+def cells_of_shard(begun: Path, rows: slice, *, threads: int = 1) -> NDArray[np.void]:
+    """Return the cell of some of the rows to search, and the squared distance to its centroid."""
+    cells = Cells.of(_load_codes(begun / "centroids"))
+    own, cell = cells.assign(_load_codes(begun / "codes").take(rows), threads)
+    found = np.empty(len(cell), _CELL)
+    found["cell"], found["own"] = cell, own
+    return found
 
 
-def lay_out(
-    folder: Path, X: Vectors, begun: Path, met: Sequence[NDArray[np.int32]], *, threads: int = 1
-) -> None:
-    """Write the layout into a folder; `met` are the shards' cells, in their order."""
+def lay_out(folder: Path, X: Vectors, begun: Path, found: Sequence[NDArray[np.void]]) -> None:
+    """Write the layout into a folder; `found` are the shards' cells, in their order."""
     facts, take = _facts(begun), np.load(begun / "take.npy")
     room = np.lib.format.open_memmap(
         folder / "X.npy", mode="w+", dtype=np.float32, shape=(len(take), X.shape[1])
@@ -148,81 +183,109 @@ def lay_out(
         take_rows(X, take, room)
         room.flush()
         return
-    layout, place = layout_of(
-        X,
-        take,
-        np.concatenate(met),
-        np.load(begun / "centroids.npy"),
-        facts["metric"],
-        np.load(begun / "noise.npy"),
-        room,
-    )
+    own, cell = (np.concatenate([part[name] for part in found]) for name in ("own", "cell"))
+    codes, cells = _load_codes(begun / "codes"), Cells.of(_load_codes(begun / "centroids"))
+    sample = np.load(begun / "sample.npy")
+    plan = make_plan(codes, cells, cell, own, sample, np.load(begun / "true.npy"))
+    order = np.argsort(cell, kind="stable")
+    take_rows(X, take[order], room)
     room.flush()
-    truth = RecallProbe(layout.searched, layout.sample, facts["k"], threads, None)
+    _save_codes(folder / "codes", codes.take(order))
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
     for name, array in (
-        ("rank", layout.searched.rank),
-        ("met", layout.met),
-        ("sample", layout.sample),
-        ("worst", truth.worst),
-        ("place", place),
+        ("order", order),
+        ("squares", np.load(begun / "squares.npy")[order]),
+        ("cell", cell[order]),
+        ("own", own[order]),
+        ("sample", place[sample]),
+        ("need", plan.need),
     ):
         np.save(folder / f"{name}.npy", array)
 
 
-def _layout(begun: Path, laid: Path, metric: str) -> Layout:
+def plan_of(laid: Path) -> Plan:
+    """Return the plan of a layout."""
+    return Plan(np.load(laid / "need.npy"), len(np.load(laid / "order.npy", mmap_mode="r")))
+
+
+def _cut(begun: Path, laid: Path) -> Cut:
     X = np.load(laid / "X.npy", mmap_mode="r")
-    rank, met, sample = (np.load(laid / f"{name}.npy") for name in ("rank", "met", "sample"))
-    return Layout(BlockScan(X, metric, rank), met, np.load(begun / "centroids.npy"), sample)
+    order, squares, cell, own = (
+        np.load(laid / f"{name}.npy") for name in ("order", "squares", "cell", "own")
+    )
+    layout = Layout(
+        X, np.arange(len(order)), squares, order.astype(np.int32),
+        _load_codes(laid / "codes"), _facts(begun)["metric"],
+    )  # fmt: skip
+    cells = Cells.of(_load_codes(begun / "centroids"))
+    return Cut(layout, own, np.searchsorted(cell, np.arange(len(cells) + 1)), cells)
+
+
+def visits_of_shard(
+    begun: Path, laid: Path, rows: slice, tau: float, *, threads: int = 1
+) -> NDArray[np.void]:
+    """Return which of some of the rows laid out visit which cells."""
+    made = _cut(begun, laid)
+    visitors, cells = find_visits(
+        made.layout.codes, made.own, made.bounds, made.cells, tau, rows, threads=threads
+    )
+    found = np.empty(len(cells), _VISIT)
+    found["row"], found["cell"] = visitors, cells
+    return found
 
 
 def join_shard(
     begun: Path,
     laid: Path,
     rows: slice,
+    visits: Sequence[NDArray[np.void]] = (),
     *,
-    probes: int = 0,
-    before: Part | None = None,
     threads: int = 1,
 ) -> Part:
-    """Search for some of the rows laid out: everywhere, or in their `probes` nearest cells.
-
-    `before`: their lists, which have met fewer cells.
-    """
+    """Search for some of the rows laid out: everywhere, or where all shards' `visits` say."""
     facts = _facts(begun)
+    which = np.arange(rows.start, rows.stop)
     if facts["method"] == "exact":
         searched = BlockScan(np.load(laid / "X.npy", mmap_mode="r"), facts["metric"])
-        itself = np.arange(rows.start, rows.stop)
-        found = exact_knn(searched.X[rows], searched, facts["k"], itself=itself, threads=threads)
-        return Part(*found, np.empty((len(itself), 0), np.int32))
-    lists = _lists(begun, laid, rows, before, threads)
-    lists.join(lists.nearest(probes))
-    return Part(lists.keys, lists.rows, lists.met)
+        found = exact_knn(searched.X[rows], searched, facts["k"], itself=which, threads=threads)
+        return Part(*found)
+    made = _cut(begun, laid)
+    k, layout = facts["k"], made.layout
+    together = Visits.of([(part["row"], part["cell"]) for part in visits], len(made.cells))
+    if made.meets_nearly_all(together):
+        return Part(*layout.search(which, k, threads=threads))
+    limits, keys, found_rows = empty_code_lists(len(which), list_width(len(layout), k))
+    ends = np.linspace(rows.start, rows.stop, threads + 1).astype(np.int64)
+    lists: list[Lists] = [(np.empty((0, k)), np.empty((0, k), np.int32))] * threads
+
+    def work(at: int) -> None:
+        begin, end = int(ends[at]), int(ends[at + 1])
+        here = slice(begin - rows.start, end - rows.start)
+        mine = limits[here], keys[here], found_rows[here]
+        kernels.meet_slice(
+            *layout.codes.scanned(), made.bounds, together.starts, together.rows, begin, end, *mine
+        )
+        lists[at] = layout.finish(
+            np.arange(begin, end), mine[0], mine[2], k, made.bounds, together, slice(begin, end)
+        )
+
+    run_threads(work, range(threads), threads)
+    return Part(*(np.concatenate([part[i] for part in lists]) for i in (0, 1)))
 
 
-def expand_shard(
-    begun: Path, laid: Path, rows: slice, parts: Sequence[Part], place: int, *, threads: int = 1
-) -> Part:
-    """Try neighbors of neighbors for some of the rows, those of `parts[place]`."""
-    everyone = np.concatenate([part.rows for part in parts])
-    lists = _lists(begun, laid, rows, parts[place], threads)
-    lists.expand(everyone)
-    return Part(lists.keys, lists.rows, lists.met)
+def meets_nearly_all(begun: Path, laid: Path, visits: Sequence[NDArray[np.void]]) -> bool:
+    """Return whether all pairs are compared, so that the lists of `join_shard` are exact."""
+    made = _cut(begun, laid)
+    return made.meets_nearly_all(
+        Visits.of([(part["row"], part["cell"]) for part in visits], len(made.cells))
+    )
 
 
-def _lists(begun: Path, laid: Path, rows: slice, before: Part | None, threads: int) -> Lists:
-    facts = _facts(begun)
-    layout = _layout(begun, laid, facts["metric"])
-    count = rows.stop - rows.start
-    lists = Lists(layout, facts["k"], threads, first=rows.start, count=count)
-    if before is not None:
-        lists.keys, lists.rows = before.keys.copy(), before.rows.copy()
-        lists.met = before.met
-    return lists
-
-
-def measure(laid: Path, parts: Sequence[Part]) -> Recall:
+def measure(begun: Path, laid: Path, parts: Sequence[Part]) -> Recall:
     """Return the recall of the lists of all rows, the shards in their order."""
-    sample, worst = np.load(laid / "sample.npy"), np.load(laid / "worst.npy")
+    sample, true = np.load(laid / "sample.npy"), np.load(begun / "true_keys.npy")[:, -1:]
+    worst = true + 1e-12 * np.abs(true)
     bounds = np.cumsum([0, *(len(part.keys) for part in parts)])
     found = np.empty((len(sample), parts[0].keys.shape[1]))
     for part, first in zip(parts, bounds, strict=False):
@@ -237,24 +300,22 @@ def collect(
     begun: Path,
     laid: Path,
     parts: Sequence[Part],
+    visits: Sequence[NDArray[np.void]] = (),
     *,
     recall: Recall = PERFECT,
     rounds: int = 0,
-    probes: int = 0,
-    threads: int = 1,
     **settings: Any,
 ) -> tuple[Distinct, Search]:
     """Return the neighbors that the shards found; `settings` as for `begin`."""
-    facts = _facts(begun)
     _, distinct = _distinct(X, ids, **settings)
-    keys, rows = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
-    if facts["method"] == "exact":
-        return distinct, Search(keys, rows, recall)
-    layout = _layout(begun, laid, facts["metric"])
-    lists = Lists(layout, facts["k"], threads)
-    lists.keys, lists.rows = keys, rows
-    lists.complete()
-    place = np.load(laid / "place.npy")
-    keys, rows = finish(keys, rows, place, layout.searched.rank)
-    cells = layout.met[place, 0]
-    return distinct, Search(keys, rows, recall, layout.centroids, rounds, probes, cells)
+    lists = np.concatenate([part.keys for part in parts]), np.concatenate([p.rows for p in parts])
+    if _facts(begun)["method"] == "exact":
+        return distinct, Search(*lists, recall)
+    made = _cut(begun, laid)
+    order = np.load(laid / "order.npy")
+    keys, rows = by_position(lists, order)
+    cell = np.empty(len(order), np.int32)
+    cell[order] = np.load(laid / "cell.npy")
+    together = Visits.of([(part["row"], part["cell"]) for part in visits], len(made.cells))
+    probes = made.probes(together) if rounds else len(made.cells)
+    return distinct, Search(keys, rows, recall, means_of(made), rounds, probes, cell)

@@ -8,7 +8,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from assay.index.knn.lists import BREADTH
 from assay.index.vectors import _knn_kernels as kernels
 from assay.index.vectors.checks import Vectors, equal_rows, id_order
 from assay.index.vectors.exact import (
@@ -27,6 +26,8 @@ Keys = NDArray[np.float64]
 Rows = NDArray[np.integer]
 
 _CHUNK = 2_048
+# neighbors of a neighbor that are tried, and rows that list it
+_BREADTH = 24
 _SEARCHED = 65_536
 _MEASURED = 200
 
@@ -226,7 +227,7 @@ class NeighborLists:
                 self.rows,
                 starts,
                 sources,
-                min(self.k, BREADTH),
+                min(self.k, _BREADTH),
                 which[part],
                 cell_count,
                 keys[part],

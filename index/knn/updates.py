@@ -9,7 +9,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from assay.index.knn.block_join import COMPARED
 from assay.index.knn.nearest_neighbors import EXACT_UP_TO, NearestNeighbors
 from assay.index.knn.updatable_lists import NeighborLists, Rows
 from assay.index.threads import thread_count
@@ -17,6 +16,8 @@ from assay.index.vectors.centroids import SAMPLES_PER_LIST, assign, list_count, 
 from assay.index.vectors.checks import Vectors, id_noise
 
 _OLD_BLOCK = 4_096
+# rows of the nearest cells that a new row meets, where the graph does not say how many it took
+_COMPARED = 4_000
 
 
 def insert_rows(
@@ -165,7 +166,7 @@ def _compare_all(lists: NeighborLists, n: int) -> None:
 
 def _probes(before: NearestNeighbors, centroids: Vectors) -> int:
     """Return as many cells as the graph's rows met when it was built."""
-    usual = COMPARED * len(centroids) // len(before.neighbors)
+    usual = _COMPARED * len(centroids) // len(before.neighbors)
     return min(max(4, int(before.report.get("probes", 0)) or usual), len(centroids))
 
 

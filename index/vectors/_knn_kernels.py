@@ -39,7 +39,7 @@ def _squared_distance(a, i, b, j):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _key(metric, a, i, a_square, b, j, b_square):  # type: ignore[no-untyped-def]
+def exact_key(metric, a, i, a_square, b, j, b_square):  # type: ignore[no-untyped-def]
     if metric == L2:
         return _squared_distance(a, i, b, j)
     product = _dot(a, i, b, j)
@@ -77,7 +77,7 @@ def squared_norms(X):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _insert(keys, rows, slot, key, row, rank):  # type: ignore[no-untyped-def]
+def enter(keys, rows, slot, key, row, rank):  # type: ignore[no-untyped-def]
     last = keys.shape[1] - 1
     if key > keys[slot, last] or (key == keys[slot, last] and rank[row] >= rank[rows[slot, last]]):
         return
@@ -168,8 +168,8 @@ def scan_block(  # type: ignore[no-untyped-def]
                 for c in range(len(line)):
                     row = first + start + c
                     if not (line[c] + shift[c] > limit) and row != itself[r]:
-                        key = _key(metric, Q, r, Q_squares[r], X, row, X_squares[row])
-                        _insert(keys, rows, slot, key, row, rank)
+                        key = exact_key(metric, Q, r, Q_squares[r], X, row, X_squares[row])
+                        enter(keys, rows, slot, key, row, rank)
 
 
 @njit(cache=True, nogil=True)
@@ -251,8 +251,8 @@ def expand(  # type: ignore[no-untyped-def]
                 rough = _rough_key(metric, X, i, squares[i], row, squares[row])
                 if rough > new_keys[s, k - 1] and rough < np.inf:
                     continue
-                key = _key(metric, X, i, squares[i], X, row, squares[row])
-                _insert(new_keys, new_rows, s, key, row, rank)
+                key = exact_key(metric, X, i, squares[i], X, row, squares[row])
+                enter(new_keys, new_rows, s, key, row, rank)
 
 
 @njit(cache=True, nogil=True)
@@ -264,8 +264,8 @@ def rank_candidates(  # type: ignore[no-untyped-def]
         for c in range(candidates.shape[1]):
             row = candidates[r, c]
             if row >= 0:
-                key = _key(metric, Q, r, Q_squares[r], X, row, X_squares[row])
-                _insert(keys, rows, r, key, row, rank)
+                key = exact_key(metric, Q, r, Q_squares[r], X, row, X_squares[row])
+                enter(keys, rows, r, key, row, rank)
 
 
 @njit(cache=True, nogil=True)

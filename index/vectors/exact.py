@@ -53,7 +53,19 @@ def run_threads(
                 progress(stage, done, len(items))
 
 
-def frozen(rows: Vectors) -> Vectors:
+def run_alone(work: Callable[[Any], None], items: Iterable[Any], threads: int) -> None:
+    """Call `work`, which uses no BLAS, on every item: by `run_threads`, or with one thread here.
+
+    With one thread it may be called from within `run_threads`.
+    """
+    if threads > 1:
+        run_threads(work, items, threads)
+    else:
+        for item in items:
+            work(item)
+
+
+def frozen(rows: NDArray[Any]) -> NDArray[Any]:
     """Return a read-only view, so that kernels are compiled for one kind of array only."""
     view = np.asarray(rows).view()
     view.flags.writeable = False

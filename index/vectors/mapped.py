@@ -5,9 +5,10 @@ from __future__ import annotations
 import mmap
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from assay.storage.disk.refusals import reserve
 
@@ -54,9 +55,11 @@ def take_rows(X: Vectors, which: NDArray[np.int64], out: Vectors | None = None) 
     return taken
 
 
-def scratch_vectors(n: int, dimension: int, directory: str | Path | None) -> Vectors:
-    """Return room for float32[n, dimension] in a nameless file, gone with the array."""
+def scratch_room(
+    shape: tuple[int, int], dtype: DTypeLike, directory: str | Path | None
+) -> NDArray[Any]:
+    """Return room for an array of zeros in a nameless file, gone with the array."""
     with tempfile.TemporaryFile(prefix="assay-", dir=directory) as file:
-        room = np.memmap(file, np.float32, "w+", shape=(n, dimension))
+        room = np.memmap(file, dtype, "w+", shape=shape)
         reserve(file.fileno())
     return room

@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_info
 
 from assay.index.knn.block_join import block_join
 from assay.index.knn.nearest_neighbors import nearest_neighbors
+from assay.index.knn.planning import Plan
 from assay.index.vectors import _knn_kernels as kernels
 from assay.index.vectors.centroids import assign, list_count, train_centroids
 from assay.index.vectors.checks import as_vectors, equal_rows
@@ -160,7 +161,8 @@ def test_block_join_of_few_rows_reaches_the_target(metric: str) -> None:
     X = np.random.default_rng(5).normal(size=(900, 40)).astype(np.float32)
     take, noise = np.arange(900), np.random.default_rng(6).random(900)
     for target in (0.9, 1.0):
-        join = block_join(X, take, 10, metric=metric, noise=noise, target_recall=target)
+        how = {"metric": metric, "noise": noise, "squares": (X.astype(float) ** 2).sum(axis=1)}
+        join = block_join(X, take, 10, target_recall=target, **how)
         worst = brute(X, 10, metric)[1][:, -1:]
         recall = (join.keys <= worst + 1e-12 * np.abs(worst)).mean()
         assert recall == pytest.approx(join.recall.mean)
@@ -168,14 +170,23 @@ def test_block_join_of_few_rows_reaches_the_target(metric: str) -> None:
         assert (join.rows >= 0).all()
 
 
-def test_block_join_fills_lists_that_no_cell_could_fill(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("assay.index.knn.block_join.COMPARED", 100)
-    monkeypatch.setattr("assay.index.knn.lists.Lists.expand", lambda lists: None)
-    X = np.random.default_rng(7).normal(size=(1_500, 3)).astype(np.float32)
-    found = nearest_neighbors(X, k=600, method="block_join", metric="l2", target_recall=0.05)
-    assert found.report["probes"] == 4
-    assert (found.neighbors >= 0).all()
-    np.testing.assert_allclose(found.distances, np.sqrt(brute(X, 600, "l2")[1]), rtol=1e-6)
+def test_recall_is_known_before_the_join(
+    cifar: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = []
+
+    def tau(plan: Plan, target: float) -> float:
+        found = PLANNED(plan, target)
+        planned.append((plan.need <= found).mean())
+        return found
+
+    PLANNED = Plan.tau
+    monkeypatch.setattr("assay.index.knn.planning.Plan.tau", tau)
+    for target in (0.8, 0.97):
+        found = nearest_neighbors(cifar[:12_000], method="block_join", target_recall=target)
+        assert found.report["rounds"] == 1
+        assert found.report["recall"] == pytest.approx(planned[-1], abs=0.003)
+        assert found.report["recall_low"] >= target
 
 
 @pytest.mark.parametrize("method", ["ivf", "hnsw", "nn_descent"])
@@ -374,6 +385,6 @@ def test_neighbors_at_any_scale_are_right_or_refused(metric, method, scale):
         with pytest.raises(InputError, match="Divide all vectors by"):
             nearest_neighbors(scaled, k=4, metric=metric, method=method)
         return
-    found = nearest_neighbors(scaled, k=4, metric=metric, method=method)
+    found = nearest_neighbors(scaled, k=4, metric=metric, method=method, target_recall=0.99)
     assert np.isfinite(found.distances).all()
     assert (found.neighbors == expected).mean() > 0.97

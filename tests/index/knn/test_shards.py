@@ -11,6 +11,7 @@ import pytest
 from assay.index import SimilarityGraph
 from assay.index.knn import shards as knn_shards
 from assay.index.knn.block_join import seek
+from assay.index.knn.planning import Plan
 from assay.index.vectors.exact import Recall
 
 RNG = np.random.default_rng(3)
@@ -28,74 +29,97 @@ def searched(
     shards = [slice(b, min(b + size, facts["rows"])) for b in range(0, facts["rows"], size)]
     how = {"threads": threads}
     if facts["method"] == "exact":
-        knn_shards.lay_out(laid, X, begun, [], **how)
+        knn_shards.lay_out(laid, X, begun, [])
         parts = [knn_shards.join_shard(begun, laid, rows, **how) for rows in shards]
         return knn_shards.collect(X, ids, begun, laid, parts, **settings), len(shards)
-    met = [knn_shards.cells_of_shard(X, begun, rows, **how) for rows in shards]
-    knn_shards.lay_out(laid, X, begun, met, **how)
+    cells = [knn_shards.cells_of_shard(begun, rows, **how) for rows in shards]
+    knn_shards.lay_out(laid, X, begun, cells)
 
     class Steps:
-        parts: list[Any] = [None] * len(shards)
+        parts: list[Any]
+        visits: list[Any]
 
-        def join(self, probes: int) -> Recall:
-            self.parts = [
-                knn_shards.join_shard(begun, laid, rows, probes=probes, before=part, **how)
-                for rows, part in zip(shards, self.parts, strict=True)
+        def join(self, tau: float) -> Recall | None:
+            self.visits = [
+                knn_shards.visits_of_shard(begun, laid, rows, tau, **how) for rows in shards
             ]
-            return knn_shards.measure(laid, self.parts)
-
-        def expand(self) -> Recall:
             self.parts = [
-                knn_shards.expand_shard(begun, laid, rows, self.parts, place, **how)
-                for place, rows in enumerate(shards)
+                knn_shards.join_shard(begun, laid, rows, self.visits, **how) for rows in shards
             ]
-            return knn_shards.measure(laid, self.parts)
+            if knn_shards.meets_nearly_all(begun, laid, self.visits):
+                return None
+            return knn_shards.measure(begun, laid, self.parts)
 
     steps = Steps()
-    recall, rounds, probes = seek(steps, facts["probes"], facts["lists"], target)
-    told = {"recall": recall, "rounds": rounds, "probes": probes}
-    found = knn_shards.collect(X, ids, begun, laid, steps.parts, **told, **settings)
+    recall, rounds = seek(steps, knn_shards.plan_of(laid), target)
+    told = {"recall": recall, "rounds": rounds}
+    found = knn_shards.collect(X, ids, begun, laid, steps.parts, steps.visits, **told, **settings)
     return found, len(shards)
 
 
+def assert_same(graph: SimilarityGraph, whole: SimilarityGraph) -> None:
+    assert graph.report_ == whole.report_
+    for name in ("neighbors", "indptr", "indices", "weights"):
+        np.testing.assert_array_equal(getattr(graph, name), getattr(whole, name))
+    np.testing.assert_array_equal(graph.distances(), whole.distances())
+
+
 @pytest.mark.parametrize("metric", ["cosine", "l2", "ip"])
-@pytest.mark.parametrize("method", ["exact", "block_join"])
+@pytest.mark.parametrize(
+    ("method", "target"), [("exact", 1.0), ("block_join", 0.9), ("block_join", 0.9999)]
+)
 def test_lists_do_not_depend_on_the_shards(
-    metric: str, method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    metric: str, method: str, target: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # few cells at first: lists are expanded, and more cells met
-    monkeypatch.setattr("assay.index.knn.block_join.COMPARED", 200)
-    X = RNG.normal(size=(1_500, 12)).astype(np.float32)
+    # fewer rows are sampled than there are
+    monkeypatch.setattr("assay.index.knn.block_join.RECALL_SAMPLE", 300)
+    X = RNG.normal(size=(1_500, 6)).astype(np.float32)
     X[100:140] = X[200:240]
+    X[300:330] = X[330:360] + np.float32(1e-4)
     X[7] = 0
     ids = [f"row {i * 7919 % 1_500}" for i in range(1_500)]
     settings = {"k": 6, "metric": metric, "method": method}
-    whole = SimilarityGraph.from_vectors(X, ids=ids, target_recall=0.999, **settings)
+    whole = SimilarityGraph.from_vectors(X, ids=ids, target_recall=target, **settings)
     for size, threads in ((1_499, 2), (400, 1), (97, 2)):
         folder = tmp_path / str(size)
-        found, count = searched(folder, X, ids, size, threads, 0.999, **settings)
+        found, count = searched(folder, X, ids, size, threads, target, **settings)
         assert count == -(-len(found[0].take) // size)
         graph = SimilarityGraph.from_vectors(X, ids=ids, **settings, found=found)
-        assert graph.report_ == whole.report_
-        for name in ("neighbors", "indptr", "indices", "weights"):
-            np.testing.assert_array_equal(getattr(graph, name), getattr(whole, name))
-        np.testing.assert_array_equal(graph.distances(), whole.distances())
+        assert_same(graph, whole)
         if method == "block_join":
             np.testing.assert_array_equal(graph.centroids_, whole.centroids_)
             np.testing.assert_array_equal(graph.cells_, whole.cells_)
-            assert graph.report_["rounds"] > 0
-            assert graph.report_["probes"] > 4
+    if method == "block_join":
+        assert whole.report_["recall"] >= target
+        # all pairs are compared where nearly all would meet
+        assert (whole.report_["rounds"] == 0) == (target > 0.99 or metric == "ip")
+
+
+def test_a_plan_that_was_too_small_is_made_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assay.index.knn.block_join.RECALL_SAMPLE", 300)
+    planned = Plan.tau
+    monkeypatch.setattr(Plan, "tau", lambda plan, target: planned(plan, target - 0.1))
+    X = np.random.default_rng(4).normal(size=(3_000, 3)).astype(np.float32)
+    settings = {"k": 8, "metric": "l2", "method": "block_join"}
+    whole = SimilarityGraph.from_vectors(X, target_recall=0.9, **settings)
+    assert whole.report_["rounds"] > 1
+    assert whole.report_["recall_low"] >= 0.9
+    found, _ = searched(tmp_path, X, None, 1_300, 2, 0.9, **settings)
+    assert_same(SimilarityGraph.from_vectors(X, **settings, found=found), whole)
 
 
 def test_rows_that_no_cell_could_fill_are_searched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("assay.index.knn.block_join.COMPARED", 100)
-    monkeypatch.setattr("assay.index.knn.lists.Lists.expand", lambda lists, everyone=None: None)
+    monkeypatch.setattr("assay.index.knn.planning.Plan.tau", lambda plan, target: 0.0)
     X = np.random.default_rng(7).normal(size=(1_500, 3)).astype(np.float32)
     settings = {"k": 600, "method": "block_join", "metric": "l2"}
     found, _ = searched(tmp_path, X, None, 500, 2, 0.05, **settings)
     assert (found[1].rows >= 0).all()
     whole = SimilarityGraph.from_vectors(X, target_recall=0.05, **settings)
     graph = SimilarityGraph.from_vectors(X, **settings, found=found)
-    np.testing.assert_array_equal(graph.neighbors, whole.neighbors)
+    assert_same(graph, whole)
+    exact = SimilarityGraph.from_vectors(X, k=600, metric="l2", method="exact")
+    np.testing.assert_array_equal(graph.distances(), exact.distances())

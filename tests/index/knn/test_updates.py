@@ -71,19 +71,20 @@ def test_zero_rows_stay_without_edges_under_the_cosine() -> None:
 def test_updates_by_cells_find_what_a_rebuild_finds(metric: str) -> None:
     rng = np.random.default_rng(0)
     X = rng.normal(size=(3_000, 5)).astype(np.float32)
-    whole = build(X, metric=metric, k=8, method="exact")
+    how = {"metric": metric, "k": 8, "target_recall": 0.985}
+    whole = build(X, method="exact", **how)
     for method in ("block_join", "exact"):
         # the exact graph has no cells yet
-        grown = build(X[:2_700], metric=metric, k=8, method=method).insert(X[2_700:])
+        grown = build(X[:2_700], method=method, **how).insert(X[2_700:])
         assert (grown.distances() <= whole.distances()[:, -1:]).mean() > 0.98
         assert grown.report_["method"] == "block_join"
         assert grown.cells_.shape == (3_000,)
         assert (grown.cells_ >= 0).all()
     gone = rng.choice(3_000, 300, replace=False)
     kept = np.setdiff1d(np.arange(3_000), gone)
-    left = build(X[kept], metric=metric, k=8, method="exact")
+    left = build(X[kept], method="exact", **how)
     for method in ("block_join", "exact"):
-        shrunk = build(X, metric=metric, k=8, method=method).remove(gone)
+        shrunk = build(X, method=method, **how).remove(gone)
         assert (shrunk.distances() <= left.distances()[:, -1:]).mean() > 0.98
         assert (shrunk.neighbors != np.arange(2_700)[:, None]).all()
         same = shrunk.neighbors == left.neighbors

@@ -9,7 +9,7 @@ import pytest
 
 from assay.index import SimilarityGraph
 from assay.index.vectors.checks import as_vectors
-from assay.index.vectors.mapped import mapping, release, scratch_vectors, take_rows
+from assay.index.vectors.mapped import mapping, release, scratch_room, take_rows
 
 BUILD = """
 import json, resource, sys
@@ -18,7 +18,7 @@ from assay.index import SimilarityGraph
 from assay.index.knn import block_join as knn_block_join
 
 # fewer rows are compared, for speed
-knn_block_join.COMPARED = knn_block_join.RECALL_SAMPLE = 500
+knn_block_join.RECALL_SAMPLE = 500
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -63,7 +63,7 @@ def test_rows_are_taken_into_a_nameless_file(mapped: np.ndarray, tmp_path) -> No
     which = np.random.default_rng(1).permutation(1_200)[:900]
     np.testing.assert_array_equal(take_rows(mapped, which), np.array(mapped)[which])
     before = sorted(tmp_path.iterdir())
-    room = scratch_vectors(900, 9, tmp_path)
+    room = scratch_room((900, 9), np.float32, tmp_path)
     np.testing.assert_array_equal(take_rows(mapped, which, room), np.array(mapped)[which])
     assert sorted(tmp_path.iterdir()) == before
 
