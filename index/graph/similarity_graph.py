@@ -72,12 +72,12 @@ class SimilarityGraph(NetworkxGraph, Shown):
         The vectors, which `insert` and `remove` need and `save` leaves out. Set it to None to free
         their memory.
     centroids_ : float32[lists, d] or None
-        Centroids that the block join trained, of use to `VectorIndex`.
+        Means of the block join's cells, of use to `VectorIndex`.
     cells_ : int32[n] or None
-        The nearest of these centroids for every row, -1 for rows of length 0 under the cosine.
+        The cell of every row, -1 for rows of length 0 under the cosine.
     report_ : dict
         method, n, k, metric, symmetrise, recall with its 95% interval (recall_low, recall_high),
-        rounds of expansion, probes, blocks (lists), duplicates (rows that equal an earlier row),
+        rounds of the join, probes (cells that a row met, on average), blocks (cells), duplicates (rows that equal an earlier row),
         zero_rows (of length 0 under the cosine), seed, edges, robust, out_of_core. After `insert` or `remove`
         also inserted and removed, touched (rows whose lists changed), updates since it was built
         and parent: n, edges and recall of the graph before.
@@ -176,8 +176,8 @@ class SimilarityGraph(NetworkxGraph, Shown):
             target_recall is 1, else the block join. 'ivf' and 'hnsw' search the FAISS indexes;
             'nn_descent' is that of FAISS and may stay below the target.
         target_recall : float, default 0.95
-            Approximate methods search on until the lower end of the 95% interval of the recall,
-            measured on 1,000 rows, reaches it.
+            Approximate methods search until the lower end of the 95% interval of the recall,
+            measured on 1,000 rows, reaches it; the block join plans its work for it.
         symmetrise : {'union', 'mutual'}, default 'union'
             'mutual' has cleaner edges but falls apart into many components.
         weights : {'similarity', 'self_tuning', 'fuzzy'}, default 'similarity'
@@ -194,10 +194,10 @@ class SimilarityGraph(NetworkxGraph, Shown):
             Called as progress(stage, done, total).
         memory_limit : int, optional
             Bytes. Where twice the vectors and 40 bytes per neighbor take more, the block join
-            keeps its copy of the vectors in a file, and only the lists in memory. Give the vectors
-            as `numpy.memmap`, so that they too are read in parts.
+            works on copies of vectors and codes in files, with only the lists in memory. Give the
+            vectors as `numpy.memmap`, so that they too are read in parts.
         scratch : path, optional
-            Folder of that file (default: that for temporary files).
+            Folder of these files (default: that for temporary files).
         found : (Distinct, Search), optional
             What `assay.index.knn.shards` found; nothing is searched then.
 
@@ -208,7 +208,8 @@ class SimilarityGraph(NetworkxGraph, Shown):
 
         Notes
         -----
-        Exact: n n d multiply-adds of BLAS. Block join: see `block_join`; it grows nearly linearly
+        Exact: n n d / 2 products of int8 numbers (of few rows n n d multiply-adds of BLAS), see
+        `exact_join`. Block join: see `block_join`; it grows nearly linearly
         with n. Memory: at most about twice the vectors given ('ivf' and 'hnsw': three times), 40
         bytes per neighbor of each row, and 100 MB. Graphs are built one at a time in a process.
         """
