@@ -25,6 +25,7 @@ from assay.flows.stages.calls import Direct
 from assay.flows.stages.run import resolve_run
 from assay.flows.stages.sharding import PARTS
 from assay.flows.stages.stage import Stage
+from assay.index.knn.planning import Plan
 from assay.storage.errors import ConfigError, DependencyError
 from tests.flows import cluster_runs
 from tests.system.comparing import contents, differences
@@ -65,12 +66,14 @@ def test_shards_give_what_one_piece_gives(
     assert parts_left(tmp_path / "s") == []
 
 
+@pytest.mark.parametrize("target", [0.6, 0.999])
 def test_a_block_join_in_shards(
-    settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: dict[str, Any], tmp_path: Path, target: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # few cells are met at first, so that lists are expanded and more cells met
-    monkeypatch.setattr("assay.index.knn.block_join.COMPARED", 100)
-    graph = {"method": "block_join", "k": 5, "target_recall": 0.999}
+    # too little is planned, so that high targets need a second round
+    planned = Plan.tau
+    monkeypatch.setattr(Plan, "tau", lambda plan, target: planned(plan, target - 0.2))
+    graph = {"method": "block_join", "k": 5, "target_recall": target}
     chosen = settings | {"select": "random", "scores": (), "graph": graph}
     whole = curate(**chosen, store=str(tmp_path / "whole"))
     for size, count in ((100, 6), (397, 2)):
@@ -78,8 +81,8 @@ def test_a_block_join_in_shards(
         store = tmp_path / f"in shards of {size}"
         curate(**chosen, store=str(store), engine="threads", shard_rows=size, call=call)
         assert call.stages["assign_cells"] == count
-        assert call.stages["join"] > count
-        assert call.stages["expand"] >= count
+        assert call.stages["join"] == call.stages["visits"]
+        assert call.stages["join"] == (count if target < 0.9 else 2 * count)
         same(store, whole.store.path)
 
 
