@@ -14,7 +14,8 @@ from assay.index.knn.exact_join import exact_join
 from assay.index.knn.layout import Layout, Lists, encoded, put
 from assay.index.knn.planning import EVERYTHING, Plan, make_plan
 from assay.index.knn.tournament import run_pairs
-from assay.index.vectors import _code_kernels as kernels
+from assay.index.vectors import _scan_kernels as kernels
+from assay.index.vectors._code_kernels import means as add_means
 from assay.index.vectors.centroids import SAMPLES_PER_LIST, list_count
 from assay.index.vectors.checks import Vectors
 from assay.index.vectors.codes import empty_code_lists
@@ -136,7 +137,7 @@ def means_of(made: Cut) -> Vectors:
     cosine = layout.metric == "cosine"
     weights = 1 / np.sqrt(layout.squares) if cosine else np.ones(len(layout))
     means = np.zeros((len(made.cells), layout.X.shape[1]))
-    kernels.means(layout.exact[1], layout.at, weights, made.bounds, means)
+    add_means(layout.exact[1], layout.at, weights, made.bounds, means)
     release(mapping(layout.X))
     return unit_rows(means.astype(np.float32)) if cosine else means.astype(np.float32)
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.index.vectors import _code_kernels as kernels
+from assay.index.vectors import _scan_kernels as kernels
+from assay.index.vectors._code_kernels import cell_sums
+from assay.index.vectors._tile_kernels import pack
 from assay.index.vectors.codes import Codes, encode_points, nearest_codes
 from assay.index.vectors.exact import Progress, run_threads
 
@@ -58,7 +60,7 @@ def train_cells(sample: Codes, count: int, threads: int = 1) -> Cells:
         _, found = nearest_codes(sample, encode_points(points), 1, threads=threads)
         cells = np.maximum(found[:, 0], 0)
         sums, sizes = np.zeros_like(points), np.zeros(len(points), np.int64)
-        kernels.cell_sums(sample.codes, sample.facts[1], cells, sums, sizes)
+        cell_sums(sample.codes, sample.facts[1], cells, sums, sizes)
         points = np.where((sizes > 0)[:, None], sums / np.maximum(sizes, 1)[:, None], points)
         if iteration == 2:
             order = np.argsort(cells, kind="stable")
@@ -125,7 +127,7 @@ def find_visits(
     at most `tau` away, own[i] being the squared distance to the latter.
     """
     kind, steps, *arrays = codes.scanned()
-    columns = kernels.pack(kind, cells.centroids.codes, steps)
+    columns = pack(kind, cells.centroids.codes, steps)
     low = int(np.searchsorted(bounds, rows.start, side="right")) - 1
     high = int(np.searchsorted(bounds, rows.stop, side="left"))
     found: dict[int, tuple[NDArray[np.int32], NDArray[np.int32]]] = {}

@@ -6,7 +6,7 @@ import numpy as np
 
 from assay.index.knn.layout import Layout, Lists, put
 from assay.index.knn.tournament import run_pairs
-from assay.index.vectors import _code_kernels as kernels
+from assay.index.vectors import _scan_kernels as kernels
 from assay.index.vectors.codes import empty_code_lists
 from assay.index.vectors.exact import Progress, empty_lists, run_threads
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from assay.index.knn.cells import Visits
 from assay.index.knn.code_limits import likely, odd_rows, sure
-from assay.index.vectors import _code_kernels as kernels
+from assay.index.vectors import _scan_kernels as kernels
 from assay.index.vectors._knn_kernels import METRICS
 from assay.index.vectors.checks import Vectors
 from assay.index.vectors.codes import Codes, encode, frame_of, nearest_codes

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.index.knn.cells import Cells
-from assay.index.vectors import _code_kernels as kernels
+from assay.index.vectors._code_kernels import code_keys
 from assay.index.vectors.codes import Codes
 from assay.index.vectors.exact import Recall, recall_interval
 
@@ -79,7 +79,7 @@ def make_plan(
     there = twos >= 0
     for i, j in ((ones[there], twos[there]), (twos[there], ones[there])):
         keys = np.empty(len(i), np.float32)
-        kernels.code_keys(
+        code_keys(
             codes.codes, codes.by_distance().facts, i, cells.centroids.codes,
             cells.centroids.facts, cell[j], keys,
         )  # fmt: skip

@@ -56,7 +56,7 @@ from assay.index.knn.cells import Cells, Visits, find_visits, train_cells
 from assay.index.knn.layout import Layout, Lists, encoded
 from assay.index.knn.nearest_neighbors import Distinct, Search, distinct_rows
 from assay.index.knn.planning import Plan, make_plan
-from assay.index.vectors import _code_kernels as kernels
+from assay.index.vectors import _scan_kernels as kernels
 from assay.index.vectors.checks import Vectors, as_ids, as_vectors
 from assay.index.vectors.codes import Codes, empty_code_lists
 from assay.index.vectors.exact import (

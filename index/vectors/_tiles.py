@@ -170,13 +170,13 @@ def _emit(kind: str) -> Callable[..., Any]:
 
 @intrinsic
 def tile_of_bytes(typing, r, rb, c, st, cs, ca, cl, rs, ra, rl, ro, k, h):  # type: ignore[no-untyped-def]
-    """Fill a tile of the kind `VNNI`; see `_code_kernels.tile`."""
+    """Fill a tile of the kind `VNNI`; see `_tile_kernels.near_pairs`."""
     return _SIGNATURE, _emit("vnni")
 
 
 @intrinsic
 def tile_of_words(typing, r, rb, c, st, cs, ca, cl, rs, ra, rl, ro, k, h):  # type: ignore[no-untyped-def]
-    """Fill a tile of the kind `WORDS`; see `_code_kernels.tile`."""
+    """Fill a tile of the kind `WORDS`; see `_tile_kernels.near_pairs`."""
     return _SIGNATURE, _emit("words")
 
 

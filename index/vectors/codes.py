@@ -23,7 +23,9 @@ import numpy as np
 from numba.core.registry import cpu_target
 from numpy.typing import NDArray
 
-from assay.index.vectors import _code_kernels as kernels
+from assay.index.vectors import _scan_kernels as kernels
+from assay.index.vectors._code_kernels import encode_rows
+from assay.index.vectors._tile_kernels import tile_steps
 from assay.index.vectors._tiles import COLUMNS, KINDS, ROWS, has
 from assay.index.vectors.checks import Vectors
 from assay.index.vectors.exact import frozen, run_alone, run_threads
@@ -56,7 +58,7 @@ def _works(kind: str) -> bool:
     offsets = 128 * codes.astype(np.int32).sum(axis=1, dtype=np.int32)
     found = []
     for tried in (kind, "words"):
-        steps = int(kernels.tile_steps(KINDS[tried], _LANE))
+        steps = int(tile_steps(KINDS[tried], _LANE))
         lists = empty_code_lists(len(codes), 8)
         everyone = np.arange(len(codes))
         kernels.scan(
@@ -155,7 +157,7 @@ class Codes:
     def scanned(self) -> tuple[int, int, NDArray[np.int8], Keys, NDArray[np.int32]]:
         """Return the first arguments of every scan: kind of tile, its steps, and the codes."""
         kind = tile_kind()
-        steps = int(kernels.tile_steps(kind, self.dimension))
+        steps = int(tile_steps(kind, self.dimension))
         return kind, steps, self.codes, self.facts, self.offsets
 
     def decoded(self, which: Rows | slice) -> NDArray[np.float64]:
@@ -215,7 +217,7 @@ def encode(
         rows, which = X, take[part]
         if mapped is not None:
             rows, which = take_rows(X, which), np.arange(len(which))
-        kernels.encode_rows(
+        encode_rows(
             frozen(rows), which, squares[part],
             frame.mean, frame.metric == "cosine", frame.power, frame.signs,
             codes[part], facts[1, part], lengths[part], offsets[part], errors[part],

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from llvmlite import binding, ir
 
-from assay.index.vectors import _code_kernels as kernels
+from assay.index.vectors import _scan_kernels as kernels
 from assay.index.vectors import _tiles, codes
 from assay.index.vectors.codes import (
     TILES,
@@ -106,7 +106,7 @@ def test_lists_hold_the_least_of_what_was_entered(
     key_of = {row: key for key, row in entries}
     keys, rows = np.full((3, length), np.inf, np.float32), np.full((3, length), -1, np.int32)
     for _, row in entries:
-        last = kernels._enter_code(keys, rows, 1, np.float32(key_of[row]), row)
+        last = kernels.enter_code(keys, rows, 1, np.float32(key_of[row]), row)
         assert last == keys[1, -1]
     expected = sorted((key, row) for row, key in key_of.items())[:length]
     assert list(zip(keys[1, : len(expected)], rows[1, : len(expected)], strict=True)) == expected
