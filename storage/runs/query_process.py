@@ -34,6 +34,10 @@ _START = (
 )
 
 
+class _EndedError(Exception):
+    """The process ended by itself, most likely since the system gave it no more memory."""
+
+
 class QueryProcess:
     """A process that runs queries over stores, one after the other.
 
@@ -61,9 +65,11 @@ class QueryProcess:
         Raises
         ------
         AssayError
-            What the query raised there, or `QueryError` where the process was ended.
+            What the query raised there, or `QueryError` where it took too long.
+        _EndedError
+            The process ended by itself.
         """
-        seconds, memory = time_limit(), memory_limit()
+        seconds = time_limit()
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
@@ -77,7 +83,7 @@ class QueryProcess:
         alarm.daemon = True
         alarm.start()
         try:
-            limits = {"ASSAY_SQL_SECONDS": str(seconds), "ASSAY_SQL_MEMORY": str(memory)}
+            limits = {"ASSAY_SQL_SECONDS": str(seconds), "ASSAY_SQL_MEMORY": str(memory_limit())}
             stdin.write(json.dumps(query | {"limits": limits}).encode() + b"\n")
             stdin.flush()
             answer = json.loads(stdout.readline())
@@ -91,8 +97,9 @@ class QueryProcess:
             if isinstance(error, AssayError):
                 raise
             self.close()
-            told = took_too_long(seconds) if ended else took_too_much(memory)
-            raise QueryError(told) from None
+            if ended:
+                raise QueryError(took_too_long(seconds)) from None
+            raise _EndedError from None
         except BaseException as error:
             if not isinstance(error, AssayError):
                 self.close()
@@ -136,11 +143,23 @@ def query_apart(store: Path, query: str, **how: Any) -> pa.Table:
     asked = {"store": str(store), "folder": os.getcwd(), "query": query, "how": how}
     with _lock:
         process = _idle.pop() if _idle else None
-    if process is None or not process.alive:
+    if process is not None and process.alive:
         try:
-            process = QueryProcess()
-        except OSError:  # no room for another process
-            return query_store(store, query, **how)
+            return _run(process, asked)
+        except _EndedError:  # it may have been dying before it was asked
+            pass
+    try:
+        process = QueryProcess()
+    except OSError:  # no room for another process
+        return query_store(store, query, **how)
+    try:
+        return _run(process, asked)
+    except _EndedError:
+        raise QueryError(took_too_much(memory_limit())) from None
+
+
+def _run(process: QueryProcess, asked: dict[str, Any]) -> pa.Table:
+    """Run a query in a process, which waits for the next one afterward."""
     try:
         return process.run(asked)
     finally:

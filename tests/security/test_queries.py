@@ -15,6 +15,8 @@ import pytest
 
 from assay.storage import ScoreStore
 from assay.storage.errors import AssayError, ConfigError, QueryError, StoreError
+from assay.storage.runs import query_process
+from assay.storage.runs.query_process import QueryProcess
 from assay.storage.sql.expressions import columns_named, evaluate, holds, places
 from tests.security.fuzzing import small_store
 
@@ -258,6 +260,34 @@ def test_queries_of_several_threads_do_not_mix(store: ScoreStore) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(ask, range(12))) == [n + 30 for n in range(12)]
+
+
+def test_a_process_that_dies_while_it_waits_is_replaced(
+    store: ScoreStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query_process._close_idle()
+    assert store.sql("SELECT 1 AS a")["a"].to_list() == [1]
+    (waiting,) = query_process._idle
+    waiting._process.kill()
+    waiting._process.wait()
+    # it still looks alive to who asks
+    looks = iter([True])
+    real = QueryProcess.alive.fget
+    monkeypatch.setattr(
+        QueryProcess,
+        "alive",
+        property(lambda process: next(looks, None) or real(process)),
+    )
+    assert store.sql("SELECT 2 AS a")["a"].to_list() == [2]
+    assert waiting not in query_process._idle
+
+    def dies(process: QueryProcess, asked: dict[str, Any]) -> None:
+        raise query_process._EndedError
+
+    # one that dies at every query is not asked for ever
+    monkeypatch.setattr(QueryProcess, "run", dies)
+    with pytest.raises(QueryError, match=r"took more than .* of memory"):
+        store.sql("SELECT 3 AS a")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes can't be forked here")
