@@ -37,7 +37,8 @@ _MOST_PAIRS = 0.4
 _MOST_ROUNDS = 5
 _GROUPS_PER_THREAD = 8
 _MOST_GROUPS = 48
-_PART = 4_096
+# rows whose lists are finished at a time, and how many such parts there are at most
+_PART, _MOST_PARTS = 4_096, 64
 
 
 @dataclass(frozen=True)
@@ -229,12 +230,13 @@ class _Whole:
         n, visits = len(self._made.layout), self.visits
         assert visits is not None
         lists = np.empty((n, self._k)), np.empty((n, self._k), np.int32)
+        part = max(_PART, -(-n // _MOST_PARTS))
 
         def work(begin: int) -> None:
-            rows = slice(begin, min(begin + _PART, n))
+            rows = slice(begin, min(begin + part, n))
             put(lists, rows, self._finish(np.arange(rows.start, rows.stop), rows, visits))
 
-        run_threads(work, range(0, n, _PART), self._threads, "rank", self._progress)
+        run_threads(work, range(0, n, part), self._threads, "rank", self._progress)
         return lists
 
 
