@@ -24,7 +24,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import pynndescent
 from common import fast_blas  # noqa: F401
 from common.data import data_folder
 from common.process import output_alone
@@ -85,6 +84,8 @@ class Race:
 
     def peer(self, width: int, delta: float) -> Any:
         """Return the lists of pynndescent."""
+        import pynndescent
+
         name = METRICS[self.metric]
         made = pynndescent.NNDescent(
             self.X, n_neighbors=width, delta=delta, metric=name, n_jobs=1, random_state=0

@@ -31,7 +31,7 @@ def keys(form: type[BaseModel], above: str = "") -> Iterator[Key]:
     Examples
     --------
     >>> [key.name for key in keys(CurationConfig)][-3:]
-    ['graph.weights', 'graph.robust', 'graph.memory_limit']
+    ['graph.robust', 'graph.memory_limit', 'graph.attribute_weight']
     """
     meanings = {parameter.name: parameter.meaning for parameter in registry.parameters(form)}
     for name, field in form.model_fields.items():
@@ -66,7 +66,7 @@ def json_schema(form: type[BaseModel]) -> dict[str, Any]:
     --------
     >>> schema = json_schema(CurationConfig)
     >>> schema["properties"]["budget"]["description"]
-    'int, float or str: How many rows to choose: a count (1000), or a share (0.1 or "10%").'
+    'int, float or str: How many rows to choose: a count (1000), or a share (0.1 or "10%"); ...'
     """
     schema = form.model_json_schema()
     tables = {"": form} | {

@@ -34,7 +34,7 @@ EMBEDDERS = {
 }
 WRONG = (object(), [], np.nan, "no such word", -np.inf)
 # what is a word, a mapping or data, and not a number
-NOT_NUMBERS = {"proportions", "probabilities", "discrete_features", "log", "seeds"}
+NOT_NUMBERS = {"proportions", "probabilities", "discrete_features", "log", "seeds", "validation"}
 
 
 def numeric(method: type) -> list[str]:
