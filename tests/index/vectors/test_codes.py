@@ -12,6 +12,7 @@ from llvmlite import binding, ir
 
 from assay.index.vectors import _scan_kernels as kernels
 from assay.index.vectors import _tiles, codes
+from assay.index.vectors._tile_kernels import pack, pack_rows, tile_steps
 from assay.index.vectors.codes import (
     TILES,
     Codes,
@@ -195,3 +196,26 @@ def test_tiles_become_the_instructions_that_they_stand_for(
     # float32 steps are not contracted
     assert "fmadd" not in code
     assert "fnmadd" not in code
+
+
+@pytest.mark.parametrize("kind", _tiles.KINDS)
+@pytest.mark.parametrize("d", [1, 6, 65])
+def test_packed_rows_and_columns_hold_the_products(kind: str, d: int) -> None:
+    number = _tiles.KINDS[kind]
+    one, other = made(9, d), made(70, d, seed=1)
+    steps = int(tile_steps(number, d))
+    columns = pack(number, other.codes, steps)
+    rows = np.zeros(12 * steps * 4, np.uint8)
+    pack_rows(number, one.codes, np.arange(9), steps, rows)
+    if kind == "vnni":
+        left = rows.view(np.int8).reshape(12, steps, 4).astype(np.int64)
+        right = columns.reshape(2, steps, 64, 4).transpose(0, 2, 1, 3).reshape(128, steps, 4)
+    else:
+        left = rows.view(np.int16).reshape(12, steps, 2).astype(np.int64)
+        panels = columns.view(np.int16).reshape(8, steps, 16, 2)
+        right = panels.transpose(0, 2, 1, 3).reshape(128, steps, 2)
+    found = np.einsum("rse,cse->rc", left, right.astype(np.int64))[:9, :70]
+    if kind == "vnni":
+        found -= one.offsets[:, None]
+    expected = one.codes.astype(np.int64) @ other.codes.astype(np.int64).T
+    np.testing.assert_array_equal(found, expected)
