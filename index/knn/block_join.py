@@ -15,7 +15,7 @@ from assay.index.knn.layout import Layout, Lists, encoded, put
 from assay.index.knn.planning import EVERYTHING, Plan, make_plan
 from assay.index.knn.tournament import run_pairs
 from assay.index.vectors import _scan_kernels as kernels
-from assay.index.vectors._code_kernels import means as add_means
+from assay.index.vectors._code_kernels import cell_means
 from assay.index.vectors.centroids import SAMPLES_PER_LIST, list_count
 from assay.index.vectors.checks import Vectors
 from assay.index.vectors.codes import empty_code_lists
@@ -138,7 +138,7 @@ def means_of(made: Cut) -> Vectors:
     cosine = layout.metric == "cosine"
     weights = 1 / np.sqrt(layout.squares) if cosine else np.ones(len(layout))
     means = np.zeros((len(made.cells), layout.X.shape[1]))
-    add_means(layout.exact[1], layout.at, weights, made.bounds, means)
+    cell_means(layout.exact[1], layout.at, weights, made.bounds, means)
     release(mapping(layout.X))
     return unit_rows(means.astype(np.float32)) if cosine else means.astype(np.float32)
 
@@ -307,7 +307,8 @@ def block_join(
 
     The set of pairs that meet depends on tau and the cells only, and a list holds the least (key,
     row) of the pairs that were met. So the result depends on `take`, not on the order of X, nor on
-    the number of threads, nor on the kind of processor.
+    the number of threads. The keys of codes are the same on every processor, so that the same pairs
+    meet; exact keys may differ there in the last bit.
 
     References
     ----------

@@ -32,7 +32,7 @@ def likely(
         return _above(2 * (worst * power * power + spread))
     lost = 2 * error * error
     spread = np.sqrt(lost / d)
-    distance = _distance(worst, metric, power)
+    distance = _distance(worst, metric, codes)
     found = (distance + _DEVIATIONS * spread) ** 2 + lost * (1 + _DEVIATIONS * np.sqrt(2 / d))
     return _above(found)
 
@@ -58,9 +58,9 @@ def sure(
         lost = length * most_error + longest * error + error * most_error
         return _above(2 * (worst * power * power + lost + 10 * _ROUNDING * longest * length))
     length = np.sqrt(codes.squares[which].astype(np.float64))
-    distance = _distance(worst, metric, power)
-    rounded = _ROUNDING * (length + np.sqrt(float(codes.squares.max(initial=0.0))))
-    return _above((distance + error + most_error + rounded) ** 2 + _ROUNDING * length * length)
+    apart = _distance(worst, metric, codes) + error + most_error
+    # a row that is so near is at most so much longer
+    return _above(apart**2 + _ROUNDING * (2 * length + apart) ** 2)
 
 
 def odd_rows(codes: Codes) -> NDArray[np.int64]:
@@ -74,11 +74,12 @@ def _median(values: Keys) -> float:
     return float(np.median(values)) if len(values) else 0.0
 
 
-def _distance(worst: Floats, metric: str, power: float) -> Floats:
-    """Return distances between scaled rows."""
+def _distance(worst: Floats, metric: str, codes: Codes) -> Floats:
+    """Return distances between scaled rows; for the cosine with the rounding of float64 added."""
     if metric == "l2":
-        return np.sqrt(np.maximum(worst, 0.0)) * power
-    return np.sqrt(np.maximum(2.0 + 2.0 * worst, 0.0))
+        return np.sqrt(np.maximum(worst, 0.0)) * codes.power
+    rounded = (codes.dimension + 8) * 2.0**-51
+    return np.sqrt(np.maximum(2.0 + 2.0 * worst, 0.0) + rounded)
 
 
 def _above(keys: Floats) -> Keys:

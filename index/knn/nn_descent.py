@@ -41,8 +41,8 @@ def nn_descent(
 
     Notes
     -----
-    One thread, so that the order in which rows meet stays the same. About six times the time of
-    `block_join`; of use to compare with.
+    One thread, so that the order in which rows meet stays the same. Of use to compare with
+    `block_join`.
 
     References
     ----------

@@ -31,8 +31,8 @@ def insert_rows(
     """Return the lists of all rows of X, the first of which have the lists `before`.
 
     Where m new rows among n can be compared with all in n m d <= 2e10 steps (1e9 where the lists are
-    not exact), they are, and lists that were exact stay so. Otherwise, as in `block_join`, each new row meets the rows of its
-    nearest cells, and both sides of a pair may list the other; then neighbors of neighbors are
+    not exact), they are, and lists that were exact stay so. Otherwise each new row meets the rows of
+    its nearest cells, and both sides of a pair may list the other; then neighbors of neighbors are
     tried for the new rows, for the rows that list them and for those that they list. Equal rows
     are compared once.
     """

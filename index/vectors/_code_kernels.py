@@ -36,7 +36,8 @@ def encode_rows(  # type: ignore[no-untyped-def]
                 length = np.sqrt(squares[begin + r])
                 factor = 1.0 / length if length > 0.0 else 0.0
             for e in range(d):
-                some[e, r] = np.float32(np.float64(X[i, e]) * factor) - mean[e]
+                # one rounding, so that rows far from the origin lose nothing by it
+                some[e, r] = np.float32(np.float64(X[i, e]) * factor - np.float64(mean[e]))
         for turn in range(1 if width == d else 2):
             first = 0 if turn == 0 else d - width
             for e in range(d):
@@ -87,7 +88,7 @@ def cell_sums(codes, scale, cells, sums, sizes):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def means(X, at, weights, bounds, out):  # type: ignore[no-untyped-def]
+def cell_means(X, at, weights, bounds, out):  # type: ignore[no-untyped-def]
     """Set out float64[cells, d] to the means of the weighted X[at[bounds[c] : bounds[c + 1]]]."""
     for c in range(len(bounds) - 1):
         for i in range(bounds[c], bounds[c + 1]):
