@@ -139,7 +139,8 @@ def test_codes_are_near_the_rows(metric: str, d: int, scale: float) -> None:
     true = ((Y[:, None] - Y[None]) ** 2).sum(axis=2)
     keys = keys_of(found.by_distance(), found.by_distance()).astype(np.float64)
     apart = np.abs(np.sqrt(np.maximum(keys, 0)) - np.sqrt(true))
-    bound = found.errors[:, None] + found.errors + 1e-3 * lengths.max()
+    # of one column all directions are equal, but for the rounding of float64 here
+    bound = found.errors[:, None] + found.errors + 1e-3 * lengths.max() + 1e-15
     assert (apart <= bound).all()
     # a row's code depends on that row only
     alone = encode(X, take[:7], squares[take[:7]], frame)
