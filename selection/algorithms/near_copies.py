@@ -23,8 +23,9 @@ _ASKED, _AMONG = 512, 20_000
 _FLAT = 16.0
 _JUMP = {"cosine": 8.0, "l2": 400.0}
 _FAR = {"cosine": 0.1, "l2": np.inf}
-# rows that are compared with each other at once
+# rows that are compared with each other at once, and with all of _AMONG
 _BLOCK = 1_024
+_ASKED_AT_ONCE = 64
 # similarities are rounded to as many places, so that blocks and threads can't change them
 _PLACES = 9
 
@@ -154,23 +155,32 @@ def _distances_beyond_copies(
     """Return each row's distance to the k-th row behind its copies; NaN where its list holds more."""
     power = 2.0 if metric == "l2" else 1.0
     beyond = np.full(len(asked), np.nan)
-    for place, row in enumerate(asked):
-        distances = _distances(among.between(asked[place : place + 1], others)[0], metric)
-        distances = np.sort(distances[(others != row) & np.isfinite(distances)])
-        if not len(distances):
-            continue
-        # nearer than this, distances are rounding
-        least = 1e-6 * float(np.median(distances))
-        end = max(float(ends[place]), least)
-        outer = distances[np.searchsorted(distances, end, side="right") :]
-        steps = np.concatenate([[end], outer])
-        jumps = steps[1:] ** power >= _JUMP[metric] * steps[:-1] ** power
-        flat = (steps[:-1] ** power <= _FLAT * end**power) & (steps[:-1] <= _FAR[metric])
-        first = np.flatnonzero(jumps & flat)
-        if len(first):
-            behind = outer[first[0] :]
-            beyond[place] = behind[min(k, len(behind)) - 1]
+    for first in range(0, len(asked), _ASKED_AT_ONCE):
+        rows = asked[first : first + _ASKED_AT_ONCE]
+        distances = _distances(among.between(rows, others), metric)
+        distances[(rows[:, None] == others) | ~np.isfinite(distances)] = np.inf
+        distances.sort(axis=1)
+        finite = np.isfinite(distances).sum(axis=1)
+        for place, own, count in zip(range(first, len(asked)), distances, finite, strict=False):
+            beyond[place] = _beyond(own[:count], float(ends[place]), power, metric, k)
     return beyond
+
+
+def _beyond(distances: Floats, end: float, power: float, metric: str, k: int) -> float:
+    """Return the k-th of a row's sorted distances behind the jump; NaN where there is no jump."""
+    if not len(distances):
+        return np.nan
+    # nearer than this, distances are rounding
+    end = max(end, 1e-6 * float(np.median(distances)))
+    outer = distances[np.searchsorted(distances, end, side="right") :]
+    steps = np.concatenate([[end], outer])
+    jumps = steps[1:] ** power >= _JUMP[metric] * steps[:-1] ** power
+    flat = (steps[:-1] ** power <= _FLAT * end**power) & (steps[:-1] <= _FAR[metric])
+    places = np.flatnonzero(jumps & flat)
+    if not len(places):
+        return np.nan
+    behind = outer[places[0] :]
+    return float(behind[min(k, len(behind)) - 1])
 
 
 def stars(
