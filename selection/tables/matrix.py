@@ -148,8 +148,8 @@ def encode(table: pl.DataFrame, y: NDArray[Any], missing: str = "median") -> Fea
     columns: dict[str, pl.Series] = {}
     report: dict[str, str] = {}
     told: list[dict[str, Any]] = []
-    for name in table.columns:
-        given = table[name]
+    own = set(table.columns)
+    for name, given in zip(table.columns, table.iter_columns(), strict=True):
         column, note = _encode(given)
         absent = _absent(given)
         if column is not None:
@@ -162,7 +162,7 @@ def encode(table: pl.DataFrame, y: NDArray[Any], missing: str = "median") -> Fea
             told.append(_missing_row(name, absent, treatment, y))
             if treatment == "indicator":
                 added = name + ADDED
-                if added in table.columns:
+                if added in own:
                     raise ConfigError(
                         f"The table has a column {added!r} already; rename it, or use another "
                         "value of missing."
@@ -175,7 +175,8 @@ def encode(table: pl.DataFrame, y: NDArray[Any], missing: str = "median") -> Fea
             "declare how they are handled with missing='median' or 'indicator'."
         )
     names = list(columns)
-    kinds = [table.schema.get(name, pl.Int8()) for name in names]
+    schema = table.schema
+    kinds = [schema.get(name, pl.Int8()) for name in names]
     small = all(kind in (*_NAMES, *_EXACT_IN_FLOAT32) for kind in kinds)
     X = np.empty((table.height, len(names)), dtype=np.float32 if small else np.float64, order="F")
     for j, column in enumerate(columns.values()):
@@ -249,9 +250,11 @@ def _wanted(table: pl.DataFrame, label: str, features: Sequence[str] | None) -> 
     if isinstance(features, str):
         raise ConfigError(f"features is the string {features!r}; give a list of column names.")
     wanted = list(features)
-    for name in wanted:
-        if name not in table.columns:
-            raise ColumnError.missing(name, table.columns)
+    own = table.columns
+    known = set(own)
+    unknown = next((name for name in wanted if name not in known), None)
+    if unknown is not None:
+        raise ColumnError.missing(unknown, own)
     if label in wanted:
         raise ConfigError(f"{label!r} is the label, so it can't be a feature too; leave it out.")
     if len(set(wanted)) < len(wanted):
