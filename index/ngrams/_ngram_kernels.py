@@ -42,6 +42,31 @@ def decode(data, i, end):  # type: ignore[no-untyped-def]
     ), i + 4
 
 
+@njit(cache=True, nogil=True)
+def scan(data, offsets, kinds, out):  # type: ignore[no-untyped-def]
+    """Write for each row all bits that `kinds` has for its characters from U+0100 on."""
+    for row in range(len(out)):
+        i = offsets[row]
+        end = offsets[row + 1]
+        found = uint32(0)
+        while i < end:
+            # 16 bytes at once; the first byte of such a character is 0xC4 or more
+            while i + 16 <= end:
+                high = uint32(0)
+                for step in range(16):
+                    high |= uint32(data[i + step] >= 0xC4)
+                if high:
+                    break
+                i += 16
+            if i < end:
+                if data[i] < 0xC4:
+                    i += 1
+                else:
+                    code, i = decode(data, i, end)
+                    found |= uint32(kinds[code])
+        out[row] = found
+
+
 @njit(inline="always")
 def _encode(code, text, at):  # type: ignore[no-untyped-def]
     low = uint8(code & uint32(0x3F)) | uint8(0x80)

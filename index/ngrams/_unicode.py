@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from importlib import import_module
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from assay.index.ngrams._ngram_kernels import scan
 from assay.storage.errors import DependencyError, InputError
 from assay.storage.interfaces import ArrowStream
 from assay.storage.limits import check_parameters
@@ -29,11 +29,9 @@ _UNSPACED = (
     (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xA9E0, 0xA9FF), (0xAA60, 0xAADF), (0xF900, 0xFAFF),
     (0xFF66, 0xFF9F), (0x1AFF0, 0x1B16F), (0x20000, 0x323AF),
 )  # fmt: skip
-# with the first byte apart, because a search for one byte is many times faster
-_CONTEXTUAL_BYTES = tuple((c.encode()[0], c.encode()) for c in CONTEXTUAL)
 _CODE_POINTS = 0x110000
-# the first byte of every character from U+0300 on, below which nothing composes
-_COMBINING = re.compile(rb"[\xcc-\xff]")
+# what `scan` looks for
+_UNSETTLED, _LOWERING = 1, 2
 
 
 @lru_cache(maxsize=2 * len(TOKENIZERS))
@@ -155,31 +153,67 @@ def utf8_chunks(
                 yield data, bounds
                 first = last
                 continue
-            held = data[bounds[0] : bounds[-1]].tobytes()
             rows = array[first:last]
-            composed = not compose or _is_composed(held)
-            if not composed:
-                rows = pc.utf8_normalize(rows, form="NFC")
-                part, ends = _buffers(rows)
-                held = part[ends[0] : ends[-1]].tobytes()
-            if lower and any(lead in held and pair in held for lead, pair in _CONTEXTUAL_BYTES):
-                yield _buffers(_lowered(rows))
-            elif composed:
-                yield data, bounds
-            else:
-                yield _buffers(rows)
+            kinds = _kinds(data, bounds)
+            if compose and (kinds & _UNSETTLED).any():
+                rows = _replaced(rows, kinds & _UNSETTLED, _composed)
+                kinds = _kinds(*_buffers(rows))
+            if lower and (kinds & _LOWERING).any():
+                rows = _replaced(rows, kinds & _LOWERING, _lowered)
+            yield _buffers(rows)
             first = last
 
 
-def _is_composed(held: bytes) -> bool:
-    """Return whether UTF-8 text is in NFC, as all text below U+0300 is."""
-    return not _COMBINING.search(held) or unicodedata.is_normalized("NFC", held.decode())
+def _kinds(data: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Return for each row the kinds of its characters, all together."""
+    kinds = np.empty(len(offsets) - 1, np.uint8)
+    scan(data, offsets, _scanned_kinds(), kinds)
+    return kinds
 
 
-def _lowered(array: pa.LargeStringArray) -> pa.LargeStringArray:
-    mask = pc.or_(*(pc.match_substring(array, character) for character in CONTEXTUAL))
-    lowered = [text.lower() for text in array.filter(mask).to_pylist()]
-    return pc.replace_with_mask(array, mask, pa.array(lowered, pa.large_string()))
+def _replaced(
+    rows: pa.LargeStringArray,
+    marked: np.ndarray,
+    change: Callable[[pa.LargeStringArray], pa.LargeStringArray],
+) -> pa.LargeStringArray:
+    """Return `rows` with those changed that are marked."""
+    mask = pa.array(marked != 0)
+    return pc.replace_with_mask(rows, mask, change(rows.filter(mask)))
+
+
+def _composed(rows: pa.LargeStringArray) -> pa.LargeStringArray:
+    return pc.utf8_normalize(rows, form="NFC")
+
+
+def _lowered(rows: pa.LargeStringArray) -> pa.LargeStringArray:
+    return pa.array([text.lower() for text in rows.to_pylist()], pa.large_string())
+
+
+@lru_cache(maxsize=1)
+def _scanned_kinds() -> np.ndarray:
+    """Return uint8[0x110000]: which code points may not stay as they are, in NFC or in lower case.
+
+    `_UNSETTLED` are those with a combining class, with a canonical decomposition that NFC keeps, or
+    that may compose with one before: text without any is in NFC. So are all from plane 3 on, which
+    has few characters.
+    """
+    kinds = np.zeros(_CODE_POINTS, np.uint8)
+    kinds[0x30000:] = _UNSETTLED
+    # the vowels and last consonants of Hangul's syllables
+    kinds[0x1161:0x1176] = kinds[0x11A8:0x11C3] = _UNSETTLED
+    for code in range(0x300, 0x30000):
+        character = chr(code)
+        if unicodedata.combining(character):
+            kinds[code] = _UNSETTLED
+        parts = unicodedata.decomposition(character)
+        if parts and parts[0] != "<":
+            kinds[[int(part, 16) for part in parts.split()[1:]]] = _UNSETTLED
+            if not unicodedata.is_normalized("NFC", character):
+                kinds[code] = _UNSETTLED
+    for character in CONTEXTUAL:
+        kinds[ord(character)] |= _LOWERING
+    kinds.flags.writeable = False
+    return kinds
 
 
 def _buffers(array: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray]:

@@ -25,6 +25,8 @@ _FILE = "language_weights.npz"
 # a Han character says that a text is Chinese or Japanese, whichever it is
 _HAN = np.uint32(0x4E00)
 _HAN_BLOCKS = ((0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x323AF))
+# weights of one byte whose sum surely fits into two bytes
+_SMALL = 256
 # what stands before and after each word
 _EDGE = np.uint64(32)
 
@@ -98,17 +100,21 @@ def language_posteriors(
     model = shipped_model() if model is None else model
     table = letter_table()
     used = model.weights.any(axis=1)
+    weights = model.weights[used]
+    rows = np.where(used, np.cumsum(used) - 1, -1)
 
-    def add(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
-        sums = np.zeros((len(offsets) - 1, 1 + len(model.languages)), np.int64)
+    def add(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[np.int32]:
+        sums = np.zeros((len(offsets) - 1, 1 + len(model.languages)), np.int32)
         space = _space(int(np.diff(offsets).max()))
-        _add_weights(data, offsets, table, used, model.weights, most, space, sums)
+        _add_weights(data, offsets, table, rows, weights, most, space, sums)
         return sums
 
-    sums = measured(texts, add, 1 + len(model.languages), folded=True).astype(np.float64)
-    logs = sums[:, 1:] * (model.unit / model.temperature)
-    posteriors = np.exp(logs - logs.max(axis=1, keepdims=True))
-    return sums[:, 0], posteriors / posteriors.sum(axis=1, keepdims=True)
+    sums = measured(texts, add, 1 + len(model.languages), folded=True)
+    posteriors = sums[:, 1:] * (model.unit / model.temperature)
+    posteriors -= posteriors.max(axis=1, keepdims=True)
+    np.exp(posteriors, out=posteriors)
+    posteriors /= posteriors.sum(axis=1, keepdims=True)
+    return sums[:, 0].astype(np.float64), posteriors
 
 
 def letter_runs(text: str, buckets: int) -> NDArray[np.int64]:
@@ -143,22 +149,47 @@ def letter_table() -> NDArray[np.uint32]:
 
 @njit(cache=True, nogil=True)
 def _add_weights(
-    data: Any, offsets: Any, table: Any, used: Any, weights: Any, most: int, space: Any, sums: Any
+    data: Any, offsets: Any, table: Any, rows: Any, weights: Any, most: int, space: Any, sums: Any
 ) -> None:  # pragma: no cover
-    buckets = len(weights)
+    """Add up the weights of each text's runs; `rows` is each bucket's row of them, below 0 if none."""
+    buckets = len(rows)
     width = np.uint64(weights.shape[1])
+    small = np.zeros(width, np.uint16)
     total = np.zeros(width, np.int32)
-    for row in range(len(offsets) - 1):
-        letters, count = _buckets(data, offsets[row], offsets[row + 1], table, buckets, most, space)
-        total[:] = 0
+    for text in range(len(offsets) - 1):
+        letters, count = _buckets(
+            data, offsets[text], offsets[text + 1], table, buckets, most, space
+        )
+        kept = 0
         for run in range(count):
-            if used[space[run]]:
+            row = rows[space[run]]
+            space[kept] = row
+            kept += row >= 0
+        total[:] = 0
+        for first in range(0, kept, _SMALL):
+            small[:] = 0
+            last = min(first + _SMALL, kept)
+            run = first
+            while run + 4 <= last:
                 # unsigned, so that no index counts from the end and the loop is vectorized
-                at = np.uint64(space[run])
+                a = np.uint64(space[run])
+                b = np.uint64(space[run + 1])
+                c = np.uint64(space[run + 2])
+                d = np.uint64(space[run + 3])
                 for column in range(width):
-                    total[column] += np.int32(weights[at, column])
-        sums[row, 0] = letters
-        sums[row, 1:] = total
+                    ab = np.uint16(weights[a, column]) + np.uint16(weights[b, column])
+                    cd = np.uint16(weights[c, column]) + np.uint16(weights[d, column])
+                    small[column] += np.uint16(ab + cd)
+                run += 4
+            while run < last:
+                a = np.uint64(space[run])
+                for column in range(width):
+                    small[column] += np.uint16(weights[a, column])
+                run += 1
+            for column in range(width):
+                total[column] += np.int32(small[column])
+        sums[text, 0] = letters
+        sums[text, 1:] = total
 
 
 @njit(cache=True, nogil=True)

@@ -53,7 +53,7 @@ class Language(Scorer):
     On the paragraphs of XQuAD, in 12 languages, the likeliest of the 64 is right for 99.2 % of the
     pieces of 100 characters, for 97 % of 50 and for 83 % of 20: don't trust it on single words, or
     on code, which counts as some language too. Norwegian is Bokmål; a Han character says Chinese or
-    Japanese, kana which of them. Some 15 to 30 MB/s for each core, the more
+    Japanese, kana which of them. Some 30 to 85 MB/s for each core, the more
     the longer the texts.
 
     Claims

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.index.embedding.text import HashedTextEmbedder
+from assay.index.ngrams._unicode import _scanned_kinds, as_texts, utf8_chunks
 from assay.index.ngrams.hasher import NGramHasher
 from assay.selection import ImportanceResampler, NearDuplicates
 
@@ -83,3 +84,60 @@ def test_the_published_mode_leaves_short_texts_out_and_forms_as_they_are() -> No
     expected = np.flatnonzero(long)[np.argsort(-keys, kind="stable")[:40]]
     np.testing.assert_array_equal(step.indices_, expected)
     assert not ImportanceResampler(budget=1, mode="dsir").hasher().compose
+
+
+# marks, Hangul's parts, vowels of class 0 that compose, characters whose NFC is another, far planes
+TRICKY = (
+    "aAeIİiΣς\u03c3\u0131\u0300\u0301\u0307\u0316\u0327\u0340\u0344\u0958\u09c7\u09be\u0b47\u0b3e\u0dd9\u0dcf"
+    "\u0dca\u1100\u1161\u11a8\uac00\u212a\u2126\u3046\u3099\ufb1d\ufb2a\U00011099\U000110ba"
+    "\U0001d15e\U0001d165\U0002f800\U000e0100\U00030000ü\u2013한国"
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.none(),
+            st.text(st.sampled_from(TRICKY), max_size=6),
+            st.text(st.one_of(st.sampled_from(TRICKY), st.characters(exclude_categories=["Cs"]))),
+            st.text("plain words ", max_size=80),
+        )
+    ),
+    st.integers(1, 40),
+    st.booleans(),
+    st.booleans(),
+)
+def test_chunks_hold_what_unicodedata_and_lower_make_of_each_row(
+    texts: list[str | None], size: int, compose: bool, lower: bool
+) -> None:
+    rows = []
+    for data, offsets in utf8_chunks(as_texts(texts), size, compose, lower):
+        held = data.tobytes()
+        rows += [
+            held[i:j].decode()
+            for i, j in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)
+        ]
+    expected = [
+        unicodedata.normalize("NFC", text or "") if compose else text or "" for text in texts
+    ]
+    if lower:
+        expected = [text.lower() if {"İ", "Σ"} & set(text) else text for text in expected]
+    assert rows == expected
+
+
+def test_text_without_unsettled_characters_is_in_nfc() -> None:
+    # alone, and after and before every character that is part of a composition
+    settled = [chr(c) for c in range(0x300, 0x30000) if not _scanned_kinds()[c] & 1]
+    settled = [c for c in settled if unicodedata.category(c) != "Cs"]
+    assert len(settled) > 0.9 * 0x2F000
+    assert unicodedata.is_normalized("NFC", "".join(settled))
+    parts = {
+        part
+        for c in map(chr, range(0xA0, 0x30000))
+        if (d := unicodedata.decomposition(c)) and d[0] != "<"
+        for part in (chr(int(p, 16)) for p in d.split())
+    }
+    firsts = sorted(p for p in parts if ord(p) < 0x300 or not _scanned_kinds()[ord(p)] & 1)
+    every = settled + [chr(c) for c in range(0x20, 0x300)]
+    assert all(unicodedata.is_normalized("NFC", first.join(every)) for first in firsts[::20])

@@ -30,6 +30,7 @@ from assay.selection import (
     UpperCaseShare,
 )
 from assay.selection.algorithms.language_model import (
+    LanguageModel,
     language_posteriors,
     letter_runs,
     shipped_model,
@@ -252,6 +253,20 @@ def test_posteriors_are_sums_of_weights():
     read, start = language_posteriors(pl.Series(["abc def ghi"]), 5)
     np.testing.assert_array_equal(start, language_posteriors(pl.Series(["abc de"]))[1])
     assert read.tolist() == [5]
+
+
+@pytest.mark.parametrize("letters", [1, 2, 63, 64, 65, 254, 255, 256, 257, 300, 1_000])
+def test_large_weights_add_up_over_any_number_of_runs(letters):
+    # every third bucket weighs nothing; the others as much as a byte holds
+    weights = np.full((1 << 10, 5), 255, np.uint8)
+    weights[::3] = 0
+    weights[1::3, 1:] = np.arange(4)
+    model = LanguageModel(("a", "b", "c", "d", "e"), weights, 1e-4, 1.0)
+    text = ("abcdefghijklmnopqrstuvwxyz" * 40)[:letters]
+    logs = weights[letter_runs(text, len(weights))].sum(axis=0, dtype=float) * 1e-4
+    expected = np.exp(logs - logs.max())
+    found = language_posteriors(pl.Series(["x", text]), 1_000, model)[1][1]
+    np.testing.assert_allclose(found, expected / expected.sum())
 
 
 # by nobody: sentences about the weather and trains
