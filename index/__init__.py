@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from assay.index.embedding.text import HashedTextEmbedder as HashedTextEmbedder
     from assay.index.graph.similarity_graph import SimilarityGraph as SimilarityGraph
     from assay.index.ngrams.hasher import NGramHasher as NGramHasher
+    from assay.index.search.sparse_index import SparseIndex as SparseIndex
     from assay.index.search.vector_index import VectorIndex as VectorIndex
 
 __getattr__, __dir__, __all__ = lazy_face(
@@ -30,6 +31,7 @@ __getattr__, __dir__, __all__ = lazy_face(
         "OpenAIEmbedder": ".embedding.openai",
         "SentenceTransformerEmbedder": ".embedding.sentence_transformers",
         "SimilarityGraph": ".graph.similarity_graph",
+        "SparseIndex": ".search.sparse_index",
         "TableEmbedder": ".embedding.table",
         "VectorIndex": ".search.vector_index",
         "embed": ".embedding.embedders",

@@ -60,6 +60,8 @@ from .scorers.isolation import Isolation as Isolation
 from .scorers.label_agreement import LabelAgreement as LabelAgreement
 from .scorers.language import Language as Language
 from .scorers.like import Like as Like
+from .scorers.like_vectors import LikeVectors as LikeVectors
+from .scorers.like_words import LikeWords as LikeWords
 from .scorers.local_outlier_factor import LocalOutlierFactor as LocalOutlierFactor
 from .scorers.mahalanobis import Mahalanobis as Mahalanobis
 from .scorers.neighbor_disagreement import NeighborDisagreement as NeighborDisagreement

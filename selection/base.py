@@ -48,7 +48,8 @@ class PoolMethod(Method, BaseEstimator):  # type: ignore[misc]
 
     def _inputs(self, **given: Any) -> Inputs:
         """Check what was given against `needs` and put rows in canonical order."""
-        for need in self.needs:
+        # a log and seeds are parameters, which the method checks
+        for need in (need for need in self.needs if need in _NEEDS):
             argument, what = _NEEDS[need]
             if given[argument] is None:
                 raise MissingInputError(

@@ -280,6 +280,8 @@ _RELATIVE = (
     Entry("core_number", "scorer", "scorers.graph:CoreNumber", "how deep inside the similarity graph a row is (k-core)", needs=("graph",), points="easier"),
     Entry("hubness", "scorer", "scorers.graph:Hubness", "how many rows have this row among their nearest", needs=("graph",), points="easier"),
     Entry("like", "scorer", "scorers.like:Like", "how closely a row belongs with seed rows on the similarity graph: more like these", needs=("graph", "seeds"), points="harder"),
+    Entry("like_vectors", "scorer", "scorers.like_vectors:LikeVectors", "mean cosine with the vectors of the seed rows: more like these", needs=("vectors", "seeds"), points="harder"),
+    Entry("like_words", "scorer", "scorers.like_words:LikeWords", "mean cosine with the seed texts by their rare words: more that names the same", needs=("texts", "seeds"), points="harder"),
     Entry("knn_density", "scorer", "scorers.graph:KNNDensity", "similarity to the k-th nearest neighbor", needs=("graph",), points="easier"),
     Entry("degree", "scorer", "scorers.graph:Degree", "how many rows a row is joined to", needs=("graph",), points="easier"),
     Entry("clustering", "scorer", "scorers.graph:ClusteringCoefficient", "share of the pairs of a row's neighbors that are joined", needs=("graph",), points="easier"),

@@ -139,6 +139,8 @@ class PlanConfig(Form):
         Parameters of the step that looks for them (`assay methods leakage`).
     leakage_neighbors : float, optional
         Rows at this cosine to an item are listed too, though they are not left out.
+    leakage_words : float, optional
+        Texts at this cosine to an item by their rare words are listed too: 0.6 suits most.
     deduplicate : tuple of str or mapping
         Deduplication steps by name; a mapping holds `name` and the step's parameters.
     keeper : str, optional
@@ -197,6 +199,7 @@ class PlanConfig(Form):
     leakage: dict[str, Location] = Field(default_factory=dict)
     leakage_options: dict[str, int | float] = Field(default_factory=dict)
     leakage_neighbors: Annotated[float, Field(gt=-1, le=1)] | None = 0.95
+    leakage_words: Annotated[float, Field(gt=0, le=1)] | None = None
     deduplicate: Steps = ()
     keeper: str | None = None
     cutoff: Annotated[float, Field(ge=0, lt=1)] | Literal["auto", "contamination"] | None = None

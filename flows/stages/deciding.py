@@ -31,6 +31,7 @@ _LATER = ("like", "columns", "score_options", "recipe", "turns", "system")
 _LATER_RULES = {
     **dict.fromkeys(("covered", "reference", "reference_options", "reference_covers", "mixture")),
     **dict.fromkeys(("mixture_from_runs", "mixture_from_models", "mixture_options")),
+    "leakage_words": None,
     "repeat": 1,
 }
 

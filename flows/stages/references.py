@@ -45,7 +45,10 @@ def _prepared(run: Run, vectors: Ref, name: str, pool: Pool) -> ReferenceRefs:
     step_ = InReference(**run.config.plan.reference_options)
     check_limits(InReference.limits, step_.get_params(deep=False))
     near = run.kind == "text" and step_.compares_texts
-    how = (step_.ngrams, step_.permutations) if near else None
+    how: tuple[Any, ...] | None = (step_.ngrams, step_.permutations) if near else None
+    by_words = run.kind == "text" and step_.compares_words
+    if by_words:
+        how = (how, "words")
     roles = run.config.roles()
     made_of = (REFER.revision, pool.fingerprint, run.kind, pool.roles.id, pool.roles.content, roles)
     content = Ref("reference", fingerprint(*made_of, how))
@@ -57,7 +60,12 @@ def _prepared(run: Run, vectors: Ref, name: str, pool: Pool) -> ReferenceRefs:
             ids = samples.filter(pl.Series(keep))["sample_id"]
             given = _content(run, pool, keep)
             made = ReferenceSet.of(
-                **given, ids=ids, near=near, ngrams=step_.ngrams, permutations=step_.permutations
+                **given,
+                ids=ids,
+                near=near,
+                words=by_words,
+                ngrams=step_.ngrams,
+                permutations=step_.permutations,
             )
             made.save(out)
 

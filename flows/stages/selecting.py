@@ -136,7 +136,7 @@ def select(
                     f"{made.report_['selected']:,}",
                     f"{frame.height:,}",
                 )
-        _write(out, frame, rows, made, _leaks(run, vectors, rows, made.leaks_))
+        _write(out, frame, rows, made, _leaks(run, vectors, frame, made.leaks_))
 
     return make_stage(run, SELECT, ref, make)
 
@@ -146,7 +146,7 @@ def _plan(run: Run, budget: int | float, n: int, n_usable: int) -> tuple[Any, in
     from assay.selection import SelectionPlan
 
     config = run.config
-    own_form = {"deduplicate", "leakage", "leakage_neighbors", "reference"}
+    own_form = {"deduplicate", "leakage", "leakage_neighbors", "leakage_words", "reference"}
     rules = config.plan.model_dump(exclude=own_form)
     learned = ("mixture_from_runs", "mixture_from_models")
     rules |= {name: read_table(rules[name]) for name in learned if rules[name] is not None}
@@ -237,33 +237,42 @@ def _named(run: Run) -> list[str]:
     return columns_of_rules(run.config.plan, known_columns(run.config, pool)).own
 
 
-def _leaks(run: Run, vectors: Ref, rows: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
+def _leaks(run: Run, vectors: Ref, frame: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
     """Return the rows that hold items of evaluation sets, and those that lie next to one."""
     from assay.selection.steps.leakage import leak_neighbors
 
-    frames = [found]
-    threshold = run.config.plan.leakage_neighbors
-    if threshold is None:
-        return found
-    for name, items in evaluation_sets(run.config, run.kind).items():
-        names = items.samples().filter(pl.col("problem").is_null())["sample_id"]
-        if names.is_empty():
-            continue
-        near = leak_neighbors(
-            load_vectors(run, vectors),
-            vectors_of(run, vectors, items),
-            threshold=threshold,
-            ids=rows["sample_id"],
-        )
+    plan, frames = run.config.plan, [found]
+    rows = usable(frame)["sample_id"]
+
+    def note(near: pl.DataFrame, name: str, names: pl.Series, kind: str) -> None:
         frames.append(
             near.select(
                 "sample_id",
                 evaluation_set=pl.lit(name),
                 item=names.gather(near["item"]),
                 span=pl.lit(None, dtype=pl.Int64),
-                kind=pl.lit("neighbor"),
+                kind=pl.lit(kind),
             )
         )
+
+    for name, items in evaluation_sets(run.config, run.kind).items():
+        there = items.samples()["problem"].is_null()
+        names = items.samples().filter(there)["sample_id"]
+        if names.is_empty():
+            continue
+        if plan.leakage_neighbors is not None:
+            X, others = load_vectors(run, vectors), vectors_of(run, vectors, items)
+            near = leak_neighbors(X, others, threshold=plan.leakage_neighbors, ids=rows)
+            note(near, name, names, "neighbor")
+        if plan.leakage_words is not None and run.kind == "text":
+            near = leak_neighbors(
+                run.read_pool().contents().filter(pa.array(frame["problem"].is_null())),
+                pl.Series(items.contents()).filter(there),
+                kind="words",
+                threshold=plan.leakage_words,
+                ids=rows,
+            )
+            note(near, name, names, "words")
     return pl.concat(frames)
 
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import polars as pl
 
 from assay.index.algorithms.flow_diffusion import flow_diffusion, neighborhood
 from assay.index.algorithms.personalized_pagerank import personalized_pagerank
+from assay.selection.algorithms.seed_rows import check_seeds, seed_positions
 from assay.selection.base import Scorer
 from assay.selection.contract.inputs import Floats, Inputs
-from assay.storage.errors import ConfigError, IdError, MissingInputError
+from assay.storage.errors import ConfigError, MissingInputError
 from assay.storage.limits import Limits, Number, Whole
 
 
@@ -117,17 +117,14 @@ class Like(Scorer):
                 "Like needs graph, and graph was not given; pass "
                 "graph=SimilarityGraph.from_vectors(X, ids=ids)."
             )
-        if self.seeds is None or isinstance(self.seeds, str) or not len(self.seeds):
-            raise MissingInputError(
-                f"Like needs seeds, and they are {self.seeds!r}; pass a list of one id or more."
-            )
+        check_seeds("Like", self.seeds)
         return Inputs(**given)
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
         assert inputs.graph is not None
         assert self.seeds is not None
         graph = inputs.graph
-        seeds = _positions(inputs.ids, self.seeds)
+        seeds = seed_positions(inputs.ids, self.seeds)
         weights = np.maximum(graph.weights, 0).astype(np.float64)
         if self.method == "pagerank":
             scores = personalized_pagerank(
@@ -152,15 +149,3 @@ class Like(Scorer):
             "seeds": len(seeds),
             "reached": int((scores > 0).sum()),
         }
-
-
-def _positions(ids: pl.Series, seeds: Sequence[Any]) -> np.ndarray:
-    """Return the ascending positions of the seeds, each once."""
-    wanted = pl.Series("seed", list(seeds)).cast(pl.String).unique()
-    unknown = wanted.filter(~wanted.is_in(ids.implode()))
-    if len(unknown):
-        raise IdError(
-            f"{len(unknown)} of {len(wanted)} seeds are not ids of rows that can be used, such as "
-            f"{unknown.sort()[0]!r}; name ids of the pool."
-        )
-    return np.flatnonzero(ids.is_in(wanted.implode()).to_numpy())

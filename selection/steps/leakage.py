@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import polars as pl
-from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
+from assay.index.search.sparse_index import SparseIndex
 from assay.selection.algorithms.span_matching import SpanMatcher, Words, words_of
 from assay.selection.base import PoolMethod
 from assay.selection.contract.inputs import Inputs, text_series
@@ -219,10 +219,17 @@ def _by_set(
 
 # rows of the pool, and items, compared at a time
 _ROWS, _ITEMS = 8_192, 1_024
+# cosines from which a row is like an item
+_ALIKE = {"vectors": 0.95, "words": 0.6}
 
 
 def leak_neighbors(
-    X: ArrayLike, items: ArrayLike, *, threshold: float = 0.95, ids: Any = None
+    X: Any,
+    items: Any,
+    *,
+    kind: Literal["vectors", "words"] = "vectors",
+    threshold: float | None = None,
+    ids: Any = None,
 ) -> pl.DataFrame:
     r"""Return the rows whose cosine with the nearest item is at least `threshold`.
 
@@ -232,11 +239,15 @@ def leak_neighbors(
 
     Parameters
     ----------
-    X : array of shape (n, d)
-        Vectors of the pool.
-    items : array of shape (m, d)
-        Vectors of the items, made by the same embedder.
-    threshold : float in (-1, 1], default 0.95
+    X : array of shape (n, d), or n texts
+        Vectors of the pool; with ``kind="words"`` its texts.
+    items : array of shape (m, d), or m texts
+        Those of the items, vectors made by the same embedder.
+    kind : {"vectors", "words"}, default "vectors"
+        "words" compares the rare words of texts, weighed by how few rows of the pool hold them
+        (`assay.index.SparseIndex`): it finds *the* document where vectors of few numbers find its kind.
+    threshold : float in (-1, 1], optional
+        0.95 by default, and 0.6 for words.
     ids : n unique texts or whole numbers, optional
         Where None, the positions.
 
@@ -248,40 +259,37 @@ def leak_neighbors(
     Raises
     ------
     ConfigError, InputError
-        The threshold is out of range, or the vectors differ in length.
+        A parameter is out of range, or the vectors differ in length.
 
     Notes
     -----
-    O(n m d) time in blocks, O(n) memory beside the vectors.
+    Vectors: O(n m d) time in blocks, O(n) memory beside the vectors. Words: time linear in the texts and in
+    the items that share a rare word with a row.
+
+    References
+    ----------
+    Reimers, Gurevych, "The curse of dense low-dimensional information retrieval for large index
+    sizes", 2021 (words).
 
     Examples
     --------
     >>> leak_neighbors([[1.0, 0.0], [0.0, 1.0]], [[0.1, 1.0]])["sample_id"].to_list()
     ['1']
+    >>> pool = ["the boiling point of osmium", "a red bus"]
+    >>> leak_neighbors(pool, ["osmium has a high boiling point"], kind="words", threshold=0.4).row(0)[:2]
+    ('0', 0)
     """
-    check_parameters(threshold=(threshold, Number("(-1, 1]")))
+    check_parameters(
+        kind=(kind, "vectors", "words"), threshold=(threshold, Number("(-1, 1]"), None)
+    )
+    if threshold is None:
+        threshold = _ALIKE[kind]
     pool = Inputs(X=X, ids=ids)
-    vectors = pool.vectors()
-    others = Inputs(X=items).vectors()
-    if vectors.shape[1] != others.shape[1]:
-        raise InputError(
-            f"The pool's vectors have {vectors.shape[1]} numbers and the items' {others.shape[1]}; "
-            "make both with one embedder."
-        )
-    best = np.full(pool.n, -np.inf, dtype=np.float32)
-    which = np.zeros(pool.n, dtype=np.int64)
-    with threadpool_limits(1, user_api="blas"):
-        for first in range(0, len(others), _ITEMS):
-            part = _unit(others[first : first + _ITEMS])
-            for start in range(0, pool.n, _ROWS):
-                rows = slice(start, min(start + _ROWS, pool.n))
-                cosine = _unit(vectors[rows]) @ part.T
-                nearest = cosine.argmax(axis=1)
-                value = cosine[np.arange(len(nearest)), nearest]
-                closer = value > best[rows]
-                best[rows][closer] = value[closer]
-                which[rows][closer] = nearest[closer] + first
-    found = np.flatnonzero(best >= threshold)
+    if kind == "words":
+        best, which = _nearest_by_words(pool.texts(), text_series(items, name="items"))
+    else:
+        best, which = _nearest_by_vectors(pool.vectors(), Inputs(X=items).vectors())
+    found = np.flatnonzero((best >= threshold) & (which >= 0))
     return pl.DataFrame(
         {
             "sample_id": pool.ids.gather(found),
@@ -289,6 +297,38 @@ def leak_neighbors(
             "similarity": best[found].astype(np.float64),
         }
     ).sort("similarity", "sample_id", descending=[True, False])
+
+
+def _nearest_by_vectors(vectors: Any, others: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the greatest cosine of each row with an item, and which item that is."""
+    if vectors.shape[1] != others.shape[1]:
+        raise InputError(
+            f"The pool's vectors have {vectors.shape[1]} numbers and the items' {others.shape[1]}; "
+            "make both with one embedder."
+        )
+    n = len(vectors)
+    best = np.full(n, -np.inf, dtype=np.float32)
+    which = np.zeros(n, dtype=np.int64)
+    with threadpool_limits(1, user_api="blas"):
+        for first in range(0, len(others), _ITEMS):
+            part = _unit(others[first : first + _ITEMS])
+            for start in range(0, n, _ROWS):
+                rows = slice(start, min(start + _ROWS, n))
+                cosine = _unit(vectors[rows]) @ part.T
+                nearest = cosine.argmax(axis=1)
+                value = cosine[np.arange(len(nearest)), nearest]
+                closer = value > best[rows]
+                best[rows][closer] = value[closer]
+                which[rows][closer] = nearest[closer] + first
+    return best, which
+
+
+def _nearest_by_words(texts: pl.Series, items: pl.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Return the greatest cosine of each text with an item by rare words, and which item; or -1."""
+    index = SparseIndex()
+    index.build(items, frequencies=index.count_frequencies(texts))
+    cosines, found = index.search(texts, 1)
+    return cosines[:, 0], found[:, 0]
 
 
 def _unit(X: Any) -> Any:

@@ -545,6 +545,8 @@ def test_a_choice_is_that_of_the_values_whatever_their_type(entry):
         y = [label if row % 3 else None for row, label in enumerate(y.tolist())]
     if entry.name == "in_reference":
         parameters = {"reference": {"old": X[:4].astype(float)}}
+    if "seeds" in entry.needs:
+        parameters = {"seeds": sorted(columns["ids"].tolist())[:3]}
     found = []
     for kind in NUMBER_TYPES:
         arguments = given(entry, columns) | {"X": X.astype(kind), "y": y, "groups": None}

@@ -73,6 +73,23 @@ def test_rows_of_a_reference_are_left_out_with_their_match(place):
     assert result.sql("SELECT count(*) FROM latest_samples").item() == 120
 
 
+def test_rows_whose_words_a_reference_holds_in_another_order_are_left_out(place):
+    reworded = [" ".join(reversed(text.split())) for text in TEXTS[30:34]]
+    pl.DataFrame({"id": ["a", "b", "c", "d"], "text": reworded}).write_parquet(
+        place / "old.parquet"
+    )
+    query = (
+        "SELECT sample_id, detail FROM latest_decisions WHERE reason = 'in_reference' ORDER BY 1"
+    )
+    assert run(place, reference_options={"semantic": "none"}).sql(query).is_empty()
+    told = run(place, reference_options={"semantic": "none", "words": 0.9}).sql(query)
+    assert told["sample_id"].to_list() == [f"p{i:03}" for i in range(30, 34)]
+    details = [json.loads(detail) for detail in told["detail"]]
+    assert [(detail["match"], detail["kind"]) for detail in details] == [
+        (name, "words") for name in "abcd"
+    ]
+
+
 def artifacts(place):
     folder = place / "store" / "artifacts"
     return {

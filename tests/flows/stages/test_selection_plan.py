@@ -208,6 +208,13 @@ def test_rows_that_hold_evaluation_items_are_left_out_and_listed(run, tmp_path) 
     assert leaks["span"].max() == leaked.count(" ") + 1
     out = result.sql("SELECT sample_id FROM decisions WHERE stage = 'leakage'")
     assert sorted(out["sample_id"]) == sorted(leaks["sample_id"])
+    # in another order the words are found by how rare they are
+    reworded = " ".join(reversed(leaked.split()))
+    pl.DataFrame({"text": [reworded]}).write_csv(tmp_path / "reworded.csv")
+    words = {"leakage": {"quiz": str(tmp_path / "reworded.csv")}, "leakage_words": 0.9}
+    listed = curate(**keys, plan=words).sql("SELECT sample_id, kind FROM leaks")
+    assert set(expected) <= set(listed.filter(pl.col("kind") == "words")["sample_id"])
+    assert "span" not in listed["kind"].to_list()
     # other items are another run
     pl.DataFrame({"text": ["nothing of the kind is in this pool at all"]}).write_csv(
         tmp_path / "quiz.csv"

@@ -12,6 +12,7 @@ from assay.index import SimilarityGraph
 from assay.selection import InReference, SelectionPlan
 from assay.selection.steps.in_reference import ReferenceSet
 from assay.storage.errors import ConfigError, IdError, InputError
+from tests.index.search.test_sparse_index import weighted
 
 WORDS = [f"w{i}" for i in range(40)]
 
@@ -56,6 +57,27 @@ def test_near_rows_are_those_of_brute_force(seed, threshold):
             assert step.similarity_[row] == pytest.approx(jaccard(text, held))
             assert step.similarity_[row] <= best + 1e-12
             assert step.kind_[row] == "near"
+
+
+def test_words_in_another_order_are_found_as_by_the_product(tmp_path):
+    rng = np.random.default_rng(3)
+    old, ids = texts(rng, 40), [f"o{i}" for i in range(40)]
+    pool = [" ".join(rng.permutation(text.split())[:-2]) for text in old]
+    pool += [*texts(rng, 20), ""]
+    held = ReferenceSet.of(old, ids=ids, words=True)
+    held.save(tmp_path)
+    options = {"near": "none", "semantic": "none", "words": 0.6}
+    for known in (held, ReferenceSet.load(tmp_path)):
+        step = InReference(reference={"old": known}, **options).fit(pool)
+        cosines = (weighted(pool[:-1], old) @ weighted(old, old).T).toarray()
+        best = cosines.max(axis=1)
+        np.testing.assert_array_equal(step.keep_, [*(best < 0.6), True])
+        assert step.report_["in_reference"] >= 35
+        for row in np.flatnonzero(~step.keep_):
+            assert step.kind_[int(row)] == "words"
+            assert step.match_[int(row)] == ids[cosines[row].argmax()]
+            assert step.similarity_[row] == pytest.approx(best[row], abs=1e-6)
+    assert InReference(reference={"old": old}, near=None, semantic=None).fit(pool).keep_.all()
 
 
 def test_the_same_content_is_found_with_its_row():

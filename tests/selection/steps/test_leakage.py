@@ -15,6 +15,7 @@ from assay.selection.algorithms.span_matching import SpanMatcher, words_of
 from assay.selection.steps.leakage import leak_neighbors
 from assay.storage.errors import ConfigError, InputError, MissingInputError
 from tests.data import shared
+from tests.index.search.test_sparse_index import made, weighted
 
 TEXTS = st.lists(
     st.lists(st.sampled_from("abcd"), max_size=14).map(" ".join), min_size=1, max_size=6
@@ -134,3 +135,21 @@ def test_neighbors_are_those_of_all_pairs() -> None:
         leak_neighbors(X, items[:, :3])
     with pytest.raises(ConfigError, match="threshold"):
         leak_neighbors(X, items, threshold=1.5)
+
+
+def test_reworded_items_are_found_by_their_rare_words() -> None:
+    items = made(30, 1)
+    rng = np.random.default_rng(0)
+    pool = [*made(100, 2), *(" ".join(rng.permutation(item.split())) for item in items[:10])]
+    ids = [f"r{row:03}" for row in rng.permutation(len(pool))]
+    found = leak_neighbors(pool, items, kind="words", threshold=0.8, ids=ids)
+    cosine = (weighted(pool, pool) @ weighted(items, pool).T).toarray()
+    close = np.flatnonzero(cosine.max(axis=1) >= 0.8)
+    rows = [ids.index(name) for name in found["sample_id"]]
+    assert sorted(rows) == close.tolist()
+    assert {*range(100, 110)} <= {*rows}
+    np.testing.assert_allclose(found["similarity"], cosine[rows].max(axis=1), atol=1e-6)
+    np.testing.assert_allclose(cosine[rows, found["item"]], cosine[rows].max(axis=1), atol=1e-6)
+    assert leak_neighbors(["", "x"], ["y", None], kind="words").is_empty()
+    with pytest.raises(ConfigError, match="kind"):
+        leak_neighbors(pool, items, kind="letters")
