@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
+from assay.flows.export.card_facts import NOT_STATED, OF_PEOPLE, Facts, facts_of
 from assay.flows.export.license import license_counts, license_fields
 from assay.flows.export.selection import Selection
 from assay.storage.reading.locations import scheme_of
@@ -31,13 +32,19 @@ def dataset_card(selection: Selection, data_files: str | None) -> str:
     It says nothing that differs between two computations of the same run: no times, no folders of
     this machine.
     """
+    facts = facts_of(selection)
     parts = [
         _header(selection, data_files),
         _title(selection),
         _how(selection),
         _reasons(selection),
+        _shares(facts),
+        _slices(facts),
+        _leaks(selection, facts),
+        _shortcuts(facts),
         _ledger(selection),
-        _weaknesses(selection),
+        _weaknesses(selection, facts),
+        _people(),
         _license(selection),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -143,8 +150,52 @@ def _ledger(selection: Selection) -> str:
     return _section("Beside random subsets of equal size", header, rows)
 
 
-def _weaknesses(selection: Selection) -> str:
-    lines = []
+def _shares(facts: Facts) -> str:
+    rows = [(of, value, f"{a:.1%}", f"{b:.1%}") for of, value, a, b in facts.shares]
+    header = ("column", "value", "share of the pool", "share of the selection")
+    return _section("What the rows are, before and after", header, rows)
+
+
+def _slices(facts: Facts) -> str:
+    rows = [(slice_, f"{n:,}", f"{left_out:.1%}") for slice_, n, left_out in facts.slices]
+    return _section("Of which rows most were left out", ("slice", "rows", "left out"), rows)
+
+
+def _leaks(selection: Selection, facts: Facts) -> str:
+    sets = selection.config.plan.leakage
+    if not sets:
+        return (
+            "## Rows that hold evaluation items\n\nNo evaluation set was given, so the rows were not "
+            "searched for items of one."
+        )
+    found = {name for name, _, _ in facts.leaks}
+    rows = [(name, kind, f"{n:,}") for name, kind, n in facts.leaks]
+    rows += [(name, "none", "0") for name in sorted(sets) if name not in found]
+    header = ("evaluation set", "found by", "rows of the pool")
+    return _section("Rows that hold evaluation items", header, rows)
+
+
+def _shortcuts(facts: Facts) -> str:
+    rows = [(name, f"{share:.1%}") for name, share in facts.shortcuts]
+    header = ("attribute", "share of the label's entropy")
+    return _section("What simple attributes tell about the label", header, rows)
+
+
+def _people() -> str:
+    return _section(
+        "What only people know", ("what", "stated"), [(what, NOT_STATED) for what, _ in OF_PEOPLE]
+    )
+
+
+def _weaknesses(selection: Selection, facts: Facts) -> str:
+    lines = weaknesses(selection, facts)
+    listed = "\n".join(f"- {escape(line)}" for line in lines)
+    return f"## Known weaknesses\n\n{listed}"
+
+
+def weaknesses(selection: Selection, facts: Facts) -> list[str]:
+    """Say in sentences what should worry a reader."""
+    lines = list(facts.sentences())
     ledger = _ledger_rows(selection)
     for verdict, words in (
         ("random is better", "A random subset of equal size is better in"),
@@ -181,8 +232,7 @@ def _weaknesses(selection: Selection) -> str:
         "Figures are measured on the pool's own embedding. No model was trained on the rows, so "
         "they do not promise a better model."
     )
-    listed = "\n".join(f"- {escape(line)}" for line in lines)
-    return f"## Known weaknesses\n\n{listed}"
+    return lines
 
 
 def _license(selection: Selection) -> str:

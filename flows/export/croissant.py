@@ -10,7 +10,8 @@ from urllib.parse import quote
 
 import polars as pl
 
-from assay.flows.export.card import describe, location_name
+from assay.flows.export.card import describe, location_name, weaknesses
+from assay.flows.export.card_facts import NOT_STATED, OF_PEOPLE, facts_of
 from assay.flows.export.license import license_fields
 from assay.flows.export.selection import Selection
 
@@ -117,6 +118,7 @@ def croissant(
     stated = fields.get("license_link") or fields.get("license")
     if stated:
         about["license"] = stated
+    about |= _responsible(selection)
     about["distribution"] = _distribution(files, data)
     if columns:
         source: dict[str, Any] = (
@@ -126,6 +128,20 @@ def croissant(
         )
         about["recordSet"] = [_record_set(selection.frame, source)]
     return (json.dumps(about, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _responsible(selection: Selection) -> dict[str, str]:
+    """Return what is known for Croissant's vocabulary of responsible use, and what only people know."""
+    facts = facts_of(selection)
+    config = selection.config
+    steps = [*config.plan.filters, *(name for name, _ in config.plan.steps()), str(config.select)]
+    known = {
+        "dataPreprocessingProtocol": f"Rows chosen by, in this order: {', '.join(steps)}.",
+        "dataBiases": " ".join(facts.sentences()) or "None was measured.",
+        "dataLimitations": " ".join(weaknesses(selection, facts)),
+    }
+    stated = known | {term: NOT_STATED for _, term in OF_PEOPLE}
+    return {f"rai:{term}": words for term, words in stated.items()}
 
 
 def _distribution(files: Mapping[str, File], data: str | None) -> list[dict[str, Any]]:

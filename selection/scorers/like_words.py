@@ -73,7 +73,7 @@ class LikeWords(Scorer):
     --------
     >>> texts = ["rust removal", "cake recipe", "rust and paint", "paint for walls"]
     >>> LikeWords(seeds=[0]).fit(texts).scores_.round(2).tolist()
-    [1.0, 0.0, 0.37, 0.0]
+    [1.0, 0.0, 0.33, 0.0]
     """
 
     def __init__(self, *, seeds: Sequence[Any] | None = None) -> None:

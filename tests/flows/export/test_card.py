@@ -152,3 +152,48 @@ def test_locations_lose_their_folders_and_licenses_are_found(tmp_path: Path) -> 
     assert license_fields(str(tmp_path / "rows.parquet")) == {"license": "MIT"}
     assert license_fields("s3://bucket/pool/") == {}
     assert license_fields(None) == {}
+
+
+def test_the_card_states_what_was_measured_and_what_only_people_know(tmp_path: Path) -> None:
+    n = 400
+    topic = ["rare" if i % 4 == 1 else "common" for i in range(n)]
+    texts = [
+        " ".join([f"word{i * 7 % 50}", f"word{i % 31}"] * (9 if topic[i] == "rare" else 2))
+        for i in range(n)
+    ]
+    frame = pl.DataFrame(
+        {"text": texts, "topic": topic, "lang": ["en" if i % 4 else "de" for i in range(n)]}
+    )
+    pl.DataFrame({"text": [texts[21]]}).write_csv(tmp_path / "quiz.csv")
+    result = curate(
+        pool=frame,
+        text="text",
+        label="topic",
+        keep=["lang"],
+        select="random",
+        scores=(),
+        budget=100,
+        plan={"filters": ["lang <> 'de'"], "leakage": {"quiz": str(tmp_path / "quiz.csv")}},
+        store=str(tmp_path / "s"),
+    )
+    result.export(tmp_path / "out", card=True)
+    text = (tmp_path / "out" / "README.md").read_text()
+    counts = result.sql(
+        "SELECT label, count(*) / 400.0 AS pool, count(*) FILTER (selected) / 100.0 AS chosen "
+        "FROM latest_samples JOIN latest_decisions USING (sample_id) GROUP BY label"
+    )
+    for label, before, after in counts.rows():
+        assert f"| topic | {label} | {before:.1%} | {after:.1%} |" in text
+    # every row in German was left out, and some others
+    assert "| lang de | 100 | 100.0% |" in text
+    leaks = result.sql("SELECT kind, count(DISTINCT sample_id) AS n FROM leaks GROUP BY kind")
+    for kind, rows in leaks.rows():
+        assert f"| quiz | {kind} | {rows} |" in text
+    # the length settles the label
+    assert "length gives away" in text
+    for what in ("consent of the people in it, and personal data", "who annotated"):
+        assert f"| {what} | not stated |" in text
+    about = json.loads((tmp_path / "out" / "croissant.json").read_text())
+    assert about["rai:annotatorDemographics"] == "not stated"
+    assert "length gives away" in about["rai:dataBiases"]
+    assert "lang <> 'de'" in about["rai:dataPreprocessingProtocol"]
