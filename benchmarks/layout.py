@@ -61,7 +61,8 @@ def layouts(X: Vectors) -> Iterator[tuple[str, Callable[[], NDArray[np.floating]
         def by_umap() -> NDArray[np.floating]:
             return UMAP(n_neighbors=NEIGHBORS, random_state=0, n_jobs=1).fit_transform(X)
 
-        UMAP(n_neighbors=5, random_state=0, n_jobs=1, n_epochs=2).fit_transform(X[:500])
+        # as many rows as are measured: it searches few of them by other code
+        UMAP(n_neighbors=NEIGHBORS, random_state=0, n_jobs=1, n_epochs=2).fit_transform(X)
         yield "umap-learn", by_umap
     if find_spec("openTSNE"):
         from openTSNE import TSNE

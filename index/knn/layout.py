@@ -22,6 +22,8 @@ from assay.index.vectors.mapped import mapping, release
 Lists = tuple[NDArray[np.float64], NDArray[np.int32]]
 Rows = NDArray[np.int64]
 
+# from so many steps on, exact search goes by codes
+CODES_FROM = 1e9
 # candidates of a search of all codes
 _CANDIDATES = 64
 _PART = 4_096

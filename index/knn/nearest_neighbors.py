@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from assay.index.knn.block_join import PERFECT, block_join
 from assay.index.knn.exact_join import exact_join
-from assay.index.knn.layout import Lists, encoded
+from assay.index.knn.layout import CODES_FROM, Lists, encoded
 from assay.index.threads import thread_count
 from assay.index.vectors import _knn_kernels as kernels
 from assay.index.vectors.checks import (
@@ -42,8 +42,6 @@ from assay.storage.limits import Number, Whole, check_parameters
 
 METHODS = ("auto", "exact", "block_join", "ivf", "hnsw", "nn_descent")
 EXACT_UP_TO = 2e10
-# from so many steps on, exact search goes by codes
-_CODES_FROM = 1e9
 EDGE_BYTES = 40
 
 
@@ -284,7 +282,7 @@ def _search_exactly(
 ) -> Lists:
     """Compare all pairs: of few rows by blocks of BLAS, which needs no codes."""
     take = distinct.take
-    if float(len(take)) ** 2 * X.shape[1] <= _CODES_FROM:
+    if float(len(take)) ** 2 * X.shape[1] <= CODES_FROM:
         searched = BlockScan(X[take], metric)
         itself = np.arange(len(take))
         return exact_knn(

@@ -1,4 +1,4 @@
-"""Lists of neighbors that are updated in place: entered again, expanded and given their copies."""
+"""Lists of neighbors that are updated in place: entered again and given their copies."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from assay.index.knn.layout import CODES_FROM, Layout, encoded
 from assay.index.vectors import _knn_kernels as kernels
 from assay.index.vectors.checks import Vectors, equal_rows, id_order
 from assay.index.vectors.exact import (
@@ -26,8 +27,6 @@ Keys = NDArray[np.float64]
 Rows = NDArray[np.integer]
 
 _CHUNK = 2_048
-# neighbors of a neighbor that are tried, and rows that list it
-_BREADTH = 24
 _SEARCHED = 65_536
 _MEASURED = 200
 
@@ -120,6 +119,9 @@ class NeighborLists:
     def search(self, which: Rows) -> tuple[Keys, NDArray[np.int32]]:
         """Return the lists of the rows `which` among all listed rows, exactly."""
         X, rank = self.searched.X, self.searched.rank
+        if float(len(which)) * self.listed.sum() * X.shape[1] >= CODES_FROM:
+            keys, places = self.layout.search(self.place[which], self.k, threads=self.threads)
+            return keys, np.append(self.layout.at, -1).astype(np.int32)[places]
         keys, rows = empty_lists(len(which), self.k)
         there = np.flatnonzero(self.listed)
         for begin in range(0, len(there), _SEARCHED):
@@ -161,16 +163,22 @@ class NeighborLists:
         hits = [pair for pair in found if pair is not None]
         if not hits:
             return np.empty(0, np.int64)
-        hit = np.concatenate([rows for rows, _ in hits])
+        return self.enter_offered(*(np.concatenate(part) for part in zip(*hits, strict=True)))
+
+    def enter_offered(self, hit: Rows, offered: NDArray[np.int32]) -> Rows:
+        """Let each row hit[s] list the near ones of offered[s] (-1: none); return those rows.
+
+        A row may stand several times in `hit`.
+        """
         order = np.argsort(hit, kind="stable")
         which, first, counts = np.unique(hit[order], return_index=True, return_counts=True)
         slots = np.empty(len(hit), np.int64)
         slots[order] = np.arange(len(hit)) - np.repeat(first, counts)
-        # what is offered to a row by several pairs stands side by side
-        offered = np.full((len(which), counts.max(initial=0) + 1, self.k), -1, np.int32)
-        offered[:, 0] = self.rows[which]
-        offered[np.searchsorted(which, hit), slots + 1] = np.concatenate([near for _, near in hits])
-        self.enter(which, *self.rank(which, offered.reshape(len(which), offered.shape[1] * self.k)))
+        width = offered.shape[1]
+        beside = np.full((len(which), counts.max(initial=0), width), -1, np.int32)
+        beside[np.searchsorted(which, hit), slots] = offered
+        beside = beside.reshape(len(which), counts.max(initial=0) * width)
+        self.enter(which, *self.rank(which, np.column_stack([self.rows[which], beside])))
         return which
 
     def _nearer(self, which: Rows, offered: Rows) -> tuple[Rows, NDArray[np.int32]]:
@@ -193,48 +201,19 @@ class NeighborLists:
         named = np.append(offered, -1).astype(np.int32)
         return which[hit], named[np.where(entered[hit], rows[hit], -1)]
 
-    def reverse(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-        """Return which rows list each row."""
-        starts, sources = kernels.reverse_lists(self.rows, self.order)
-        return starts, sources
+    @cached_property
+    def layout(self) -> Layout:
+        """All listed rows in order of id, as codes."""
+        take = self.order[self.listed[self.order]]
+        squares = self.searched.squares[take]
+        return encoded(self.searched.X, take, squares, self.metric, threads=self.threads)
 
-    def expand(
-        self,
-        which: Rows,
-        keys: Keys,
-        rows: NDArray[np.int32],
-        cells: NDArray[np.int32],
-        met: NDArray[np.int32],
-        reverse: tuple[NDArray[np.int64], NDArray[np.int32]],
-    ) -> None:
-        """Improve given lists of the rows `which` by neighbors of neighbors, but for met cells.
-
-        `reverse` is that of the lists as they are.
-        """
-        searched = self.searched
-        starts, sources = reverse
-        cell_count = int(cells.max(initial=0)) + 1
-
-        def work(begin: int) -> None:
-            part = slice(begin, begin + _CHUNK)
-            kernels.expand(
-                searched.code,
-                searched.X,
-                searched.squares,
-                searched.rank,
-                cells,
-                met[part],
-                self.rows,
-                starts,
-                sources,
-                min(self.k, _BREADTH),
-                which[part],
-                cell_count,
-                keys[part],
-                rows[part],
-            )
-
-        run_threads(work, range(0, len(which), _CHUNK), self.threads)
+    @cached_property
+    def place(self) -> Rows:
+        """Where listed rows stand in the layout; -1 for the others."""
+        place = np.full(len(self.rows), -1, np.int64)
+        place[self.layout.at] = np.arange(len(self.layout))
+        return place
 
     @cached_property
     def _groups(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from assay.index.knn.cell_meeting import CellMeeting
 from assay.index.knn.nearest_neighbors import EXACT_UP_TO, NearestNeighbors
 from assay.index.knn.updatable_lists import NeighborLists, Rows
 from assay.index.threads import thread_count
@@ -18,6 +19,8 @@ from assay.index.vectors.checks import Vectors, id_noise
 _OLD_BLOCK = 4_096
 # rows of the nearest cells that a new row meets, where the graph does not say how many it took
 _COMPARED = 4_000
+# new rows meet so many times as many cells, since the rows of those do not come to meet them
+_ONE_SIDED = 3
 
 
 def insert_rows(
@@ -31,9 +34,9 @@ def insert_rows(
     """Return the lists of all rows of X, the first of which have the lists `before`.
 
     Where m new rows among n can be compared with all in n m d <= 2e10 steps (1e9 where the lists are
-    not exact), they are, and lists that were exact stay so. Otherwise each new row meets the rows of
-    its nearest cells, and both sides of a pair may list the other; then neighbors of neighbors are
-    tried for the new rows, for the rows that list them and for those that they list. Equal rows
+    not exact), they are, and lists that were exact stay so. Otherwise each new row meets, by codes,
+    the rows of three times as many of its nearest cells as a row met when the graph was built (where
+    rows of other cells came to meet it, too), and both sides of a pair may list the other. Equal rows
     are compared once.
     """
     threads = threads or thread_count()
@@ -76,8 +79,8 @@ def remove_rows(
     """Return the lists of the rows that are not `gone`, renumbered.
 
     Rows that listed one of them are searched again: among all rows where that takes at most 2e10
-    steps (1e9 where the lists are not exact), and otherwise among the neighbors of their neighbors, those of removed ones included,
-    and then in their nearest cells.
+    steps (1e9 where the lists are not exact), and otherwise by codes in as many of their nearest
+    cells as a row met when the graph was built.
     """
     threads = threads or thread_count()
     lists = NeighborLists(
@@ -187,71 +190,41 @@ def _cells(
 def _meet_cells(
     lists: NeighborLists, n: int, centroids: Vectors, cells: NDArray[np.int32], probes: int
 ) -> None:
-    X, metric = lists.searched.X, lists.searched.metric
-    stands = _representatives(lists, np.arange(len(X)) < n)
-    standing = np.unique(stands[lists.listed])
+    """Let the rows from n on meet the rows of their nearest cells, for both sides."""
+    stands = _representatives(lists, np.arange(len(lists.rows)) < n)
+    standing = _some(len(stands), stands[lists.listed])
     fresh = standing[standing >= n]
-    met = assign(X, centroids, metric, probes, take=fresh, threads=lists.threads)
+    met = _nearest_cells(lists, fresh, centroids, min(_ONE_SIDED * probes, len(centroids)))
     cells[fresh] = met[:, 0]
     new = n + np.flatnonzero(lists.listed[n:])
     cells[new] = cells[stands[new]]
-
-    pairs = _pairs(fresh, met, cells, standing)
-    lists.offer(pairs)
-    back = [(there[there < n], who) for who, there in pairs]
-    touched = lists.offer([(old, who) for old, who in back if len(old)])
-    _expand(lists, n, fresh, touched, cells, met)
+    CellMeeting(lists, standing, cells, len(centroids)).meet(fresh, met, both=True)
     _share_with_copies(lists, n, stands, fresh)
 
 
-def _pairs(
-    which: Rows, met: NDArray[np.int32], cells: NDArray[np.int32], members: Rows
-) -> list[tuple[Rows, Rows]]:
-    """Return cell by cell the rows which[s] with the cell in met[s], and the members in it."""
-    asks = np.argsort(met.ravel(), kind="stable")
-    there = members[np.argsort(cells[members], kind="stable")]
-    both = np.intersect1d(met, cells[there])
-    starts = np.searchsorted(met.ravel()[asks], both), np.searchsorted(cells[there], both)
-    ends = (
-        np.searchsorted(met.ravel()[asks], both, side="right"),
-        np.searchsorted(cells[there], both, side="right"),
-    )
-    guests = which[asks // met.shape[1]]
-    return [
-        (guests[a:b], there[c:d])
-        for a, b, c, d in zip(starts[0], ends[0], starts[1], ends[1], strict=True)
-    ]
+def _nearest_cells(
+    lists: NeighborLists, which: Rows, centroids: Vectors, probes: int
+) -> NDArray[np.int32]:
+    X, metric = lists.searched.X, lists.searched.metric
+    return assign(X, centroids, metric, probes, take=which, threads=lists.threads)
+
+
+def _some(n: int, *rows: Rows) -> NDArray[np.int64]:
+    """Return the rows of n that are named, ascending."""
+    named = np.zeros(n, bool)
+    for part in rows:
+        named[part] = True
+    return np.flatnonzero(named)
 
 
 def _representatives(lists: NeighborLists, before: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Return for every row the equal row that stands for it: the first, those `before` first."""
-    order = np.concatenate([lists.order[before[lists.order]], lists.order[~before[lists.order]]])
-    _, first, group = np.unique(lists.group[order], return_index=True, return_inverse=True)
-    stands = np.empty(len(order), np.int64)
-    stands[order] = order[first][group]
-    return stands
-
-
-def _expand(
-    lists: NeighborLists,
-    n: int,
-    fresh: Rows,
-    touched: Rows,
-    cells: NDArray[np.int32],
-    met: NDArray[np.int32],
-) -> None:
-    """Try neighbors of neighbors for the new rows and for old rows near them."""
-    listed = lists.rows[fresh]
-    near = np.union1d(touched, listed[(listed >= 0) & (listed < n)])
-    near_keys, near_rows = lists.rank(near, lists.rows[near])
-    fresh_keys, fresh_rows = lists.rank(fresh, listed)
-    reverse = lists.reverse()
-    lists.expand(fresh, fresh_keys, fresh_rows, cells, met, reverse)
-    # old rows have met each other: as if all of them lay in a cell that was met
-    old = (np.arange(len(lists.rows)) < n).astype(np.int32)
-    lists.expand(near, near_keys, near_rows, old, np.ones((len(near), 1), np.int32), reverse)
-    lists.enter(fresh, fresh_keys, fresh_rows)
-    lists.enter(near, near_keys, near_rows)
+    backwards = lists.order[::-1]
+    first = np.empty(len(backwards), np.int64)
+    # where a group is written to several times, what is written last stays
+    for rows in (backwards, backwards[before[backwards]]):
+        first[lists.group[rows]] = rows
+    return first[lists.group]
 
 
 def _share_with_copies(
@@ -278,17 +251,14 @@ def _refill(
     cells: NDArray[np.int32],
     probes: int,
 ) -> None:
-    whole = lists.rows[holes]
-    keys, rows = lists.rank(holes, np.where(gone[whole], -1, whole))
-    # a removed row counts as lying in a cell that has been met, so that it is passed through only
-    passed = np.ones((len(holes), 1), np.int32)
-    lists.expand(holes, keys, rows, gone.astype(np.int32), passed, lists.reverse())
-    lists.enter(holes, keys, rows)
-
-    standing = np.unique(_representatives(lists, lists.listed)[lists.listed])
-    met = assign(lists.searched.X, centroids, lists.metric, probes, take=holes)
-    lists.offer(_pairs(holes, met, cells, standing))
-    sources = np.column_stack([whole, lists.rows[holes], holes])
+    before = lists.rows[holes]
+    left = np.where(gone[before], -1, before)
+    lists.enter(holes, *lists.rank(holes, left))
+    stands = _representatives(lists, lists.listed)[lists.listed]
+    members = _some(len(gone), stands, holes)
+    met = _nearest_cells(lists, holes, centroids, probes)
+    CellMeeting(lists, members, cells, len(centroids)).meet(holes, met)
+    sources = np.column_stack([before, lists.rows[holes], holes])
     mixed = (lists.crowded[sources] & (sources >= 0)).any(axis=1)
     lists.enter_with_copies(holes[mixed], sources[mixed])
     short = holes[lists.rows[holes, -1] < 0]

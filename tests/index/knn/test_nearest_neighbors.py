@@ -14,7 +14,6 @@ from threadpoolctl import threadpool_info
 from assay.index.knn.block_join import block_join
 from assay.index.knn.nearest_neighbors import nearest_neighbors
 from assay.index.knn.planning import Plan
-from assay.index.vectors import _knn_kernels as kernels
 from assay.index.vectors.centroids import assign, list_count, train_centroids
 from assay.index.vectors.checks import as_vectors, equal_rows
 from assay.index.vectors.exact import BlockScan, exact_knn, recall_interval
@@ -312,37 +311,6 @@ def test_recall_interval() -> None:
         sample = recall_interval(rng.binomial(10, 0.95, size=300) / 10, 10**6)
         covered += sample.low <= 0.95 <= sample.high
     assert covered >= 370
-
-
-def test_expansion_never_makes_a_list_worse() -> None:
-    X = np.random.default_rng(11).normal(size=(400, 5)).astype(np.float32)
-    searched = BlockScan(X, "l2")
-    rng = np.random.default_rng(12)
-    rows = np.stack(
-        [rng.choice(np.delete(np.arange(400), i), 6, replace=False) for i in range(400)]
-    )
-    own = ((X[:, None].astype(float) - X[rows]) ** 2).sum(axis=2)
-    best = np.argsort(own, axis=1)
-    keys = np.take_along_axis(own, best, axis=1)
-    rows = np.take_along_axis(rows, best, axis=1).astype(np.int32)
-    starts, sources = kernels.reverse_lists(rows, np.arange(400))
-    assert all(
-        set(sources[starts[i] : starts[i + 1]]) == set(np.flatnonzero((rows == i).any(axis=1)))
-        for i in range(400)
-    )
-    new_keys, new_rows = keys.copy(), rows.copy()
-    none_met = np.empty((400, 0), np.int32)
-    kernels.expand(
-        searched.code, searched.X, searched.squares, searched.rank, np.zeros(400, np.int32), none_met,
-        rows, starts, sources, 6, np.arange(400), 1, new_keys, new_rows,
-    )  # fmt: skip
-    assert (new_keys <= keys).all()
-    assert new_keys.mean() < 0.7 * keys.mean()
-    for i in range(400):
-        reached = set(rows[i]) | set(sources[starts[i] : starts[i + 1]][:6])
-        reached |= set(rows[sorted(reached)].ravel()) - {i}
-        true = ((X[i].astype(float) - X[sorted(reached)]) ** 2).sum(axis=1)
-        assert set(new_rows[i]) == {sorted(reached)[j] for j in np.argsort(true)[:6]}
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -91,6 +91,41 @@ def test_updates_by_cells_find_what_a_rebuild_finds(metric: str) -> None:
         np.testing.assert_array_equal(shrunk.distances()[same], left.distances()[same])
 
 
+def crowd(rng: np.random.Generator) -> np.ndarray:
+    return rng.normal(size=(40, 9)).repeat(40, axis=0) + 1e-4 * rng.normal(size=(1_600, 9))
+
+
+DATA = {
+    "plain": lambda rng: rng.normal(size=(1_600, 9)),
+    "near copies": crowd,
+    "offset": lambda rng: rng.normal(size=(1_600, 70)) + 300,
+    "far rows": lambda rng: np.concatenate(
+        [rng.normal(size=(1_570, 9)), 1e12 * rng.normal(size=(30, 9))]
+    ),
+    "heavy tails": lambda rng: rng.standard_t(1.2, size=(1_600, 9)),
+}
+
+
+@pytest.mark.usefixtures("by_cells")
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("kind", DATA)
+def test_rows_that_meet_all_cells_are_found_exactly(
+    kind: str, metric: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assay.index.knn.updates._probes", lambda _, centroids: len(centroids))
+    rng = np.random.default_rng(4)
+    X = rng.permutation(DATA[kind](rng)).astype(np.float32)
+    how = {"metric": metric, "k": 6}
+    whole = build(X, method="exact", **how)
+    grown = build(X[:1_300], method="exact", **how).insert(X[1_300:])
+    # what codes lose of inner products is estimated from the row that asks, not from the longer one
+    at_least = 0.999 if metric == "ip" else 1.0
+    assert (grown.distances() == whole.distances()).mean() >= at_least
+    gone = rng.choice(1_600, 200, replace=False)
+    left = build(np.delete(X, gone, axis=0), method="exact", **how)
+    assert (whole.remove(gone).distances() == left.distances()).mean() >= at_least
+
+
 @pytest.mark.usefixtures("by_cells")
 def test_copies_in_updates_by_cells() -> None:
     rng = np.random.default_rng(1)
@@ -152,9 +187,10 @@ def test_recall_of_updates_is_that_of_a_rebuild(real: SimilarityGraph, share: fl
     N = len(real)
     n = round(N * (1 - share))
     X = real.vectors
-    sample = np.random.default_rng(3).choice(n, 600, replace=False)
+    rng = np.random.default_rng(3)
+    old, new = (rng.choice(np.arange(*ends), 600) for ends in ((0, n), (n, N)))
 
-    def recall(graph: SimilarityGraph) -> float:
+    def recall(graph: SimilarityGraph, sample: np.ndarray = old) -> float:
         V = graph.vectors.astype(float)
         squares = (V**2).sum(axis=1)
         far = squares[sample, None] - 2 * V[sample] @ V.T + squares
@@ -165,6 +201,9 @@ def test_recall_of_updates_is_that_of_a_rebuild(real: SimilarityGraph, share: fl
     start = build(X[:n], metric="l2", method="block_join")
     grown = start.insert(X[n:])
     assert recall(grown) > recall(real) - 0.01
+    # both sides of a pair: new rows find others, and others find them
+    assert recall(grown, new) > recall(real, new) - 0.01
+    assert (grown.neighbors[:n] >= n).sum() > 0.97 * (real.neighbors[:n] >= n).sum()
     assert abs(grown.report_["recall"] - recall(grown)) < 0.03
     assert grown.report_["parent"]["n"] == n
     assert N - n < grown.report_["touched"] < N
