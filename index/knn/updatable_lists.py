@@ -209,7 +209,7 @@ class NeighborLists:
         return encoded(self.searched.X, take, squares, self.metric, threads=self.threads)
 
     @cached_property
-    def place(self) -> Rows:
+    def place(self) -> NDArray[np.int64]:
         """Where listed rows stand in the layout; -1 for the others."""
         place = np.full(len(self.rows), -1, np.int64)
         place[self.layout.at] = np.arange(len(self.layout))

@@ -203,7 +203,7 @@ def _meet_cells(
 
 
 def _nearest_cells(
-    lists: NeighborLists, which: Rows, centroids: Vectors, probes: int
+    lists: NeighborLists, which: NDArray[np.int64], centroids: Vectors, probes: int
 ) -> NDArray[np.int32]:
     X, metric = lists.searched.X, lists.searched.metric
     return assign(X, centroids, metric, probes, take=which, threads=lists.threads)
