@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from assay.flows.commands.options import Json, Overwrite
-from assay.flows.config.proposal import Proposal, propose
+from assay.flows.config.proposal import LOOKED_AT, Proposal, propose
 from assay.storage.disk.atomic import output_path
 from assay.storage.errors import ConfigError
 from assay.storage.reading.locations import scheme_of
@@ -128,7 +128,8 @@ def _configuration_lines(proposal: Proposal, settings: Mapping[str, Any]) -> Ite
     yield "# For completion in an editor: assay config --schema > assay.schema.json, then the first line"
     yield "# is  #:schema assay.schema.json"
     yield ""
-    yield f"# The pool has {proposal.rows:,} rows with these columns:"
+    part = f" (values are those of {LOOKED_AT:,} rows)" if proposal.rows > LOOKED_AT else ""
+    yield f"# The pool has {proposal.rows:,} rows with these columns{part}:"
     for column in proposal.columns:
         note = f" -> {column.role}" if column.role else ""
         different = f", {column.values:,} values" if column.values else ""

@@ -168,7 +168,8 @@ def _print_ledger(summary: dict[str, Any]) -> None:
     worse = [row["name"] for row in figures if (row["verdict"] or "").startswith("random")]
     if worse:
         print(f"Random subsets do better at what was asked for: {', '.join(worse)}.")
-    print(f'All {len(summary["ledger"])} figures: assay sql "from ledger" --store {store}')
+    query = f"from ledger where run_id = '{summary['run_id']}'"
+    print(f'All {len(summary["ledger"])} figures: assay sql "{query}" --store {store}')
 
 
 def print_features(result: RunResult, shown: int = 10) -> None:

@@ -22,7 +22,7 @@ from assay.flows.config.memory_size import machine_memory
 from assay.flows.estimate.measuring import StageCost
 from assay.flows.stages.artifacts import usable
 from assay.flows.stages.memory import refusal
-from assay.flows.stages.run import Run, labels_of, resolve_run
+from assay.flows.stages.run import Run, labels_of, read_references, resolve_run
 from assay.storage import Pool, read_pool
 from assay.storage.errors import ResourceError
 from assay.storage.reading.types import storable
@@ -32,6 +32,8 @@ _SMALL = 10_000
 _LARGE = 80_000
 # n n d up to which `method = "auto"` of the graph compares all pairs
 _EXACT = 2e10
+# peaks of the same run differ: by up to 6 % where they were measured
+_MARGIN = 1.1
 # freed memory goes back at once, so that what is held grows evenly with the rows
 _EVEN = {
     "MALLOC_MMAP_THRESHOLD_": "131072",
@@ -124,9 +126,12 @@ def estimate(config: CurationConfig) -> Estimate:
     stores of their own; the configured store is not written to. A stage takes a fixed part and one
     that grows with n; the graph's time grows with n log n.
 
+    References are sampled with the pool, as large a share of their rows, so that asking costs less
+    than hashing them: what is said of fewer rows is about as much smaller references.
+
     Memory: allocators keep freed memory, by an amount that does not grow with n for long. So the
     growth is measured where freed memory goes back at once, and added to what the larger sample
-    took with the allocator as it is.
+    took with the allocator as it is. A tenth is added to the sum, as peaks differ from run to run.
 
     Parameters
     ----------
@@ -199,8 +204,8 @@ class Costs:
     >>> at = lambda n: [StageCost("read", n / 100, n / 100, 500 + 2 * n, 3 * n)]
     >>> costs = Costs((100, 200), at(200), (at(100), at(200)), 10)
     >>> costs.of(1_000)
-    (StageCost(stage='read', cpu_seconds=10.0, seconds=10.0, memory=2500, disk=3000),)
-    >>> costs.rows_within(1_500, 1_000)
+    (StageCost(stage='read', cpu_seconds=10.0, seconds=10.0, memory=2750, disk=3000),)
+    >>> costs.rows_within(1_650, 1_000)
     500
     """
 
@@ -226,7 +231,7 @@ class Costs:
             )
             slope = max(0.0, (high - low) / (here - before)) if here > before else 0.0
             value = values[name] + slope * (there - here)
-            values[name] = value if time else round(value)
+            values[name] = value if time else round(value * (_MARGIN if name == "memory" else 1))
         return StageCost(**values)
 
     def _scale(self, stage: str, rows: int, *, time: bool) -> float:
@@ -252,13 +257,14 @@ def _measured(
 ) -> list[StageCost]:
     """Run a sample in a process of its own and return what its stages took."""
     folder.mkdir()
-    taken = (np.arange(size) * rows) // size
-    sample = pool.take(taken)
-    if pool.kind == "image":  # whose paths lead nowhere from the sample
-        content = pl.Series(pool.roles.content, pool.contents_at(taken))
-        sample = sample.with_columns(content)
-    storable(sample, as_tables=False).write_parquet(folder / "pool.parquet")
+    _write_sample(pool, rows, size, folder / "pool.parquet")
     values = sample_config(run, rows, size)
+    references = read_references(run.config) if size < rows else {}
+    for place, (name, held) in enumerate(references.items()):
+        path = folder / f"reference-{place}.parquet"
+        count = held.n_rows if held.n_rows is not None else held.samples().height
+        _write_sample(held, count, max(1, count * size // rows), path)
+        values["plan"]["reference"][name] = str(path)
     values |= {"pool": str(folder / "pool.parquet"), "store": str(folder / "store")}
     if size < rows and run.config.like:
         # as many seeds, of those that the sample holds
@@ -290,6 +296,16 @@ def _measured(
             f"{lines[-1]}"
         )
     return [StageCost(**cost) for cost in json.loads(done.stdout.splitlines()[-1])]
+
+
+def _write_sample(pool: Pool, rows: int, size: int, path: Path) -> None:
+    """Write evenly spaced rows of a pool, or of a reference."""
+    taken = (np.arange(size) * rows) // size
+    sample = pool.take(taken)
+    if pool.kind == "image":  # whose paths lead nowhere from the sample
+        content = pl.Series(pool.roles.content, pool.contents_at(taken))
+        sample = sample.with_columns(content)
+    storable(sample, as_tables=False).write_parquet(path)
 
 
 def sample_config(run: Run, rows: int, size: int) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from assay.flows.stages.refs import Ref, ReferenceRefs
 from assay.flows.stages.run import Run, read_references
 from assay.flows.stages.sharding import own_threads
 from assay.flows.stages.stage import REFER
-from assay.selection.steps.in_reference import InReference, ReferenceSet
+from assay.selection.steps.in_reference import InReference
+from assay.selection.steps.reference_set import ReferenceSet
 from assay.storage import Pool
 from assay.storage.hashing.fingerprints import fingerprint
 from assay.storage.limits import check_limits
@@ -45,29 +47,30 @@ def _prepared(run: Run, vectors: Ref, name: str, pool: Pool) -> ReferenceRefs:
     step_ = InReference(**run.config.plan.reference_options)
     check_limits(InReference.limits, step_.get_params(deep=False))
     near = run.kind == "text" and step_.compares_texts
-    how: tuple[Any, ...] | None = (step_.ngrams, step_.permutations) if near else None
+    hashed: tuple[Any, ...] | None = (step_.ngrams, step_.permutations) if near else None
     by_words = run.kind == "text" and step_.compares_words
     if by_words:
-        how = (how, "words")
+        hashed = (hashed, "words")
     roles = run.config.roles()
     made_of = (REFER.revision, pool.fingerprint, run.kind, pool.roles.id, pool.roles.content, roles)
-    content = Ref("reference", fingerprint(*made_of, how))
+    content = Ref("reference", fingerprint(*made_of, hashed))
 
     def hash_content(out: Path) -> None:
         with step(f"hash reference {name}", None):
             samples = pool.samples()
             keep = samples["problem"].is_null().to_numpy()
             ids = samples.filter(pl.Series(keep))["sample_id"]
-            given = _content(run, pool, keep)
-            made = ReferenceSet.of(
-                **given,
-                ids=ids,
-                near=near,
-                words=by_words,
-                ngrams=step_.ngrams,
-                permutations=step_.permutations,
-            )
-            made.save(out)
+            del samples
+            how: dict[str, Any] = {
+                "near": near,
+                "ngrams": step_.ngrams,
+                "permutations": step_.permutations,
+            }
+            if run.kind == "text" and not by_words:
+                ReferenceSet.write(out, _texts(pool, keep), ids, **how)
+            else:
+                given = _content(run, pool, keep)
+                ReferenceSet.of(**given, ids=ids, words=by_words, **how).save(out)
 
     make_stage(run, REFER, content, hash_content, name)
     # images that can't be decoded have no vectors
@@ -81,6 +84,14 @@ def _prepared(run: Run, vectors: Ref, name: str, pool: Pool) -> ReferenceRefs:
             np.save(out / "vectors.npy", vectors_of(run, vectors, pool).astype(np.float32))
 
     return ReferenceRefs(content, make_stage(run, REFER, encoded, encode, f"{name} vectors"))
+
+
+def _texts(pool: Pool, keep: np.ndarray) -> Iterator[pa.Array]:
+    """Yield the texts of a reference's usable rows in parts."""
+    begin = 0
+    for part in pool.batches():
+        yield part.filter(pa.array(keep[begin : begin + len(part)]))
+        begin += len(part)
 
 
 def _content(run: Run, pool: Pool, keep: np.ndarray) -> dict[str, Any]:

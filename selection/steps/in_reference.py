@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from assay.index.search.sparse_index import SparseIndex
 from assay.index.search.vector_index import VectorIndex
-from assay.selection.algorithms.equal_content import normalized
-from assay.selection.algorithms.minhash import Shingles, jaccard_between, shingles, signatures
+from assay.selection.algorithms.minhash import jaccard_between, shingles, signatures
 from assay.selection.algorithms.near_copies import Similarities, copy_threshold
 from assay.selection.base import PoolMethod
 from assay.selection.contract.inputs import Floats, Inputs, Rows, text_series
 from assay.selection.steps.near_duplicates import band_keys, banding
+from assay.selection.steps.reference_set import SEED, ReferenceSet, hashed
 from assay.storage.compiling import njit
-from assay.storage.errors import ConfigError, IdError, InputError
+from assay.storage.errors import ConfigError, InputError
 from assay.storage.hashing.rows import hash_rows
 from assay.storage.limits import Limits, Number, Whole
 
@@ -28,119 +26,11 @@ from assay.storage.limits import Limits, Number, Whole
 _COMPARED = 64
 # the cosine from which rows are alike, where no graph says how near rows of the pool lie
 _ALIKE = 0.95
-_SEED = 0
+# rows of a reference whose signatures are looked at together
+_PART = 1 << 16
+# by which most keys that nobody looks for are told apart
+_BITS = 20
 KINDS = ("exact", "near", "words", "semantic")
-
-
-@dataclass(frozen=True, eq=False)
-class ReferenceSet:
-    """What rows are compared with: the content of another data set, in the forms that are needed.
-
-    Attributes
-    ----------
-    ids : Series of m texts
-    hashes : uint64[m, 2]
-        Of the normalized texts, or of the vectors where there are no texts.
-    there : bool[m]
-        The rows that have content.
-    texts : Shingles, optional
-    signature : uint32[m, permutations], optional
-        MinHash of the shingles.
-    vectors : float32[m, d], optional
-    words : SparseIndex, optional
-        The texts by their rare words.
-    """
-
-    ids: pl.Series
-    hashes: NDArray[np.uint64]
-    there: NDArray[np.bool_]
-    texts: Shingles | None = None
-    signature: NDArray[np.uint32] | None = None
-    vectors: NDArray[np.float32] | None = None
-    words: SparseIndex | None = None
-
-    @classmethod
-    def of(
-        cls,
-        texts: Any = None,
-        *,
-        vectors: Any = None,
-        ids: Any = None,
-        near: bool = True,
-        words: bool = False,
-        ngrams: int = 5,
-        permutations: int = 128,
-    ) -> Self:
-        """Hash a data set.
-
-        Parameters
-        ----------
-        texts : sequence or column of texts, optional
-        vectors : array of shape (m, d), optional
-        ids : m ids, optional
-            Where None, the positions.
-        near : bool, default True
-            Whether texts are made ready for the search of near ones.
-        words : bool, default False
-            Whether texts are indexed by their rare words.
-        ngrams, permutations : int
-            As of `InReference`.
-
-        Raises
-        ------
-        InputError, IdError
-            Neither texts nor vectors are given, or lengths differ.
-        """
-        rows = None if vectors is None else np.ascontiguousarray(vectors, dtype=np.float32)
-        series = None if texts is None else text_series(texts, "the reference")
-        if series is None and rows is None:
-            raise InputError("A reference needs texts or vectors; pass either, or both.")
-        m = len(series) if series is not None else len(rows)  # type: ignore[arg-type]
-        if rows is not None and len(rows) != m:
-            raise InputError(f"A reference has {m} texts and {len(rows)} vectors; pass one each.")
-        named = pl.Series("id", np.arange(m) if ids is None else ids).cast(pl.String)
-        if len(named) != m or named.null_count():
-            raise IdError(f"A reference has {m} rows and {len(named.drop_nulls())} ids.")
-        if series is None:
-            assert rows is not None
-            return cls(named, hash_rows(rows), np.ones(m, dtype=bool), vectors=rows)
-        hashes, there = _hashed(series)
-        by_words = SparseIndex.from_texts(series, ids=named) if words else None
-        if not near:
-            return cls(named, hashes, there, vectors=rows, words=by_words)
-        found = shingles(series, ngrams)
-        signature = signatures(found, permutations, _SEED)
-        return cls(named, hashes, there, found, signature, rows, by_words)
-
-    def save(self, folder: Path) -> None:
-        """Write it into a folder; vectors are kept elsewhere."""
-        self.ids.to_frame("id").write_parquet(folder / "ids.parquet")
-        np.save(folder / "hashes.npy", self.hashes)
-        np.save(folder / "there.npy", self.there)
-        if self.texts is not None and self.signature is not None:
-            np.save(folder / "indptr.npy", self.texts.indptr)
-            np.save(folder / "shingles.npy", self.texts.values)
-            np.save(folder / "signature.npy", self.signature)
-        if self.words is not None:
-            self.words.save(folder / "words")
-
-    @classmethod
-    def load(cls, folder: Path, vectors: NDArray[np.float32] | None = None) -> Self:
-        """Open what `save` wrote; the large parts stay on disk."""
-
-        def opened(name: str) -> Any:
-            return np.load(folder / f"{name}.npy", mmap_mode="r")
-
-        near = (folder / "signature.npy").exists()
-        return cls(
-            pl.read_parquet(folder / "ids.parquet")["id"],
-            opened("hashes"),
-            opened("there"),
-            Shingles(opened("indptr"), opened("shingles")) if near else None,
-            opened("signature") if near else None,
-            vectors,
-            SparseIndex.load(folder / "words", mmap=True) if (folder / "words").exists() else None,
-        )
 
 
 class InReference(PoolMethod):
@@ -195,8 +85,8 @@ class InReference(PoolMethod):
     Notes
     -----
     The rows of a reference are neither dropped nor scored. Near texts: time linear in the shingles
-    of both and at most 64 comparisons per band; the index of a reference is sorted band by band, 12
-    bytes per row. Vectors: that of `VectorIndex`, exact up to 50,000 rows of a reference.
+    of both and at most 64 comparisons per band; only rows of a reference that share a band with a row
+    are sorted, 16 bytes each and their signatures; the rest is read once. Vectors: that of `VectorIndex`, exact up to 50,000 rows of a reference.
 
     Claims
     ------
@@ -326,7 +216,7 @@ class InReference(PoolMethod):
         best: _Best,
     ) -> None:
         if texts is not None:
-            hashes, there = _hashed(texts)
+            hashes, there = hashed(texts)
         else:
             assert vectors is not None
             hashes, there = hash_rows(vectors), np.ones(len(vectors), dtype=bool)
@@ -339,6 +229,7 @@ class InReference(PoolMethod):
                 {"low": held.hashes[:, 0], "high": held.hashes[:, 1], "id": held.ids}
             )
             own = own.with_row_index("match").filter(pl.Series(np.asarray(held.there)))
+            own = own.join(pool, on=["low", "high"], how="semi")
             first = own.sort("id").unique(["low", "high"], keep="first", maintain_order=True)
             found = pool.join(first, on=["low", "high"])
             rows = found["row"].to_numpy()
@@ -353,18 +244,21 @@ class InReference(PoolMethod):
         threshold = float(self.near or 0)
         bands, rows = banding(threshold, self.permutations)
         own = shingles(texts.gather(open_rows), self.ngrams)
-        signature = signatures(own, self.permutations, _SEED)
+        signature = signatures(own, self.permutations, SEED)
         filled = np.flatnonzero(np.diff(own.indptr))
+        wanted = [np.unique(band_keys(signature[filled], at * rows, rows)) for at in range(bands)]
         for owner, held in enumerate(sets.values()):
             if held.texts is None or held.signature is None:
                 continue
             likeness = np.zeros(len(open_rows))
             match = np.full(len(open_rows), -1, dtype=np.int64)
-            place = np.empty(len(held.ids), dtype=np.int64)
-            place[held.ids.arg_sort().to_numpy()] = np.arange(len(held.ids))
-            there = np.flatnonzero(np.diff(held.texts.indptr))
+            # only rows that share a band with one of the pool are sorted and compared
+            there = _sharing(held.signature, held.texts.indptr, wanted, rows)
+            place = np.full(len(held.ids), -1, dtype=np.int64)
+            place[there[held.ids.gather(there).arg_sort().to_numpy()]] = np.arange(len(there))
+            signed = np.asarray(held.signature[there])
             for band in range(bands):
-                keys = band_keys(held.signature, band * rows, rows)[there]
+                keys = band_keys(signed, band * rows, rows)
                 order = np.lexsort((place[there], keys))
                 sought = band_keys(signature, band * rows, rows)
                 begin = np.searchsorted(keys[order], sought)
@@ -462,6 +356,39 @@ class _Best:
         self.similarity[rows], self.kind[rows] = similarity[better], kind
 
 
+def _sharing(
+    signature: NDArray[np.uint32], indptr: Rows, wanted: list[NDArray[np.uint64]], rows: int
+) -> Rows:
+    """Return the rows with shingles that have a key of a band which is wanted, in parts."""
+    found = []
+    sieves = [_sieve(keys) for keys in wanted]
+    for begin in range(0, len(signature), _PART):
+        part = np.asarray(signature[begin : begin + _PART])
+        shared = np.zeros(len(part), dtype=bool)
+        for band, (keys, sieve) in enumerate(zip(wanted, sieves, strict=True)):
+            _mark(band_keys(part, band * rows, rows), keys, sieve, shared)
+        shared &= np.diff(indptr[begin : begin + len(part) + 1]) > 0
+        found.append(begin + np.flatnonzero(shared))
+    return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
+
+
+def _sieve(keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Return which values the first bits of the keys have."""
+    sieve = np.zeros(1 << _BITS, dtype=bool)
+    sieve[keys >> np.uint64(64 - _BITS)] = True
+    return sieve
+
+
+@njit(cache=True, nogil=True)
+def _mark(keys: Any, wanted: Any, sieve: Any, shared: Any) -> None:  # pragma: no cover
+    """Mark the rows whose key is among the wanted ones, which are ascending."""
+    shift = np.uint64(64 - _BITS)
+    for row in range(len(keys)):
+        if not shared[row] and sieve[np.int64(keys[row] >> shift)]:
+            at = np.searchsorted(wanted, keys[row])
+            shared[row] = at < len(wanted) and wanted[at] == keys[row]
+
+
 def _matches(sets: list[ReferenceSet], best: _Best) -> pl.Series:
     """Return the ids of the matching rows."""
     begin = np.concatenate([[0], np.cumsum([len(held.ids) for held in sets])])
@@ -472,13 +399,6 @@ def _matches(sets: list[ReferenceSet], best: _Best) -> pl.Series:
 def _gathered(values: pl.Series, places: NDArray[np.int64]) -> pl.Series:
     """Return the values at some places, null for -1."""
     return values.gather(pl.Series(places).replace(-1, None))
-
-
-def _hashed(texts: pl.Series) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
-    """Return hashes of normalized texts, and which have content."""
-    plain = normalized(texts)
-    there = (plain.is_not_null() & (plain != "")).fill_null(False).to_numpy().astype(bool)
-    return hash_rows(plain), there
 
 
 @njit(cache=True, nogil=True)

@@ -186,3 +186,15 @@ def test_without_a_pool_the_shipped_one_is_set_up(tmp_path: Path) -> None:
     assert Path(str(config.pool)) == example_path("pool.parquet")
     assert Path(str(config.target)) == example_path("target.parquet")
     assert config.keep == ("domain",)
+
+
+def test_counts_of_values_say_which_rows_they_are_of(tmp_path: Path) -> None:
+    for rows, said in ((200, False), (12_000, True)):
+        table(rows).write_parquet(tmp_path / f"{rows}.parquet")
+        out = str(tmp_path / f"out-{rows}")
+        Path(out).mkdir()
+        done = runner.invoke(app, ["init", str(tmp_path / f"{rows}.parquet"), "--out", out])
+        assert done.exit_code == 0, done.output
+        text = Path(out, CONFIG).read_text(encoding="utf-8")
+        assert ("(values are those of 10,000 rows):" in text) is said
+        assert f"# The pool has {rows:,} rows with these columns" in text

@@ -39,7 +39,10 @@ def test_importance_ends_with_closeness_and_diversity(
     assert "coverage." not in text
     assert "Random subsets do better" not in text
     count = curated.ledger().height
-    assert f'All {count} figures: assay sql "from ledger" --store ' in text
+    # of this run alone, whatever else the store holds
+    query = f"from ledger where run_id = '{curated.run_id}'"
+    assert f'All {count} figures: assay sql "{query}" --store ' in text
+    assert curated.sql(query).height == count
     assert text.count("effective_sample_size") == 0
 
 

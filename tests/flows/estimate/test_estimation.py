@@ -162,21 +162,24 @@ def costs_at(n: int, overhead: int = 0) -> list[StageCost]:
 
 
 def test_stages_grow_as_they_were_seen_to() -> None:
-    # the allocator of the larger sample keeps 30 bytes more
+    # the allocator of the larger sample keeps 30 bytes more, and a tenth is added
     costs = Costs((200, 1_000), costs_at(1_000, 30), (costs_at(200), costs_at(1_000)), 100)
     for n in (1_000, 5_000, 1_000_000):
         fit, graph, select = costs.of(n)
-        assert (fit.memory, fit.disk, fit.cpu_seconds) == (1_000, 50, 3.0)
-        assert (graph.memory, graph.disk) == (530 + 2 * n, 7 * n)
+        assert (fit.memory, fit.disk, fit.cpu_seconds) == (1_100, 50, 3.0)
+        assert (graph.memory, graph.disk) == (round(1.1 * (530 + 2 * n)), 7 * n)
         assert graph.cpu_seconds == pytest.approx(n * np.log2(n))
-        assert (select.memory, select.cpu_seconds) == (430 + 5 * n, pytest.approx(0.5 + n / 10))
+        assert (select.memory, select.cpu_seconds) == (
+            round(1.1 * (430 + 5 * n)),
+            pytest.approx(0.5 + n / 10),
+        )
     # 5 bytes a row: the selection is the first that has no room
-    assert costs.rows_within(430 + 5 * 77_777 + 4, 10**6) == 77_777
+    assert costs.rows_within(round(1.1 * (430 + 5 * 77_777)), 10**6) == 77_777
     assert costs.rows_within(10**9, 5_000) == 5_000
     assert costs.rows_within(999, 10**6) == 0
     # noise that says a stage shrinks is taken for none
     shrinking = Costs((200, 1_000), costs_at(200), (costs_at(1_000), costs_at(200)), 100)
-    assert shrinking.of(10**6)[2].memory == costs_at(200)[2].memory
+    assert shrinking.of(10**6)[2].memory == round(1.1 * costs_at(200)[2].memory)
 
 
 def test_a_sample_that_is_the_pool_is_not_extrapolated() -> None:
@@ -263,6 +266,35 @@ def test_a_sample_chooses_its_methods_as_the_whole_pool_does(monkeypatch: Any) -
     small = (rows // 10) * (chosen // 10) * dimensions <= plan_choice.SEARCHED
     assert small == (rows * chosen * dimensions <= 1e9)
     assert not small
+
+
+def test_references_are_sampled_with_the_pool(tmp_path: Path, monkeypatch: Any) -> None:
+    names = [f"n{i}" for i in range(12_000)]
+    pl.DataFrame({"id": names, "text": [f"text {name}" for name in names]}).write_parquet(
+        tmp_path / "pool.parquet"
+    )
+    pl.DataFrame({"text": [f"old {i}" for i in range(36_000)]}).write_csv(tmp_path / "old.csv")
+    seen = []
+
+    def note(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        values = json.loads(Path(command[3]).read_text(encoding="utf-8"))
+        CurationConfig.build(values)
+        held = pl.read_parquet(values["plan"]["reference"]["old"])
+        seen.append((pl.read_parquet(values["pool"]).height, held.height, held["text"][-1]))
+        cost = StageCost("refer", 1.0, 1.0, held.height * 100, held.height)
+        return subprocess.CompletedProcess(command, 0, json.dumps([cost.__dict__]), "")
+
+    monkeypatch.setattr(estimation.subprocess, "run", note)
+    rules = {"reference": {"old": str(tmp_path / "old.csv")}}
+    given_ = {"pool": str(tmp_path / "pool.parquet"), "id": "id", "text": "text", "plan": rules}
+    found = estimate(CurationConfig.build({**given_, "store": str(tmp_path / "store")}))
+    # the larger sample, then both with an even allocator: as large a share of the reference
+    assert [(pool, held) for pool, held, _ in seen] == [
+        (10_000, 30_000), (5_000, 15_000), (10_000, 30_000)
+    ]  # fmt: skip
+    assert seen[0][2] == "old 35998"
+    assert found.disk == 36_000
+    assert found.memory == round(1.1 * 36_000 * 100)
 
 
 # --- the command ----------------------------------------------------------------------------

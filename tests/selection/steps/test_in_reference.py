@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from assay.index import SimilarityGraph
 from assay.selection import InReference, SelectionPlan
-from assay.selection.steps.in_reference import ReferenceSet
+from assay.selection.steps.reference_set import ReferenceSet
 from assay.storage.errors import ConfigError, IdError, InputError
 from tests.index.search.test_sparse_index import weighted
 
@@ -176,3 +176,43 @@ def test_what_can_not_be_a_reference_is_refused():
         ReferenceSet.of(["a"], ids=["1", "2"])
     with pytest.raises(InputError, match="5 numbers"):
         InReference(reference={"old": np.ones((3, 5))}, semantic=0.9).fit(np.zeros((2, 4)) + 1)
+
+
+def test_a_reference_that_comes_in_parts_is_written_as_in_one(tmp_path):
+    rng = np.random.default_rng(5)
+    held = [*texts(rng, 40), "", "one", None, *texts(rng, 17)]
+    ids = pl.Series([f"o{i}" for i in rng.permutation(len(held))])
+    for near in (True, False):
+        whole, parts = tmp_path / f"whole-{near}", tmp_path / f"parts-{near}"
+        whole.mkdir()
+        parts.mkdir()
+        ReferenceSet.of(held, ids=ids, near=near, ngrams=3, permutations=32).save(whole)
+        cuts = [held[:1], held[1:1], held[1:43], held[43:]]
+        given = (pl.Series(part, dtype=pl.String) for part in cuts)
+        ReferenceSet.write(parts, given, ids, near=near, ngrams=3, permutations=32)
+        names = sorted(path.name for path in whole.iterdir())
+        assert sorted(path.name for path in parts.iterdir()) == names
+        for name in names:
+            if name.endswith(".npy"):
+                np.testing.assert_array_equal(np.load(parts / name), np.load(whole / name))
+        assert pl.read_parquet(parts / "ids.parquet").equals(pl.read_parquet(whole / "ids.parquet"))
+    for count in (len(held) - 1, len(held), len(held) + 2):
+        with pytest.raises(IdError, match=f"{count} ids"):
+            ReferenceSet.write(tmp_path, [held, ["one more"]], pl.Series(range(count)))
+
+
+def test_equally_near_rows_are_told_apart_by_id_in_any_order():
+    rng = np.random.default_rng(6)
+    base = texts(rng, 30)
+    # three rows of the reference are as near to each row of the pool
+    held = [f"{text} {word}" for text in base for word in ("x", "y", "z")]
+    ids = np.array([f"o{i}" for i in rng.permutation(len(held))])
+    others = texts(rng, 50)
+    pool = [f"{text} q" for text in base] + texts(rng, 10)
+    order = rng.permutation(len(held) + 50)
+    every = np.array(held + others, dtype=object)[order].tolist()
+    names = np.concatenate([ids, [f"u{i}" for i in range(50)]])[order]
+    old = ReferenceSet.of(every, ids=names, ngrams=3)
+    step = InReference(reference={"old": old}, near=0.6, ngrams=3).fit(pool)
+    least = [min(ids[3 * i : 3 * i + 3]) for i in range(30)]
+    assert step.match_.to_list() == least + [None] * 10
