@@ -25,12 +25,12 @@ def decision_words() -> pl.Expr:
     >>> rows = pl.DataFrame({
     ...     "selected": [True, False], "position": [3, None], "stage": ["select", "cutoff"],
     ...     "reason": ["selected", "hard_cutoff"],
-    ...     "detail": ["{}", '{"value": 0.25, "threshold": 0.2}'],
+    ...     "detail": ["{}", '{"value": -0.0, "threshold": -0.2}'],
     ... })
     >>> for words in rows.select(decision_words()).to_series():
     ...     print(words)
     Chosen as number 3.
-    Left out at the stage cutoff: the row is among the hardest, which are cut off (0.25, threshold 0.2).
+    Left out at the stage cutoff: the row is among the hardest, which are cut off (0, threshold -0.2).
     """
     reason = pl.col("reason")
     meaning = reason.replace_strict(
@@ -68,7 +68,7 @@ def detail(name: str) -> pl.Expr:
 
 def _number(name: str) -> pl.Expr:
     number = detail(name).cast(pl.Float64, strict=False).round_sig_figs(6)
-    return number.cast(pl.String).str.strip_suffix(".0")
+    return number.cast(pl.String).str.strip_suffix(".0").str.replace("^-0$", "0")
 
 
 def representatives() -> pl.Expr:
