@@ -25,6 +25,7 @@ from assay.flows.commands import service as cli_service
 from assay.flows.commands import settings as cli_settings
 from assay.flows.commands import splitting as cli_splitting
 from assay.flows.commands import tools as cli_tools
+from assay.flows.commands import value as cli_value
 from assay.flows.commands.curating import curate
 from assay.flows.commands.help import Command, CurateCommand, Group, panel_of
 from assay.flows.commands.options import Json, Store
@@ -108,6 +109,7 @@ _COMPUTING = frozenset(
         "plan",
         "serve",
         "composition",
+        "value",
         "agreement",
         "mixture",
         "split",
@@ -177,6 +179,7 @@ for _command in (
     *cli_settings.COMMANDS,
     *cli_agreement.COMMANDS,
     *cli_composition.COMMANDS,
+    *cli_value.COMMANDS,
     *cli_mixture.COMMANDS,
     *cli_init.COMMANDS,
     *cli_looking.COMMANDS,

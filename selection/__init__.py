@@ -33,6 +33,7 @@ _OTHERS = {
     "noise_transition": ".evaluation.label_noise",
     "propagate": ".algorithms.representation",
     "representation_weights": ".algorithms.representation",
+    "source_value": ".evaluation.source_value",
     "split_leaks": ".plan.splitting",
     "split_pool": ".plan.splitting",
     "weak_slices": ".evaluation.slices",

@@ -65,6 +65,10 @@ EXAMPLES = {
     "composition": (
         "assay composition pool.parquet --id id --text text --by domain --target new.parquet",
     ),
+    "value": (
+        "assay value offers.parquet --text text --by vendor --target validation.parquet --label topic",
+        "assay value offers.parquet --text text --by vendor --target wanted.parquet --had ours",
+    ),
     "agreement": (
         "assay agreement previous latest --store store",
         "assay agreement old.npy new.npy",
@@ -86,7 +90,17 @@ EXAMPLES = {
 }
 # the panels of `assay --help`, in order, with their commands
 PANELS = {
-    "Choose": ("demo", "init", "curate", "next", "features", "split", "composition", "mixture"),
+    "Choose": (
+        "demo",
+        "init",
+        "curate",
+        "next",
+        "features",
+        "split",
+        "composition",
+        "mixture",
+        "value",
+    ),
     "See what was chosen, and why": (
         "report",
         "explore",
