@@ -33,7 +33,7 @@ _OTHERS = {
     "noise_transition": ".evaluation.label_noise",
     "propagate": ".algorithms.representation",
     "representation_weights": ".algorithms.representation",
-    "source_value": ".evaluation.source_value",
+    "source_value": ".evaluation.sources",
     "split_leaks": ".plan.splitting",
     "split_pool": ".plan.splitting",
     "weak_slices": ".evaluation.slices",

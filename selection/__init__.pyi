@@ -19,7 +19,7 @@ from .evaluation.shortcuts import Shortcuts as Shortcuts
 from .evaluation.shortcuts import find_shortcuts as find_shortcuts
 from .evaluation.slices import Slices as Slices
 from .evaluation.slices import weak_slices as weak_slices
-from .evaluation.source_value import source_value as source_value
+from .evaluation.sources import source_value as source_value
 from .importance.resampler import ImportanceResampler as ImportanceResampler
 from .importance.scorer import ImportanceScorer as ImportanceScorer
 from .plan.blending import blend_scores as blend_scores

@@ -46,7 +46,7 @@ def value(
     from assay.flows.commands.output import emit, print_json, print_table
     from assay.flows.export.destination import check_destination
     from assay.flows.export.frames import rows_json
-    from assay.selection.evaluation.source_value import source_value
+    from assay.selection.evaluation.sources import source_value
     from assay.storage import read_pool
 
     if out is not None:
