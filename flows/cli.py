@@ -13,6 +13,7 @@ import typer
 
 from assay.flows.commands import agreement as cli_agreement
 from assay.flows.commands import composition as cli_composition
+from assay.flows.commands import contamination as cli_contamination
 from assay.flows.commands import init as cli_init
 from assay.flows.commands import labeling as cli_labeling
 from assay.flows.commands import looking as cli_looking
@@ -179,6 +180,7 @@ for _command in (
     *cli_settings.COMMANDS,
     *cli_agreement.COMMANDS,
     *cli_composition.COMMANDS,
+    *cli_contamination.COMMANDS,
     *cli_value.COMMANDS,
     *cli_mixture.COMMANDS,
     *cli_init.COMMANDS,

@@ -23,6 +23,7 @@ _OTHERS = {
     "Shortcuts": ".evaluation.shortcuts",
     "Slices": ".evaluation.slices",
     "evaluate_selection": ".evaluation.ledger",
+    "contamination_effect": ".evaluation.contamination_effects",
     "embedder_agreement": ".evaluation.agreement",
     "explain_shift": ".evaluation.pool_shift",
     "find_shortcuts": ".evaluation.shortcuts",

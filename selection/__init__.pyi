@@ -11,6 +11,7 @@ from .base import Scorer as Scorer
 from .base import Selector as Selector
 from .evaluation.agreement import embedder_agreement as embedder_agreement
 from .evaluation.budget_curve import learning_curve as learning_curve
+from .evaluation.contamination_effects import contamination_effect as contamination_effect
 from .evaluation.label_noise import noise_transition as noise_transition
 from .evaluation.ledger import evaluate_selection as evaluate_selection
 from .evaluation.pool_shift import PoolShift as PoolShift

@@ -65,6 +65,7 @@ EXAMPLES = {
     "composition": (
         "assay composition pool.parquet --id id --text text --by domain --target new.parquet",
     ),
+    "contamination": ("assay contamination results.csv",),
     "value": (
         "assay value offers.parquet --text text --by vendor --target validation.parquet --label topic",
         "assay value offers.parquet --text text --by vendor --target wanted.parquet --had ours",
@@ -107,6 +108,7 @@ PANELS = {
         "explain",
         "diff",
         "agreement",
+        "contamination",
         "runs",
         "sql",
         "leaks",
