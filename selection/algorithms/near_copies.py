@@ -50,14 +50,15 @@ class Similarities:
     def between(self, rows: Rows, others: Rows) -> Floats:
         """Return float64[rows, others]; a zero vector has no cosine and is similar to nothing."""
         left, right = self._taken(rows), self._taken(others)
-        products = left @ right.T
+        return self._scaled(left @ right.T, _squares(left)[:, None], _squares(right))
+
+    def _scaled(self, products: Floats, left_sizes: Floats, right_sizes: Floats) -> Floats:
         if self._metric == "ip":
             return np.round(products, _PLACES)
-        left_sizes, right_sizes = _squares(left), _squares(right)
         if self._metric == "l2":
-            squared = left_sizes[:, None] + right_sizes - 2 * products
+            squared = left_sizes + right_sizes - 2 * products
             return np.round(1 / (1 + np.sqrt(np.maximum(squared, 0))), _PLACES)
-        lengths = np.sqrt(left_sizes)[:, None] * np.sqrt(right_sizes)
+        lengths = np.sqrt(left_sizes) * np.sqrt(right_sizes)
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(lengths > 0, np.round(products / lengths, _PLACES), -np.inf)
 
@@ -70,17 +71,51 @@ class Similarities:
     def have_another(self, rows: Rows, threshold: float, most: int) -> Mask:
         """Return which rows have another of them at `threshold` or more.
 
-        For the first rows only, as many as take `most` similarities.
+        For the first rows only, as many as take `most` similarities; not for inner products. Pairs are
+        compared in float32, and those that may be near enough again in float64.
         """
         asked = rows[: max(1, most // max(1, len(rows)))]
         near = np.zeros(len(asked), dtype=np.bool_)
+        rough, sizes, reach = self._rough(rows, threshold - 1e-9)
+        slack = (rough.shape[1] + 16) * 2.0**-23
         for first in range(0, len(asked), _BLOCK):
-            part = asked[first : first + _BLOCK]
-            for others, found in self.blocks(part, rows):
-                close = found >= threshold - 1e-9
-                close &= part[:, None] != rows[others]
-                near[first : first + _BLOCK] |= close.any(axis=1)
+            part = slice(first, min(first + _BLOCK, len(asked)))
+            for begin in range(0, len(rows), _BLOCK):
+                others = slice(begin, begin + _BLOCK)
+                reached = 2 * (rough[part] @ rough[others].T)
+                pairs = sizes[part, None] + sizes[others]
+                possible = pairs - reached <= reach + slack * (pairs + reach)
+                possible &= asked[part, None] != rows[others]
+                possible[near[part]] = False
+                while len(left := np.flatnonzero(possible.any(axis=1))):
+                    right = possible[left].argmax(axis=1)
+                    found = self.of_pairs(asked[first + left], rows[begin + right])
+                    possible[left, right] = False
+                    hit = left[found >= threshold - 1e-9]
+                    possible[hit] = False
+                    near[first + hit] = True
         return near
+
+    def of_pairs(self, rows: Rows, others: Rows) -> Floats:
+        """Return the similarity of each row to the other one at its place, as `between` does."""
+        left, right = self._taken(rows), self._taken(others)
+        products = np.einsum("ij,ij->i", left, right)
+        return self._scaled(products, _squares(left), _squares(right))
+
+    def _rough(self, rows: Rows, threshold: float) -> tuple[NDArray[np.float32], Any, float]:
+        """Return rows as float32, their squares, and the squared distance that `threshold` allows."""
+        taken = self._taken(rows)
+        lengths = np.sqrt(_squares(taken))[:, None]
+        if self._metric == "cosine":
+            reach = 2 - 2 * threshold
+        else:
+            longest = float(lengths.max(initial=1e-300))
+            lengths[:] = longest
+            reach = (1 / threshold - 1) ** 2 / longest**2 if threshold > 0 else np.inf
+        rough = np.divide(taken, lengths, out=np.zeros_like(taken), where=lengths > 0)
+        found = rough.astype(np.float32)
+        # no two rows are farther apart
+        return found, np.einsum("ij,ij->i", found, found), min(float(reach), 8.0)
 
     def _taken(self, rows: Rows) -> Floats:
         taken: Floats = self._vectors[rows].astype(np.float64) - self._center

@@ -54,10 +54,13 @@ class WordCoverage:
         self._read, self._most = read, most
         words = words_of(read(asked))
         rows = np.repeat(np.arange(len(asked)), np.diff(words.indptr))
-        pairs = np.unique(np.stack([rows, words.codes.astype(np.int64)], axis=1), axis=0)
-        self._codes, place, counts = np.unique(pairs[:, 1], return_inverse=True, return_counts=True)
+        codes, of = np.unique(words.codes.astype(np.int64), return_inverse=True)
+        pairs = np.unique(rows * len(codes) + of)
+        row, place = np.divmod(pairs, max(1, len(codes)))
+        counts = np.bincount(place, minlength=len(codes))
+        self._codes = codes
         value = np.log((1 + len(asked)) / (1 + counts)) * (counts >= 2)
-        self._row, self._place, self._value = pairs[:, 0], place, value[place]
+        self._row, self._place, self._value = row, place, value[place]
         self._rows = len(asked)
         self._total = np.bincount(self._row, self._value, self._rows)
 

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from assay.selection.algorithms.near_copies import Similarities
+
+THRESHOLDS = {"cosine": (0.6, 0.95, 0.999999), "l2": (0.05, 0.3, 0.999)}
+
+
+def data(kind: str, rng: np.random.Generator) -> np.ndarray:
+    X = rng.normal(size=(700, 6))
+    if kind == "copies":
+        X[100:500] = X[:20].repeat(20, axis=0) + 1e-7 * rng.normal(size=(400, 6))
+    elif kind == "offset":
+        X += 1e5
+    elif kind == "tiny":
+        X *= 1e-25
+    elif kind == "zero and far":
+        X[:40] = 0
+        X[40:50] *= 1e15
+    return X
+
+
+@pytest.mark.parametrize("kind", ["plain", "copies", "offset", "tiny", "zero and far"])
+@pytest.mark.parametrize("metric", ["cosine", "l2"])
+def test_who_has_another_is_what_all_similarities_say(metric: str, kind: str) -> None:
+    rng = np.random.default_rng(0)
+    among = Similarities(data(kind, rng), metric)
+    rows = rng.permutation(700)[:600]
+    every = among.between(rows, rows)
+    np.fill_diagonal(every, -np.inf)
+    nearest = np.sort(every.max(axis=1))
+    widest = np.argmax(np.diff(nearest))
+    below, above = nearest[widest : widest + 2]
+    between = [(below + above) / 2] if above - below > 1e-6 else []
+    for threshold in (*THRESHOLDS[metric], *between):
+        expected = (every >= threshold - 1e-9).any(axis=1)
+        # squared distances of near copies are differences of nearly equal numbers
+        clear = np.abs(every.max(axis=1) - threshold) > 1e-7
+        assert clear.any()
+        found = among.have_another(rows, threshold, 10**9)
+        np.testing.assert_array_equal(found[clear], expected[clear])
+        some = among.have_another(rows, threshold, 250 * 600)
+        np.testing.assert_array_equal(some, found[:250])
+
+
+@pytest.mark.parametrize("metric", ["cosine", "l2", "ip"])
+def test_similarities_of_pairs_are_those_of_all(metric: str) -> None:
+    rng = np.random.default_rng(1)
+    among = Similarities(data("copies", rng), metric)
+    left, right = rng.integers(0, 700, (2, 300))
+    every = among.between(left, right)
+    np.testing.assert_allclose(among.of_pairs(left, right), np.diag(every), rtol=0, atol=1e-7)
