@@ -43,10 +43,11 @@ docs: dev ## Build the documentation into build/site; a broken link fails
 bounds: dev ## Run the tests of the compiled kernels with checks of array bounds
 	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(CURDIR)/.numba_bounds $(BIN)/python -m pytest -q -m "not slow" \
 		-n 2 --dist loadfile \
-		tests/index/algorithms tests/index/graph tests/index/knn tests/index/ngrams tests/index/nx \
-		tests/index/vectors tests/selection/algorithms tests/selection/importance \
-		tests/selection/rankers tests/selection/scorers tests/selection/selectors tests/selection/steps \
-		tests/storage/hashing
+		tests/index/algorithms tests/index/embedding tests/index/graph tests/index/knn tests/index/layout \
+		tests/index/ngrams tests/index/nx tests/index/search tests/index/vectors \
+		tests/selection/algorithms tests/selection/importance tests/selection/rankers \
+		tests/selection/scorers tests/selection/selectors tests/selection/steps \
+		tests/storage/hashing tests/storage/reading
 
 lint: dev ## Check format and lint
 	$(BIN)/ruff format --check .

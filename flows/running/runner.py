@@ -12,7 +12,7 @@ from typing import Any
 from assay.flows.config.curation import CurationConfig
 from assay.flows.config.features import FeatureConfig
 from assay.flows.config.memory_size import check_address_space
-from assay.flows.config.rules import check_budget
+from assay.flows.config.rules import check_budget, check_names
 from assay.flows.progress import step
 from assay.flows.running import pipeline
 from assay.flows.running.frames import stored_path
@@ -71,6 +71,7 @@ def with_frames(config: CurationConfig, *, pool: Any, target: Any) -> Iterator[C
 
     The store keeps a copy of each frame, once it is known that the frames can be used.
     """
+    check_names(config)
     store = ScoreStore(config.store, create=True)
     with store.writing("curate"):
         if config.columns and config.vector is None:

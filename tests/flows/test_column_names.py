@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import duckdb
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from assay.flows.commands.summary import explanation
@@ -163,6 +164,19 @@ def test_a_score_of_ones_own_with_a_name_of_ours(tmp_path: Path, name: str) -> N
             pool=frame, scores=["knn_density"], expressions=twice, store=str(tmp_path / "s"),
             **SETTINGS,
         )  # fmt: skip
+    assert not list(tmp_path.iterdir())  # refused before any work: not even a store was made
+    good = curate(
+        pool=frame, scores=["knn_density"], expressions={"n": "1"}, store=str(tmp_path / "s"),
+        **SETTINGS,
+    )  # fmt: skip
+    before = sorted((tmp_path / "s").rglob("*"))
+    with pytest.raises(ConfigError, match="expression"):
+        curate(
+            pool=frame, scores=["knn_density"], expressions={"n": "1", name: "2"}, seed=1,
+            store=str(tmp_path / "s"), **SETTINGS,
+        )  # fmt: skip
+    assert sorted((tmp_path / "s").rglob("*")) == before
+    assert good.store.sql("SELECT run_id FROM runs").item() == good.run_id
 
 
 def test_a_result_answers_for_its_own_run(tmp_path: Path) -> None:
@@ -182,3 +196,92 @@ def test_a_result_answers_for_its_own_run(tmp_path: Path) -> None:
         assert result.sql("SELECT count(*) FROM latest_selection").item() == 4
     whole = ScoreStore(tmp_path / "s").sql("SELECT DISTINCT pool, k FROM latest_samples ORDER BY 1")
     assert whole.rows() == [("a", "a"), ("b", "[1]")]
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv", "jsonl"])
+def test_columns_that_differ_by_case_are_told_apart_or_refused(tmp_path: Path, suffix: str) -> None:
+    columns: dict[str, list[Any]] = {
+        "Price": [1.0] * N, "price": [10.0] * N, "Topic": ["a"] * 2 + ["b"] * 6, "topic": ["x", "y"] * 4,
+    }  # fmt: skip
+    frame, path = frame_of(columns), tmp_path / f"p.{suffix}"
+    write = {"parquet": frame.write_parquet, "csv": frame.write_csv, "jsonl": frame.write_ndjson}
+    write[suffix](path)
+
+    def run(budget: int = 4, **options: Any) -> Any:
+        given = {**SETTINGS, "budget": budget, "scores": ["knn_density"], **options}
+        return curate(pool=str(path), store=str(tmp_path / "s"), **given)
+
+    def chosen(result: Any) -> list[int]:
+        rows = result.sql("SELECT sample_id FROM latest_selection")["sample_id"]
+        return sorted(rows.cast(int).to_list())
+
+    for cost, count in (("Price", 7), ("price", 2)):
+        budget = 7 if cost == "Price" else 20
+        assert len(chosen(run(budget, plan={"cost": cost}))) == count
+    for by, values, least in (("Topic", columns["Topic"], "a"), ("topic", columns["topic"], "y")):
+        one = chosen(run(plan={"by": by, "quotas": {least: 0}}))
+        assert len(one) == 4
+        assert least not in {values[row] for row in one}
+    for label in ("Topic", "topic"):
+        labels = run(label=label).sql("SELECT label FROM latest_samples ORDER BY row")["label"]
+        assert labels.to_list() == columns[label]
+    runs = len(ScoreStore(tmp_path / "s").sql("SELECT run_id FROM runs"))
+    for options, name in (
+        ({"plan": {"cost": "PRICE"}}, "PRICE"),
+        ({"plan": {"by": "TOPIC", "quotas": {"a": 0}}}, "TOPIC"),
+        ({"label": "TOPIC"}, "TOPIC"),
+    ):
+        with pytest.raises(AssayError, match=f"'{name}'") as refused:
+            run(**options)
+        assert name.title() in str(refused.value)
+        assert "\n" not in str(refused.value)
+    assert len(ScoreStore(tmp_path / "s").sql("SELECT run_id FROM runs")) == runs
+
+
+# a kept column of one pool, night after night: in every order some pair has no common type but text
+NIGHTS: dict[str, list[Any]] = {
+    "whole": [1] * N,
+    "real": [0.5] * N,
+    "text": ["x"] * N,
+    "day": [dt.date(2024, 2, 29)] * N,
+    "list": [[1, 2]] * N,
+    "struct": [{"a": 1}] * N,
+    "flag": [True, None] * (N // 2),
+    "none": [None] * N,
+    "bytes": [b"\xff\x00"] * N,
+}
+
+
+@settings(max_examples=4, deadline=None, phases=[Phase.explicit, Phase.generate])
+@given(st.permutations(sorted(NIGHTS)).map(lambda kinds: kinds[:3]))
+def test_a_kept_column_whose_type_changes_from_night_to_night(
+    tmp_path_factory: pytest.TempPathFactory, kinds: list[str]
+) -> None:
+    folder = tmp_path_factory.mktemp("nights")
+    results = []
+    for kind in kinds:
+        frame_of({"k": NIGHTS[kind]}).write_parquet(folder / "p.parquet")
+        results.append(
+            curate(
+                pool=str(folder / "p.parquet"), keep=["k"], scores=["knn_density"],
+                store=str(folder / "s"), **SETTINGS,
+            )
+        )  # fmt: skip
+    store = ScoreStore(folder / "s")
+    assert len({result.run_id for result in results}) == 3
+    assert store.sql("SELECT count(DISTINCT pool) FROM runs").item() == 1
+    with duckdb.connect(str(folder / "s/published/latest.duckdb"), read_only=True) as published:
+        views = [row[0] for row in published.sql("SHOW TABLES").fetchall()]
+        assert {"latest_samples", "latest_scores", "latest_selection", "samples"} <= set(views)
+        for view in views:
+            latest = published.sql(f"SELECT * FROM {view}").pl()
+            assert store.sql(f"SELECT * FROM {view}").height >= latest.height, view
+    counts = store.sql("SELECT run_id, count(k) FROM samples GROUP BY ALL").rows()
+    held = {kind: sum(value is not None for value in NIGHTS[kind]) for kind in kinds}
+    assert dict(counts) == {r.run_id: held[kind] for r, kind in zip(results, kinds, strict=True)}
+    for result, kind in zip(results, kinds, strict=True):
+        rows = result.sql("SELECT k FROM latest_samples")["k"]
+        assert rows.count() == held[kind]
+    change = difference(store, results[0].run_id, results[2].run_id)
+    assert change.rows.height == 0
+    assert export(store, folder / "o.parquet", run=results[2].run_id) == 4

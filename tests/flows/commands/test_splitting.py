@@ -94,3 +94,18 @@ def test_a_store_without_runs_says_what_to_do(tmp_path):
     result = CliRunner().invoke(app, ["split", "--store", str(tmp_path / "store")])
     assert result.exit_code != 0
     assert "assay curate" in str(result.exception)
+
+
+def test_leaks_between_folders(tmp_path):
+    parts = {"train": FRAME[:150], "valid": FRAME[150:180], "test": FRAME[180:]}
+    for part, rows in parts.items():
+        (tmp_path / "pool" / part).mkdir(parents=True)
+        for half in (0, 1):
+            rows[half::2].write_parquet(tmp_path / "pool" / part / f"{half}.parquet")
+    given = ["--pool", tmp_path / "pool", "--id", "id", "--text", "text", "--select", "random"]
+    done = CliRunner().invoke(app, ["curate", *map(str, given), "--store", str(tmp_path / "s")])
+    assert done.exit_code == 0, done.output
+    found = call("leaks", "--split", "folder", "--store", tmp_path / "s")
+    assert found["report"]["sizes"] == {"train": 150, "valid": 30, "test": 40}
+    # rows 180 to 219 repeat the texts of rows 0 to 39; those of the largest part are no leaks
+    assert found["report"]["rows"] == {"train": 0, "valid": 0, "test": 40}

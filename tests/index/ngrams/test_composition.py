@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 import numpy as np
@@ -13,6 +14,7 @@ from assay.index.embedding.text import HashedTextEmbedder
 from assay.index.ngrams._unicode import _scanned_kinds, as_texts, utf8_chunks
 from assay.index.ngrams.hasher import NGramHasher
 from assay.selection import ImportanceResampler, NearDuplicates
+from assay.storage.errors import AssayError
 
 LETTERS = "aäöéñçşğıİΣσ한국어조선วันนี้नमस्तेがぎバパ\u0301\u0308\u1161 .,"  # noqa: RUF001
 
@@ -84,6 +86,31 @@ def test_the_published_mode_leaves_short_texts_out_and_forms_as_they_are() -> No
     expected = np.flatnonzero(long)[np.argsort(-keys, kind="stable")[:40]]
     np.testing.assert_array_equal(step.indices_, expected)
     assert not ImportanceResampler(budget=1, mode="dsir").hasher().compose
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.text(st.sampled_from("a1ä\u0308 .,-_'é\n한"), max_size=40), min_size=4, max_size=20
+    ),
+    st.integers(1, 12),
+)
+def test_short_texts_are_those_with_fewer_words_and_signs(texts: list[str], least: int) -> None:
+    # what the package counts: runs of word characters and runs of other signs, of the text as it is
+    lengths = np.array([len(re.findall(r"\w+|[^\w\s]+", text.lower())) for text in texts])
+    usable = lengths >= least
+    step = ImportanceResampler(
+        budget=max(int(usable.sum()), 1), mode="dsir", tokenizer="re", min_example_length=least
+    )
+    if not usable.any():
+        with pytest.raises(AssayError):
+            step.fit(texts, target=["a 1"])
+        return
+    step.fit(texts, target=["a 1"])
+    assert sorted(step.indices_) == np.flatnonzero(usable).tolist()
+    dropped = {"short": 0, **step.report_["dropped"]}
+    assert sum(dropped.values()) == int((~usable).sum())
+    assert dropped["empty"] == sum(not text.split() for text in texts)
 
 
 # marks, Hangul's parts, vowels of class 0 that compose, characters whose NFC is another, far planes

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import wraps
 from typing import Any
 
 import networkx as nx
@@ -406,3 +407,27 @@ def test_core_numbers_of_digraphs_equal_networkx(seed: int, share: float) -> Non
     assert nx.core_number(CSRGraph.from_networkx(original)) == nx.core_number(original)
     star = nx.star_graph(300).to_directed()
     assert nx.core_number(star, backend="assay") == nx.core_number(star)
+
+
+@pytest.mark.parametrize("pays", [False, True])
+def test_core_numbers_of_digraphs_by_automatic_dispatch(
+    monkeypatch: pytest.MonkeyPatch, pays: bool
+) -> None:
+    ran: list[str] = []
+    native = NATIVE["core_number"]
+
+    @wraps(native)
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        ran.append("core_number")
+        return native(*args, **kwargs)
+
+    graphs = [nx.star_graph(300).to_directed(), nx.complete_graph(60, nx.DiGraph)]
+    graphs.append(nx.gnp_random_graph(60, 0.4, seed=1, directed=True))
+    expected = [nx.core_number(graph, backend="networkx") for graph in graphs]
+    monkeypatch.setitem(NATIVE, "core_number", counted)
+    if pays:
+        monkeypatch.setattr(type(dispatcher), "should_run", lambda *_: True)
+    with nx.config(backend_priority=["assay"]):
+        assert [nx.core_number(graph) for graph in graphs] == expected
+    # a linear function is converted for only if the dispatcher says that it pays
+    assert len(ran) == (len(graphs) if pays else 0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 import pytest
@@ -10,8 +12,17 @@ from sklearn.covariance import ledoit_wolf
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
-from assay.selection import Mahalanobis, Novelty, NoveltyMahalanobis, NoveltyP, Outlierness
+from assay.index import SimilarityGraph
+from assay.selection import (
+    Mahalanobis,
+    Novelty,
+    NoveltyMahalanobis,
+    NoveltyP,
+    NoveltyToLabeled,
+    Outlierness,
+)
 from assay.selection.algorithms.distance_to_known import discoveries
+from assay.selection.base import Scorer
 from assay.storage import read_pool
 from assay.storage.errors import ConfigError, InputError, MissingInputError
 from tests.data import data_folder
@@ -38,6 +49,32 @@ def test_distances_and_p_values_are_those_of_brute_force(k: int, metric: str) ->
     outer = Outlierness(k=k, metric=metric).fit(X, reference=both)
     np.testing.assert_allclose(outer.scores_, asked, atol=1e-5)
     assert outer.report_["reference_rows"] == scorer.report_["reference_rows"] == 30
+
+
+@pytest.mark.parametrize("make", [Novelty, NoveltyP, NoveltyToLabeled])
+def test_the_default_metric_is_the_graphs_and_l2_without_one(make: type[Scorer]) -> None:
+    rng = np.random.default_rng(5)
+    X = rng.normal(size=(80, 4)) + 1
+    labels = ["a", "b", *[None] * 78]
+    given: dict[str, Any] = {"y": labels}
+    if make is not NoveltyToLabeled:
+        given = {"reference": rng.normal(size=(40, 4)) + 1}
+    by_l2, by_cosine = (make(metric=m).fit(X, **given).scores_ for m in ("l2", "cosine"))
+    assert not np.allclose(by_l2, by_cosine)
+    np.testing.assert_array_equal(make().fit(X, **given).scores_, by_l2)
+    for metric, expected in (("l2", by_l2), ("cosine", by_cosine)):
+        graph = SimilarityGraph.from_vectors(X, k=5, metric=metric)
+        np.testing.assert_array_equal(make().fit(X, graph=graph, **given).scores_, expected)
+        other = make(metric="l2").fit(X, graph=graph, **given).scores_
+        np.testing.assert_array_equal(other, by_l2)
+
+
+def test_the_distance_to_labeled_rows_is_euclidean_by_default() -> None:
+    X = np.random.default_rng(6).normal(size=(50, 3))
+    labels = ["a", *[None] * 48, "b"]
+    scores = NoveltyToLabeled().fit(X, labels).scores_
+    expected = np.linalg.norm(X[:, None] - X[[0, -1]], axis=2).min(axis=1)
+    np.testing.assert_allclose(scores[1:-1], expected[1:-1], rtol=1e-6)
 
 
 def test_p_values_are_uniform_where_pool_and_reference_are_one_draw() -> None:

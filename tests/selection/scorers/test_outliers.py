@@ -228,6 +228,25 @@ def test_plain_tables_are_scored_as_well_as_by_distances(name):
     assert reached > roc_auc_score(odd, distances) - 0.02
 
 
+@pytest.mark.parametrize("scorer", [LocalOutlierFactor, Outlierness])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_outliers_planted_in_a_standardised_table_are_found_by_default(scorer, dtype):
+    # two kinds of rows along one direction; the odd ones lie between and beyond them on the same ray,
+    # so that an angle tells nothing of them and a distance all
+    rng = np.random.default_rng(7)
+    ray = np.array([3.0, 1.0, -2.0, 0.5, 1.0])
+    rows = np.outer(np.repeat([4.0, 8.0], 200), ray) + 0.3 * rng.normal(size=(400, 5))
+    planted = np.outer(rng.choice([2.0, 6.0, 10.0], 12) + rng.normal(0, 0.1, 12), ray)
+    X = np.concatenate([rows, planted]) * [1, 1e3, 1e-3, 1, 50] + [0, 1e3, 0, 7, -5]
+    X = StandardScaler().fit_transform(X).astype(dtype)
+    odd = np.arange(412) >= 400
+    by_distance = -Oracle(n_neighbors=10).fit(X).negative_outlier_factor_
+    reached = roc_auc_score(odd, scorer().fit(X).scores_)
+    assert reached > 0.98
+    assert reached > roc_auc_score(odd, by_distance) - 0.02
+    assert roc_auc_score(odd, scorer(metric="cosine").fit(X).scores_) < 0.9
+
+
 @pytest.mark.parametrize("scale", [1.0, 1e25, 1e-25])
 @pytest.mark.parametrize("offset", [0.0, 1e6])
 def test_outlier_scores_follow_scale_and_offset(scale, offset):

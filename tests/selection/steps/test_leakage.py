@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from unicodedata import normalize
 
 import numpy as np
 import polars as pl
@@ -57,6 +58,36 @@ def test_case_punctuation_and_spacing_do_not_count() -> None:
     assert found.span_.tolist() == [17, 0, 0]
     assert found.leaks().row(0) == ("0", "quiz", "0", 17, "span")
     assert found.report_["sets"] == {"quiz": {"items": 1, "short": 0, "found": 1, "rows": 1}}
+
+
+SPELLED = {
+    "de": "Größere Flüsse überqueren wir nur im schönen Sommer bei müder Strömung früh",
+    "ko": "모든 인간은 태어날 때부터 자유로우며 그 존엄과 권리에 있어 동등하다 그리고",
+    "vi": "tất cả mọi người sinh ra đều được tự do và bình đẳng về nhân phẩm",
+    "ja": "バス が ガタガタ と 走り パン屋 で ピザ を 食べ ビール も 飲んだ",
+}
+
+
+@pytest.mark.parametrize("language", SPELLED)
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC"), ("NFD", "NFD")])
+def test_composed_and_decomposed_texts_leak_alike(language: str, forms: tuple[str, str]) -> None:
+    item = SPELLED[language]
+    of_text, of_item = forms
+    texts = [f"before it {item} after it", item, " ".join(item.split()[:2]), "something else"]
+    assert len({normalize(form, item) for form in ("NFC", "NFD")}) == 2
+    plain = Leakage(evaluation={"s": [normalize("NFC", item)]}, ngrams=8).fit(
+        [normalize("NFC", text) for text in texts]
+    )
+    found = Leakage(evaluation={"s": [normalize(of_item, item)]}, ngrams=8).fit(
+        [normalize(of_text, text) for text in texts]
+    )
+    words = len(re.findall(r"[^\W_]+", item)) if language in ("de", "vi") else plain.span_[0]
+    assert found.span_.tolist() == plain.span_.tolist() == [words, words, 0, 0]
+    assert found.keep_.tolist() == [False, False, True, True]
+    short = Leakage(evaluation={"s": [normalize(of_item, texts[2])]}, ngrams=8)
+    assert short.fit([normalize(of_text, text) for text in texts]).keep_.tolist() == [
+        True, True, False, True,
+    ]  # fmt: skip
 
 
 def test_short_items_are_found_only_alone() -> None:
