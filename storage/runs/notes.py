@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from assay.storage.disk.atomic import write_json
 from assay.storage.disk.processes import this_process
-from assay.storage.runs.opening import RUN_ID
+from assay.storage.runs.opening import RUN_ID, Misfit, warn_of
 from assay.storage.runs.run_file import RunInfo
 
 _INT64 = 2**63
@@ -114,9 +113,17 @@ def note_paths(folder: Path) -> list[Path]:
 
 
 def read_notes(folder: Path) -> list[dict[str, Any]]:
-    """Return the notes in a folder that can be read, in order of their runs' ids."""
+    """Return the notes in a folder that can be read, in order of their runs' ids.
+
+    The others are named on the log.
+    """
     notes = []
     for path in note_paths(folder):
-        with suppress(OSError, ValueError):
+        try:
             notes.append(read_note(path))
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError) as error:
+            problem = f"{str(error).rstrip('.')}."
+            warn_of([Misfit(path, problem, "note", "`assay check --repair` moves it aside.")])
     return notes

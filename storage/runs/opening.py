@@ -35,20 +35,22 @@ _TYPES = {"TIMESTAMPTZ": "TIMESTAMP WITH TIME ZONE"}
 
 @dataclass(frozen=True)
 class Misfit:
-    """A run file that is not used, and why."""
+    """A run file, or a note of a run, that is not used, and why."""
 
     path: Path
     problem: str
+    what: str = "run file"
+    remedy: str = REMEDY
 
     def __str__(self) -> str:
-        return f"The run file {self.path} is not used: {self.problem} {REMEDY}"
+        return f"The {self.what} {self.path} is not used: {self.problem} {self.remedy}"
 
 
 _warned: set[tuple[str, str, int]] = set()
 
 
 def warn_of(misfits: Iterable[Misfit]) -> None:
-    """Name run files that are not used on the log, each once for this process."""
+    """Name what is not used on the log, each file once for this process."""
     for misfit in misfits:
         with suppress(OSError):
             known = (str(misfit.path), misfit.problem, misfit.path.lstat().st_mtime_ns)

@@ -308,11 +308,17 @@ BAD_NOTES = [
 
 
 @pytest.mark.parametrize("bad", range(len(BAD_NOTES)))
-def test_a_bad_note_keeps_nobody_from_reading(store: ScoreStore, bad: int) -> None:
+def test_a_bad_note_keeps_nobody_from_reading(
+    store: ScoreStore, bad: int, caplog: pytest.LogCaptureFixture
+) -> None:
     note = store.path / "runs" / f"{'1' * 16}.json"
     note.write_bytes(BAD_NOTES[bad])
     assert set(store.sql("SELECT status FROM runs")["status"]) == {"done"}
     assert store.sql(LATEST).item() == night_id(2)
+    (told,) = {record.getMessage() for record in caplog.records if note.name in record.getMessage()}
+    assert "is not used" in told
+    assert "`assay check --repair`" in told
+    assert "\n" not in told
     assert damaged(store) == {f"runs/{note.name}"}
     assert damaged(store, repair=True) == set()
     assert not note.exists()
