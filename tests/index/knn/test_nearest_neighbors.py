@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as hnp
 from sklearn.neighbors import NearestNeighbors as SklearnNeighbors
 from threadpoolctl import threadpool_info
 
+from assay.index.graph.similarity_graph import SimilarityGraph
 from assay.index.knn.block_join import block_join
 from assay.index.knn.nearest_neighbors import nearest_neighbors
 from assay.index.knn.planning import Plan
@@ -342,16 +343,19 @@ def test_list_count_grows_with_the_square_root() -> None:
     assert list_count(60_000, k=100) == 60
 
 
-@pytest.mark.parametrize("scale", [2e25, 1e-25])
-@pytest.mark.parametrize("method", ["exact", "block_join", "nn_descent"])
+@pytest.mark.parametrize("scale", [2e25, 1e25, 1e17, 1e-15, 1e-25])
+@pytest.mark.parametrize("method", ["exact", "block_join", "nn_descent", "ivf", "hnsw"])
 @pytest.mark.parametrize("metric", ["l2", "cosine", "ip"])
 def test_neighbors_at_any_scale_are_right_or_refused(metric, method, scale):
     X = np.random.default_rng(4).normal(size=(600, 5)).astype(np.float32)
     expected = nearest_neighbors(X, k=4, metric=metric, method="exact").neighbors
     scaled = X * np.float32(scale)
-    if metric == "ip" or (metric == "l2" and method == "nn_descent"):
-        with pytest.raises(InputError, match="Divide all vectors by"):
-            nearest_neighbors(scaled, k=4, metric=metric, method=method)
+    extreme, approximate = not 1e-16 < scale < 1e18, method in ("nn_descent", "ivf", "hnsw")
+    if extreme and (metric == "ip" or (metric == "l2" and approximate)):
+        # of the graph too, which is made of them
+        for make in (nearest_neighbors, SimilarityGraph.from_vectors):
+            with pytest.raises(InputError, match=r"float32, .* Divide all vectors by \d"):
+                make(scaled, k=4, metric=metric, method=method)
         return
     found = nearest_neighbors(scaled, k=4, metric=metric, method=method, target_recall=0.99)
     assert np.isfinite(found.distances).all()
