@@ -191,7 +191,7 @@ def test_every_type_goes_everywhere_or_is_refused_by_name(
         assert "'odd'" in refusal
         assert kept is None
         return
-    for format in ("parquet", "csv", "jsonl"):
+    for format in ("parquet", "arrow", "csv", "jsonl"):
         out = folder / f"out.{format}"
         refusal = tried(partial(write_frame, rows, out, format))[1]
         if refusal:
@@ -200,6 +200,12 @@ def test_every_type_goes_everywhere_or_is_refused_by_name(
             assert not out.exists()
         elif format == "parquet":
             assert pl.read_parquet(out).height == ROWS
+        elif format == "arrow":
+            with pa.ipc.open_file(out) as file:
+                found = file.read_all()
+            found.validate(full=True)
+            assert found.num_rows == ROWS
+            assert found["odd"].null_count == rows["odd"].null_count()
         elif format == "csv":
             assert pl.read_csv(out, infer_schema=False).height == ROWS
         else:
