@@ -60,7 +60,7 @@ CELL_COLUMN = st.sampled_from(CELLS).flatmap(
     lambda kind: st.lists(kind | st.just(""), min_size=N, max_size=N)
 )
 FEW = settings(
-    max_examples=8,
+    max_examples=5,
     deadline=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
@@ -107,6 +107,10 @@ def exported(folder: Path, result: Any) -> dict[str, pl.DataFrame | list[dict[st
         else:
             rows = list(csv.DictReader(io.StringIO(out.read_bytes().decode(), newline="")))
             found[format] = sorted(rows, key=lambda row: row["id"])
+    assert export(result.store, folder / "hf", run=result.run_id, format="hf") == N
+    (part,) = (folder / "hf" / "train").glob("*.arrow")
+    rows = pl.DataFrame(pl.from_arrow(pa.ipc.open_stream(part.read_bytes()).read_all())).sort("id")
+    assert rows.to_dicts() == found["parquet"].to_dicts()
     return found
 
 
