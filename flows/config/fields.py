@@ -77,10 +77,20 @@ Churn = Annotated[
 ]
 MemoryLimit = Annotated[int, BeforeValidator(parse_memory, json_schema_input_type=int | str)]
 IS_LOCATION = "names a path or a URL"
+
+
+def _not_empty(location: str) -> str:
+    if not location.strip():
+        # as a path it would be the working directory
+        raise ValueError("it is empty; give a path or a URL, or leave it out")
+    return location
+
+
 Location = Annotated[
     str,
     IS_LOCATION,
-    WithJsonSchema({"type": "string", "pattern": rf"^(?!.*({SECRET_SHAPE}))"}),
+    AfterValidator(_not_empty),
+    WithJsonSchema({"type": "string", "minLength": 1, "pattern": rf"^(?!.*({SECRET_SHAPE}))"}),
 ]
 Options = Annotated[
     dict[str, Any],

@@ -28,16 +28,12 @@ from hypothesis import strategies as st
 
 from assay.storage.errors import AssayError
 from tests.security.limits import time_limit
+from tests.security.mutations import changes, mutated
+from tests.security.store_fuzzing import check_changed_store, stores
 
 SECONDS = 10
 CANARY = "canary-8d1f"
 TEXTS = ["to be", 'or "not"', "a,b", None, "line\nbreak", "ünïcode ✓", "", "  ", "=1+2", "x" * 300]
-TOKENS = [
-    b'"', b'""', b",", b"\t", b"\n", b"\r", b"\r\n", b"\0", b"\xff", b"\xef\xbb\xbf", b"\xff\xfe",
-    b"{", b"}", b"[", b"]", b"[" * 60, b":", b"\\", b"\\u", b"\\ud800", b"\\u0000", b"null", b"NaN",
-    b"-", b"1e999", b"9" * 25, b"9" * 50, b"-0", b"1.5", b"true", b'"text":', b'"id":1,', b"PAR1",
-    b"ARROW1", b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f", b"\x80\x80\x80\x80\x08", b"\0" * 8, b"a" * 99,
-]  # fmt: skip
 
 
 # --- files -------------------------------------------------------------------------------------
@@ -83,46 +79,11 @@ def valid_files() -> dict[str, bytes]:
     return files
 
 
-def _mutated(content: bytes, changes: list[tuple[int, float, float, bytes]]) -> bytes:
-    for kind, where, long, token in changes:
-        start = int(where * len(content))
-        stop = start + int(long * long * (len(content) - start))
-        match kind:
-            case 0:  # one byte
-                content = content[:start] + token[:1] + content[start + 1 :]
-            case 1:
-                content = content[:start] + token + content[start:]
-            case 2:
-                content = content[:start] + token + content[start + len(token) :]
-            case 3:
-                content = content[:start] + content[stop:]
-            case 4:
-                content = content[:stop] + content[start:]
-            case 5:
-                content = content[:start]
-            case 6 if start < len(content):  # one bit
-                flipped = content[start] ^ (1 << int(long * 7.99))
-                content = content[:start] + bytes([flipped]) + content[start + 1 :]
-    return content[:100_000]
-
-
-shares = st.floats(0, 1, exclude_max=True)
-changes = st.lists(
-    st.tuples(
-        st.integers(0, 6),
-        shares,
-        shares,
-        st.sampled_from(TOKENS) | st.binary(min_size=1, max_size=8),
-    ),
-    max_size=6,
-)
-
-
 @st.composite
 def files(draw: Any) -> tuple[str, bytes]:
     """Return a name and the content of a file that is nearly valid."""
     name = draw(st.sampled_from(sorted(valid_files())))
-    content = _mutated(valid_files()[name], draw(changes))
+    content = mutated(valid_files()[name], draw(changes))
     if name.endswith((".csv", ".tsv", ".jsonl")):
         packed = draw(st.sampled_from(["", "", ".gz", ".zst"]))
         if packed:
@@ -132,7 +93,7 @@ def files(draw: Any) -> tuple[str, bytes]:
                 if codec == "zstd"
                 else (gzip.compress(content, mtime=0))
             )
-            content = _mutated(content, draw(changes) if draw(st.booleans()) else [])
+            content = mutated(content, draw(changes) if draw(st.booleans()) else [])
             name += packed
     return name, content
 
@@ -248,7 +209,7 @@ def configurations(draw: Any) -> bytes:
     lines = [f"{key} = {_toml(value)}" for key, value in found.items()]
     text = "\n".join(['text = "text"'] * ("text" not in found) + lines) + "\n"
     content = text.encode("utf-8", "surrogatepass")
-    return _mutated(content, draw(changes) if draw(st.integers(0, 3)) == 0 else [])
+    return mutated(content, draw(changes) if draw(st.integers(0, 3)) == 0 else [])
 
 
 def check_configuration(content: bytes, folder: Path) -> str:
@@ -519,6 +480,7 @@ TARGETS: dict[str, tuple[Any, Callable[[Any, Path], str]]] = {
     "expressions": (expressions, check_expression),
     "commands": (commands(), check_command),
     "options": (options(), check_options),
+    "stores": (stores(), check_changed_store),
 }
 
 
@@ -528,7 +490,7 @@ def check(target: str, case: Any, folder: Path) -> str:
     if target in ("queries", "commands"):
         small_store(folder)
     # the first call of a method compiles it
-    limit = 60 if target in ("options", "commands") else SECONDS
+    limit = 60 if target in ("options", "commands", "stores") else SECONDS
     try:
         with time_limit(limit):
             return TARGETS[target][1](case, folder)

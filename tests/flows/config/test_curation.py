@@ -10,6 +10,7 @@ import pytest
 
 from assay.flows.config.curation import CurationConfig
 from assay.flows.config.features import FeatureConfig
+from assay.flows.config.fields import location_keys
 from assay.flows.stages.run import resolve_run
 from assay.storage.errors import AssayError, BudgetError, ConfigError
 
@@ -48,6 +49,21 @@ def test_wrong_keys_are_named(values: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said) as error:
         CurationConfig.build(values)
     assert "\n" not in str(error.value)
+
+
+def test_a_location_is_never_empty() -> None:
+    """As a path it would be the working directory, whatever lies there."""
+    checked = 0
+    for form in (CurationConfig, FeatureConfig):
+        for keys in location_keys(form):
+            for empty in ("", "  "):
+                value: Any = {"old": empty} if keys[-1] in ("reference", "leakage") else empty
+                for key in reversed(keys):
+                    value = {key: value}
+                with pytest.raises(ConfigError, match="it is empty; give a path"):
+                    form.build({"label": "y"} | value)
+                checked += 1
+    assert checked >= 20
 
 
 def test_a_file_with_overrides(tmp_path: Path) -> None:
