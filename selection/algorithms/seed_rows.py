@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,10 +19,17 @@ def check_seeds(method: str, seeds: Sequence[Any] | None) -> None:
     ------
     MissingInputError
     """
-    if seeds is None or isinstance(seeds, str) or not len(seeds):
+    listed = isinstance(seeds, Collection) and not isinstance(seeds, str | bytes | Mapping)
+    # an array without a dimension has no length
+    listed &= not (isinstance(seeds, np.ndarray) and seeds.ndim == 0)
+    if seeds is None or not listed or not len(seeds) or not all(map(_is_id, seeds)):
         raise MissingInputError(
             f"{method} needs seeds, and they are {seeds!r}; pass a list of one id or more."
         )
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, str | int | float | np.number) and not isinstance(value, bool)
 
 
 def seed_positions(ids: pl.Series, seeds: Sequence[Any]) -> NDArray[np.int64]:
@@ -33,7 +40,7 @@ def seed_positions(ids: pl.Series, seeds: Sequence[Any]) -> NDArray[np.int64]:
     IdError
         A seed is not among the ids.
     """
-    wanted = pl.Series("seed", list(seeds)).cast(pl.String).unique()
+    wanted = pl.Series("seed", [str(seed) for seed in seeds]).unique()
     unknown = wanted.filter(~wanted.is_in(ids.implode()))
     if len(unknown):
         raise IdError(

@@ -36,7 +36,7 @@ def test_vectors_are_compared_as_numpy_does() -> None:
 @pytest.mark.parametrize("scorer", [LikeWords, LikeVectors])
 def test_seeds_are_needed_and_must_be_known(scorer) -> None:
     X = made(5) if scorer is LikeWords else np.eye(5)
-    for seeds in (None, [], "r007"):
+    for seeds in (None, [], "r007", True, {"r007": 1}, [None], [["r007"]], np.array("r007")):
         with pytest.raises(MissingInputError, match="needs seeds"):
             scorer(seeds=seeds).fit(X)
     with pytest.raises(MissingInputError, match="X was not given"):
