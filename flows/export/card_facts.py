@@ -101,14 +101,14 @@ def _shares(selection: Selection, rows: pl.DataFrame) -> Iterator[tuple[str, str
 def _slices(rows: pl.DataFrame) -> list[tuple[str, int, float]]:
     """Return the slices of kept columns, labels and sources of which most was left out."""
     kept = [name for name in rows.columns if name not in _FIXED]
-    table = rows.select(pl.col(name).alias(own_name(name)) for name in kept)
+    columns = {own_name(name): rows[name] for name in kept}
     for name in ("label", "source", "group_id"):
-        if name not in table.columns and 1 < rows[name].n_unique() < rows.height:
-            table = table.with_columns(rows[name])
-    if not table.width:
+        if 1 < rows[name].n_unique() < rows.height:
+            columns.setdefault(name, rows[name])
+    if not columns:
         return []
     try:
-        found = weak_slices(table, ~rows["selected"], most=_SLICES).frame
+        found = weak_slices(pl.DataFrame(columns), ~rows["selected"], most=_SLICES).frame
     except AssayError:  # no column can be cut, or no row was left out
         return []
     return [

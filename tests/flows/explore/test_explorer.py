@@ -162,7 +162,9 @@ def test_marks_are_written_for_the_next_run(
         ("r9", "must_exclude", None),
         ("r3", "label", 'z "\x7f😀"'),
     ]
-    pool = json.loads(result.store.sql("SELECT config FROM runs")["config"][0])["pool"]
+    pool = json.loads(
+        result.store.sql("SELECT config FROM runs WHERE kind = 'curate'")["config"][0]
+    )["pool"]
     rules = {**SETTINGS, "plan": plan}
     run = curate(pool=pool, store=str(tmp_path / "store"), **rules)
     assert set(run.sql("SELECT sample_id FROM latest_selection")["sample_id"]) >= set(odd)

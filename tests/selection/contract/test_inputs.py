@@ -19,9 +19,9 @@ BY_VECTORS = [
 
 
 def make(entry):
-    return registry.get(entry.name, entry.kind)(
-        **({"budget": 5} if entry.kind == "selector" else {})
-    )
+    needed = {"budget": 5} if entry.kind == "selector" else {}
+    needed |= {"seeds": [1, 2]} if entry.name == "like_vectors" else {}
+    return registry.get(entry.name, entry.kind)(**needed)
 
 
 @pytest.mark.parametrize("entry", BY_VECTORS, ids=lambda entry: entry.name)
