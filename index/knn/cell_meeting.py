@@ -46,9 +46,10 @@ class CellMeeting:
         )  # fmt: skip
 
     def meet(self, guests: Rows, met: NDArray[np.int32], *, both: bool = False) -> None:
-        """Let the members guests[s] meet the cells met[s], their own first; `both` sides list.
+        """Let the members guests[s] meet the cells met[s], their own first.
 
-        Where only the guests list others, what they list already counts.
+        The guests list the best of what they met and of what they listed before; with `both`, so do
+        the rows that they met.
         """
         lists, layout = self._lists, self._layout
         place = np.empty(len(lists.rows), np.int64)
@@ -80,8 +81,9 @@ class CellMeeting:
         if both:
             lists.offer(self._doubtful(old & (found[:, -1] >= 0), visits))
             near = np.flatnonzero(old & (found >= 0).any(axis=1))
-            # rows too far out to have a code are met by their own lists alone
-            back = np.where(nearest.ravel() >= 0, old[nearest.ravel()], False)
+            # guests too far out to have a code are met by their own lists alone
+            coded = np.repeat(np.isfinite(layout.codes.errors[at]), lists.k)
+            back = ~coded & (nearest.ravel() >= 0) & old[nearest.ravel()]
             offered = np.full((int(back.sum()), found.shape[1]), -1, np.int32)
             offered[:, 0] = np.repeat(guests, lists.k)[back]
             lists.enter_offered(

@@ -17,8 +17,6 @@ METRICS = {"l2": L2, "cosine": COSINE, "ip": IP}
 
 # what a sum may do to be vectorized; NaN and infinity keep their meaning
 _REASSOCIATE = {"reassoc", "contract", "nsz"}
-# unit roundoff of float32
-_ROUNDING = 2.0**-24
 
 
 @njit(cache=True, nogil=True, fastmath=_REASSOCIATE)
@@ -47,24 +45,6 @@ def exact_key(metric, a, i, a_square, b, j, b_square):  # type: ignore[no-untype
         return -product
     lengths = np.sqrt(a_square * b_square)
     return -product / lengths if lengths > 0.0 else 0.0
-
-
-@njit(cache=True, nogil=True, fastmath=_REASSOCIATE)
-def _rough_key(metric, X, i, i_square, j, j_square):  # type: ignore[no-untyped-def]
-    """Return a lower bound of the key of rows i and j, computed in float32."""
-    total = np.float32(0.0)
-    if metric == L2:
-        for e in range(X.shape[1]):
-            difference = X[i, e] - X[j, e]
-            total += difference * difference
-        return total * (1.0 - (X.shape[1] + 16) * _ROUNDING)
-    for e in range(X.shape[1]):
-        total += X[i, e] * X[j, e]
-    lengths = np.sqrt(i_square * j_square)
-    bound = (X.shape[1] + 16) * _ROUNDING * lengths
-    if metric == IP:
-        return -total - bound
-    return (-total - bound) / lengths if lengths > 0.0 else 0.0
 
 
 @njit(cache=True, nogil=True)
