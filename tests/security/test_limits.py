@@ -9,11 +9,16 @@ import pytest
 from tests.security.limits import PATIENCE, Hang, time_limit
 
 
+def spin() -> None:
+    """Use the processor without an end."""
+    while True:
+        pass
+
+
 def test_work_is_stopped_after_its_seconds() -> None:
     """A loop without an end uses the processor."""
     with pytest.raises(Hang), time_limit(0.1):
-        while True:
-            pass
+        spin()
 
 
 def test_waiting_is_stopped_by_the_clock() -> None:
