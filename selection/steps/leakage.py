@@ -48,7 +48,7 @@ class Leakage(PoolMethod):
     ngrams : int, default 8
         Least run of words that counts at all.
     span : int, default 50
-        Run of words that is proof enough, however long the item. Signatures, licences and the like
+        Run of words that is proof enough, however long the item. Signatures, licenses and the like
         are runs of 10 to 30 words that have nothing to do with the item.
     share : float in (0, 1], default 0.4
         Part of a shorter item that is.
