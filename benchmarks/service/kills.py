@@ -11,14 +11,6 @@ from pathlib import Path
 from tests.system.trials import SCENARIOS, Trials
 
 RANDOM_MOMENTS = 50
-_WHAT = {
-    "first": "`curate`, a new store",
-    "changed": "`curate`, the pool changed (5 rows gone, 10 new, 1 rewritten)",
-    "refit": "`curate --refit`, the changed pool",
-    "features": "`features`, a new store",
-    "older": "`features`, a store of schema version 1 that is migrated",
-    "damaged": "`curate`, its run gone, scores and ledger damaged",
-}
 _TEXT = """
 ## Kills
 
@@ -62,9 +54,9 @@ def at_every_boundary(trials: Trials, counts: dict[str, Count]) -> list[str]:
 def at_random_moments(trials: Trials, counts: dict[str, Count], kills: int) -> list[str]:
     """Kill scenarios at random moments; what had ended by then is no kill and is tried again."""
     wrong = []
-    rng = random.Random(0)
+    rng, names = random.Random(0), list(SCENARIOS)
     while sum(count.random for count in counts.values()) < kills:
-        name = rng.choice(SCENARIOS)
+        name = rng.choice(names)
         after = rng.uniform(0, trials.undisturbed(name).seconds)
         killed, found = trials.kill(name, kill_after=after)
         counts[name].random += killed
@@ -90,7 +82,7 @@ def section(rows: int = 150) -> str:
     lines = []
     for name, c in counts.items():
         cells = (c.boundaries, c.there, c.wrong_there, c.random, c.wrong_random)
-        lines.append(f"| {_WHAT[name]} | {' | '.join(map(str, cells))} |")
+        lines.append(f"| {SCENARIOS[name]} | {' | '.join(map(str, cells))} |")
     return _TEXT.format(
         machine=f"2 shared cores, Python {platform.python_version()}",
         rows=rows,

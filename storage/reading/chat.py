@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,6 +19,16 @@ _USER = ("user", "human", "prompter")
 _FIELDS = (("role", "content"), ("from", "value"))
 _PLACES = re.compile(r"\{(\w*)\}")
 _TEXT = pa.large_string()
+_MAY_BE_PARTS = r"^\s*\[\s*\{"
+# a list is one of parts where every item says its type
+_TEXTS_OF_PARTS = """
+SELECT CASE WHEN json_valid(content) THEN
+    CASE WHEN len(json_extract(content, '$[*].type')) = json_array_length(content)
+        THEN array_to_string(json_extract_string(content, '$[*].text'), chr(10))
+        ELSE content END
+    ELSE content END AS content
+FROM listed ORDER BY place
+"""
 
 
 def message_fields(kind: pa.DataType) -> tuple[str, str] | None:
@@ -135,7 +146,20 @@ def _field(messages: Any, name: str) -> Any:
     if place is not None:
         parts = values.flatten().flatten()[place]
         values = _joined(values, pc.fill_null(parts.cast(_TEXT), ""), "\n")
-    return pc.fill_null(values.cast(_TEXT), "")
+    return _texts_of_parts(pc.fill_null(values.cast(_TEXT), ""))
+
+
+def _texts_of_parts(contents: Any) -> Any:
+    """Replace lists of {type, text} by their texts: where others are text, readers give JSON."""
+    in_parts = pc.match_substring_regex(contents, _MAY_BE_PARTS)
+    if not pc.any(in_parts).as_py():
+        return contents
+    listed = contents.filter(in_parts)
+    listed = pa.table({"place": np.arange(len(listed)), "content": listed})
+    with duckdb.connect(":memory:") as con:
+        con.register("listed", listed)
+        texts = con.sql(_TEXTS_OF_PARTS).to_arrow_table()
+    return pc.replace_with_mask(contents, in_parts, texts["content"].combine_chunks().cast(_TEXT))
 
 
 def _offsets(lists: Any) -> Any:

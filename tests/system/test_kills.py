@@ -93,7 +93,7 @@ def test_killed_at_random_moments(trials: Trials) -> None:
     rng = random.Random(0)
     kills = 0
     while kills < 50:
-        scenario = rng.choice(SCENARIOS)
+        scenario = rng.choice(list(SCENARIOS))
         after = rng.uniform(0, trials.undisturbed(scenario).seconds)
         killed, wrong = trials.kill(scenario, kill_after=after)
         kills += killed  # it may have ended by then

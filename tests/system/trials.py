@@ -18,7 +18,16 @@ from assay.storage.upkeep.check import check_store
 from tests.system.comparing import contents, differences
 from tests.system.fork_server import ForkServer
 
-SCENARIOS = ("first", "changed", "features", "older", "damaged", "refit", "shards")
+# name -> what runs, in Markdown
+SCENARIOS = {
+    "first": "`curate`, a new store",
+    "changed": "`curate`, the pool changed (5 rows gone, 10 new, 1 rewritten)",
+    "features": "`features`, a new store",
+    "older": "`features`, a store of schema version 1 that is migrated",
+    "damaged": "`curate`, its run gone, scores and ledger damaged",
+    "refit": "`curate --refit`, the changed pool",
+    "shards": "`curate`, a new store, in shards",
+}
 # the run that a scenario starts after
 _AFTER = {"changed": "first", "older": "first", "damaged": "first", "refit": "first"}
 
@@ -36,10 +45,7 @@ class Undisturbed:
 class Trials:
     """Runs that are killed.
 
-    first: a curation in a store that is not there yet; changed: the next one, over a pool that
-    changed; features: a ranking of columns; older: a ranking in a store of schema version 1;
-    shards: the first, in shards; damaged: the first again, its run gone and two kinds of artifacts damaged; refit: the changed
-    pool, everything fitted and built anew.
+    Each of `SCENARIOS` runs in a store of its own, after the run named in `_AFTER`.
 
     Parameters
     ----------

@@ -143,6 +143,35 @@ def test_conversations_are_written_by_the_template(chats: list[Any], template: s
 SPEAKERS = st.sampled_from(
     ["user", "User ", "human", "assistant", "gpt", "system", "developer", ""]
 )
+PART = st.fixed_dictionaries({"type": st.just("text"), "text": st.text()})
+
+
+@given(parts=st.lists(PART, min_size=1, max_size=4), other=st.text())
+def test_contents_are_texts_or_lists_of_parts_or_both(parts: list[Any], other: str) -> None:
+    """A reader gives a list as JSON where another message's content is text."""
+    kind = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+    said = [{"role": "u", "content": json.dumps(parts)}, {"role": "a", "content": f"[{{ {other}"}]
+    joined = "\n".join(part["text"] for part in parts)
+    found = conversation_texts(pa.array([said], kind), "{content}").to_pylist()
+    assert found == [f"{joined}\n[{{ {other}"]
+
+
+def test_a_file_of_both_kinds_of_content(tmp_path: Path) -> None:
+    """Parts without a text (pictures) add none; lists that are no parts stay as they are."""
+    picture = {"type": "image_url", "image_url": {"url": "http://pictures/1"}}
+    contents = [
+        [{"type": "text", "text": "Two"}, picture, {"text": "lines", "type": "text"}],
+        "one",
+    ]
+    contents.append(json.dumps([{"answer": 42}]))
+    path = tmp_path / "chats.jsonl"
+    path.write_text(
+        "\n".join(json.dumps({"messages": [{"role": "user", "content": c}]}) for c in contents)
+    )
+    pool = read_pool(path, text="messages", template="{content}")
+    assert pool.texts().to_list() == ["Two\nlines", "one", '[{"answer": 42}]']
+
+
 SPOKEN = st.fixed_dictionaries({"role": SPEAKERS, "content": st.none() | st.text(max_size=4)})
 
 
