@@ -169,7 +169,7 @@ def test_a_file_of_both_kinds_of_content(tmp_path: Path) -> None:
         "\n".join(json.dumps({"messages": [{"role": "user", "content": c}]}) for c in contents)
     )
     pool = read_pool(path, text="messages", template="{content}")
-    assert pool.texts().to_list() == ["Two\nlines", "one", '[{"answer": 42}]']
+    assert pool.contents().to_pylist() == ["Two\nlines", "one", '[{"answer": 42}]']
 
 
 SPOKEN = st.fixed_dictionaries({"role": SPEAKERS, "content": st.none() | st.text(max_size=4)})
