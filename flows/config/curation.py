@@ -23,6 +23,8 @@ from assay.index.embedding.embedders import model_names
 
 # engines whose tasks run in other processes, which share nothing with this one but the store
 CLUSTERS = ("dask", "ray")
+# neighbors of a row by vectors, and by words
+_HYBRID_K = 10
 # rules of a plan that are about a difficulty, or about a selection that stays
 _NOT_OF_NEXT = {"cutoff", "blend", "blend_method", "churn", "weigh"}
 # what the next batch to label is explained by
@@ -54,6 +56,15 @@ class EmbeddingConfig(Form):
         Of the default for texts: places that runs of words are hashed to.
     side : int
         Of the default for images: pixels each way that they are brought to.
+    smooth : int
+        With `edges`: how many times each vector becomes the mean of itself and its neighbors along them,
+        so that linked rows lie together. 2 suits most.
+    structure : int
+        With `edges`: numbers that say where a row stands in their graph, put beside its vector with equal
+        weight. 64 suits most.
+    structure_method : {"spectral", "netmf"}
+        What these are: singular directions of the edges, or of walks along them, which cost the square
+        of the rows.
     """
 
     name: str = "default"
@@ -63,6 +74,9 @@ class EmbeddingConfig(Form):
     buckets: int = Field(default=2**17, ge=2**8, le=2**24)
     fit_rows: int = Field(default=10_000, ge=10)
     side: int = Field(default=32, ge=8, le=256, multiple_of=8)
+    smooth: int = Field(default=0, ge=0, le=20)
+    structure: int = Field(default=0, ge=0, le=1024)
+    structure_method: Literal["spectral", "netmf"] = "spectral"
 
     @field_validator("name")
     @classmethod
@@ -80,14 +94,22 @@ class EmbeddingConfig(Form):
         }
         return self.model_dump(include=used.get(kind, set()))
 
+    def linking(self) -> dict[str, Any]:
+        """Return what puts the pool's edges into its vectors; nothing where they stay as they are."""
+        names = {"smooth", "structure"} | ({"structure_method"} if self.structure else set())
+        return self.model_dump(include=names) if self.smooth or self.structure else {}
+
 
 class GraphConfig(Form):
     """The similarity graph; see `assay.index.SimilarityGraph.from_vectors`.
 
     Parameters
     ----------
+    kind : {"dense", "hybrid"}
+        Of texts: "hybrid" joins each to its `k` nearest by vectors and to `k` that share its rare words;
+        see `assay.index.SimilarityGraph.from_texts`.
     k : int
-        Neighbors of each row.
+        Neighbors of each row: 15, or 10 by vectors and 10 by words.
     metric : {"cosine", "l2", "ip"}
         Cosine, Euclidean distance, or inner product.
     method : {"auto", "exact", "block_join", "ivf", "hnsw", "nn_descent"}
@@ -106,6 +128,7 @@ class GraphConfig(Form):
         Of `edges` that are given: weigh each by how alike its ends are, in place of its own weight.
     """
 
+    kind: Literal["dense", "hybrid"] = "dense"
     k: int = Field(default=15, ge=1, le=1000)
     metric: Literal["cosine", "l2", "ip"] = "cosine"
     method: Literal["auto", "exact", "block_join", "ivf", "hnsw", "nn_descent"] = "auto"
@@ -115,6 +138,13 @@ class GraphConfig(Form):
     robust: Literal["context"] | None = None
     memory_limit: int | None = Field(default=None, ge=1)
     attribute_weight: Literal["gaussian"] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fewer_of_each_kind(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and values.get("kind") == "hybrid":
+            return {"k": _HYBRID_K, **values}
+        return values
 
 
 class PlanConfig(Form):

@@ -185,14 +185,18 @@ def check_steps(config: CurationConfig, kind: str) -> None:
             )
 
 
-def check_graph(config: CurationConfig) -> None:
-    """Refuse what goes by similar content where the graph is that of given edges.
+def check_graph(config: CurationConfig, kind: str) -> None:
+    """Refuse what does not fit the graph: that of given edges, or of vectors and words.
 
     Raises
     ------
     ConfigError
-        A deduplication step compares rows by the graph, or edges are weighed and there are none.
+        A deduplication step compares rows by the graph of given edges; edges are weighed, or to be put into
+        vectors, and there are none, or what has no edges is compared with such vectors; a hybrid graph is
+        wanted of what are no texts, or with settings that it does not have.
     """
+    _check_hybrid(config, kind)
+    _check_linking(config)
     if config.edges is None:
         if config.graph.attribute_weight is not None:
             raise ConfigError(
@@ -206,6 +210,52 @@ def check_graph(config: CurationConfig) -> None:
                 f"{name} goes by the similarities of the graph, and those of given edges say nothing of "
                 "what rows hold: use near_duplicates, or leave out `edges`."
             )
+
+
+def _check_hybrid(config: CurationConfig, kind: str) -> None:
+    graph = config.graph
+    if graph.kind != "hybrid":
+        return
+    if kind != "text":
+        raise ConfigError(
+            f"A hybrid graph joins texts by their words, and the pool holds {kind}s: leave `kind` out of "
+            "[graph]."
+        )
+    if config.edges is not None:
+        raise ConfigError(
+            "`edges` are the graph in place of neighbors: leave `kind` out of [graph], or `edges`."
+        )
+    fixed = ("metric", "symmetrise", "weights", "robust")
+    changed = [
+        name for name in fixed if getattr(graph, name) != type(graph).model_fields[name].default
+    ]
+    if changed:
+        raise ConfigError(
+            f"A hybrid graph leaves {', '.join(changed)} of [graph] at the default: leave it out, or `kind`."
+        )
+
+
+def _check_linking(config: CurationConfig) -> None:
+    how = config.embedding.linking()
+    if not how:
+        if config.embedding.structure_method != "spectral":
+            raise ConfigError(
+                "`structure_method` of [embedding] needs `structure`, such as 64; or leave it out."
+            )
+        return
+    if config.edges is None:
+        raise ConfigError(
+            "`smooth` and `structure` of [embedding] put given edges into the vectors, and there are none: "
+            "name their file with --edges, or leave them out."
+        )
+    plan = config.plan
+    compared = {"target": config.target, "reference": plan.reference, "leakage": plan.leakage}
+    there = [name for name, given in compared.items() if given]
+    if there:
+        raise ConfigError(
+            f"The rows of `{there[0]}` have no edges, so that their vectors can't be compared with those that "
+            f"`smooth` and `structure` of [embedding] make: leave these out, or `{there[0]}`."
+        )
 
 
 def check_budget(config: CurationConfig, n: int) -> None:

@@ -32,6 +32,8 @@ _SMALL = 10_000
 _LARGE = 80_000
 # n n d up to which `method = "auto"` of the graph compares all pairs
 _EXACT = 2e10
+# texts up to which the rarest words stay as rare, however many there are
+_FEW = 25_600
 # peaks of the same run differ: by up to 6 % where they were measured
 _MARGIN = 1.1
 # freed memory goes back at once, so that what is held grows evenly with the rows
@@ -124,7 +126,7 @@ def estimate(config: CurationConfig) -> Estimate:
     The samples are evenly spaced rows of the pool: all of them up to 10,000 rows, else a quarter
     (10,000 to 80,000 rows), and half of that for how the costs grow. They run in processes and
     stores of their own; the configured store is not written to. A stage takes a fixed part and one
-    that grows with n; the graph's time grows with n log n.
+    that grows with n; the graph's time grows with n log n, that of a hybrid one with the square of n above 25,600 rows.
 
     References are sampled with the pool, as large a share of their rows, so that asking costs less
     than hashing them: what is said of fewer rows is about as much smaller references.
@@ -159,7 +161,8 @@ def estimate(config: CurationConfig) -> Estimate:
             _measured(run, pool, rows, size, Path(folder, str(size)), _EVEN)
             for size in (sizes if sizes[-1] < rows else ())
         ]
-    costs = Costs(sizes, larger, growth, run.config.embedding.fit_rows)
+    hybrid = run.config.graph.kind == "hybrid"
+    costs = Costs(sizes, larger, growth, run.config.embedding.fit_rows, hybrid)
     room = config.memory_limit or machine_memory()
     at_once = None if room is None else costs.rows_within(room, rows)
     found = Estimate(rows, sizes, costs.of(rows), config.memory_limit, at_once)
@@ -198,6 +201,8 @@ class Costs:
         Of both samples, where freed memory goes back at once. Empty: the sample is the whole pool.
     fit_rows : int
         Rows that the embedder is fitted on.
+    by_words : bool
+        Whether the graph joins texts by their words, too.
 
     Examples
     --------
@@ -213,6 +218,7 @@ class Costs:
     larger: Sequence[StageCost]
     growth: Sequence[Sequence[StageCost]]
     fit_rows: int
+    by_words: bool = False
 
     def of(self, rows: int) -> tuple[StageCost, ...]:
         """Estimate what the stages take for a number of rows."""
@@ -238,6 +244,9 @@ class Costs:
         """Return what a stage's cost grows in proportion to."""
         if stage == "fit":
             return min(rows, self.fit_rows)
+        if stage == "graph" and time and self.by_words:
+            # every text meets those of its words, of which none is in more than so many texts
+            return rows * max(1.0, rows / _FEW)
         if stage == "graph" and time:
             return rows * math.log2(max(2, rows))
         return rows
@@ -338,8 +347,10 @@ def sample_config(run: Run, rows: int, size: int) -> dict[str, Any]:
             for group, n in rules[name].items()
         }
     graph = values["graph"]
-    # edges join rows that the sample lacks: its neighbors stand for them
-    values["edges"] = graph["attribute_weight"] = None
+    if size < rows:
+        # edges join rows that the sample lacks: its neighbors stand for them
+        values["edges"] = graph["attribute_weight"] = None
+        values["embedding"] |= {"smooth": 0, "structure": 0, "structure_method": "spectral"}
     dimensions = (
         run.read_pool().dimension if run.kind == "vector" else run.config.embedding.dimensions
     )

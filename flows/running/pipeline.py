@@ -17,7 +17,7 @@ from assay.flows.stages.sharding import Work, is_sharded, spread
 def compose(run: Run, started_at: datetime, call: Call = directly) -> Run | None:
     """Run the stages of a curation run, and wait for the last.
 
-    read -> compare -> fit -> embed -> graph -> index -> hash -> score -> select -> judge -> persist
+    read -> compare -> fit -> embed -> link -> graph -> index -> hash -> score -> select -> judge -> persist
     -> publish. The index follows the graph because it takes over the graph's centroids.
 
     Parameters
@@ -39,8 +39,8 @@ def compose(run: Run, started_at: datetime, call: Call = directly) -> Run | None
     changes = call(stage.COMPARE, run, samples)
     model = call(stage.FIT, run, samples)
     encoding, hashing = _split(run, call, samples, changes)
-    encoded = spread(call, stage.ENCODE, run, encoding, samples, model)
-    vectors = call(stage.EMBED, run, samples, changes, model, encoded)
+    parts = spread(call, stage.ENCODE, run, encoding, samples, model)
+    vectors = call(stage.EMBED, run, samples, changes, model, parts)
     drifted = call(stage.DRIFT, run, samples, vectors)
     if run.fits and run.frozen:
         distance = drift.load_drift(run, call.finished(drifted))
@@ -53,6 +53,9 @@ def compose(run: Run, started_at: datetime, call: Call = directly) -> Run | None
                 run.config.drift_limit,
             )
             return refitted(run)
+    encoded = vectors
+    if run.config.embedding.linking():
+        vectors = call(stage.LINK, run, samples, encoded)
     hashed = {
         method: spread(call, stage.HASH_SHARD, run, work, samples, method)
         for method, work in hashing.items()
@@ -78,7 +81,7 @@ def compose(run: Run, started_at: datetime, call: Call = directly) -> Run | None
     ledger = call(stage.JUDGE, run, samples, vectors, graph, selection)
     outputs = Outputs(
         samples, vectors, graph, index, scores, streams, selection, ledger, changes, drifted,
-        references,
+        references, encoded,
     )  # fmt: skip
     if is_sharded(run):
         call(stage.SWEEP, run, outputs)

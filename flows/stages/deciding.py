@@ -28,6 +28,8 @@ _ENGINE = {
 }
 # left at their defaults, keys that came later leave the ids of earlier runs as they are
 _LATER = ("like", "columns", "score_options", "recipe", "turns", "system")
+_LATER_OF_EMBEDDING = {"smooth": 0, "structure": 0, "structure_method": "spectral"}
+_LATER_OF_GRAPH = {"attribute_weight": None, "kind": "dense"}
 _LATER_RULES = {
     **dict.fromkeys(("covered", "reference", "reference_options", "reference_covers", "mixture")),
     **dict.fromkeys(("mixture_from_runs", "mixture_from_models", "mixture_options")),
@@ -40,8 +42,10 @@ def deciding(config: CurationConfig) -> dict[str, Any]:
     """Return the settings that decide the run's result."""
     settings = config.model_dump(mode="json", exclude=_ENGINE)
     settings["graph"].pop("memory_limit")
-    if settings["graph"]["attribute_weight"] is None:
-        del settings["graph"]["attribute_weight"]
+    for part, later in (("graph", _LATER_OF_GRAPH), ("embedding", _LATER_OF_EMBEDDING)):
+        for name, default in later.items():
+            if settings[part][name] == default:
+                del settings[part][name]
     # left at its default, a key that came later leaves the ids of earlier runs as they are
     for name in _LATER:
         if settings[name] in (None, [], {}):

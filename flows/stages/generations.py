@@ -82,7 +82,8 @@ def _parent(run: dict[str, Any]) -> Parent | None:
         run_id=run["run_id"],
         pool_fingerprint=run["pool_fingerprint"],
         samples=refs["read"],
-        vectors=refs["embed"],
+        # what edges were put into is no vector of a row's content
+        vectors=refs.get("encode", refs["embed"]),
         graph=refs.get("graph"),
         index=refs.get("index"),
     )

@@ -14,11 +14,13 @@ from assay.flows.stages.artifacts import (
     folder,
     load_graph,
     load_rows,
+    load_samples,
     load_vectors,
     make_stage,
     usable,
 )
 from assay.flows.stages.changes import load_changes
+from assay.flows.stages.contents import texts_of
 from assay.flows.stages.generations import usable_parent
 from assay.flows.stages.refs import Ref
 from assay.flows.stages.run import Run
@@ -46,7 +48,7 @@ def graph_to_build(run: Run, samples: Ref, changes: Ref | None, vectors: Ref) ->
         return None
     settings = graph_settings(run)
     parent = None
-    if not run.config.graph.robust:
+    if not _fixed(run):
         parent = _parent(run, GRAPH, samples, changes, vectors, settings)
     ref = Ref("graph", fingerprint(GRAPH.revision, vectors, settings))
     return None if parent is not None or run.store.artifacts.intact(*ref) else ref
@@ -80,13 +82,19 @@ def graph(
                 )
                 logger.info("graph: %s", _describe_edges(joined.report_))
             else:
-                joined = SimilarityGraph.from_vectors(
-                    load_vectors(run, vectors),
-                    ids=ids,
-                    random_state=run.config.seed,
-                    found=found() if found else None,
-                    **config.model_dump(exclude={"attribute_weight"}),
-                )
+                how = {
+                    "ids": ids,
+                    "random_state": run.config.seed,
+                    "found": found() if found else None,
+                    **config.model_dump(exclude={"attribute_weight", "kind"}),
+                }
+                X = load_vectors(run, vectors)
+                if config.kind == "hybrid":
+                    keep = load_samples(run, samples)["problem"].is_null().to_numpy()
+                    texts = texts_of(run, keep, None)
+                    joined = SimilarityGraph.from_texts(texts, vectors=X, **how)
+                else:
+                    joined = SimilarityGraph.from_vectors(X, **how)
             joined.save(out)
 
     def update(out: Path, parent: _Parent) -> None:
@@ -104,9 +112,15 @@ def graph(
         build(out)
 
     parent = None
-    if not config.robust and run.config.edges is None:
+    if not _fixed(run):
         parent = _parent(run, GRAPH, samples, changes, vectors, settings)
     return _make(run, GRAPH, vectors, settings, parent, build, update)
+
+
+def _fixed(run: Run) -> bool:
+    """Return whether the graph is built anew every night, because it can't be updated."""
+    config = run.config.graph
+    return bool(config.robust) or config.kind == "hybrid" or run.config.edges is not None
 
 
 def _describe_edges(report: dict[str, Any]) -> str:
@@ -127,7 +141,8 @@ def _describe_edges(report: dict[str, Any]) -> str:
 def index(run: Run, samples: Ref, changes: Ref | None, vectors: Ref, graph: Ref) -> Ref:
     """Make the FAISS index of the usable rows: the parent's with the changes, or a new one."""
     metric = run.config.graph.metric
-    settings = fingerprint(metric, run.config.seed)
+    linking = run.config.embedding.linking()
+    settings = fingerprint(metric, run.config.seed, *([linking] if linking else []))
 
     def build(out: Path) -> None:
         from assay.index import VectorIndex
@@ -158,7 +173,8 @@ def index(run: Run, samples: Ref, changes: Ref | None, vectors: Ref, graph: Ref)
                 )
             made.save(out)
 
-    parent = _parent(run, INDEX, samples, changes, vectors, settings)
+    # an edge may have moved any vector
+    parent = None if linking else _parent(run, INDEX, samples, changes, vectors, settings)
     return _make(run, INDEX, vectors, settings, parent, build, update)
 
 

@@ -10,6 +10,8 @@ from assay.storage.errors import ResourceError
 _BASE = 600 * 2**20
 # what the fit of the default embedder needs beside, at its default size
 _FITTING = 250 * 2**20
+# of a row in an index of words: its text, its distinct words and the rarest of them
+_WORDS = 2_000
 # vectors of a model that does not say how long they are
 _DIMENSIONS = 768
 
@@ -43,7 +45,9 @@ def known_memory(
             if own
             else int(config.embedding.options.get("dimensions", _DIMENSIONS))
         )
-    k = config.graph.k
+    dimensions += config.embedding.structure
+    hybrid = config.graph.kind == "hybrid"
+    k = config.graph.k * (2 if hybrid else 1)
     of_row = max(
         200 + 15 * dimensions,
         250 + 95 * k,
@@ -51,6 +55,8 @@ def known_memory(
         1_200 + 6 * dimensions + 23 * k,
     )
     fitting = _FITTING if kind != "vector" and config.embedding.name == "default" else 0
+    if hybrid:
+        of_row += _WORDS
     return _BASE + max(fitting, of_row * rows)
 
 

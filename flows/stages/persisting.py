@@ -78,6 +78,8 @@ def _by_stage(run: Run, outputs: Outputs) -> dict[str, Ref]:
         "select": outputs.selection,
         "judge": outputs.ledger,
     }
+    if outputs.encoded is not None and outputs.encoded != outputs.vectors:
+        refs["encode"] = outputs.encoded
     labels = labels_ref(run)
     if labels is not None:
         refs["labels"] = labels

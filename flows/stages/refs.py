@@ -35,6 +35,8 @@ class Outputs:
         None if there was nothing to compare the pool with.
     references : dict of str to ReferenceRefs
         By name.
+    encoded : Ref or None
+        The vectors of the content alone, where edges were put into `vectors`.
     """
 
     samples: Ref
@@ -48,3 +50,4 @@ class Outputs:
     changes: Ref | None
     drift: Ref | None
     references: dict[str, ReferenceRefs] = field(default_factory=dict)
+    encoded: Ref | None = None

@@ -24,7 +24,7 @@ from assay.flows.config.rules import (
 from assay.flows.stages.deciding import deciding
 from assay.flows.stages.generations import Parent, settle
 from assay.flows.stages.methods import decide_methods, given_inputs
-from assay.flows.stages.stage import REFER, REVISIONS
+from assay.flows.stages.stage import LINK, REFER, REVISIONS
 from assay.index.embedding.embedders import embedder_class, embedder_package
 from assay.index.graph.given_edges import edge_columns
 from assay.selection import registry
@@ -185,7 +185,7 @@ def resolve_run(config: CurationConfig) -> Run:
     resolved = config.model_copy(update=decided)
     check_rules(resolved, pool.columns)
     check_steps(resolved, pool.kind)
-    check_graph(resolved)
+    check_graph(resolved, pool.kind)
     target_fingerprint = read_target(resolved, pool.kind).fingerprint if config.target else None
     defaults = _defaults_taken(config, resolved)
     embedder = make_model(resolved, pool.kind)
@@ -223,6 +223,7 @@ def resolve_run(config: CurationConfig) -> Run:
         *([("mixture", mixture_fingerprint)] if mixture_fingerprint else []),
         *([("labels", labels)] if labels else []),
         *([("edges", edges)] if edges else []),
+        *([("link", LINK.revision)] if resolved.embedding.linking() else []),
         *([(REFER.revision, references)] if references else []),
     )
     run_id = fingerprint("curate", REVISIONS, *made_of, generation, *added)[:16]

@@ -1,4 +1,4 @@
-"""Reads the folder that a similarity graph was written into."""
+"""The folder that a similarity graph is written into."""
 
 from __future__ import annotations
 
@@ -8,12 +8,39 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from assay.storage.errors import CorruptArtifactError
 
 FORMAT = 1
 _ARRAYS = ("indptr", "indices", "weights", "neighbors", "distances")
 OPTIONAL = ("centroids", "cells")
+
+
+def write_graph(
+    directory: Path,
+    arrays: dict[str, NDArray[Any] | None],
+    ids: pl.Series | None,
+    header: dict[str, Any],
+) -> None:
+    """Write arrays, ids and header of a graph to a folder, which is made where it is not there."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, array in arrays.items():
+        if array is not None:
+            np.save(directory / f"{name}.npy", array)
+    if ids is not None:
+        ids.to_frame("sample_id").write_parquet(directory / "ids.parquet")
+    neighbors, indices = arrays["neighbors"], arrays["indices"]
+    assert neighbors is not None
+    assert indices is not None
+    facts = {
+        "format": FORMAT,
+        "shape": list(neighbors.shape),
+        "entries": len(indices),
+        "ids": ids is not None,
+        **{name: arrays.get(name) is not None for name in OPTIONAL},
+    }
+    (directory / "graph.json").write_text(json.dumps(facts | header, indent=1))
 
 
 def read_graph(

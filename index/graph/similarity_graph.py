@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Hashable, Iterator
 from dataclasses import replace
 from functools import cached_property
@@ -17,17 +16,26 @@ from assay.index.algorithms import centrality, clustering
 from assay.index.algorithms.communities import Communities
 from assay.index.algorithms.eigenvector import EigenvectorCentrality
 from assay.index.algorithms.smoothing import smoothed
+from assay.index.algorithms.structure import METHODS, structure_vectors
 from assay.index.graph import algorithms, updates
 from assay.index.graph.context_similarity import CANDIDATES, with_context
 from assay.index.graph.edge_weights import check_weights, similarities_of
 from assay.index.graph.given_edges import given_edges
+from assay.index.graph.hybrid_edges import HYBRID, join_by_words, vectors_of_texts
 from assay.index.graph.query import nearest_to
 from assay.index.graph.reading import NetworkxGraph
-from assay.index.graph.saved import FORMAT, OPTIONAL, read_graph
+from assay.index.graph.saved import read_graph, write_graph
 from assay.index.graph.symmetric_edges import SYMMETRISE, Edges, symmetric_edges
 from assay.index.knn.nearest_neighbors import Distinct, NearestNeighbors, Search, nearest_neighbors
 from assay.index.layout.umap import umap_layout
-from assay.index.vectors.checks import Vectors, as_ids, as_vectors, check_metric, check_width
+from assay.index.vectors.checks import (
+    Vectors,
+    as_ids,
+    as_vectors,
+    check_metric,
+    check_width,
+    id_order,
+)
 from assay.index.vectors.exact import Progress
 from assay.index.vectors.forms import as_queries
 from assay.storage.errors import ConfigError, InputError
@@ -244,6 +252,62 @@ class SimilarityGraph(NetworkxGraph, Shown):
         return cls._of(replace(near, report=report), X, named, metric, symmetrise, weights)
 
     @classmethod
+    def from_texts(
+        cls,
+        texts: Any,
+        *,
+        ids: Any = None,
+        vectors: Any = None,
+        kind: str = HYBRID,
+        k: int = 10,
+        **settings: Any,
+    ) -> Self:
+        r"""Join every text to its nearest texts, by vectors and by rare words.
+
+        Vectors of 128 numbers say of what kind a text is, words which one it is; in a hybrid graph a text
+        is joined to `k` texts by each. An edge weighs half the sum of the two cosines, 0 for that which
+        does not list the pair. `neighbors` and `similarities` stay those of the vectors, so that methods
+        which go by lists, such as semantic deduplication, are the same with both kinds.
+
+        Parameters
+        ----------
+        texts : sequence of str or None, length n
+        ids : sequence of str or int, length n, optional
+            Unique ids (default: positions).
+        vectors : array-like, shape (n, d), optional
+            The texts' vectors; those of `HashedTextEmbedder`, fitted on the texts, by default.
+        kind : {'hybrid', 'dense'}, default 'hybrid'
+            'dense': by vectors only.
+        k : int, default 10
+            Neighbors of each text by vectors, and as many by words.
+        **settings
+            Further parameters of `from_vectors`. A hybrid graph leaves `metric`, `symmetrise`, `weights`
+            and `robust` at their defaults.
+
+        Raises
+        ------
+        InputError, NonFiniteError, IdError, ConfigError
+            What is wrong with the texts, the vectors, the ids or the parameters.
+
+        Notes
+        -----
+        Beside `from_vectors`: an `assay.index.SparseIndex` of the texts, which lies in memory, and a search
+        of each text in it. A hybrid graph can't be updated; it is built again.
+
+        Examples
+        --------
+        >>> texts = ["red bird sings", "red bird flies", "old stone wall", "stone wall falls"]
+        >>> graph = SimilarityGraph.from_texts(texts, vectors=[[1, 0], [0, 1], [0, 1], [1, 0]], k=1)
+        >>> graph.neighbors.ravel().tolist(), sorted(map(sorted, graph.edges))
+        ([3, 2, 1, 0], [[0, 1], [0, 3], [1, 2], [2, 3]])
+        """
+        X = vectors_of_texts(texts, ids, vectors, kind, k, settings)
+        graph = cls.from_vectors(X, ids=ids, k=k, **settings)
+        if kind == HYBRID:
+            join_by_words(graph, texts, ids, k, settings.get("threads"))
+        return graph
+
+    @classmethod
     def from_edges(
         cls,
         edges: Any,
@@ -423,6 +487,32 @@ class SimilarityGraph(NetworkxGraph, Shown):
             )
         return smoothed(self.to_scipy(), vectors, steps)
 
+    def structure(self, dimensions: int = 64, method: str = "spectral") -> NDArray[np.float32]:
+        """Return float32[n, dimensions]: where each node stands in the graph.
+
+        Of use with given edges, beside vectors of content; see
+        `assay.index.algorithms.structure.structure_vectors`. The order of rows changes it by no more than
+        rounding where nodes have ids.
+
+        Parameters
+        ----------
+        dimensions : int, default 64
+        method : {'spectral', 'netmf'}, default 'spectral'
+            'netmf' goes by walks of 10 steps, and costs the square of the nodes, at most 50,000 at once.
+
+        Examples
+        --------
+        >>> edges = {"source": ["a", "b", "c", "c"], "target": ["b", "c", "a", "d"]}
+        >>> graph = SimilarityGraph.from_edges(edges, ids=["a", "b", "c", "d"])
+        >>> S = graph.structure(4)
+        >>> (S @ S.T).diagonal().astype(float).round(2).tolist()
+        [0.34, 0.34, 0.41, 0.37]
+        """
+        check_parameters(dimensions=(dimensions, Whole(1)), method=(method, *METHODS))
+        order = id_order(self.sample_ids, len(self))
+        vectors = structure_vectors(self.to_scipy(), dimensions, method, order=order)
+        return vectors.astype(np.float32)
+
     def degrees(self) -> NDArray[np.int64]:
         """Return the number of edges of every node, in order of position."""
         return np.diff(self.indptr)
@@ -545,7 +635,8 @@ class SimilarityGraph(NetworkxGraph, Shown):
         Raises
         ------
         InputError
-            No vectors, or a graph made with `robust`, whose longer lists are not kept.
+            No vectors, or a graph that can't be updated: made with `robust` (its longer lists are not
+            kept), hybrid, or of given edges.
         IdError
             Ids that are there already; ids for a graph without ids, or none for one with ids.
 
@@ -579,7 +670,7 @@ class SimilarityGraph(NetworkxGraph, Shown):
         Raises
         ------
         InputError
-            No vectors, no row left, or a graph made with `robust`.
+            No vectors, no row left, or a graph that can't be updated.
         IdError
             Unknown ids.
 
@@ -640,9 +731,7 @@ class SimilarityGraph(NetworkxGraph, Shown):
 
     def save(self, directory: str | Path) -> None:
         """Write the graph to the folder `directory`, which is made where it is not there."""
-        folder = Path(directory)
-        folder.mkdir(parents=True, exist_ok=True)
-        arrays: dict[str, NDArray[Any] | None] = {
+        arrays = {
             "indptr": self.indptr,
             "indices": self.indices,
             "weights": self.weights,
@@ -651,24 +740,14 @@ class SimilarityGraph(NetworkxGraph, Shown):
             "centroids": self.centroids_,
             "cells": self.cells_,
         }
-        for name, array in arrays.items():
-            if array is not None:
-                np.save(folder / f"{name}.npy", array)
-        if self.sample_ids is not None:
-            self.sample_ids.to_frame("sample_id").write_parquet(folder / "ids.parquet")
         header = {
-            "format": FORMAT,
-            "shape": list(self._neighbors.shape),
-            "entries": len(self.indices),
-            "ids": self.sample_ids is not None,
             **({"numbered": True} if self.numbered else {}),
-            **{name: arrays[name] is not None for name in OPTIONAL},
             "metric": self.metric,
             "symmetrise": self.symmetrise,
             "weighting": self.weighting,
             "report": self.report_,
         }
-        (folder / "graph.json").write_text(json.dumps(header, indent=1))
+        write_graph(Path(directory), arrays, self.sample_ids, header)
 
     @classmethod
     def load(cls, directory: str | Path) -> Self:

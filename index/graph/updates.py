@@ -13,10 +13,18 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from assay.index.graph.hybrid_edges import HYBRID
 from assay.index.knn.nearest_neighbors import NearestNeighbors
 from assay.index.knn.updates import insert_rows, measured_recall, remove_rows
 from assay.index.vectors.checks import Vectors, as_ids, as_vectors, check_width, find_ids
 from assay.storage.errors import IdError, InputError
+
+# graphs whose edges are not those of their lists, by what their report says
+_FIXED: dict[str | None, str] = {
+    "edges": "of given edges",
+    "context": "made with robust='context'",
+    HYBRID: "of vectors and words",
+}
 
 
 class Graph(Protocol):
@@ -121,10 +129,8 @@ def update(
 
 def _present_vectors(graph: Graph, vectors: Any, most: int) -> Vectors:
     """Return `vectors`, or those that the graph holds, for its rows or for `most` rows."""
-    if graph.report_.get("robust"):
-        made = (
-            "of given edges" if graph.report_["robust"] == "edges" else "made with robust='context'"
-        )
+    made = _FIXED.get(graph.report_.get("robust")) or _FIXED.get(graph.report_.get("kind"))
+    if made is not None:
         raise InputError(f"A graph {made} can't be updated; build it again.")
     present = graph.vectors if vectors is None else as_vectors(vectors)
     if present is None:
