@@ -731,7 +731,7 @@ class SimilarityGraph(NetworkxGraph, Shown):
 
     def save(self, directory: str | Path) -> None:
         """Write the graph to the folder `directory`, which is made where it is not there."""
-        arrays = {
+        arrays: dict[str, NDArray[Any] | None] = {
             "indptr": self.indptr,
             "indices": self.indices,
             "weights": self.weights,
