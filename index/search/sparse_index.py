@@ -22,6 +22,7 @@ from assay.index.search._sparse_kernels import (
 )
 from assay.index.threads import ordered_map, thread_count
 from assay.index.vectors.checks import as_ids, id_order
+from assay.storage.disk.checked_folder import check_files, write_checksums
 from assay.storage.errors import CorruptArtifactError, InputError
 from assay.storage.limits import Number, Whole, check_parameters
 
@@ -231,7 +232,7 @@ class SparseIndex:
         return similarities, positions
 
     def save(self, directory: str | Path) -> None:
-        """Write the index to the folder `directory`, which is made where it is not there."""
+        """Write the index, and checksums of its files, to the folder `directory`, which is made if needed."""
         folder = Path(directory)
         folder.mkdir(parents=True, exist_ok=True)
         for name in _ARRAYS:
@@ -249,11 +250,29 @@ class SparseIndex:
             },
         }
         (folder / "index.json").write_text(json.dumps(header, indent=1))
+        ids = [] if self._ids is None else ["ids.parquet"]
+        write_checksums(folder, ["index.json", *(f"{name}.npy" for name in _ARRAYS), *ids])
 
     @classmethod
-    def load(cls, directory: str | Path, *, mmap: bool = False) -> Self:
-        """Read an index that `save` wrote; with `mmap` its arrays stay on disk until they are used."""
+    def load(cls, directory: str | Path, *, mmap: bool = False, verify: bool = True) -> Self:
+        """Read an index that `save` wrote, checking that every byte is as it was written.
+
+        Parameters
+        ----------
+        directory : str or Path
+        mmap : bool, default False
+            Leave the arrays on disk until they are used.
+        verify : bool, default True
+            False leaves out the checksums, where `ArtifactStore.open` has compared its own.
+
+        Raises
+        ------
+        CorruptArtifactError
+            A file is missing or was changed; the message names it.
+        """
         folder = Path(directory)
+        if verify:
+            check_files(folder, "Build the index again.")
         try:
             header = json.loads((folder / "index.json").read_text())
             how = "r" if mmap else None

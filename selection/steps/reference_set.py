@@ -15,10 +15,14 @@ from assay.index.search.sparse_index import SparseIndex
 from assay.selection.algorithms.equal_content import normalized
 from assay.selection.algorithms.minhash import Shingles, shingles, signatures
 from assay.selection.contract.inputs import text_series
+from assay.storage.disk.checked_folder import check_files, write_checksums
 from assay.storage.errors import IdError, InputError
 from assay.storage.hashing.rows import hash_rows
 
 SEED = 0
+
+# files of a reference that near texts are looked for in
+_NEAR = ("indptr.npy", "shingles.npy", "signature.npy")
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +169,8 @@ class ReferenceSet:
         cls(ids.cast(pl.String), hashes, there).save(folder)
 
     def save(self, folder: Path) -> None:
-        """Write it into a folder; vectors are kept elsewhere."""
+        """Write it into a folder, with checksums of its files; vectors are kept elsewhere."""
+        names = ["ids.parquet", "hashes.npy", "there.npy"]
         self.ids.to_frame("id").write_parquet(folder / "ids.parquet")
         np.save(folder / "hashes.npy", self.hashes)
         np.save(folder / "there.npy", self.there)
@@ -173,12 +178,31 @@ class ReferenceSet:
             np.save(folder / "indptr.npy", self.texts.indptr)
             np.save(folder / "shingles.npy", self.texts.values)
             np.save(folder / "signature.npy", self.signature)
+        names += [name for name in _NEAR if (folder / name).exists()]
+        write_checksums(folder, names)
         if self.words is not None:
             self.words.save(folder / "words")
 
     @classmethod
-    def load(cls, folder: Path, vectors: NDArray[np.float32] | None = None) -> Self:
-        """Open what `save` wrote; the large parts stay on disk."""
+    def load(
+        cls, folder: Path, vectors: NDArray[np.float32] | None = None, *, verify: bool = True
+    ) -> Self:
+        """Open what `save` wrote, checking that every byte is as it was written; large parts stay on disk.
+
+        Parameters
+        ----------
+        folder : Path
+        vectors : array of shape (m, d), optional
+        verify : bool, default True
+            False leaves out the checksums, where `ArtifactStore.open` has compared its own.
+
+        Raises
+        ------
+        CorruptArtifactError
+            A file is missing or was changed; the message names it.
+        """
+        if verify:
+            check_files(folder, "Make the reference again.")
 
         def opened(name: str) -> Any:
             return np.load(folder / f"{name}.npy", mmap_mode="r")
@@ -191,7 +215,9 @@ class ReferenceSet:
             Shingles(opened("indptr"), opened("shingles")) if near else None,
             opened("signature") if near else None,
             vectors,
-            SparseIndex.load(folder / "words", mmap=True) if (folder / "words").exists() else None,
+            SparseIndex.load(folder / "words", mmap=True, verify=verify)
+            if (folder / "words").exists()
+            else None,
         )
 
 

@@ -125,9 +125,18 @@ def test_a_saved_index_is_the_same_and_damage_is_named(tmp_path) -> None:
         for one, other in zip(index.search(texts[:5], 3), again.search(texts[:5], 3), strict=True):
             np.testing.assert_array_equal(one, other)
         assert again.ids.tolist() == [str(i) for i in range(50)]
+    for path in sorted(tmp_path.iterdir()):
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        with pytest.raises(CorruptArtifactError, match=path.name):
+            SparseIndex.load(tmp_path, mmap=True)
+        path.unlink()
+        with pytest.raises(CorruptArtifactError, match=path.name):
+            SparseIndex.load(tmp_path)
+        path.write_bytes(whole)
     np.save(tmp_path / "rows.npy", np.array([99], dtype=np.int32))
     with pytest.raises(CorruptArtifactError, match="build it again"):
-        SparseIndex.load(tmp_path)
+        SparseIndex.load(tmp_path, verify=False)
 
 
 def test_wrong_parameters_and_an_empty_index_are_refused() -> None:

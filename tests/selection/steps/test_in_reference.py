@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from assay.index import SimilarityGraph
 from assay.selection import InReference, SelectionPlan
 from assay.selection.steps.reference_set import ReferenceSet
-from assay.storage.errors import ConfigError, IdError, InputError
+from assay.storage.errors import ConfigError, CorruptArtifactError, IdError, InputError
 from tests.index.search.test_sparse_index import weighted
 
 WORDS = [f"w{i}" for i in range(40)]
@@ -176,6 +176,20 @@ def test_what_can_not_be_a_reference_is_refused():
         ReferenceSet.of(["a"], ids=["1", "2"])
     with pytest.raises(InputError, match="5 numbers"):
         InReference(reference={"old": np.ones((3, 5))}, semantic=0.9).fit(np.zeros((2, 4)) + 1)
+
+
+def test_a_changed_file_of_a_reference_is_named(tmp_path):
+    rng = np.random.default_rng(8)
+    ReferenceSet.of(texts(rng, 9), ngrams=3, permutations=16, words=True).save(tmp_path)
+    files = sorted(path for path in tmp_path.rglob("*") if path.is_file())
+    assert len(files) > 8
+    for path in files:
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        with pytest.raises(CorruptArtifactError, match=path.name):
+            ReferenceSet.load(tmp_path)
+        path.write_bytes(whole)
+    assert len(ReferenceSet.load(tmp_path).ids) == 9
 
 
 def test_a_reference_that_comes_in_parts_is_written_as_in_one(tmp_path):
