@@ -105,11 +105,11 @@ class GraphConfig(Form):
 
     Parameters
     ----------
+    k : int
+        Neighbors of each row: 15, or 10 by vectors and 10 by words.
     kind : {"dense", "hybrid"}
         Of texts: "hybrid" joins each to its `k` nearest by vectors and to `k` that share its rare words;
         see `assay.index.SimilarityGraph.from_texts`.
-    k : int
-        Neighbors of each row: 15, or 10 by vectors and 10 by words.
     metric : {"cosine", "l2", "ip"}
         Cosine, Euclidean distance, or inner product.
     method : {"auto", "exact", "block_join", "ivf", "hnsw", "nn_descent"}
@@ -128,8 +128,8 @@ class GraphConfig(Form):
         Of `edges` that are given: weigh each by how alike its ends are, in place of its own weight.
     """
 
-    kind: Literal["dense", "hybrid"] = "dense"
     k: int = Field(default=15, ge=1, le=1000)
+    kind: Literal["dense", "hybrid"] = "dense"
     metric: Literal["cosine", "l2", "ip"] = "cosine"
     method: Literal["auto", "exact", "block_join", "ivf", "hnsw", "nn_descent"] = "auto"
     target_recall: float = Field(default=0.95, gt=0, le=1)
