@@ -19,6 +19,7 @@ from assay.flows.commands import labeling as cli_labeling
 from assay.flows.commands import looking as cli_looking
 from assay.flows.commands import methods as cli_methods
 from assay.flows.commands import mixture as cli_mixture
+from assay.flows.commands import pairs as cli_pairs
 from assay.flows.commands import queries as cli_queries
 from assay.flows.commands import recipes as cli_recipes
 from assay.flows.commands import report as cli_report
@@ -181,6 +182,7 @@ for _command in (
     *cli_agreement.COMMANDS,
     *cli_composition.COMMANDS,
     *cli_contamination.COMMANDS,
+    *cli_pairs.COMMANDS,
     *cli_value.COMMANDS,
     *cli_mixture.COMMANDS,
     *cli_init.COMMANDS,

@@ -23,6 +23,7 @@ _OTHERS = {
     "Shortcuts": ".evaluation.shortcuts",
     "Slices": ".evaluation.slices",
     "evaluate_selection": ".evaluation.ledger",
+    "pair_weights": ".algorithms.pair_weights",
     "contamination_effect": ".evaluation.contamination_effects",
     "embedder_agreement": ".evaluation.agreement",
     "explain_shift": ".evaluation.pool_shift",

@@ -5,6 +5,7 @@ from .algorithms.influence_network import InfluenceNetwork as InfluenceNetwork
 from .algorithms.learned_mixture import LearnedMixture as LearnedMixture
 from .algorithms.mixture_of_models import mixture_from_models as mixture_from_models
 from .algorithms.mixture_of_runs import mixture_from_runs as mixture_from_runs
+from .algorithms.pair_weights import pair_weights as pair_weights
 from .algorithms.representation import propagate as propagate
 from .algorithms.representation import representation_weights as representation_weights
 from .base import Scorer as Scorer
@@ -108,11 +109,13 @@ from .selectors.moderate import ModerateSelector as ModerateSelector
 from .selectors.next_batch import NextBatchSelector as NextBatchSelector
 from .selectors.random import RandomSelector as RandomSelector
 from .selectors.round_robin import RoundRobinSelector as RoundRobinSelector
+from .selectors.sample import SampleSelector as SampleSelector
 from .selectors.saturated_coverage import SaturatedCoverageSelector as SaturatedCoverageSelector
 from .selectors.stratified import StratifiedSelector as StratifiedSelector
 from .selectors.top import TopSelector as TopSelector
 from .selectors.transport import TransportSelector as TransportSelector
 from .selectors.two_stage import TwoStageSelector as TwoStageSelector
+from .selectors.window import WindowSelector as WindowSelector
 from .steps.exact_duplicates import ExactDuplicates as ExactDuplicates
 from .steps.hard_cutoff import HardCutoff as HardCutoff
 from .steps.in_reference import InReference as InReference

@@ -175,6 +175,8 @@ class Selector(PoolMethod):
             self.ranking_ = decision.ranking
         self.scores_ = decision.scores
         self.weights_ = np.ones(len(chosen)) if times is None else times.astype(np.float64)
+        if decision.weights is not None:
+            self.weights_ = decision.weights
         self.__dict__.pop("nearest_", None)
         self._ids_of_rows = decision.ids
         self.report_: dict[str, Any] = {
@@ -241,9 +243,23 @@ class Selector(PoolMethod):
             ],
             ids=partial(_given_ids, ids),
             ranking=None if choice.ranking is None else inputs.given_rows(choice.ranking),
+            weights=choice.weights,
             report={**choice.report, **({"covered": len(covered)} if len(covered) else {})},
             groups=None if inputs.groups is None else _shares(inputs, choice.chosen),
         )
+
+    def weights_of(self, rows: Rows) -> Floats:
+        """Return the weights of rows that a plan takes: 1.0 for those that the selector did not choose.
+
+        Parameters
+        ----------
+        rows : int64[m]
+            Rows of the pool, as given.
+        """
+        check_is_fitted(self)
+        weights = np.ones(len(self.scores_))
+        weights[self.indices_] = self.weights_
+        return np.asarray(weights[rows])
 
     def represent(self, X: Any = None, graph: Any = None, *, metric: str = "cosine") -> Self:
         """Set `weights_` to how many rows of the pool each chosen row stands for.

@@ -56,6 +56,29 @@ MOST_ROUNDS = 10_000
 
 
 @dataclass(frozen=True)
+class Pair(Constraint):
+    """Two whole numbers from `least` to `most`, the lesser first.
+
+    Examples
+    --------
+    >>> Pair(1, 9).allows((2, 3)), Pair(1, 9).allows([3, 2]), str(Pair(1, 9))
+    (True, False, 'a pair of whole numbers from 1 to 9, the lesser first')
+    """
+
+    least: int
+    most: int
+
+    def allows(self, value: Any) -> bool:
+        if not isinstance(value, tuple | list) or len(value) != 2:
+            return False
+        each = Whole(self.least, self.most)
+        return all(each.allows(number) for number in value) and value[0] <= value[1]
+
+    def __str__(self) -> str:
+        return f"a pair of whole numbers from {self.least} to {self.most}, the lesser first"
+
+
+@dataclass(frozen=True)
 class Number(Constraint):
     """A finite number in an interval, in its usual notation: ``Number("(0, 1]")``.
 

@@ -66,6 +66,9 @@ EXAMPLES = {
         "assay composition pool.parquet --id id --text text --by domain --target new.parquet",
     ),
     "contamination": ("assay contamination results.csv",),
+    "pairs": (
+        "assay pairs records.parquet --id id --text text --pairs labeled.csv --out scored.csv",
+    ),
     "value": (
         "assay value offers.parquet --text text --by vendor --target validation.parquet --label topic",
         "assay value offers.parquet --text text --by vendor --target wanted.parquet --had ours",
@@ -101,6 +104,7 @@ PANELS = {
         "composition",
         "mixture",
         "value",
+        "pairs",
     ),
     "See what was chosen, and why": (
         "report",

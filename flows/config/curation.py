@@ -51,7 +51,11 @@ class EmbeddingConfig(Form):
     fit_rows : int
         Of the defaults: rows that they are fitted on.
     ngrams : int
-        Of the default for texts: words of the longest run that is counted.
+        Of the default for texts: words of the longest run that is counted; characters of every run
+        (3 where it is left at 2) with `analyzer = "char_wb"`.
+    analyzer : {"word", "char_wb"}
+        Of the default for texts: whether runs of words count, or of characters inside words, which
+        short records with misspelled and abbreviated words ask for.
     buckets : int
         Of the default for texts: places that runs of words are hashed to.
     side : int
@@ -71,6 +75,7 @@ class EmbeddingConfig(Form):
     options: Options = Field(default_factory=dict)
     dimensions: int = Field(default=128, ge=2, le=4096)
     ngrams: int = Field(default=2, ge=1, le=5)
+    analyzer: Literal["word", "char_wb"] = "word"
     buckets: int = Field(default=2**17, ge=2**8, le=2**24)
     fit_rows: int = Field(default=10_000, ge=10)
     side: int = Field(default=32, ge=8, le=256, multiple_of=8)
@@ -92,6 +97,8 @@ class EmbeddingConfig(Form):
             "text": {"dimensions", "ngrams", "buckets", "fit_rows"},
             "image": {"dimensions", "side", "fit_rows"},
         }
+        if self.analyzer != "word":
+            used["text"].add("analyzer")
         return self.model_dump(include=used.get(kind, set()))
 
     def linking(self) -> dict[str, Any]:

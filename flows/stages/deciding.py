@@ -28,7 +28,12 @@ _ENGINE = {
 }
 # left at their defaults, keys that came later leave the ids of earlier runs as they are
 _LATER = ("like", "columns", "score_options", "recipe", "turns", "system")
-_LATER_OF_EMBEDDING = {"smooth": 0, "structure": 0, "structure_method": "spectral"}
+_LATER_OF_EMBEDDING = {
+    "analyzer": "word",
+    "smooth": 0,
+    "structure": 0,
+    "structure_method": "spectral",
+}
 _LATER_OF_GRAPH = {"attribute_weight": None, "kind": "dense"}
 _LATER_RULES = {
     **dict.fromkeys(("covered", "reference", "reference_options", "reference_covers", "mixture")),

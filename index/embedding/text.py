@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import unicodedata
+from numbers import Integral
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pyarrow as pa
@@ -14,16 +15,43 @@ from scipy.sparse import csr_array
 
 from assay.index.embedding._projection import project, singular_directions
 from assay.index.ngrams._unicode import as_texts
+from assay.index.ngrams.characters import MOST_CHARACTERS, CharacterNGramHasher
 from assay.index.ngrams.hasher import MOST_BUCKETS, MOST_NGRAMS, NGramHasher
-from assay.storage.errors import InputError, MissingInputError, StoreError
+from assay.storage.errors import ConfigError, InputError, MissingInputError, StoreError
 from assay.storage.hashing.rows import hash_rows, smallest_rows
-from assay.storage.limits import Limits, Whole, check_limits
+from assay.storage.limits import Limits, Pair, Whole, check_limits
 
 REVISION = 1
 # Terms in fewer than one in so many documents of the sample are left out: at 10,000 documents that
 # halves the model and loses nothing; up to 2,000 nothing is left out.
 _RARE = 2_000
 _ARRAYS = {"terms": np.int32, "idf": np.float32, "directions": np.float32}
+
+
+def hasher_of(analyzer: str, ngrams: int | tuple[int, int], buckets: int) -> NGramHasher:
+    """Return what hashes the terms of texts.
+
+    Raises
+    ------
+    ConfigError
+        A pair of lengths is given for words, which always start at one.
+
+    Examples
+    --------
+    >>> hasher_of("char_wb", (2, 4), 1024).parameters()
+    {'shortest': 2, 'longest': 4, 'buckets': 1024}
+    """
+    whole = isinstance(ngrams, Integral)
+    if analyzer == "char_wb":
+        # 2 is the default for words
+        shortest, longest = ((3, 3) if ngrams == 2 else (ngrams, ngrams)) if whole else ngrams
+        return CharacterNGramHasher(shortest, longest, buckets)
+    if not whole:
+        raise ConfigError(
+            f"ngrams is {ngrams!r}, and n-grams of words are always of 1 word and more; pass the longest "
+            'length alone, or analyzer="char_wb".'
+        )
+    return NGramHasher(ngrams, buckets)
 
 
 class HashedTextEmbedder:
@@ -43,14 +71,18 @@ class HashedTextEmbedder:
     ----------
     dimensions : int, default 128
         Length of a vector. Where the sample has fewer directions the rest is 0.
-    ngrams : int, default 2
-        Longest n-gram.
+    ngrams : int or pair of int, default 2
+        Longest n-gram; for characters the length of all runs, or the shortest and the longest.
     buckets : int, default 131,072
         Hash buckets, at most 2^28; only those that the sample holds cost memory.
     fit_rows : int, default 10,000
         Size of the sample: seconds to fit, and neighbors hardly improve with more.
     random_state : int, default 0
         Which sample is taken, and the start of the iteration for V.
+    analyzer : {"word", "char_wb"}, default "word"
+        "char_wb": terms are runs of characters inside words (`CharacterNGramHasher`), of 3 where `ngrams`
+        is 2, the default. For short records, whose words are misspelled and abbreviated: on
+        pairs of records of products they raise the AP of the cosine of TF-IDF from .66 to .76.
 
     Attributes
     ----------
@@ -104,24 +136,27 @@ class HashedTextEmbedder:
 
     limits: ClassVar[Limits] = {
         "dimensions": (Whole(1),),
-        "ngrams": (Whole(1, MOST_NGRAMS),),
+        "ngrams": (Whole(1, MOST_NGRAMS), Pair(1, MOST_CHARACTERS)),
         "buckets": (Whole(1, MOST_BUCKETS),),
         "fit_rows": (Whole(1),),
         "random_state": (Whole(0, 2**63 - 1),),
+        "analyzer": ("word", "char_wb"),
     }
 
     def __init__(
         self,
         dimensions: int = 128,
-        ngrams: int = 2,
+        ngrams: int | tuple[int, int] = 2,
         buckets: int = 1 << 17,
         fit_rows: int = 10_000,
         random_state: int = 0,
+        analyzer: Literal["word", "char_wb"] = "word",
     ) -> None:
         check_limits(self.limits, locals())
-        self.hasher = NGramHasher(ngrams, buckets)
+        self.hasher = hasher_of(analyzer, ngrams, buckets)
         self.dimensions = int(dimensions)
-        self.ngrams = self.hasher.ngrams
+        self.analyzer = analyzer
+        self.ngrams = int(ngrams) if isinstance(ngrams, Integral) else tuple(map(int, ngrams))
         self.buckets = self.hasher.buckets
         self.fit_rows = int(fit_rows)
         self.random_state = int(random_state)
@@ -231,6 +266,7 @@ class HashedTextEmbedder:
             "random_state": self.random_state,
             "unicode": unicode_version,
             "revision": REVISION,
+            **({} if self.analyzer == "word" else {"analyzer": self.analyzer}),
         }
         digest = hashlib.blake2b(json.dumps(self._description).encode(), digest_size=16)
         for name, kind in _ARRAYS.items():

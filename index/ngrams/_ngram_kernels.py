@@ -6,8 +6,8 @@ from numpy import int32, int64, uint8, uint32, uint64
 
 from assay.storage.compiling import njit
 
-_SEED = uint64(0x9AE16A3B2F90404F)
-_STEP = uint64(0xC6A4A7935BD1E995)
+FIRST = uint64(0x9AE16A3B2F90404F)
+STEP = uint64(0xC6A4A7935BD1E995)
 _CHAIN = uint64(0x9E3779B97F4A7C15)
 _SINGLE = uint32(3)
 
@@ -104,7 +104,7 @@ def tokenize(data, offsets, table, fingerprints, indptr, text, starts):  # type:
         i = offsets[row]
         end = offsets[row + 1]
         kind = uint32(0)
-        fingerprint = _SEED
+        fingerprint = FIRST
         while i < end:
             code = uint32(data[i])
             if code < uint32(0x80):
@@ -121,12 +121,12 @@ def tokenize(data, offsets, table, fingerprints, indptr, text, starts):  # type:
                         text[at] = 32
                         at += 1
                 kind = new_kind
-                fingerprint = _SEED
+                fingerprint = FIRST
                 if text is not None:
                     starts[token] = at
             if kind != uint32(0):
                 code = entry >> uint32(2)
-                fingerprint = (fingerprint ^ uint64(code)) * _STEP
+                fingerprint = (fingerprint ^ uint64(code)) * STEP
                 fingerprint ^= fingerprint >> uint64(32)
                 if text is not None:
                     at = _encode(code, text, at)

@@ -59,6 +59,11 @@ class RidgeJudge:
         self._shift = rng.uniform(-1, 1, _RELU_FEATURES)
         self._classes = int(self._codes.max(initial=0)) + 1
 
+    @property
+    def size(self) -> int:
+        """The number of features of a row."""
+        return 1 + len(self._center) + _RELU_FEATURES
+
     def features(self, rows: Rows) -> Floats:
         """Return float64[rows, d + 321]."""
         X = (np.asarray(self._read(rows), dtype=np.float64) - self._center) / self._spread

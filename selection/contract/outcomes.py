@@ -30,7 +30,7 @@ class Choice:
     """What a selector decided, in canonical row numbers.
 
     `chosen` is in order of preference; `outcomes` covers every other row exactly once; `detail`
-    has one value per chosen row and field.
+    has one value per chosen row and field. `weights` are those of the chosen rows; None: all 1.
     """
 
     chosen: Rows
@@ -38,6 +38,7 @@ class Choice:
     outcomes: Sequence[Outcome]
     detail: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     ranking: Rows | None = None
+    weights: Floats | None = None
     report: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -53,6 +54,8 @@ class Decision:
         In order of preference.
     times : int64[m] or None
         How often each was chosen; None: once.
+    weights : float64[m] or None
+        Of the rows chosen; None: how often each was.
     scores : float64[n]
     outcomes : iterable of Outcome
         Of every row once. It may be worked out each time it is gone through.
@@ -70,6 +73,7 @@ class Decision:
     outcomes: Iterable[Outcome]
     ids: Callable[[], Any]
     times: Rows | None = None
+    weights: Floats | None = None
     ranking: Rows | None = None
     report: Mapping[str, Any] = field(default_factory=dict)
     groups: Mapping[str, Any] | None = None

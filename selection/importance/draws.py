@@ -10,19 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.selection.algorithms.density_ratio import Moments, totals
+from assay.selection.algorithms.gumbel import gumbel
 from assay.selection.algorithms.top_k import top_k
 from assay.selection.contract.inputs import Floats, Rows
 from assay.storage.compiling import njit
 from assay.storage.errors import ConfigError
 
 InOrder = Callable[[Rows], Rows]
-
-
-def gumbel(noise: Floats) -> Floats:
-    """Return standard Gumbel noise from numbers in (0, 1), in their place."""
-    for transform in (np.log, np.negative, np.log, np.negative):
-        transform(noise, out=noise)
-    return noise
 
 
 def tempered_keys(log_weights: Floats, temperature: float, noise: Floats) -> Floats:

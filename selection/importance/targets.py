@@ -10,9 +10,10 @@ import numpy as np
 
 from assay.selection.algorithms.allocation import allocate
 from assay.selection.algorithms.composition import Composition
+from assay.selection.algorithms.gumbel import gumbel
 from assay.selection.contract.inputs import Floats, Rows
 from assay.selection.importance.composed import by_group
-from assay.selection.importance.draws import Drawn, choose_temperature, claim, draw, gumbel, quotas
+from assay.selection.importance.draws import Drawn, choose_temperature, claim, draw, quotas
 from assay.selection.importance.fit import ONLY, Fitted
 from assay.storage.errors import ConfigError, InputError
 

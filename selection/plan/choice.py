@@ -133,9 +133,7 @@ def choose(
             raise MissingInputError("weigh=True needs vectors as X, or a graph.")
         weights = stands_for[: len(taken.rows)]
     else:
-        own = np.ones(len(rows))
-        own[selector.indices_] = selector.weights_
-        weights = own[taken.rows]
+        weights = selector.weights_of(taken.rows)
     if times is not None:
         weights = weights * times
     everywhere = np.full(pool.n, np.nan)

@@ -46,6 +46,8 @@ REASONS = (
     Reason("displaced", "select", False, "Rows that had to be chosen took the row's place."),
     Reason("budget", "select", False, "The budget was spent on rows that come before."),
     Reason("not_drawn", "select", False, "Other rows were drawn."),
+    Reason("harder_than_window", "select", False, "The row is harder than all that were chosen."),
+    Reason("easier_than_window", "select", False, "The row is easier than all that were chosen."),
     Reason("lower_score", "select", False, "Other rows have higher scores."),
     Reason("lower_gain", "select", False, "Other rows add more to what is chosen."),
     Reason("lower_gain_in_shard", "select", False, "Other rows of the shard add more."),

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from assay.selection.algorithms.gumbel import gumbel
 from assay.selection.algorithms.top_k import top_k
 from assay.selection.importance.draws import (
     claim,
     draw_with_replacement,
-    gumbel,
     quotas,
     tempered_keys,
 )

@@ -20,9 +20,10 @@ from assay.selection.algorithms.density_ratio import (
     presence_weights,
     weigh_shard,
 )
+from assay.selection.algorithms.gumbel import gumbel
 from assay.selection.algorithms.top_k import key_histogram, take_shard, threshold, top_k
 from assay.selection.importance import sample as importance_sample
-from assay.selection.importance.draws import gumbel, tempered_keys
+from assay.selection.importance.draws import tempered_keys
 from assay.selection.importance.resampler import ImportanceResampler
 from assay.selection.importance.sample import Sample, sample_shard
 from assay.selection.importance.scorer import ImportanceScorer
