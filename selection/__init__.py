@@ -35,6 +35,8 @@ _OTHERS = {
     "noise_transition": ".evaluation.label_noise",
     "propagate": ".algorithms.representation",
     "representation_weights": ".algorithms.representation",
+    "missing_relevance": ".tables.missing_relevance",
+    "share_seats": ".algorithms.seats",
     "source_value": ".evaluation.sources",
     "split_leaks": ".plan.splitting",
     "split_pool": ".plan.splitting",

@@ -8,6 +8,7 @@ from .algorithms.mixture_of_runs import mixture_from_runs as mixture_from_runs
 from .algorithms.pair_weights import pair_weights as pair_weights
 from .algorithms.representation import propagate as propagate
 from .algorithms.representation import representation_weights as representation_weights
+from .algorithms.seats import share_seats as share_seats
 from .base import Scorer as Scorer
 from .base import Selector as Selector
 from .evaluation.agreement import embedder_agreement as embedder_agreement
@@ -124,3 +125,4 @@ from .steps.leakage import leak_neighbors as leak_neighbors
 from .steps.near_duplicates import NearDuplicates as NearDuplicates
 from .steps.pivot_duplicates import PivotDeduplicator as PivotDeduplicator
 from .steps.semantic_duplicates import SemanticDuplicates as SemanticDuplicates
+from .tables.missing_relevance import missing_relevance as missing_relevance

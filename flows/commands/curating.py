@@ -188,6 +188,10 @@ def curate(
     repeat: Annotated[
         int | None, _option(_PLAN, "N", "Most times a row counts where a source is short.")
     ] = None,
+    rounding: Annotated[
+        str | None,
+        _option(_PLAN, "RULE", "Whole rows of a mixture: largest_remainder or dhondt."),
+    ] = None,
     must_include: Annotated[
         Path | None,
         _option(
@@ -289,6 +293,7 @@ def curate(
         "mixture_from_models": mixture_from_models,
         "mixture_options": {"metric": metric} if metric else {},
         "repeat": repeat,
+        "rounding": rounding,
         "must_include": must_include and tuple(read_ids(str(must_include), id_column)),
         "must_exclude": must_exclude and tuple(read_ids(str(must_exclude), id_column)),
         "reference": arguments.assignments(reference or (), "--reference"),

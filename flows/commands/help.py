@@ -29,6 +29,7 @@ EXAMPLES = {
     "features": (
         "assay features table.parquet --label y --k 50",
         "assay features table.csv --label y --method ecfs,mrmr --stability 50 --consensus rra",
+        "assay features table.csv --label y --method outrank --seats 100 --by _ --threshold .05",
     ),
     "sql": (
         'assay sql "select reason, count(*) from latest_decisions group by all"',

@@ -53,6 +53,20 @@ def features(
             "scores are not corrected for chance."
         ),
     ] = None,
+    seats: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Share N seats out by importance (D'Hondt)."),
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SEPARATOR",
+            help="Columns that begin alike up to it share their seats: _ for race_a and race_b.",
+        ),
+    ] = None,
+    threshold: Annotated[
+        float, typer.Option(help="Share of all importance below which columns get no seat.")
+    ] = 0.0,
     memory_mb: Annotated[
         int, typer.Option(help="Read larger tables (in MB) in blocks if the method allows it.")
     ] = 1024,
@@ -83,6 +97,9 @@ def features(
             "stability": stability,
             "consensus": consensus,
             "consensus_of": consensus_of,
+            "seats": seats,
+            "seats_by": by,
+            "seats_threshold": threshold,
             "memory_mb": memory_mb,
             "store": str(store),
             "seed": seed,

@@ -19,6 +19,8 @@ from assay.flows.running.results import (
     RunResult,
     column_anomalies,
     curation_summary,
+    missing_values_that_tell,
+    seats_of,
     selected_features,
 )
 from assay.selection.evaluation.figures import WORDS, figures_that_matter
@@ -193,6 +195,12 @@ def print_features(result: RunResult, shown: int = 10) -> None:
         print(f"Columns to look at: {counted}.{where}")
         if few:
             print_table(anomalies)
+    telling = missing_values_that_tell(result)
+    if telling.height:
+        print_table(telling.head(shown), title="That a value is missing tells about the label:")
+    seats = seats_of(result)
+    if seats.height:
+        print_table(seats.filter(pl.col("seats") > 0), title="Seats by importance (D'Hondt):")
     print(f"Store: {result.store.path}")
 
 

@@ -210,6 +210,9 @@ class PlanConfig(Form):
         `higher_is_better`.
     repeat : int
         How often a row may count where a source has too little; its weight says how often.
+    rounding : {"largest_remainder", "dhondt"}
+        How parts of a mixture become whole rows: within a row of the exact part, or so that no part
+        falls when the budget grows (D'Hondt).
     must_include : tuple of str
         Ids of rows that are chosen in any case.
     must_exclude : tuple of str
@@ -251,6 +254,7 @@ class PlanConfig(Form):
     mixture_from_models: Location | None = None
     mixture_options: Options = Field(default_factory=dict)
     repeat: int = Field(default=1, ge=1)
+    rounding: Literal["largest_remainder", "dhondt"] = "largest_remainder"
     must_include: tuple[str, ...] = ()
     must_exclude: tuple[str, ...] = ()
     covered: str | tuple[str, ...] = ()

@@ -45,6 +45,13 @@ class FeatureConfig(Form):
     consensus_of : tuple of str, optional
         The methods that the consensus counts; by default all but those whose scores are not
         corrected for chance (``mutual_info_classif``).
+    seats : int, optional
+        Seats that the importance of each method's columns is shared out in, by D'Hondt; stored as the
+        metrics ``seats:<method>:<alliance>``, beside the exact number.
+    seats_by : str, optional
+        A separator: columns with the same name up to it share their seats (``"_"``). Default: none do.
+    seats_threshold : float, default 0
+        Share of all importance below which columns get no seat.
     memory_mb : int, default 1024
         A table that takes more as 64-bit floats is ranked by blocks of columns or rows, where the
         method allows.
@@ -68,6 +75,9 @@ class FeatureConfig(Form):
     stability: int = Field(default=0, ge=0)
     consensus: Literal["rra", "borda", "median", "merge"] | None = None
     consensus_of: Names | None = None
+    seats: int | None = Field(default=None, ge=1, le=1_000_000)
+    seats_by: str | None = None
+    seats_threshold: float = Field(default=0.0, ge=0, lt=1)
     memory_mb: int = Field(default=1024, ge=1)
     store: str = "assay-store"
     seed: int = Field(default=0, ge=0, lt=2**63)

@@ -216,7 +216,59 @@ def feature_summary(result: RunResult) -> dict[str, Any]:
         "computed": result.computed,
         "features": selected.rows(named=True),
         "quality": column_anomalies(result).rows(named=True),
+        "missing_relevance": missing_values_that_tell(result).rows(named=True),
+        "seats": seats_of(result).rows(named=True),
     }
+
+
+def missing_values_that_tell(result: RunResult) -> pl.DataFrame:
+    """Return the columns whose missing values tell about the label.
+
+    With the corrected p, Cramér's V, and the class whose share differs most between rows where the value is
+    missing and the others.
+    """
+    metrics = (
+        result.store.run_table(
+            result.run_id,
+            "SELECT name, value, baseline FROM metrics WHERE name LIKE 'missing_relevance:%'",
+        )
+        .with_columns(
+            # names of columns may hold colons
+            parts=pl.col("name")
+            .str.strip_prefix("missing_relevance:")
+            .str.extract_groups("(?s)^(?<feature>.*?):(?<figure>p|V|=.*)$")
+        )
+        .unnest("parts")
+    )
+    p, v = (
+        metrics.filter(figure=name).select("feature", pl.col("value").alias(as_))
+        for name, as_ in (("p", "p_adjusted"), ("V", "cramers_v"))
+    )
+    rates = metrics.filter(pl.col("figure").str.starts_with("=")).select(
+        "feature",
+        label=pl.col("figure").str.slice(1),
+        rate_missing="value",
+        rate_present="baseline",
+    )
+    return (
+        p.join(v, on="feature")
+        .join(rates, on="feature")
+        .sort("cramers_v", "feature", descending=[True, False])
+    )
+
+
+def seats_of(result: RunResult) -> pl.DataFrame:
+    """Return the seats of each method's alliances of columns, most first, with the exact number."""
+    metrics = result.store.run_table(
+        result.run_id, "SELECT name, value, baseline FROM metrics WHERE name LIKE 'seats:%'"
+    )
+    parts = pl.col("name").str.splitn(":", 3).struct
+    return metrics.select(
+        method=parts.field("field_1"),
+        alliance=parts.field("field_2"),
+        seats=pl.col("value").cast(pl.Int64),
+        exact="baseline",
+    ).sort("method", "seats", "exact", "alliance", descending=[False, True, True, False])
 
 
 def column_anomalies(result: RunResult) -> pl.DataFrame:

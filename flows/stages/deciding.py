@@ -40,6 +40,7 @@ _LATER_RULES = {
     **dict.fromkeys(("mixture_from_runs", "mixture_from_models", "mixture_options")),
     "leakage_words": None,
     "repeat": 1,
+    "rounding": "largest_remainder",
 }
 
 

@@ -23,13 +23,15 @@ from assay.flows.stages.run import versions
 from assay.flows.stages.stage import FEATURES, QUALITY
 from assay.selection import registry
 from assay.storage import ScoreStore
-from assay.storage.errors import ColumnError, ConfigError
+from assay.storage.errors import ColumnError, ConfigError, InputError
 from assay.storage.hashing.fingerprints import fingerprint
 from assay.storage.reading.locations import absolute
 from assay.storage.reading.tables import Table, table_columns, table_fingerprint, table_name
 from assay.storage.runs.run_file import RunInfo, RunTablesData
 
 MEGABYTE = 1 << 20
+# corrected p below which missing values are said to tell about the label
+_TELLS = 0.05
 METRICS = {"name": pl.String, "value": pl.Float64, "baseline": pl.Float64}
 
 
@@ -64,8 +66,12 @@ def resolve_run(config: FeatureConfig) -> FeatureRun:
     if config.consensus:
         counted_methods(config)
     resolved = config.model_copy(update={"name": config.name or table_name(config.table)})
+    if config.seats is None and (config.seats_by or config.seats_threshold):
+        raise ConfigError("Seats are grouped or have a threshold, and none are given; set seats.")
     made_of = table_fingerprint(config.table, config.reading)
-    settings = resolved.model_dump(mode="json", exclude={"store", "table", "keep_runs"})
+    # left at its default, a key that came later leaves the ids of earlier runs as they are
+    later = () if config.seats else ("seats", "seats_by", "seats_threshold")
+    settings = resolved.model_dump(mode="json", exclude={"store", "table", "keep_runs", *later})
     plugins = _plugins(config)
     added = (plugins,) if plugins else ()
     run_id = fingerprint("features", FEATURES.revision, made_of, settings, *added)[:16]
@@ -244,10 +250,11 @@ def _stability(
 
 
 def describe(run: FeatureRun, ranked: dict[str, Ref]) -> Ref:
-    """Look for columns with anomalies: missing values, a single value, identifiers."""
+    """Look for columns with anomalies: missing values, and what they tell, a single value, identifiers."""
     ref = Ref("quality", fingerprint(QUALITY.revision, run.table_fingerprint, run.config.label))
 
     def make(out: Path) -> None:
+        from assay.selection.tables.missing_relevance import adjusted, missing_relevance
         from assay.selection.tables.quality import column_quality
 
         table = Table(str(run.config.table), run.config.reading)
@@ -255,10 +262,15 @@ def describe(run: FeatureRun, ranked: dict[str, Ref]) -> Ref:
         # columns together up to the limit of memory, at least one
         size = max(1, run.config.memory_mb * MEGABYTE // (8 * max(1, table.n_rows)))
         blocks = (names[start : start + size] for start in range(0, len(names), size))
+        label = table.read([run.config.label])[run.config.label]
+        quality, relevance = [], []
         with step("quality"):
-            pl.concat(column_quality(table.read(block)) for block in blocks).write_parquet(
-                out / "quality.parquet"
-            )
+            for block in blocks:
+                columns = table.read(block)
+                quality.append(column_quality(columns))
+                relevance.append(missing_relevance(columns, label))
+            pl.concat(quality).write_parquet(out / "quality.parquet")
+            adjusted(pl.concat(relevance)).write_parquet(out / "missing_relevance.parquet")
 
     return get_or_make(run.store, QUALITY, ref, make, run_id=run.run_id)
 
@@ -281,6 +293,49 @@ def _anomalies(quality: pl.DataFrame, rows: int) -> list[tuple[str, float, None]
     return [(name, value, None) for name, value in pl.concat(frames).rows()]
 
 
+def _relevance(found: pl.DataFrame) -> list[tuple[str, float, float | None]]:
+    """Return metrics for the columns whose missing values tell about the label.
+
+    The corrected p, and the share of the class that differs most: where values are missing, and elsewhere.
+    """
+    rows: list[tuple[str, float, float | None]] = []
+    for row in found.filter(pl.col("p_adjusted") < _TELLS).iter_rows(named=True):
+        name = f"missing_relevance:{row['feature']}"
+        rows += [
+            (f"{name}:p", row["p_adjusted"], None),
+            (f"{name}:V", row["cramers_v"], None),
+            (f"{name}:={row['label']}", row["rate_missing"], row["rate_present"]),
+        ]
+    return rows
+
+
+def _seats(config: FeatureConfig, ranked: pl.DataFrame) -> list[tuple[str, float, float | None]]:
+    """Return the seats of each method's alliances, beside the exact number."""
+    if config.seats is None:
+        return []
+    from assay.selection.algorithms.seats import share_seats
+
+    rows: list[tuple[str, float, float | None]] = []
+    for (method,), part in ranked.group_by("method", maintain_order=True):
+        try:
+            found = share_seats(
+                part["feature"].to_list(),
+                part["score"],
+                seats=config.seats,
+                threshold=config.seats_threshold,
+                alliance=config.seats_by or "",
+            )
+        except InputError as error:
+            # the rankings are there already
+            logger().warning("No seats for %s: %s", method, error)
+            continue
+        rows += [
+            (f"seats:{method}:{name}", float(seats), share * config.seats)
+            for name, share, seats in found.select("alliance", "share", "seats").iter_rows()
+        ]
+    return rows
+
+
 def persist(run: FeatureRun, started_at: datetime, refs: dict[str, Ref], quality: Ref) -> str:
     """Write the rankings into the run's one file; the run is finished when it is there."""
     frames, metrics = [], []
@@ -298,12 +353,13 @@ def persist(run: FeatureRun, started_at: datetime, refs: dict[str, Ref], quality
         agreed, breakdown = _consensus(chosen, run.config.consensus)
         frames.append(agreed)
     ranked = pl.concat(frames)
+    looked_at = run.store.artifacts.open(*quality)
     told = [
         ("samples", float(samples), None),
         ("features", float(ranked["feature"].n_unique()), None),
-        *_anomalies(
-            pl.read_parquet(run.store.artifacts.open(*quality) / "quality.parquet"), samples
-        ),
+        *_anomalies(pl.read_parquet(looked_at / "quality.parquet"), samples),
+        *_relevance(pl.read_parquet(looked_at / "missing_relevance.parquet")),
+        *_seats(run.config, ranked),
         *([] if breakdown is None else [("consensus.breakdown", breakdown, None)]),
         *((f"missing:{row['feature']}", row["share"], None) for row in missing.rows(named=True)),
     ]

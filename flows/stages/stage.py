@@ -99,7 +99,7 @@ SPLIT = Stage("split", "assay.selection.plan.splitting:split_pool", revision=1, 
 # of runs that rank the columns of a table
 FEATURE_PLAN = Stage("plan", f"{_HERE}.features:resolve_run", progress=2, holds_lock=True)
 FEATURES = Stage("features", f"{_HERE}.features:rank", revision=3, progress=60)
-QUALITY = Stage("quality", f"{_HERE}.features:describe", revision=1, progress=70)
+QUALITY = Stage("quality", f"{_HERE}.features:describe", revision=2, progress=70)
 FEATURE_PERSIST = Stage("persist", f"{_HERE}.features:persist", progress=98, holds_lock=True)
 FEATURE_PUBLISH = Stage("publish", f"{_HERE}.features:publish", progress=100, holds_lock=True)
 

@@ -48,6 +48,7 @@ class Rules(Protocol):
     mixture_from_models: Any
     mixture_options: Mapping[str, Any] | None
     repeat: int
+    rounding: Literal["largest_remainder", "dhondt"]
     weigh: bool | Literal["noise"]
     random_state: int
     strict: bool

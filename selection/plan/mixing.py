@@ -32,6 +32,7 @@ class MixingRules(Protocol):
     mixture_from_models: Any
     mixture_options: Mapping[str, Any] | None
     repeat: int
+    rounding: Literal["largest_remainder", "dhondt"]
     random_state: int
 
 
@@ -69,7 +70,15 @@ def mixture_of(
     repeat = plan.repeat if cost is None else 1
     learned = _learned(plan, names, there, budget, repeat) if learns else None
     given = plan.mixture if learned is None else learned.shares
-    mixture = Mixture.of(given, names, there, budget, counted=cost is None, repeat=plan.repeat)
+    mixture = Mixture.of(
+        given,
+        names,
+        there,
+        budget,
+        counted=cost is None,
+        repeat=plan.repeat,
+        rounding=plan.rounding,
+    )
     if learned is not None:
         mixture = replace(mixture, learned=learned)
     return mixture, np.where(groups >= 0, groups, len(names))
@@ -140,6 +149,7 @@ def _of_target(
         budget,
         counted=cost is None,
         repeat=plan.repeat,
+        rounding=plan.rounding,
     )
     return mixture, np.where(groups >= 0, groups, len(names))
 

@@ -57,6 +57,7 @@ class Mixture:
         *,
         counted: bool,
         repeat: int,
+        rounding: Literal["largest_remainder", "dhondt"] = "largest_remainder",
     ) -> Mixture:
         """Share a budget out.
 
@@ -68,8 +69,11 @@ class Mixture:
         names, there : the sources of the pool, and what it has of each
         budget : float
         counted : bool
-            Whether the budget is in rows; it is then shared out by largest remainder.
+            Whether the budget is in rows, which are shared out by `rounding`.
         repeat : int
+        rounding : {"largest_remainder", "dhondt"}, default "largest_remainder"
+            Largest remainder keeps every source within a row of its exact part; by D'Hondt, which favors
+            large sources a little, no source's part falls when the budget grows.
 
         Raises
         ------
@@ -91,7 +95,7 @@ class Mixture:
         if counted:
             count = int(budget)
             room = np.full(len(names), count)
-            whole = allocate(room, count, rule="largest_remainder", weights=shares)
+            whole = allocate(room, count, rule=rounding, weights=shares)
             wanted = whole.astype(np.float64)
         return cls(names=names, shares=shares, wanted=wanted, there=there, repeat=repeat)
 

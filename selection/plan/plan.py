@@ -21,6 +21,7 @@ from assay.selection.plan.mixtures import check_learned, check_mixture
 from assay.selection.plan.noise import unreliable
 from assay.selection.plan.stages import cut, deduplicated, filtered, leaked, referenced
 from assay.storage.errors import ConfigError, InputError
+from assay.storage.limits import check_parameters
 from assay.storage.notebook import Shown, short_numbers
 
 # parameters that hold tables
@@ -94,6 +95,9 @@ class SelectionPlan(Shown, BaseEstimator):  # type: ignore[misc]
     repeat : int, default 1
         How often a row of such a source may count (epochs), as its weight says; in rows only. What
         is still missing is the shortfall.
+    rounding : {"largest_remainder", "dhondt"}, default "largest_remainder"
+        How parts of a mixture become whole rows: within a row of the exact part, or so that no part falls
+        when the budget grows; see `assay.selection.algorithms.allocation.allocate`.
     must_include, must_exclude : sequence of ids, default ()
         Rows that are taken first, whatever filters say; rows that never are.
     covered : sequence of ids, or str, default ()
@@ -194,6 +198,7 @@ class SelectionPlan(Shown, BaseEstimator):  # type: ignore[misc]
         mixture_from_models: Any = None,
         mixture_options: Mapping[str, Any] | None = None,
         repeat: int = 1,
+        rounding: Literal["largest_remainder", "dhondt"] = "largest_remainder",
         must_include: Sequence[Any] = (),
         must_exclude: Sequence[Any] = (),
         covered: Sequence[Any] | str = (),
@@ -228,6 +233,7 @@ class SelectionPlan(Shown, BaseEstimator):  # type: ignore[misc]
         self.mixture_from_models = mixture_from_models
         self.mixture_options = mixture_options
         self.repeat = repeat
+        self.rounding = rounding
         self.must_include = must_include
         self.must_exclude = must_exclude
         self.covered = covered
@@ -269,6 +275,7 @@ class SelectionPlan(Shown, BaseEstimator):  # type: ignore[misc]
             target=target, ids=ids, groups=groups, table=table, samples=samples, wanted=wanted,
         )  # fmt: skip
         pool.add_scores(self.expressions or {})
+        check_parameters(rounding=(self.rounding, "largest_remainder", "dhondt"))
         if self.mixture is not None:
             check_mixture(self.mixture, self.repeat)
         check_learned(

@@ -294,3 +294,29 @@ def test_a_consensus_that_merges_stores_its_breakdown_point(path: str, tmp_path:
     metrics = dict(store.sql("SELECT name, value FROM metrics").iter_rows())
     assert metrics["consensus.breakdown"] == pytest.approx(expected.breakdown)
     assert told["run_id"]
+
+
+def test_seats_and_missing_values_that_tell_are_told(path: str, tmp_path: Path) -> None:
+    arguments = ["features", path, "--label", "label", "--method", "f_classif", "--store"]
+    arguments += [str(tmp_path), "--seats", "20", "--by", "i", "--threshold", ".02", "--json"]
+    told = CliRunner().invoke(app, arguments)
+    assert told.exit_code == 0, told.exception
+    found = json.loads(told.stdout)
+    (gap,) = found["missing_relevance"]
+    frame = pl.read_parquet(path)
+    missing = frame["gap"].is_nan()
+    of_class = frame["label"] == gap["label"]
+    assert gap["feature"] == "gap"
+    assert gap["rate_missing"] == pytest.approx(of_class.filter(missing).mean())
+    assert gap["rate_present"] == pytest.approx(of_class.filter(~missing).mean())
+    assert gap["p_adjusted"] < 0.01
+    seats = {row["alliance"]: row["seats"] for row in found["seats"]}
+    assert sum(seats.values()) == 20
+    assert max(seats, key=seats.__getitem__) == "s"  # the name of signal up to its i
+    result = ScoreStore(tmp_path).sql("SELECT value FROM metrics WHERE name = 'seats:f_classif:s'")
+    assert result.item() == seats["s"]
+    shown = CliRunner().invoke(app, arguments[:-1])
+    assert "Seats by importance" in shown.stdout
+    assert "tells about the label" in shown.stdout
+    with pytest.raises(ConfigError, match="set seats"):
+        rank_features(table=path, label="label", seats_by="_", store=str(tmp_path))

@@ -96,6 +96,20 @@ def test_rules_for_shares():
         assert mixture.wanted.sum() == 30
 
 
+def test_rounding_by_dhondt_takes_nothing_back():
+    table = pool({"a": 60, "b": 30, "c": 10})
+    shares = {"a": 60, "b": 30, "c": 10}
+    assert counts(table, fitted(table, 7, shares)) == {"a": 4, "b": 2, "c": 1}
+    assert counts(table, fitted(table, 7, shares, rounding="dhondt")) == {"a": 5, "b": 2}
+    before = dict.fromkeys(shares, 0)
+    for budget in range(1, 30):
+        now = counts(table, fitted(table, budget, shares, rounding="dhondt"))
+        assert all(now.get(name, 0) >= before[name] for name in shares)
+        before = {name: now.get(name, 0) for name in shares}
+    with pytest.raises(ConfigError, match="rounding is 'up'"):
+        fitted(table, 7, shares, rounding="up")
+
+
 def test_a_short_source_is_repeated_in_turns():
     table = pool({"law": 4, "web": 40})
     plan = fitted(table, 20, {"law": 1, "web": 1}, repeat=4)
