@@ -327,7 +327,7 @@ def _seats(config: FeatureConfig, ranked: pl.DataFrame) -> list[tuple[str, float
             )
         except InputError as error:
             # the rankings are there already
-            logger().warning("No seats for %s: %s", method, error)
+            logger.warning("No seats for %s: %s", method, error)
             continue
         rows += [
             (f"seats:{method}:{name}", float(seats), share * config.seats)

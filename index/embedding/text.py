@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import unicodedata
-from numbers import Integral
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -41,12 +40,13 @@ def hasher_of(analyzer: str, ngrams: int | tuple[int, int], buckets: int) -> NGr
     >>> hasher_of("char_wb", (2, 4), 1024).parameters()
     {'shortest': 2, 'longest': 4, 'buckets': 1024}
     """
-    whole = isinstance(ngrams, Integral)
     if analyzer == "char_wb":
+        if isinstance(ngrams, tuple | list):
+            return CharacterNGramHasher(ngrams[0], ngrams[1], buckets)
         # 2 is the default for words
-        shortest, longest = ((3, 3) if ngrams == 2 else (ngrams, ngrams)) if whole else ngrams
-        return CharacterNGramHasher(shortest, longest, buckets)
-    if not whole:
+        length = 3 if ngrams == 2 else ngrams
+        return CharacterNGramHasher(length, length, buckets)
+    if isinstance(ngrams, tuple | list):
         raise ConfigError(
             f"ngrams is {ngrams!r}, and n-grams of words are always of 1 word and more; pass the longest "
             'length alone, or analyzer="char_wb".'
@@ -82,7 +82,7 @@ class HashedTextEmbedder:
     analyzer : {"word", "char_wb"}, default "word"
         "char_wb": terms are runs of characters inside words (`CharacterNGramHasher`), of 3 where `ngrams`
         is 2, the default. For short records, whose words are misspelled and abbreviated: on
-        pairs of records of products they raise the AP of the cosine of TF-IDF from .66 to .76.
+        pairs of records of products they raise the AP of the vectors' cosine from .52 to .63.
 
     Attributes
     ----------
@@ -156,7 +156,9 @@ class HashedTextEmbedder:
         self.hasher = hasher_of(analyzer, ngrams, buckets)
         self.dimensions = int(dimensions)
         self.analyzer = analyzer
-        self.ngrams = int(ngrams) if isinstance(ngrams, Integral) else tuple(map(int, ngrams))
+        self.ngrams: int | tuple[int, int] = (
+            (int(ngrams[0]), int(ngrams[1])) if isinstance(ngrams, tuple | list) else int(ngrams)
+        )
         self.buckets = self.hasher.buckets
         self.fit_rows = int(fit_rows)
         self.random_state = int(random_state)

@@ -44,7 +44,7 @@ class WindowSelector(Selector):
         :math:`\lambda`.
     margin : float in [0, 1), default 0.01
         Share of the pool by which the best window has to be right more often than the draw of CCS.
-        On pools of easy rows the window loses: a point keeps most of them with CCS.
+        On pools of easy rows the window loses; a point keeps some of them with CCS.
     random_state : int, default 0
         Of the random features, of the order inside the window and of the draw of CCS.
     strict : bool, default False
@@ -85,7 +85,9 @@ class WindowSelector(Selector):
         Random features of given vectors, as no network is trained here; and CCS where its draw is
         about as good.
     measured
-        Beside CCS at 5 % kept: `window.md`. Optional, no default.
+        Over CCS at 5 and 10 % kept, three pools without a part in the rule: +2.7 points (ridge), +1.3
+        (perceptron), never below; Stack Overflow titles: -1 and -7, as the ridge that chooses does not
+        see what a perceptron loses there (`window.md`). Optional, no default.
 
     References
     ----------
