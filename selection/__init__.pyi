@@ -2,10 +2,10 @@ from .algorithms.composition import Composition as Composition
 from .algorithms.composition import estimate_composition as estimate_composition
 from .algorithms.contamination import estimate_contamination as estimate_contamination
 from .algorithms.influence_network import InfluenceNetwork as InfluenceNetwork
+from .algorithms.labeled_pairs import pair_weights as pair_weights
 from .algorithms.learned_mixture import LearnedMixture as LearnedMixture
 from .algorithms.mixture_of_models import mixture_from_models as mixture_from_models
 from .algorithms.mixture_of_runs import mixture_from_runs as mixture_from_runs
-from .algorithms.pair_weights import pair_weights as pair_weights
 from .algorithms.representation import propagate as propagate
 from .algorithms.representation import representation_weights as representation_weights
 from .algorithms.seats import share_seats as share_seats
@@ -125,4 +125,4 @@ from .steps.leakage import leak_neighbors as leak_neighbors
 from .steps.near_duplicates import NearDuplicates as NearDuplicates
 from .steps.pivot_duplicates import PivotDeduplicator as PivotDeduplicator
 from .steps.semantic_duplicates import SemanticDuplicates as SemanticDuplicates
-from .tables.missing_relevance import missing_relevance as missing_relevance
+from .tables.missing_indicators import missing_relevance as missing_relevance

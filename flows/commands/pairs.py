@@ -44,7 +44,7 @@ def pairs(
 
     from assay.flows.commands.output import print_json
     from assay.flows.export.frames import write_frame
-    from assay.selection.algorithms.pair_weights import held_out_similarity, pair_weights
+    from assay.selection.algorithms.labeled_pairs import held_out_similarity, pair_weights
     from assay.storage import read_pool
     from assay.storage.errors import ConfigError
     from assay.storage.reading.tables import read_table

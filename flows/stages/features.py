@@ -254,7 +254,7 @@ def describe(run: FeatureRun, ranked: dict[str, Ref]) -> Ref:
     ref = Ref("quality", fingerprint(QUALITY.revision, run.table_fingerprint, run.config.label))
 
     def make(out: Path) -> None:
-        from assay.selection.tables.missing_relevance import adjusted, missing_relevance
+        from assay.selection.tables.missing_indicators import adjusted, missing_relevance
         from assay.selection.tables.quality import column_quality
 
         table = Table(str(run.config.table), run.config.reading)

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from assay.flows.cli import app
 from assay.selection import pair_weights
-from tests.selection.algorithms.test_pair_weights import records
+from tests.selection.algorithms.test_labeled_pairs import records
 
 
 def run(*arguments):

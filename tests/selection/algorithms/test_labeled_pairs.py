@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 
 from assay.selection import pair_weights
-from assay.selection.algorithms.pair_weights import held_out_similarity
+from assay.selection.algorithms.labeled_pairs import held_out_similarity
 from assay.storage.errors import ConfigError, InputError
 
 
