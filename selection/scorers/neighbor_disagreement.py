@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.sparse import csr_matrix
 
 from assay.selection.algorithms.cross_fitting import commonest
+from assay.selection.algorithms.neighbor_terms import neighbor_weights, with_labels
 from assay.selection.contract.inputs import Floats, Inputs
 from assay.selection.scorers.uncertainty import LabelModelScorer
 
@@ -69,14 +69,8 @@ class NeighborDisagreement(LabelModelScorer):
             return np.zeros(inputs.n)
         assert inputs.graph is not None
         assert inputs.known_labels is not None
-        codes = commonest(inputs.known_labels).codes
-        neighbors = probabilities.copy()
-        labeled = np.flatnonzero(codes >= 0)
-        neighbors[labeled] = 0
-        neighbors[labeled, codes[labeled]] = 1
-        graph = inputs.graph
-        weights = np.maximum(graph.weights, 0).astype(np.float64)
-        W = csr_matrix((weights, graph.indices, graph.indptr), shape=(inputs.n, inputs.n))
+        neighbors = with_labels(probabilities, commonest(inputs.known_labels))
+        W = neighbor_weights(inputs.graph)
         sums = np.asarray(W.sum(axis=1)).ravel()
         agreement = np.einsum("ij,ij->i", probabilities, W @ neighbors)
         shares = agreement / np.where(sums > 0, sums, 1)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from assay.selection.algorithms.neighbor_terms import typicality
 from assay.selection.base import Scorer
 from assay.selection.contract.inputs import Floats, Inputs
 
@@ -62,12 +63,6 @@ class Typicality(Scorer):
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
         assert inputs.graph is not None
-        distances = inputs.graph_distances().astype(np.float64)
-        if inputs.metric == "cosine":
-            distances = np.sqrt(np.maximum(2 * distances, 0))
-        there = np.asarray(inputs.graph.neighbors) >= 0
-        counts = there.sum(axis=1)
-        sums = np.where(there, np.maximum(distances, 0), 0.0).sum(axis=1)
-        means = np.maximum(sums / np.maximum(counts, 1), 1e-6)
-        scores = np.where(counts > 0, 1 / means, 0.0)
-        return scores, {"mean": float(scores.mean()), "isolated": int((counts == 0).sum())}
+        scores = typicality(inputs)
+        isolated = (np.asarray(inputs.graph.neighbors) >= 0).sum(axis=1) == 0
+        return scores, {"mean": float(scores.mean()), "isolated": int(isolated.sum())}

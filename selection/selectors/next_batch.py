@@ -5,13 +5,18 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
+from assay.index.vectors.checks import equal_rows
 from assay.selection.algorithms.class_uncertainty import closeness, known_probabilities
 from assay.selection.algorithms.cross_fitting import commonest
+from assay.selection.algorithms.distance_to_known import known_distances
+from assay.selection.algorithms.neighbor_terms import information_radius, typicality, with_labels
 from assay.selection.algorithms.uncertain_coverage import cover
 from assay.selection.base import Selector
-from assay.selection.contract.inputs import Inputs
+from assay.selection.contract.inputs import Floats, Inputs, Rows
 from assay.selection.contract.outcomes import Choice, Outcome
+from assay.storage.errors import MissingInputError
 from assay.storage.limits import Limits, Number, Whole
 
 # a larger sample costs more than it tells
@@ -19,10 +24,11 @@ _MOST_ROWS = 16_384
 
 
 class NextBatchSelector(Selector):
-    r"""Greedy coverage of what a model of the labels so far is unsure of.
+    r"""Greedy coverage of what a model of the labels so far is unsure of, where labels would settle it.
 
-    .. math:: f(S) = \sum_i u_i \max_{j \in S \cup L} \exp(-\lVert x_i - x_j \rVert^2 / w),
-              \quad u_i = \bigl(1 - \lambda (p_{i(1)} - p_{i(2)})\bigr)^2
+    .. math:: f(S) = \sum_i v_i \max_{j \in S \cup L} \exp(-\lVert x_i - x_j \rVert^2 / w),
+              \quad v_i = u_i^2 (1 - g_i)^\delta n_i^\nu t_i^\tau,
+              \quad u_i = 1 - \lambda (p_{i(1)} - p_{i(2)})
 
     L are the rows that are had already: those with a label, and the covered ones. p are the class
     probabilities of a softmax regression on the vectors and, where a graph is given, on the classes
@@ -32,11 +38,25 @@ class NextBatchSelector(Selector):
     rows of L: coverage is coarse while labels are few, and becomes finer. While fewer than two
     classes are labeled u is 1, and the first rows are typical ones, far from each other.
 
+    g is the disagreement of the neighbors in the graph, from 0 to 1: the Jensen-Shannon divergence
+    of their labels (where labeled) and class probabilities, over its bound, the logarithm of the
+    number of classes. Where neighbors are surely of different classes, a label tells little about the
+    rows around it: texts of common words only are close to each other whatever they are about. It is
+    low where nothing is known yet. n is the distance to the nearest row of L, and t the typicality
+    (the inverse mean distance to the neighbors), each over its median.
+
     Parameters
     ----------
     budget
     informativeness : float from 0 to 1, default 1
         :math:`\lambda`. With 0 the model counts for nothing, and rows are chosen for coverage alone.
+    disagreement : float from 0 to 64, default 16
+        :math:`\delta`: how little a row counts whose neighbors disagree. Without a graph, and while
+        fewer than two classes are labeled, it has no effect.
+    novelty : float from 0 to 4, default 0
+        :math:`\nu`: how much more a row counts that is far from what is had.
+    typicality : float from 0 to 4, default 0
+        :math:`\tau`: how much more a row in a dense place counts; needs a graph.
     metric : {"cosine", "l2"}, default "cosine"
         "cosine" compares the rows scaled to length 1.
     cover_rows : int, default 2,048
@@ -68,7 +88,7 @@ class NextBatchSelector(Selector):
     Raises
     ------
     MissingInputError
-        `X` was not given.
+        `X` was not given, or no graph for a `typicality` above 0.
     InputError
         Every row has a label or is covered.
     ConfigError
@@ -112,6 +132,9 @@ class NextBatchSelector(Selector):
 
     limits: ClassVar[Limits] = {
         "informativeness": (Number("[0, 1]"),),
+        "disagreement": (Number("[0, 64]"),),
+        "novelty": (Number("[0, 4]"),),
+        "typicality": (Number("[0, 4]"),),
         "metric": ("cosine", "l2"),
         "cover_rows": (Whole(1),),
         "folds": (Whole(2),),
@@ -123,6 +146,9 @@ class NextBatchSelector(Selector):
         *,
         budget: int | float | str,
         informativeness: float = 1.0,
+        disagreement: float = 16.0,
+        novelty: float = 0.0,
+        typicality: float = 0.0,
         metric: Literal["cosine", "l2"] = "cosine",
         cover_rows: int = 2_048,
         folds: int = 5,
@@ -132,17 +158,28 @@ class NextBatchSelector(Selector):
     ) -> None:
         super().__init__(budget=budget, random_state=random_state, strict=strict)
         self.informativeness = informativeness
+        self.disagreement = disagreement
+        self.novelty = novelty
+        self.typicality = typicality
         self.metric = metric
         self.cover_rows = cover_rows
         self.folds = folds
         self.train_rows = train_rows
 
     def _select(self, inputs: Inputs, budget: int) -> Choice:
+        if self.typicality and inputs.graph is None:
+            raise MissingInputError(
+                f"NextBatchSelector needs graph with typicality={self.typicality:g}, and graph was "
+                "not given; pass graph=SimilarityGraph.from_vectors(X, ids=ids), or typicality=0."
+            )
         X, _ = inputs.compared_vectors(self.metric)
         labels = inputs.known_labels
         found = known_probabilities(inputs, self.folds, self.random_state, self.train_rows)
-        uncertainty = np.ones(inputs.n) if found is None else closeness(found)
-        weights = (1 - self.informativeness * (1 - uncertainty)) ** 2
+        terms = self._terms(inputs, X, found)
+        weights = (1 - self.informativeness * (1 - terms["uncertainty"])) ** 2
+        weights *= (1 - terms.get("disagreement", 0.0)) ** self.disagreement
+        for name, power in (("novelty", self.novelty), ("typicality", self.typicality)):
+            weights *= terms.get(name, 1.0) ** power
         rows = max(self.cover_rows, min(4 * budget, _MOST_ROWS))
         noise = inputs.noise(self.random_state, "next batch")
         covering = cover(
@@ -161,18 +198,47 @@ class NextBatchSelector(Selector):
             codes = commonest(labels).codes
             there = codes >= 0
             right = found[there].argmax(axis=1) == codes[there]
-            report["uncertainty"] = float(uncertainty[inputs.open_rows].mean())
+            for name in ("uncertainty", "disagreement"):
+                if name in terms:
+                    report[name] = float(terms[name][inputs.open_rows].mean())
             report["accuracy"] = float(right.mean())
         threshold = np.full(len(rest), gains[chosen[-1]])
-        detail = {
-            "score": gains[rest],
-            "threshold": threshold,
-            "uncertainty": uncertainty[rest],
-        }
+        detail = {"score": gains[rest], "threshold": threshold}
         return Choice(
             chosen=chosen,
             scores=gains,
-            outcomes=[Outcome(rest, "select", "lower_gain", detail)],
-            detail={"uncertainty": uncertainty[chosen]},
+            outcomes=[
+                Outcome(
+                    rest,
+                    "select",
+                    "lower_gain",
+                    detail | {name: values[rest] for name, values in terms.items()},
+                )
+            ],
+            detail={name: values[chosen] for name, values in terms.items()},
             report=report,
         )
+
+    def _terms(
+        self, inputs: Inputs, X: NDArray[np.float32], found: Floats | None
+    ) -> dict[str, Floats]:
+        """Return what the weight of a row is made of, where it counts."""
+        terms = {"uncertainty": np.ones(inputs.n) if found is None else closeness(found)}
+        labels, graph, had = inputs.known_labels, inputs.graph, inputs.covered_rows
+        if self.disagreement and graph is not None and labels is not None and found is not None:
+            classes = with_labels(found, commonest(labels))
+            terms["disagreement"] = information_radius(graph, classes)
+        if self.novelty and len(had):
+            known = np.ascontiguousarray(X[had[equal_rows(X[had], np.arange(len(had))).first]])
+            distances = np.zeros(inputs.n)
+            distances[inputs.open_rows] = known_distances(X[inputs.open_rows], known, 1).asked
+            terms["novelty"] = _over_median(distances, inputs.open_rows)
+        if self.typicality:
+            terms["typicality"] = _over_median(typicality(inputs), np.arange(inputs.n))
+        return terms
+
+
+def _over_median(values: Floats, rows: Rows) -> Floats:
+    """Return the values over their median in these rows; 1 everywhere where that is 0."""
+    median = float(np.median(values[rows]))
+    return values / median if median > 0 else np.ones(len(values))
