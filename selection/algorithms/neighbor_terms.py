@@ -45,9 +45,9 @@ def information_radius(graph: Graph, classes: Floats) -> Floats:
     .. math:: g_i = \frac{H(\sum_j w_{ij} q_j) - \sum_j w_{ij} H(q_j)}{\log C}
 
     the Jensen-Shannon divergence of the neighbors' class probabilities q, weighted by their
-    similarities w, which sum to 1, over its bound with C classes. It is 0 where all neighbors are of one class, and
-    where nothing is known of any; it is high where they are surely of different ones. 0 for rows
-    without neighbors.
+    similarities w, which sum to 1, over its bound with C classes. It is 0 where all neighbors are
+    of one class, and where nothing is known of any; it is high where they are surely of different
+    ones. 0 for rows without neighbors.
 
     Parameters
     ----------
@@ -72,4 +72,4 @@ def information_radius(graph: Graph, classes: Floats) -> Floats:
 
 def _entropy(probabilities: Floats) -> Floats:
     logs = np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
-    return np.einsum("ij,ij->i", probabilities, -logs)
+    return np.asarray(np.einsum("ij,ij->i", probabilities, -logs))
