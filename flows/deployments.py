@@ -22,7 +22,7 @@ from assay.flows.config.features import FeatureConfig  # noqa: E402
 from assay.flows.config.form import Form  # noqa: E402
 from assay.flows.engines import blocks  # noqa: E402
 from assay.flows.engines import prefect_page as run_artifacts  # noqa: E402
-from assay.flows.engines.runners import located, one_server, task_runner  # noqa: E402
+from assay.flows.engines.runners import check_server, located, one_server, task_runner  # noqa: E402
 from assay.flows.engines.submission import Submission  # noqa: E402
 from assay.flows.progress import logger  # noqa: E402
 from assay.flows.running import runner  # noqa: E402
@@ -124,6 +124,7 @@ def run_curation(config: CurationConfig) -> RunResult:
     What is wrong with the configuration is said before Prefect starts, in one paragraph.
     """
     resolve_run(config)
+    check_server()
     with one_server(config):
         return _result(curate_flow(config))
 
@@ -131,6 +132,7 @@ def run_curation(config: CurationConfig) -> RunResult:
 def run_next(config: CurationConfig) -> RunResult:
     """Run `next_flow` and return what `assay.flows.next_batch` would."""
     resolve_run(config.next_batch())
+    check_server()
     with one_server(config):
         return _result(next_flow(config))
 
@@ -138,6 +140,7 @@ def run_next(config: CurationConfig) -> RunResult:
 def run_ranking(config: FeatureConfig) -> RunResult:
     """Run `features_flow` and return what `assay.flows.rank_features` would."""
     features.resolve_run(config)
+    check_server()
     return _result(features_flow(config))
 
 

@@ -7,10 +7,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
+from threading import Event, Thread
 from typing import Protocol
 
 logger = logging.getLogger("assay")
+
+# seconds: between two lines that count, and after which a step that counts nothing says that it runs
+_BETWEEN, _SILENCE = 10.0, 30.0
 
 
 class Step(Protocol):
@@ -19,27 +23,51 @@ class Step(Protocol):
     def advance(self, rows: int) -> None:
         """Say that `rows` more rows are done."""
 
+    def reached(self, part: str, done: int, total: int) -> None:
+        """Say that `done` of `total` pieces of a part of the work are done."""
+
 
 class _Line:
-    """Log lines: at most one every ten seconds, and one at the end."""
+    """Log lines: at most one every ten seconds, at least one every thirty, and one at the end."""
 
     def __init__(self, name: str, total: int | None) -> None:
         self.name, self.total, self.done = name, total, 0
+        self.where = ""
         self.began = self.said = time.monotonic()
 
     def advance(self, rows: int) -> None:
         self.done += rows
+        of = f" of {self.total:,}" if self.total else ""
+        self._say(f"{self.done:,}{of} rows", _BETWEEN)
+
+    def reached(self, part: str, done: int, total: int) -> None:
+        self._say(f"{part} {done:,} of {total:,}", _BETWEEN)
+
+    def beat(self, ended: Event) -> None:
+        """Say that the step still runs wherever nothing was said for long, until it has ended."""
+        while not ended.wait(max(self.said + _SILENCE - time.monotonic(), 0.01)):
+            so_far = f"{time.monotonic() - self.began:.0f} s so far"
+            self._say(self.where, _SILENCE, so_far)
+
+    def _say(self, where: str, after: float, more: str = "") -> None:
+        self.where = where
         now = time.monotonic()
-        if now - self.said > 10:
+        if now - self.said >= after:
             self.said = now
-            of = f" of {self.total:,}" if self.total else ""
-            logger.info("%s: %s%s rows", self.name, f"{self.done:,}", of)
+            logger.info("%s: %s", self.name, ", ".join(part for part in (where, more) if part))
 
 
 @contextmanager
 def _lines(name: str, total: int | None) -> Iterator[Step]:
-    line = _Line(name, total)
-    yield line
+    line, ended = _Line(name, total), Event()
+    # in the context of the step, from which a handler may learn which run it logs for
+    beat = Thread(target=copy_context().run, args=(line.beat, ended), daemon=True)
+    beat.start()
+    try:
+        yield line
+    finally:
+        ended.set()
+        beat.join()
     logger.info("%s: done in %.1f s", name, time.monotonic() - line.began)
 
 
@@ -93,6 +121,9 @@ def bars() -> Iterator[None]:
 
             def advance(self, rows: int) -> None:
                 progress.advance(self.task, rows)
+
+            def reached(self, part: str, done: int, total: int) -> None:
+                progress.update(self.task, completed=done, total=total)
 
         @contextmanager
         def bar(name: str, total: int | None) -> Iterator[Step]:

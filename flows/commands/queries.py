@@ -303,11 +303,16 @@ def relocate(
     from assay.flows.stages import places
 
     opened = open_store(store)
-    noted = places.relocate(opened, curation_run(opened, run), pool)
+    moved = curation_run(opened, run)
+    noted = places.relocate(opened, moved, pool)
     if json:
         print_json(noted)
     else:
         typer.echo(f"The pool {noted['was']} is noted to be at {noted['now']}")
+        typer.echo(
+            f"Name it in the configuration of the next run too, with its name {moved['pool']!r} "
+            "(`name = ...`, --name), by which it goes on from the runs before."
+        )
 
 
 COMMANDS = (sql, explain, export, relocate, runs, diff)

@@ -30,6 +30,10 @@ from assay.storage.names import stored_name
 from assay.storage.runs.schema import literal
 
 SHOWN_GROUPS = 12
+# other pools that are named
+_NAMED = 3
+# from this similarity on (Jaro-Winkler, 1 is equal) an id may be a slip of the one that was given
+_LIKE = 0.9
 
 
 def print_curation(result: RunResult) -> None:
@@ -45,6 +49,7 @@ def print_curation(result: RunResult) -> None:
         f"chosen by {summary['select']} (run {summary['run_id']})."
     )
     _print_history(summary)
+    _print_other_pools(result, summary["pool"])
     for row in summary["reasons"]:
         if not row["selected"]:
             meaning = MEANINGS.get(row["reason"], row["reason"])
@@ -119,6 +124,24 @@ def _print_history(summary: dict[str, Any]) -> None:
         )
 
 
+def _print_other_pools(result: RunResult, pool: str) -> None:
+    """Say of a pool's first run that others are in the store: a file of another name is another pool."""
+    if not result.computed:
+        return
+    runs = result.store.trusted_sql(
+        "SELECT pool, count(*) FROM runs WHERE kind = 'curate' AND status = 'done' GROUP BY pool "
+        "ORDER BY pool"
+    )
+    counts = dict(runs.iter_rows())
+    others = [name for name in counts if name != pool]
+    if counts.get(pool) == 1 and others:
+        more = ", ..." * (len(others) > _NAMED)
+        print(
+            f"  The first run of this pool; the store also holds {', '.join(others[:_NAMED])}{more}. "
+            "If it is one of these, run it with --name and that name: it then goes on from it."
+        )
+
+
 def _print_churn(metrics: dict[str, float]) -> None:
     if metrics.get("churn_previous"):
         said = {name: f"{int(value):,}" for name, value in metrics.items() if "churn_" in name}
@@ -135,7 +158,7 @@ def _print_shares(frame: pl.DataFrame, column: str) -> None:
 
     print_table(
         frame.head(SHOWN_GROUPS).select(
-            pl.nth(0),
+            pl.nth(0).cast(pl.String).fill_null("(none)"),
             "pool",
             "chosen",
             percent("share", "share"),
@@ -182,6 +205,11 @@ def print_features(result: RunResult, shown: int = 10) -> None:
     print_table(
         ranked.filter(pl.col("rank") <= shown), title=f"The first features (run {result.run_id}):"
     )
+    more = int((ranked["rank"] > shown).sum())
+    if more:
+        query = f"from feature_scores where selected and run_id = '{result.run_id}'"
+        store = shlex.quote(str(result.store.path))
+        print(f'{more:,} more are selected. All of them: assay sql "{query}" --store {store}')
     for line in feature_findings(result):
         print(line)
     anomalies = column_anomalies(result)
@@ -249,7 +277,9 @@ def explanation(store: ScoreStore, sample_id: str) -> list[dict[str, Any]]:
     if rows.is_empty():
         raise IdError(
             f"There is no sample {sample_id!r} in the newest run of any pool of {store.path}. "
-            '`assay sql "select sample_id from latest_samples limit 5"` shows some.'
+            f"{_close_ids(store, sample_id)}"
+            f'`assay sql "select sample_id from latest_samples limit 5" --store '
+            f"{shlex.quote(str(store.path))}` shows some."
         )
     found = []
     for (pool,), part in rows.group_by("pool", maintain_order=True):
@@ -269,6 +299,16 @@ def explanation(store: ScoreStore, sample_id: str) -> list[dict[str, Any]]:
             }
         )
     return [one | {"sentences": _sentences(one)} for one in found]
+
+
+def _close_ids(store: ScoreStore, sample_id: str) -> str:
+    """Return a question that names the ids most like one that is not there; empty if none is like it."""
+    close = store.trusted_sql(
+        "SELECT sample_id FROM latest_samples "
+        f"WHERE jaro_winkler_similarity(sample_id, {literal(sample_id)}) > {_LIKE} "
+        f"ORDER BY jaro_winkler_similarity(sample_id, {literal(sample_id)}) DESC, sample_id LIMIT 3"
+    )["sample_id"]
+    return f"Did you mean {' or '.join(map(repr, close))}? " if len(close) else ""
 
 
 def _groups(store: ScoreStore, run_id: str, sample_id: str) -> list[dict[str, Any]]:
@@ -344,7 +384,7 @@ def print_explanation(sample_id: str, found: list[dict[str, Any]]) -> None:
             print(f"  Its content: {printable(one['content'])}")
         elif one["content_problem"]:
             print(f"  {one['content_problem']}")
-        if one["represented_by"]:
+        if one["represented_by"] and one["represented_by"]["excerpt"]:
             print(f"  The nearest chosen row says: {printable(one['represented_by']['excerpt'])}")
         rest = {k: v for k, v in one["detail"].items() if k not in ("position", "rule")}
         print(f"  Stage {one['stage']}, reason {one['reason']}{_listed(rest)}")

@@ -15,11 +15,11 @@ from assay.storage.errors import AssayError, ConfigError, InputError
 from assay.storage.names import check_kept, fold
 from assay.storage.reading.chat import message_fields
 from assay.storage.reading.finding import is_image
-from assay.storage.reading.formats import open_sources
+from assay.storage.reading.formats import images_beside, open_sources
 from assay.storage.reading.images import ImageFolder
 from assay.storage.reading.locations import as_path, scheme_of
 from assay.storage.reading.source import Reading, Source
-from assay.storage.reading.values import number_type
+from assay.storage.reading.values import measure_type
 
 # rows whose values decide what a column is
 LOOKED_AT = 10_000
@@ -118,7 +118,7 @@ def propose(
         if value is not None:
             settings[key] = value
     rows = _identify(sources, looked_at, settings, because)
-    _find_content(sources, types, looked_at, settings, because)
+    _find_content(pool, sources, types, looked_at, settings, because)
     _find_kinds(sources, looked_at, settings, because)
     _find_target(pool, target, reading, settings, because)
     settings["budget"], because["budget"] = _budget(rows)
@@ -149,7 +149,7 @@ def _first_values(sources: Sequence[Source], column: str, kind: pa.DataType) -> 
         values = parts[0]
     if textual and values.dtype == pl.String:
         values = values.replace("", None)
-        return values.cast(number_type(values))
+        return values.cast(measure_type(values))
     return values
 
 
@@ -206,6 +206,7 @@ def _may_identify(values: pl.Series, *, named: bool) -> bool:
 
 
 def _find_content(
+    pool: str,
     sources: Sequence[Source],
     types: dict[str, pa.DataType],
     looked_at: dict[str, pl.Series],
@@ -239,7 +240,7 @@ def _find_content(
         raise ConfigError(
             "None of the pool's columns can be content: no texts, conversations, lists of numbers or "
             f"images, and no numbers or categories to compare rows by. Its columns are: "
-            f"{', '.join(f'{c} ({v.dtype})' for c, v in looked_at.items())}."
+            f"{', '.join(f'{c} ({v.dtype})' for c, v in looked_at.items())}.{images_beside(pool)}"
         )
     settings["columns"] = compared
     because["columns"] = "a table: its rows are compared by these"

@@ -10,7 +10,7 @@ from typing import Any
 
 from assay.flows.config.curation import CLUSTERS, CurationConfig
 from assay.index.threads import thread_count
-from assay.storage.errors import ConfigError, DependencyError
+from assay.storage.errors import ConfigError, DependencyError, ServiceError
 from assay.storage.reading.locations import absolute
 
 _RUNNERS = {
@@ -70,6 +70,24 @@ def task_runner(config: CurationConfig) -> Iterator[Any]:
         ) from error
     with runner:
         yield runner
+
+
+def check_server() -> None:
+    """Raise `ServiceError` where a Prefect server is named that does not answer."""
+    from prefect.client.orchestration import get_client
+    from prefect.settings import get_current_settings
+
+    url = get_current_settings().api.url
+    if not url:
+        return
+    with get_client(sync_client=True) as client:
+        problem = client.api_healthcheck()
+    if problem is not None:
+        raise ServiceError(
+            f"PREFECT_API_URL names the Prefect server at {url}, which does not answer "
+            f"({type(problem).__name__}: {problem}). Start it (`prefect server start`), or unset "
+            "PREFECT_API_URL: without it the stages run in this process."
+        )
 
 
 @contextmanager

@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from assay.flows.config.curation import CurationConfig
 from assay.flows.config.labels import labels_fingerprint
 from assay.flows.config.rules import check_budget
 from assay.flows.progress import found, logger, step
@@ -26,6 +27,7 @@ from assay.flows.stages.refs import Ref
 from assay.flows.stages.run import Run, labels_of
 from assay.flows.stages.run_info import run_info
 from assay.flows.stages.stage import EMBED, READ, Stage
+from assay.selection import registry
 from assay.storage import Pool, ScoreStore
 from assay.storage.errors import IdError, InputError
 from assay.storage.hashing.fingerprints import fingerprint
@@ -97,6 +99,7 @@ def check(run: Run, frame: pl.DataFrame) -> None:
         )
     check_budget(run.config, frame.height)
     check_seeds(run.config.like, frame)
+    check_labels(run.config, frame)
     dimensions = run.read_pool().dimension if run.kind == "vector" else None
     check_memory(run.config, run.kind, frame.height, dimensions)
     if run.config.target is not None:
@@ -113,6 +116,24 @@ def check_seeds(seeds: Sequence[str], frame: pl.DataFrame) -> None:
             f"`like` names {unknown[0]!r}, which is not the id of a row with content"
             f"{f', and {len(unknown) - 1} more' if len(unknown) > 1 else ''}. Name ids of the pool; "
             '`assay sql "select sample_id from latest_samples limit 5"` shows some of an earlier run.'
+        )
+
+
+def check_labels(config: CurationConfig, frame: pl.DataFrame) -> None:
+    """Raise `InputError` where a method needs labels, and their column holds none."""
+    if config.label is None or config.labels is not None or frame["label"].count():
+        return
+    entries = [registry.entry(str(config.select), "selector")]
+    entries += [
+        registry.entry(name, "scorer")
+        for name in config.scores or ()
+        if name not in config.expressions
+    ]
+    needing = [entry.name for entry in entries if "labels" in {*entry.needs, *entry.uses}]
+    if needing and not config.next_wanted:
+        raise InputError(
+            f"The column of labels {config.label!r} holds no value in any row, and "
+            f"{', '.join(needing)} would go by it. Leave --label (`label`) out, or name another column."
         )
 
 

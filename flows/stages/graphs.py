@@ -71,7 +71,7 @@ def graph(
     def build(out: Path) -> None:
         from assay.index import SimilarityGraph
 
-        with step("graph", None):
+        with step("graph", None) as progress:
             ids = ids_of(run, samples, vectors)
             if run.config.edges is not None:
                 joined = SimilarityGraph.from_edges(
@@ -94,7 +94,7 @@ def graph(
                     texts = texts_of(run, keep, None)
                     joined = SimilarityGraph.from_texts(texts, vectors=X, **how)
                 else:
-                    joined = SimilarityGraph.from_vectors(X, **how)
+                    joined = SimilarityGraph.from_vectors(X, **how, progress=progress.reached)
             joined.save(out)
 
     def update(out: Path, parent: _Parent) -> None:

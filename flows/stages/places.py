@@ -10,7 +10,7 @@ from typing import Any
 from assay.flows.config.curation import CurationConfig
 from assay.storage import Pool, ScoreStore, read_pool
 from assay.storage.disk.atomic import write_json
-from assay.storage.errors import ConfigError, StoreError
+from assay.storage.errors import ConfigError, SourceError, StoreError
 from assay.storage.reading.locations import absolute, as_path, scheme_of
 
 PLACES = "places.json"
@@ -52,7 +52,15 @@ def pool_of(
     location = str(config.pool)
     now = place_of(store, location)
     where = now if pool is None else pool
-    opened = read_pool(where, **config.roles())
+    try:
+        opened = read_pool(where, **config.roles())
+    except SourceError as error:
+        if pool is not None or scheme_of(now) not in (None, "file") or as_path(now).exists():
+            raise
+        raise SourceError(
+            f"{error} If the pool of run {run_id} lies elsewhere now, name the place with --pool; "
+            "`assay relocate --pool PLACE` notes it for good."
+        ) from None
     was = store.run_table(run_id, "SELECT pool_fingerprint FROM run").item()
     moved = pool is not None or now != location
     if opened.fingerprint == was or (moved and _same_rows(store, run_id, opened, config)):

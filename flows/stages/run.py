@@ -31,6 +31,7 @@ from assay.selection import registry
 from assay.storage import Pool, ScoreStore, read_pool
 from assay.storage.errors import ColumnError, ConfigError
 from assay.storage.hashing.fingerprints import fingerprint
+from assay.storage.reading.images import FILE_COLUMN
 from assay.storage.reading.tables import read_table, table_fingerprint
 
 _LIBRARIES = ("duckdb", "faiss-cpu", "numba", "numpy", "polars", "scikit-learn", "scipy")
@@ -187,7 +188,9 @@ def resolve_run(config: CurationConfig) -> Run:
     check_steps(resolved, pool.kind)
     check_graph(resolved, pool.kind)
     target_fingerprint = read_target(resolved, pool.kind).fingerprint if config.target else None
-    defaults = _defaults_taken(config, resolved)
+    defaults = _defaults_taken(
+        config, resolved, folder=FILE_COLUMN in pool.columns and pool.kind == "image"
+    )
     embedder = make_model(resolved, pool.kind)
     plugins = _plugins(resolved)
     decides: Any = resolved.embedding.deciding(pool.kind)
@@ -302,7 +305,9 @@ def make_model(config: CurationConfig, kind: str) -> Any:
     return make(**settings.options)
 
 
-def _defaults_taken(given: CurationConfig, resolved: CurationConfig) -> tuple[str, ...]:
+def _defaults_taken(
+    given: CurationConfig, resolved: CurationConfig, *, folder: bool = False
+) -> tuple[str, ...]:
     taken = []
     for key in ("store", "name", "text", "vector", "image", "budget", "select", "scores"):
         value = getattr(resolved, key)
@@ -312,7 +317,7 @@ def _defaults_taken(given: CurationConfig, resolved: CurationConfig) -> tuple[st
     if resolved.difficulty is not None and given.difficulty is None:
         taken.append(f"difficulty={resolved.difficulty}")
     if resolved.id is None:
-        taken.append("id=hash of the content")
+        taken.append(f"id=hash of the content{' (--id file names images by path)' * folder}")
     return tuple(taken)
 
 

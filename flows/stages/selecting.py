@@ -109,10 +109,11 @@ def select(
             made.set_params(reference=load_references(run, dict(references)))
         if run.config.plan.covered and condition_of(run.config.plan.covered) is None:
             made.set_params(covered=covered_ids(run, frame))
-        with step(f"select {run.select}", None), warnings.catch_warnings():
+        with step(f"select {run.select}", None) as progress, warnings.catch_warnings():
             # said over the whole pool
             warnings.simplefilter("ignore", ShortfallWarning)
-            made.fit(**_given(run, frame, vectors, graph, scores, streams.get(run.select)))
+            given = _given(run, frame, vectors, graph, scores, streams.get(run.select))
+            made.fit(**given, progress=progress.reached)
         if config.plan.weigh == "noise":
             made.report_["noise"] = {"rate": load_report(run, scores[NOISE_WEIGHT])["noise"]}
         made.report_ |= curve
@@ -330,7 +331,7 @@ def judge(run: Run, samples: Ref, vectors: Ref, graph: Ref, selection: Ref) -> R
         had = decided.filter(pl.col("reason").is_in(had_for))["key"].to_numpy()
         covered = np.isin(rows["key"].to_numpy(), had)
         target = target_vectors(run, vectors) if config.target else None
-        with step("judge", None):
+        with step("judge", None) as progress:
             evaluate_selection(
                 place,
                 X=load_vectors(run, vectors),
@@ -348,6 +349,7 @@ def judge(run: Run, samples: Ref, vectors: Ref, graph: Ref, selection: Ref) -> R
                 ),
                 texts=_texts_at(run, rows["key"].to_numpy()) if run.kind == "text" else None,
                 random_state=config.seed,
+                progress=progress.reached,
             ).write_parquet(out / "ledger.parquet")
 
     return make_stage(run, JUDGE, ref, make)

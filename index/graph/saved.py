@@ -47,6 +47,11 @@ def read_graph(
     directory: Path,
 ) -> tuple[dict[str, Any], pl.Series | None, dict[str, Any]]:
     """Read arrays, ids and header of a saved graph, checking that they fit together."""
+    if not (directory / "graph.json").is_file():
+        raise CorruptArtifactError(
+            f"There is no graph in {directory}, which `SimilarityGraph.save` writes; build it again, or "
+            "name the folder that it was saved in."
+        )
     try:
         header = json.loads((directory / "graph.json").read_text())
         names = [*_ARRAYS, *(name for name in OPTIONAL if header.get(name))]

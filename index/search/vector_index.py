@@ -126,6 +126,14 @@ class VectorIndex:
         """Build an index of `X`; see `build`."""
         return cls(metric, kind, random_state).build(X, ids, centroids)
 
+    def __repr__(self) -> str:
+        if self._rows is None:
+            return f"VectorIndex(metric={self.metric!r}, kind={self.kind!r})"
+        return (
+            f"VectorIndex(n={len(self)}, dimension={self.dimension}, metric={self.metric!r}, "
+            f"kind={self.kind_!r})"
+        )
+
     @property
     def dimension(self) -> int:
         return int(self._built().index.d)

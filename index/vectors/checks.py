@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,19 @@ METRICS = ("cosine", "l2", "ip")
 _CHUNK = 65_536
 # squared lengths whose products and differences float32 holds to its full precision
 _LEAST_SQUARE, _MOST_SQUARE = 1e-32, 1e37
+
+
+def _hint(X: Any, found: NDArray[Any]) -> str:
+    """Return what to pass instead, where that can be guessed; else nothing."""
+    if isinstance(X, str | PathLike):
+        return f" Load the file first: np.load({str(X)[:200]!r})."
+    if hasattr(X, "columns"):
+        vectors = [name for name in X.columns if np.ndim(next(iter(X[name]), 0)) == 1]
+        named = f"frame[{vectors[0]!r}]" if vectors else "assay.index.embed(frame)"
+        return f" Of a frame, pass the column of vectors, or its columns of numbers: {named}."
+    if found.ndim == 1 and found.dtype.kind in "fiub":
+        return " One vector is X[None]."
+    return ""
 
 
 def check_metric(metric: str) -> None:
@@ -63,7 +77,7 @@ beyond float32): 'a'. Repair or drop these rows.
     if found.ndim != 2 or found.dtype.kind not in "fiub":
         raise InputError(
             f"The {what} must be a two-dimensional array of numbers, not of type "
-            f"{type(X).__name__} with shape {found.shape} and dtype {found.dtype}."
+            f"{type(X).__name__} with shape {found.shape} and dtype {found.dtype}.{_hint(X, found)}"
         )
     if 0 in found.shape:
         raise InputError(f"The {what} have shape {found.shape}: give at least one row and column.")

@@ -197,7 +197,8 @@ class Inputs:
         if not np.isfinite(vectors).all():
             raise NonFiniteError(
                 "X holds NaN or infinite values, or values beyond float32 (3.4e38); drop, impute or "
-                "rescale those rows first."
+                "rescale those rows first, or make vectors of a table by `assay.index.embed(table)`, "
+                "which keeps missing values apart."
             )
         return np.ascontiguousarray(vectors if self.order is None else vectors[self.order])
 

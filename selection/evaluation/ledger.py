@@ -77,6 +77,7 @@ def evaluate_selection(
     random_state: int = 0,
     sample: int = 5_000,
     draws: int = 5,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> pl.DataFrame:
     """Measure a selection, and the same of random subsets of equal size.
 
@@ -120,6 +121,8 @@ def evaluate_selection(
         random subsets are measured from the same rows.
     draws : int, default 5
         Random subsets. With one there is no verdict.
+    progress : callable, optional
+        Called as progress("subset", done, total) with each subset that is measured.
 
     Returns
     -------
@@ -256,13 +259,22 @@ def evaluate_selection(
         return figures(_in_order(allowed[np.argsort(keys[allowed])[: len(rows)]], noise))
 
     random, cut = [], []
+    total = 1 + draws * (2 if kept is not None and kept.any() else 1)
+
+    def tell() -> None:
+        if progress is not None:
+            progress("subset", 1 + len(random) + len(cut), total)
+
     with threadpool_limits(1, user_api="blas"):
         value = figures(rows)
+        tell()
         for draw in range(draws):
             keys = inputs.as_given(inputs.noise(random_state, f"evaluation/random/{draw}"))
             random.append(at_random(keys, np.arange(n)))
+            tell()
             if kept is not None and kept.any():
                 cut.append(at_random(keys, np.flatnonzero(kept)))
+                tell()
     if weights is not None:
         value["effective_sample_size"] = _effective_size(weights, given)
         for drawn in (*random, *cut):

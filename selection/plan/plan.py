@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -24,6 +24,8 @@ from assay.storage.errors import ConfigError, InputError
 from assay.storage.limits import check_parameters
 from assay.storage.notebook import Shown, short_numbers
 
+# what a plan does, in this order
+_PARTS = ("filters", "reference", "leakage", "deduplicate", "cutoff", "choice")
 # parameters that hold tables
 _TABLES = ("mixture_from_runs", "mixture_from_models")
 
@@ -268,8 +270,17 @@ class SelectionPlan(Shown, BaseEstimator):  # type: ignore[misc]
         table: Any = None,
         samples: Any = None,
         wanted: Any = None,
+        progress: Callable[[str, int, int], None] | None = None,
     ) -> Self:
-        """Choose rows; the inputs are those of `PlanInputs`."""
+        """Choose rows; the inputs are those of `PlanInputs`.
+
+        `progress(part, number, total)` is called as each part of the plan begins.
+        """
+
+        def begin(part: str) -> None:
+            if progress is not None:
+                progress(part, _PARTS.index(part) + 1, len(_PARTS))
+
         pool = PlanInputs(
             X=X, texts=texts, images=images, stream=stream, y=y, graph=graph, scores=scores,
             target=target, ids=ids, groups=groups, table=table, samples=samples, wanted=wanted,
@@ -309,10 +320,12 @@ class SelectionPlan(Shown, BaseEstimator):  # type: ignore[misc]
                 self.churn, self.previous, pool.ids, int(budget) if cost is None else None
             )
         alive = ~banned
+        begin("filters")
         outcomes = [
             Outcome(np.flatnonzero(banned), "filter", "must_exclude", {}),
             *filtered(pool, self.filters, stays, alive),
         ]
+        begin("reference")
         outcomes += referenced(
             pool, self.reference or {}, self.reference_options or {}, stays, alive
         )
@@ -321,12 +334,15 @@ class SelectionPlan(Shown, BaseEstimator):  # type: ignore[misc]
             for outcome in outcomes:
                 if outcome.reason == "in_reference":
                     had[outcome.rows] = True
+        begin("leakage")
         found, self.leaks_ = leaked(
             pool, self.leakage or {}, self.leakage_options or {}, stays, alive
         )
         outcomes += found
+        begin("deduplicate")
         found, self.duplicates_ = deduplicated(pool, self.deduplicate, self.keeper, stays, alive)
         outcomes += found
+        begin("cutoff")
         cutoff_report: dict[str, Any] = {}
         if self.cutoff is not None:
             share = None if cost is not None else int(budget) + int(covered.sum())
@@ -343,6 +359,7 @@ class SelectionPlan(Shown, BaseEstimator):  # type: ignore[misc]
             told = ", ".join(f"{count} by {reason}" for count, reason in counts if count)
             raise InputError(f"The plan leaves no row to select from ({told}); loosen it.")
         seen = np.flatnonzero(alive | had)
+        begin("choice")
         choice = choose(self, pool, seen, must, had, cost, budget, bound, noise)
         self.indices_ = choice.chosen
         self.weights_ = choice.weights

@@ -41,6 +41,22 @@ def find_files(where: str | os.PathLike[str]) -> tuple[str, list[tuple[Path, str
     return local_files(path)
 
 
+def images_beside(where: str | os.PathLike[str]) -> str:
+    """Return a sentence about images of a folder that are left out for its data; "" if there are none."""
+    folder = as_path(where) if scheme_of(where) in (None, "file") else None
+    if folder is None or not folder.is_dir():
+        return ""
+    images = sorted(within for within in folder.rglob("*") if is_image(within.name))
+    if not images:
+        return ""
+    data = local_files(folder)[1][0][1]
+    return (
+        f" {folder} also holds {len(images):,} images, which are left out because it holds data "
+        f"({data}): move the data elsewhere, or name the images, as in "
+        f"'{folder}/**/*{images[0].suffix}'."
+    )
+
+
 def open_sources(
     where: str | os.PathLike[str], reading: Reading = PLAIN
 ) -> tuple[str, list[Source]]:

@@ -16,7 +16,7 @@ import pyarrow as pa
 from assay.storage.errors import ColumnError, ConfigError, InputError
 from assay.storage.hashing.rows import hash_rows
 from assay.storage.reading.class_names import stated_features
-from assay.storage.reading.formats import open_sources
+from assay.storage.reading.formats import images_beside, open_sources
 from assay.storage.reading.frames import MemorySource, as_table
 from assay.storage.reading.images import FILE_COLUMN, ImageFolder, image_paths, load_images
 from assay.storage.reading.roles import Kind, Roles, resolve_roles
@@ -143,7 +143,12 @@ def read_pool(
         sources = with_vectors(sources, vector)
     sources = [each for each in sources if each.n_rows != 0]
     schemas = {each.name: each.schema for each in sources}
-    roles = resolve_roles(given, schemas, partial(_repeats, sources)) if sources else given
+    try:
+        roles = resolve_roles(given, schemas, partial(_repeats, sources)) if sources else given
+    except ConfigError as error:
+        if isinstance(source, str | os.PathLike) and (beside := images_beside(source)):
+            raise ConfigError(f"{error}{beside}") from None
+        raise
     if not any(_has_rows(each, roles) for each in sources):
         raise InputError(
             f"The pool {name or found_name!r} has no rows; there is nothing to choose."

@@ -152,7 +152,8 @@ def _with_default_content(
         else ""
     )
     raise ConfigError(
-        "Say which column holds the content with text=, vector= or image=; the columns are: "
+        "Say which column holds the content: text, vector or image (`--text COLUMN`), or, to compare "
+        "the rows of a table by its numbers and categories, columns (`--columns A,B`); the columns are: "
         + _listed([f"{name} ({kind})" for name, kind in types.items()])
         + f".{because}"
     )

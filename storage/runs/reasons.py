@@ -29,6 +29,7 @@ REASONS = (
     Reason("selected", "select", True, "The selector chose the row."),
     Reason("churn", "churn", True, "The row stays from the last selection: no more may change."),
     Reason("empty", "read", False, "The content is null or empty."),
+    Reason("undecodable", "read", False, "The image is broken, or none that can be opened."),
     Reason("not_finite", "read", False, "The vector holds NaN or infinity."),
     Reason("filter", "filter", False, "The row does not meet a condition of the plan."),
     Reason("must_exclude", "filter", False, "The row was named as one never to choose."),

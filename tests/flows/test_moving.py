@@ -78,7 +78,7 @@ def test_a_moved_store_and_pool(
     (tmp_path / "old").rename(tmp_path / "new")
     store, pool = ScoreStore(tmp_path / "new" / "store"), tmp_path / "new" / "pool.parquet"
     assert answers(store) == before
-    with pytest.raises(AssayError):
+    with pytest.raises(AssayError, match="lies elsewhere now, name the place with --pool"):
         export(store, tmp_path / "two.csv")
     export(store, tmp_path / "two.csv", pool=pool)
     assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "two.csv").read_bytes()

@@ -19,7 +19,7 @@ from assay.flows.cli import app
 from assay.flows.commands.init import CONFIG, DEPLOYMENT, NOTEBOOK
 from assay.flows.config.curation import CurationConfig
 from assay.flows.config.proposal import propose
-from assay.storage import ScoreStore
+from assay.storage import ScoreStore, read_pool
 from assay.storage.errors import ConfigError, InputError
 
 runner = CliRunner()
@@ -198,3 +198,22 @@ def test_counts_of_values_say_which_rows_they_are_of(tmp_path: Path) -> None:
         text = Path(out, CONFIG).read_text(encoding="utf-8")
         assert ("(values are those of 10,000 rows):" in text) is said
         assert f"# The pool has {rows:,} rows with these columns" in text
+
+
+def test_numbers_with_nan_are_numbers(tmp_path: Path) -> None:
+    frame = table().with_columns(
+        pay=pl.when(pl.int_range(pl.len()) % 7 == 0).then(float("nan")).otherwise("pay")
+    )
+    frame.write_csv(tmp_path / "table.csv")
+    proposal = propose(str(tmp_path / "table.csv"))
+    assert {c.name: c.type for c in proposal.columns}["pay"] == "Float64"
+    assert "pay" in proposal.settings["columns"]
+
+
+def test_images_beside_data_are_named(tmp_path: Path) -> None:
+    (tmp_path / "photos" / "cats").mkdir(parents=True)
+    (tmp_path / "photos" / "cats" / "one.jpg").write_bytes(b"")
+    (tmp_path / "photos" / "seen.csv").write_text("at\n2020-01-01T00:00:00\n2020-01-02T00:00:00\n")
+    for look in (propose, lambda pool: read_pool(pool, label="at")):
+        with pytest.raises(ConfigError, match=r"also holds 1 images.*\(seen\.csv\).*\*\*/\*\.jpg"):
+            look(str(tmp_path / "photos"))

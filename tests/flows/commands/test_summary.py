@@ -15,6 +15,7 @@ from assay.flows.running.results import RunResult
 from assay.flows.running.runner import curate, rank_features
 from assay.selection import registry
 from assay.selection.evaluation.figures import GENERAL, WORDS, figures_that_matter
+from assay.storage.errors import IdError, InputError
 
 
 def told(capsys: pytest.CaptureFixture[str], result: RunResult) -> str:
@@ -163,3 +164,51 @@ def test_many_anomalies_are_counted(tmp_path: Path, capsys: pytest.CaptureFixtur
     text = capsys.readouterr().out
     assert "Columns to look at: 15 constant" in text
     assert "c14" not in text.partition("Columns to look at")[2]
+
+
+def test_an_id_that_is_nearly_there_is_named(curated: RunResult) -> None:
+    with pytest.raises(IdError, match=r"Did you mean 'empty-null'.*--store "):
+        explanation(curated.store, "empty-nul")
+    with pytest.raises(IdError) as refused:
+        explanation(curated.store, "wholly different")
+    assert "Did you mean" not in str(refused.value)
+
+
+def test_groups_without_a_name_and_other_pools_are_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = pl.DataFrame(
+        {
+            "id": range(40),
+            "text": [f"about {i % 7} things" for i in range(40)],
+            "kind": ["a", None] * 20,
+        }
+    )
+    given = {"id": "id", "text": "text", "keep": ["kind"], "budget": 5, "select": "random"}
+    first = curate(pool=frame, name="june", store=str(tmp_path), **given)
+    assert "(none)" in told(capsys, first)
+    assert "The first run of this pool" not in told(capsys, first)
+    second = curate(pool=frame, name="july", store=str(tmp_path), **given)
+    assert "The first run of this pool; the store also holds june." in told(capsys, second)
+
+
+def test_features_beyond_those_shown_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    numbers = np.random.default_rng(0).normal(size=(60, 13))
+    frame = pl.DataFrame(numbers, schema=[f"c{i}" for i in range(13)])
+    frame = frame.with_columns(y=pl.when(pl.col("c0") > 0).then(pl.lit("p")).otherwise(pl.lit("n")))
+    result = rank_features(table=frame, label="y", k=13, store=str(tmp_path))
+    summary.print_features(result)
+    text = capsys.readouterr().out
+    assert "3 more are selected. All of them: assay sql" in text
+    query = text.partition('assay sql "')[2].partition('"')[0]
+    assert result.sql(query).height == 13
+
+
+def test_a_column_of_labels_without_labels_is_refused_before_work(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"id": range(9), "text": ["a text"] * 9, "label": [None] * 9})
+    frame = frame.with_columns(pl.col("label").cast(pl.String))
+    with pytest.raises(InputError, match=r"'label' holds no value in any row.*label_agreement"):
+        curate(pool=frame, id="id", text="text", label="label", budget=2, store=str(tmp_path))
+    assert not any((tmp_path / "artifacts").glob("vectors*"))

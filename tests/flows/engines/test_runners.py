@@ -276,3 +276,16 @@ def test_a_cluster_loses_a_worker(engine: str, tmp_path: Path) -> None:
     assert ended.killed, "no worker was seen writing a shard"
     same(tmp_path / "s", tmp_path / "whole")
     assert parts_left(tmp_path / "s") == []
+
+
+def test_a_server_that_is_named_and_does_not_answer_is_said_in_a_sentence() -> None:
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    from assay.flows.engines.runners import check_server
+    from assay.storage.errors import ServiceError
+
+    with (
+        temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}),
+        pytest.raises(ServiceError, match=r"127\.0\.0\.1:9/api, which does not answer.*unset"),
+    ):
+        check_server()

@@ -201,6 +201,7 @@ def test_images_are_embedded_and_broken_ones_keep_a_decision(tmp_path: Path) -> 
     assert len(chosen(result)) == 30
     left_out = result.sql("SELECT sample_id, reason FROM decisions WHERE stage = 'read'")
     assert dict(left_out.rows()) == {"0": "undecodable", "1": "empty"}
+    assert {"undecodable", "empty"} <= set(result.sql("SELECT reason FROM reasons")["reason"])
     assert result.sql("FROM decisions").height == 300
     assert (
         result.sql("SELECT count(*) AS n FROM scores GROUP BY method")["n"].unique().item() == 298

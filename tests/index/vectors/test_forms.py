@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from scipy import sparse
 from assay.index import SimilarityGraph, VectorIndex
 from assay.index.vectors.checks import as_vectors
 from assay.index.vectors.forms import PROJECTED, as_array
-from assay.storage.errors import AssayError
+from assay.storage.errors import AssayError, CorruptArtifactError, InputError
 
 X = np.random.default_rng(5).integers(-8, 9, size=(12, 4)).astype(np.float32) / 4
 X[:, 0] += 3
@@ -149,3 +150,28 @@ def test_wide_sparse_rows_are_projected_and_keep_their_angles() -> None:
 def test_what_is_no_vectors_is_refused(wrong: Any) -> None:
     with pytest.raises(AssayError):
         as_vectors(wrong)
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        ("vectors.npy", r"np\.load\('vectors\.npy'\)"),
+        (pl.DataFrame({"id": ["a"], "v": [[1.0, 2.0]]}), r"frame\['v'\]"),
+        (pl.DataFrame({"id": ["a"], "n": [1.0]}), r"assay\.index\.embed\(frame\)"),
+        (np.ones(3), r"X\[None\]"),
+    ],
+)
+def test_a_refusal_says_what_to_pass(given: object, hint: str) -> None:
+    with pytest.raises(InputError, match=hint):
+        as_vectors(given)
+
+
+def test_an_index_shows_what_it_holds() -> None:
+    assert repr(VectorIndex()) == "VectorIndex(metric='cosine', kind='auto')"
+    index = VectorIndex.from_vectors(np.eye(3))
+    assert repr(index) == "VectorIndex(n=3, dimension=3, metric='cosine', kind='flat')"
+
+
+def test_a_folder_without_a_graph_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CorruptArtifactError, match=r"There is no graph in .*nowhere"):
+        SimilarityGraph.load(tmp_path / "nowhere")
