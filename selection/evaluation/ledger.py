@@ -258,7 +258,8 @@ def evaluate_selection(
         allowed = np.setdiff1d(allowed, had, assume_unique=True) if len(had) else allowed
         return figures(_in_order(allowed[np.argsort(keys[allowed])[: len(rows)]], noise))
 
-    random, cut = [], []
+    random: list[dict[str, float]] = []
+    cut: list[dict[str, float]] = []
     total = 1 + draws * (2 if kept is not None and kept.any() else 1)
 
     def tell() -> None:
