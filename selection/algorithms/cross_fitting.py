@@ -103,7 +103,7 @@ def class_probabilities(
         contents = content_codes(hash_rows(inputs.vectors()[rows]))
         codes = labels.codes[rows].astype(np.int64)
         fold = np.full(inputs.n, -1, dtype=np.int64)
-        fold[rows] = _folds(codes, contents, noise[rows], min(folds, len(rows)))
+        fold[rows] = _folds(codes, contents, noise[rows], folds)
         # a last fold: the rows without a label
         fold[fold < 0] = fold.max() + 1
         return _cross_fit(X, labels, inputs.graph, fold, int(fold.max()) + 1, train_rows, noise)
@@ -146,7 +146,7 @@ def _folds(codes: Rows, contents: Rows, noise: Floats, folds: int) -> Rows:
     np.minimum.at(least, codes, noise)
     order = np.lexsort((noise, least[codes]))
     fold = np.empty(len(codes), dtype=np.int64)
-    fold[order] = np.arange(len(codes)) % folds
+    fold[order] = np.arange(len(codes)) % min(folds, len(codes))
     return fold[first_of_each(contents, order)]
 
 

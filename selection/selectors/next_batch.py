@@ -112,8 +112,9 @@ class NextBatchSelector(Selector):
     measured
         Area under ten rounds of 25 labels, five seeds, less the best of random, margin, k-center,
         BADGE-like and TypiClust-like: Stack Overflow titles +.037 +- .028 (with `disagreement` 0
-        -.023, and below random from round 5 on), newsgroups +.020 +- .018 (+.023), in no round below
-        random (`benchmarks/active_learning.py`).
+        -.023, and below random from round 5 on), newsgroups +.020 +- .018 (+.023), CIFAR-10 -.001 +-
+        .021 (+.004), census -.001 +- .014 (+.004); in no round of the four sets below random
+        (`benchmarks/active_learning.py`).
 
     References
     ----------
