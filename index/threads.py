@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from assay.storage.limits import Whole, check_parameters
+from assay.storage.limits import MOST_THREADS, Whole, check_parameters
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -20,9 +20,9 @@ def thread_count(threads: Any = None) -> int:
     Raises
     ------
     ConfigError
-        `threads` is neither None nor a whole number >= 1.
+        `threads` is neither None nor a whole number from 1 to 1,024.
     """
-    check_parameters(threads=(threads, Whole(1), None))
+    check_parameters(threads=(threads, Whole(1, MOST_THREADS), None))
     if threads is not None:
         return int(threads)
     # macOS and Windows tell only how many there are

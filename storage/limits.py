@@ -53,6 +53,8 @@ class Whole(Constraint):
 
 # work that grows with a parameter alone, whatever the data: trees, epochs, rounds
 MOST_ROUNDS = 10_000
+# likewise: more than any machine has
+MOST_THREADS = 1_024
 
 
 @dataclass(frozen=True)

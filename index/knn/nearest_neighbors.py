@@ -38,7 +38,7 @@ from assay.index.vectors.exact import (
     row_squares,
 )
 from assay.storage.errors import InputError
-from assay.storage.limits import Number, Whole, check_parameters
+from assay.storage.limits import MOST_THREADS, Number, Whole, check_parameters
 
 METHODS = ("auto", "exact", "block_join", "ivf", "hnsw", "nn_descent")
 EXACT_UP_TO = 2e10
@@ -360,7 +360,7 @@ def _check(
         method=(method, *METHODS),
         k=(k, Whole(1)),
         target_recall=(target_recall, Number("(0, 1]")),
-        threads=(threads, Whole(1), None),
+        threads=(threads, Whole(1, MOST_THREADS), None),
     )
     if n >= 2**31:
         raise InputError(f"{n} rows are too many for one graph; the limit is 2**31 - 1.")

@@ -37,7 +37,7 @@ from assay.selection.importance.missing import missing_share, thinned
 from assay.selection.importance.sample import NGRAMS, ROWS, halvings, picked, sample_shard
 from assay.storage.errors import ConfigError, InputError
 from assay.storage.hashing.rows import uniform
-from assay.storage.limits import Limits, Number, Whole, check_limits
+from assay.storage.limits import MOST_THREADS, Limits, Number, Whole, check_limits
 from assay.storage.reading.pools import Pool
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -127,7 +127,7 @@ TEXT_LIMITS: Limits = {
     "weighting": _WEIGHTINGS,
     "smoothing": (Number("(0, inf)"),),
     "shrinkage": (Number("[0, inf)"),),
-    "threads": (Whole(1), None),
+    "threads": (Whole(1, MOST_THREADS), None),
     "min_example_length": (Whole(0),),
 }
 
