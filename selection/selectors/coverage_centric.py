@@ -41,7 +41,7 @@ class CoverageCentricSelector(Selector):
         published 0 or 0.1 leave label errors in. Where a cutoff would leave fewer rows than the
         budget it shrinks, and the report says so.
     n_strata : int, default 50
-        As published; results hardly depend on it.
+        As published; results hardly depend on it. At most a million.
     random_state : int, default 0
     strict : bool, default False
         No effect on the result here, as every row is usable.
@@ -99,7 +99,7 @@ class CoverageCentricSelector(Selector):
 
     limits: ClassVar[Limits] = {
         "cutoff": (Number("[0, 1)"), "auto"),
-        "n_strata": (Whole(1),),
+        "n_strata": (Whole(1, 1_000_000),),
     }
 
     def __init__(
