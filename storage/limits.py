@@ -55,6 +55,8 @@ class Whole(Constraint):
 MOST_ROUNDS = 10_000
 # likewise: more than any machine has
 MOST_THREADS = 1_024
+# answers are as wide as was asked, also where there are fewer rows
+MOST_NEIGHBORS = 1_000_000
 
 
 @dataclass(frozen=True)

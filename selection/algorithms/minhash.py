@@ -12,6 +12,7 @@ from assay.storage.compiling import njit
 
 # token codes of 28 bits: two words of a vocabulary of a million meet with probability .004
 _CODES = 1 << 28
+MOST_WORDS, MOST_PERMUTATIONS = 1_000, 65_536
 
 
 class Shingles(NamedTuple):

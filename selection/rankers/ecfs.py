@@ -126,7 +126,7 @@ class ECFS(FeatureRanker):
         "normalize": (Flag(),),
         "alpha": (Number("[0, 1]"), "cv"),
         "relevance": ("nmi", "fslib"),
-        "n_bins": (Whole(2), None),
+        "n_bins": (Whole(2, 4_096), None),
     }
 
     def __init__(

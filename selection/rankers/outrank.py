@@ -131,7 +131,7 @@ class OutRank(FeatureRanker):
         "alpha": (Number("[0, inf)"),),
         "beta": (Number("[0, inf)"),),
         "max_pairs": (Whole(1),),
-        "n_bins": (Whole(2), None),
+        "n_bins": (Whole(2, 4_096), None),
     }
 
     def __init__(

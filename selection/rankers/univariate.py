@@ -196,7 +196,7 @@ class NeighborInformation(FeatureRanker):
                 y[order],
                 discrete_features=bool(named is not None and named[j]),
                 n_neighbors=int(self.n_neighbors),
-                random_state=int(self.random_state),
+                random_state=int(self.random_state) % 2**32,
             )[0]
         return scores[None]
 

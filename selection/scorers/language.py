@@ -83,7 +83,7 @@ class Language(Scorer):
 
     limits: ClassVar[Limits] = {
         "language": (Instance((str,), "an ISO 639-1 code"),),
-        "letters": (Whole(1),),
+        "letters": (Whole(1, 1_000_000),),
     }
 
     def __init__(self, *, language: str = "en", letters: int = 1_000) -> None:

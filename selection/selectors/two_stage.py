@@ -16,7 +16,7 @@ from assay.selection.contract.inputs import Floats, Inputs, Rows
 from assay.selection.contract.outcomes import Choice, Outcome
 from assay.selection.selectors.greedy import LazyGreedySelector, LazyRanking
 from assay.storage.errors import ConfigError
-from assay.storage.limits import Flag, Function, Instance, Limits, Number, Whole
+from assay.storage.limits import MOST_ROUNDS, Flag, Function, Instance, Limits, Number, Whole
 
 # how a function is run over shards: builtins.map, or that of an executor
 Map = Callable[[Callable[["Shard"], "Proposal"], Iterable["Shard"]], Iterable["Proposal"]]
@@ -168,7 +168,7 @@ class TwoStageSelector(Selector):
     """
 
     limits: ClassVar[Limits] = {
-        "shards": (Whole(1),),
+        "shards": (Whole(1, MOST_ROUNDS),),
         "oversampling": (Number("[1, inf)"), None),
         "options": (Instance((Mapping,), "a mapping of parameters"), None),
         "compare": (Flag(),),

@@ -40,7 +40,7 @@ class WindowSelector(Selector):
     budget
     step : float in [0.01, 1], default 0.05
         Share of the rows between two starts: as published.
-    penalty : float > 0, default 10
+    penalty : float in [0.001, 1e9], default 10
         :math:`\lambda`.
     margin : float in [0, 1), default 0.01
         Share of the pool by which the best window has to be right more often than the draw of CCS.
@@ -107,7 +107,7 @@ class WindowSelector(Selector):
 
     limits: ClassVar[Limits] = {
         "step": (Number("[0.01, 1]"),),
-        "penalty": (Number("(0, inf)"),),
+        "penalty": (Number("[0.001, 1e9]"),),
         "margin": (Number("[0, 1)"),),
     }
 

@@ -11,7 +11,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from assay.index.search.vector_index import VectorIndex
-from assay.selection.algorithms.minhash import jaccard_between, shingles, signatures
+from assay.selection.algorithms.minhash import (
+    MOST_PERMUTATIONS,
+    MOST_WORDS,
+    jaccard_between,
+    shingles,
+    signatures,
+)
 from assay.selection.algorithms.near_copies import Similarities, copy_threshold
 from assay.selection.base import PoolMethod
 from assay.selection.contract.inputs import Floats, Inputs, Rows, text_series
@@ -116,8 +122,8 @@ class InReference(PoolMethod):
         "near": (Number("(0, 1]"), "none", None),
         "words": (Number("(0, 1]"), "none", None),
         "semantic": (Number("(-inf, 1]"), "auto", "none", None),
-        "ngrams": (Whole(1),),
-        "permutations": (Whole(1),),
+        "ngrams": (Whole(1, MOST_WORDS),),
+        "permutations": (Whole(1, MOST_PERMUTATIONS),),
     }
 
     def __init__(

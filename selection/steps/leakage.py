@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
 from assay.index.search.sparse_index import SparseIndex
+from assay.selection.algorithms.minhash import MOST_WORDS
 from assay.selection.algorithms.span_matching import SpanMatcher, Words, words_of
 from assay.selection.base import PoolMethod
 from assay.selection.contract.inputs import Inputs, text_series
@@ -106,8 +107,8 @@ class Leakage(PoolMethod):
     """
 
     limits: ClassVar[Limits] = {
-        "ngrams": (Whole(1),),
-        "span": (Whole(1),),
+        "ngrams": (Whole(1, MOST_WORDS),),
+        "span": (Whole(1, 1_000_000),),
         "share": (Number("(0, 1]"),),
     }
 

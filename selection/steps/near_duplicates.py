@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 from assay.index.embedding.likeness import BITS
 from assay.selection.algorithms.equal_content import content_codes, first_of_each
 from assay.selection.algorithms.hash_stars import hash_stars
-from assay.selection.algorithms.minhash import Shingles, jaccard, shingles, signatures
+from assay.selection.algorithms.minhash import (
+    MOST_PERMUTATIONS,
+    MOST_WORDS,
+    Shingles,
+    jaccard,
+    shingles,
+    signatures,
+)
 from assay.selection.contract.inputs import Floats, Inputs, Rows
 from assay.selection.steps.deduplication import Deduplicator
 from assay.storage.compiling import njit
@@ -140,8 +147,8 @@ class NearDuplicates(Deduplicator):
 
     limits: ClassVar[Limits] = {
         "threshold": (Number("(0, 1]"),),
-        "ngrams": (Whole(1),),
-        "permutations": (Whole(1),),
+        "ngrams": (Whole(1, MOST_WORDS),),
+        "permutations": (Whole(1, MOST_PERMUTATIONS),),
         "bands": (Whole(1), None),
         "rows": (Whole(1), None),
         "random_state": SEED,

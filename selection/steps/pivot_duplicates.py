@@ -109,6 +109,7 @@ class PivotDeduplicator(Deduplicator):
 def _pivots(unit: Any, claim: Rows, count: int, threshold: float) -> Rows:
     """Return the first rows with a claim that are not within `threshold` of an earlier one."""
     pivots: list[int] = []
+    count = min(count, len(unit))
     found = np.empty((count, unit.shape[1]), dtype=np.float32)
     # one step per pivot passed, of which there are few
     for row in claim.tolist():
