@@ -44,7 +44,7 @@ def publish_latest(store: Path, *, grace: float = GRACE) -> Path:
     link = store / PUBLISHED / LINK
     with file_lock(store / "publish.lock"):
         target = _current(store, list_runs(store, complete=True))
-        if not points_at(link, target):
+        if not points_at(link, target) or not is_whole(store, link, target):
             # Windows does not let go of a file that is open: the next call points it on
             with suppress(PermissionError):
                 point(link, target.name)
@@ -120,6 +120,21 @@ def points_at(link: Path, target: Path) -> bool:
     same = (own.st_dev, own.st_ino) == (of.st_dev, of.st_ino)
     copied = own.st_size == of.st_size and own.st_mtime >= of.st_mtime
     return same or (own.st_nlink == 1 and copied)
+
+
+def is_whole(store: Path, link: Path, target: Path) -> bool:
+    """Return whether `latest.duckdb` is the file `target`, or a copy that is as that was written.
+
+    In a store that was copied, and where links are unsupported, it is a file of its own.
+    """
+    if link.samefile(target):
+        return True
+    record = read_record(store, target)
+    try:
+        CheckedFile(link, {} if record is None else record["file"], "").check()
+    except (OSError, KeyError, TypeError, CorruptArtifactError):
+        return False
+    return True
 
 
 # --- records -----------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from assay.storage.runs.publishing import (
     LINK,
     PUBLISHED,
     is_intact,
+    is_whole,
     points_at,
     published_files,
     read_record,
@@ -300,6 +301,11 @@ def _published(store: ScoreStore, repair: bool) -> Iterator[Finding]:
         problem = f"It is not the newest published file, {files[-1].name}."
         # earlier versions made a symbolic link
         level = "info" if latest.is_symlink() else "damage"
+    elif not is_whole(store.path, latest, files[-1]):
+        problem, level = (
+            f"It is a copy of {files[-1].name} that is not as that was written.",
+            "damage",
+        )
     elif not shows(store.path, files[-1], newest):
         problem, level = "The published file is not of the newest runs.", "info"
     else:

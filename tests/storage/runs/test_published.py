@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -195,6 +196,34 @@ def test_a_published_file_that_was_changed_is_not_taken_for_current(
     assert store.publish().name == "latest-2.duckdb"
     with duckdb.connect(str(latest), read_only=True) as con:
         assert len(con.sql("FROM latest_selection").fetchall()) == 2
+
+
+def test_a_changed_copy_of_a_published_file_is_named_and_replaced(
+    store: ScoreStore, tmp_path: Path
+) -> None:
+    """In a copied store the two names are two files, of which either may be damaged."""
+    from assay.storage.upkeep.check import check_store
+
+    copied = ScoreStore(shutil.copytree(store.path, tmp_path / "copied", symlinks=True))
+    latest = copied.path / "published" / "latest.duckdb"
+    assert not latest.samefile(latest.with_name("latest-1.duckdb"))
+    assert check_store(copied) == []
+    for mended_by in (copied.publish, lambda: check_store(copied, repair=True)):
+        data = bytearray(latest.read_bytes())
+        data[0] ^= 1
+        latest.chmod(0o644)
+        latest.write_bytes(data)
+        assert [(f.where, f.level) for f in check_store(copied)] == [
+            ("published/latest.duckdb", "damage")
+        ]
+        mended_by()
+        assert check_store(copied) == []
+        with duckdb.connect(str(latest), read_only=True) as con:
+            assert len(con.sql("FROM latest_decisions").fetchall()) == 8
+        # as in a store that was copied again
+        whole = latest.read_bytes()
+        latest.unlink()
+        latest.write_bytes(whole)
 
 
 def test_kept_columns_of_pools_that_differ(tmp_path: Path) -> None:
