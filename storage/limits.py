@@ -56,7 +56,7 @@ MOST_ROUNDS = 10_000
 # likewise: more than any machine has
 MOST_THREADS = 1_024
 # answers are as wide as was asked, also where there are fewer rows
-MOST_NEIGHBORS = 1_000_000
+NEIGHBORS = Whole(1, 1_000_000)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from assay.index.embedding.text import HashedTextEmbedder
 from assay.index.graph.symmetric_edges import Edges
 from assay.index.search.sparse_index import SparseIndex
 from assay.storage.errors import ConfigError, InputError
-from assay.storage.limits import MOST_NEIGHBORS, Whole, check_parameters
+from assay.storage.limits import NEIGHBORS, check_parameters
 
 # how a graph says that its edges also join texts by their words
 HYBRID = "hybrid"
@@ -31,7 +31,7 @@ def vectors_of_texts(
     ConfigError, InputError
         A parameter does not fit the kind, or there is not one vector for each text.
     """
-    check_parameters(kind=(kind, HYBRID, "dense"), k=(k, Whole(1, MOST_NEIGHBORS)))
+    check_parameters(kind=(kind, HYBRID, "dense"), k=(k, NEIGHBORS))
     for name, only in _FIXED.items():
         if kind == HYBRID and settings.get(name, only) != only:
             raise ConfigError(

@@ -39,7 +39,7 @@ from assay.index.vectors.checks import (
 from assay.index.vectors.exact import Progress
 from assay.index.vectors.forms import as_queries
 from assay.storage.errors import ConfigError, InputError
-from assay.storage.limits import MOST_NEIGHBORS, SEED, Whole, check_parameters
+from assay.storage.limits import NEIGHBORS, SEED, Whole, check_parameters
 from assay.storage.notebook import Shown, short_numbers
 
 ROBUST = (None, "context")
@@ -222,7 +222,7 @@ class SimilarityGraph(NetworkxGraph, Shown):
         bytes per neighbor of each row, and 100 MB. Graphs are built one at a time in a process.
         """
         check_parameters(
-            k=(k, Whole(1, MOST_NEIGHBORS)),
+            k=(k, NEIGHBORS),
             symmetrise=(symmetrise, *SYMMETRISE),
             robust=(robust, *ROBUST),
             random_state=(random_state, *SEED),
@@ -363,9 +363,7 @@ class SimilarityGraph(NetworkxGraph, Shown):
         >>> graph.degrees().tolist(), graph.number_of_edges()
         ([1, 2, 1, 0], 2)
         """
-        check_parameters(
-            k=(k, Whole(1, MOST_NEIGHBORS)), attribute_weight=(attribute_weight, None, "gaussian")
-        )
+        check_parameters(k=(k, NEIGHBORS), attribute_weight=(attribute_weight, None, "gaussian"))
         named = as_ids(ids, len(ids))
         assert named is not None
         X = None if vectors is None else as_vectors(vectors, ids=ids)
@@ -549,7 +547,7 @@ class SimilarityGraph(NetworkxGraph, Shown):
         queries = as_vectors(as_queries(vector), what="queries")
         if len(queries) != 1:
             raise InputError(f"Give one vector, not {len(queries)}; a VectorIndex answers many.")
-        check_parameters(k=(k, Whole(1, MOST_NEIGHBORS), None))
+        check_parameters(k=(k, NEIGHBORS, None))
         query = check_width(queries, self.vectors.shape[1])[0]
         places, distances = nearest_to(
             self.vectors, query, k or self.k, self.metric, self.sample_ids

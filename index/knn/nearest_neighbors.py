@@ -38,7 +38,7 @@ from assay.index.vectors.exact import (
     row_squares,
 )
 from assay.storage.errors import InputError
-from assay.storage.limits import MOST_NEIGHBORS, MOST_THREADS, Number, Whole, check_parameters
+from assay.storage.limits import MOST_THREADS, NEIGHBORS, Number, Whole, check_parameters
 
 METHODS = ("auto", "exact", "block_join", "ivf", "hnsw", "nn_descent")
 EXACT_UP_TO = 2e10
@@ -358,7 +358,7 @@ def _check(
     check_metric(metric)
     check_parameters(
         method=(method, *METHODS),
-        k=(k, Whole(1, MOST_NEIGHBORS)),
+        k=(k, NEIGHBORS),
         target_recall=(target_recall, Number("(0, 1]")),
         threads=(threads, Whole(1, MOST_THREADS), None),
     )

@@ -24,7 +24,7 @@ from assay.index.threads import ordered_map, thread_count
 from assay.index.vectors.checks import as_ids, id_order
 from assay.storage.disk.checked_folder import check_files, write_checksums
 from assay.storage.errors import CorruptArtifactError, InputError
-from assay.storage.limits import MOST_NEIGHBORS, Number, Whole, check_parameters
+from assay.storage.limits import NEIGHBORS, Number, Whole, check_parameters
 
 _FORMAT = 1
 _ARRAYS = ("starts", "terms", "counts", "norms", "frequencies", "begins", "rows", "parts", "order")
@@ -354,7 +354,7 @@ class SparseIndex:
     def _search(
         self, queries: Terms, own: NDArray[np.int64], k: int, threads: int | None
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        check_parameters(k=(k, Whole(1, MOST_NEIGHBORS)))
+        check_parameters(k=(k, NEIGHBORS))
         kept = self._built()
         idf = _rarity(kept["frequencies"], self._texts)
         limit = max(self.candidates, k)

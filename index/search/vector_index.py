@@ -29,7 +29,7 @@ from assay.index.vectors.checks import (
 from assay.index.vectors.exact import row_squares
 from assay.index.vectors.forms import as_array, as_queries
 from assay.storage.errors import ConfigError, CorruptArtifactError, IdError, InputError
-from assay.storage.limits import MOST_NEIGHBORS, SEED, Whole, check_parameters
+from assay.storage.limits import NEIGHBORS, SEED, check_parameters
 
 KINDS = ("auto", "flat", "ivf", "hnsw")
 _FORMAT = 2
@@ -210,9 +210,7 @@ class VectorIndex:
         >>> index.ids[positions[0]].tolist()
         ['a', 'b']
         """
-        check_parameters(
-            k=(k, Whole(1, MOST_NEIGHBORS)), probes=(probes, Whole(1, MOST_NEIGHBORS), None)
-        )
+        check_parameters(k=(k, NEIGHBORS), probes=(probes, NEIGHBORS, None))
         Q = as_vectors(as_queries(Q), what="queries")
         self._check_scale(max(1.0, float(row_squares(Q).max())))
         allowed = None
