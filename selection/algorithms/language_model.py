@@ -142,7 +142,8 @@ def letter_table() -> NDArray[np.uint32]:
     letters = character_classes() & (LETTER | MARK) > 0
     table = np.where(letters, folding_table() >> 2, 0).astype(np.uint32)
     for first, last in _HAN_BLOCKS:
-        table[first : last + 1] = _HAN
+        block = table[first : last + 1]
+        block[letters[first : last + 1]] = _HAN
     table.flags.writeable = False
     return table
 

@@ -127,6 +127,7 @@ class WindowSelector(Selector):
         self.margin = margin
 
     def _select(self, inputs: Inputs, budget: int) -> Choice:
+        inputs.vectors()
         difficulty, source = difficulty_of(inputs, type(self).__name__)
         ccs = CoverageCentricSelector(budget=budget, random_state=self.random_state)
         even = ccs._select(inputs, budget)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -154,6 +153,8 @@ def _texts_of_parts(contents: Any) -> Any:
     in_parts = pc.match_substring_regex(contents, _MAY_BE_PARTS)
     if not pc.any(in_parts).as_py():
         return contents
+    import duckdb
+
     listed = contents.filter(in_parts)
     listed = pa.table({"place": np.arange(len(listed)), "content": listed})
     with duckdb.connect(":memory:") as con:

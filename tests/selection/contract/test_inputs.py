@@ -29,14 +29,15 @@ def test_complex_and_empty_vectors_are_refused_and_sparse_ones_taken(entry):
     X = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
     X[X < 0.5] = 0.0
     labels = None if entry.covers_labeled else np.arange(40) % 3
-    target = X[:5]
+    # a difficulty, which a selector by difficulty has to be given
+    given = {"target": X[:5]} | ({"scores": np.arange(40.0)} if entry.kind == "selector" else {})
     name = type(make(entry)).__name__
     with pytest.raises(InputError, match=f"{name} takes real numbers, and X holds complex"):
-        make(entry).fit(X * (1 + 2j), labels, target=target)
+        make(entry).fit(X * (1 + 2j), labels, **given)
     with pytest.raises(InputError, match=rf"\(40, 0\); {name} takes vectors"):
-        make(entry).fit(X[:, :0], labels, target=target)
-    dense = make(entry).fit(X, labels, target=target)
-    sparse = make(entry).fit(sp.csr_array(X), labels, target=target)
+        make(entry).fit(X[:, :0], labels, **given)
+    dense = make(entry).fit(X, labels, **given)
+    sparse = make(entry).fit(sp.csr_array(X), labels, **given)
     attribute = "keep_" if entry.kind == "step" else "scores_"
     np.testing.assert_array_equal(getattr(sparse, attribute), getattr(dense, attribute))
 
