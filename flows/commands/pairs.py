@@ -43,6 +43,7 @@ def pairs(
     from sklearn.metrics import average_precision_score
 
     from assay.flows.commands.output import print_json
+    from assay.flows.export.destination import check_destination
     from assay.flows.export.frames import write_frame
     from assay.selection.algorithms.labeled_pairs import held_out_similarity, pair_weights
     from assay.storage import read_pool
@@ -54,7 +55,7 @@ def pairs(
         raise ConfigError(
             f"--out is {str(out)!r}; name a file that ends in .parquet, .csv, .jsonl or .arrow."
         )
-    _check_inputs(out, records, pairs)
+    check_destination(out, overwrite=overwrite, inputs=(records, pairs))
     pool = read_pool(records, id=id, text=text)
     frame = read_table(pairs)
     rows = _positions(pool.samples()["sample_id"], frame, left, right)
@@ -85,14 +86,6 @@ def pairs(
         f"{report['average_precision_plain']:.3f}."
     )
     typer.echo(f"{report['scored']:,} pairs without a label were scored: {out}", err=True)
-
-
-def _check_inputs(out: Path, *inputs: str) -> None:
-    from assay.storage.errors import ConfigError
-
-    for name in inputs:
-        if Path(name).exists() and out.exists() and out.samefile(name):
-            raise ConfigError(f"--out is {str(out)!r}, which is read; name another file.")
 
 
 def _positions(ids: pl.Series, frame: pl.DataFrame, left: str, right: str) -> Any:

@@ -79,5 +79,10 @@ def test_what_is_wrong_with_pairs_is_said(files):
         assert words in str(told.exception)
     told = run(*given, "--out", folder / "p.csv", "--overwrite")
     assert told.exit_code != 0
-    assert "which is read" in str(told.exception)
+    assert "which this command reads" in str(told.exception)
+    (folder / "many").mkdir()
+    (folder / "records.parquet").rename(folder / "many" / "records.parquet")
+    inside = run(folder / "many", *given[1:], "--out", folder / "many" / "scored.parquet")
+    assert "would become, a part of" in str(inside.exception)
+    (folder / "many" / "records.parquet").rename(folder / "records.parquet")
     assert "ends in .parquet" in str(run(*given, "--out", folder / "o.txt").exception)
