@@ -39,7 +39,7 @@ from assay.index.vectors.checks import (
 from assay.index.vectors.exact import Progress
 from assay.index.vectors.forms import as_queries
 from assay.storage.errors import ConfigError, InputError
-from assay.storage.limits import NEIGHBORS, SEED, Whole, check_parameters
+from assay.storage.limits import MOST_ROUNDS, NEIGHBORS, SEED, Whole, check_parameters
 from assay.storage.notebook import Shown, short_numbers
 
 ROBUST = (None, "context")
@@ -478,7 +478,7 @@ class SimilarityGraph(NetworkxGraph, Shown):
         >>> graph.smooth([[1.0, 0.0], [0.0, 1.0], [2.0, 0.0]]).round(2).tolist()
         [[0.7099999785423279, 0.7099999785423279], [0.7099999785423279, 0.7099999785423279], [1.0, 0.0]]
         """
-        check_parameters(steps=(steps, Whole(1)))
+        check_parameters(steps=(steps, Whole(1, MOST_ROUNDS)))
         vectors = as_vectors(X, ids=self.sample_ids)
         if len(vectors) != len(self):
             raise InputError(
@@ -508,7 +508,7 @@ class SimilarityGraph(NetworkxGraph, Shown):
         >>> (S @ S.T).diagonal().astype(float).round(2).tolist()
         [0.34, 0.34, 0.41, 0.37]
         """
-        check_parameters(dimensions=(dimensions, Whole(1)), method=(method, *METHODS))
+        check_parameters(dimensions=(dimensions, Whole(1, 1_024)), method=(method, *METHODS))
         order = id_order(self.sample_ids, len(self))
         vectors = structure_vectors(self.to_scipy(), dimensions, method, order=order)
         return vectors.astype(np.float32)

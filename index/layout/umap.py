@@ -9,7 +9,7 @@ from scipy import sparse
 
 from assay.index.layout._gradient_steps import optimize
 from assay.storage.errors import InputError
-from assay.storage.limits import SEED, Whole, check_parameters
+from assay.storage.limits import MOST_ROUNDS, SEED, Whole, check_parameters
 
 Coordinates = NDArray[np.float32]
 # of the curve 1 / (1 + A d^2B) that UMAP fits for a spread of 1 and a least distance of 0.1
@@ -86,7 +86,9 @@ def umap_layout(
     (60, 2)
     """
     check_parameters(
-        dims=(dims, Whole(1)), epochs=(epochs, Whole(1), None), random_state=(random_state, *SEED)
+        dims=(dims, Whole(1, 1_024)),
+        epochs=(epochs, Whole(1, MOST_ROUNDS), None),
+        random_state=(random_state, *SEED),
     )
     n = len(neighbors)
     order = np.arange(n) if ids is None else ids.arg_sort().to_numpy().astype(np.int64)

@@ -47,3 +47,16 @@ def test_searches_refuse_huge_numbers(kind: str, given: dict[str, int]) -> None:
     X = np.random.default_rng(0).normal(size=(200, 4))
     with pytest.raises(ConfigError, match=r"and <= 1,?\d"):
         VectorIndex(kind=kind).build(X).search(X[:2], **given)
+
+
+def test_what_a_graph_makes_refuses_huge_numbers() -> None:
+    X = np.random.default_rng(0).normal(size=(20, 4))
+    graph = SimilarityGraph.from_vectors(X, k=3)
+    for make in (
+        lambda: graph.structure(2**63),
+        lambda: graph.smooth(X, 2**63),
+        lambda: graph.layout(dims=2**63),
+        lambda: graph.layout(epochs=2**63),
+    ):
+        with pytest.raises(ConfigError, match=r"and <= 1"):
+            make()
