@@ -42,9 +42,9 @@ def measure(name: str, seed: int, kept: Path) -> pl.DataFrame:
     order = np.random.default_rng([seed, 100]).permutation(len(texts))
     pool = texts.gather(order[min(TEST, len(texts) // 4) :][:POOL])
     asked = np.random.default_rng(seed).permutation(len(pool))[:ASKED]
-    coverage = WordCoverage(pool.gather, asked, ASKED)
+    coverage = WordCoverage(lambda rows: [pool.gather(rows)], asked, ASKED)
     points = pl.read_parquet(kept / f"{name}-{seed}.parquet").filter(pl.col("size").is_in(SIZES))
-    covered = [coverage(rows.to_numpy()) for rows in points["rows"]]
+    covered = coverage.of([rows.to_numpy() for rows in points["rows"]])
     points = points.select(
         "size", "candidate", accuracy=(pl.col("ridge") + pl.col("logistic")) / 2
     ).with_columns(covered=pl.Series(covered))

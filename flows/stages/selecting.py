@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -355,16 +355,10 @@ def judge(run: Run, samples: Ref, vectors: Ref, graph: Ref, selection: Ref) -> R
     return make_stage(run, JUDGE, ref, make)
 
 
-def _texts_at(run: Run, keys: np.ndarray) -> Callable[[np.ndarray], pl.Series]:
-    """Return what reads the texts of usable rows, so that no others are held."""
+def _texts_at(run: Run, keys: np.ndarray) -> Callable[[np.ndarray], Iterator[pl.Series]]:
+    """Return what reads the texts of usable rows in parts, so that no others are held."""
     pool = run.read_pool()
-
-    def read(places: np.ndarray) -> pl.Series:
-        ascending = np.sort(places)
-        texts = pl.Series(pool.contents_at(keys[ascending]))
-        return texts.gather(np.searchsorted(ascending, places))
-
-    return read
+    return lambda rows: (pl.Series(part) for part in pool.content_parts_at(keys[rows]))
 
 
 def load_ledger(run: Run, ref: Ref) -> pl.DataFrame:

@@ -18,6 +18,8 @@ Vectors = NDArray[np.float32]
 _CHUNK = 65_536
 # rows trained on, per cell
 _PER_CELL = 32
+# more cells than this are made in two steps
+_AT_ONCE = 1_024
 # the golden section, whose multiples spread evenly over (0, 1)
 _TURN = 0.6180339887498949
 # rows differ by rounding alone below this part of the largest squared length
@@ -58,14 +60,18 @@ def cluster(
     Notes
     -----
     Seeds are drawn in proportion to their squared distance to those drawn before, in batches that
-    double. Time O((iterations + resampling + 1) * min(n, 32 count) * count * d) and one pass of
-    n * count * d.
+    double. More than 1,024 cells are made in two steps: sqrt(count) cells, each of which is cut into
+    its share of `count` by its rows; a row is then in the nearest cell of its part. With
+    c = min(count, 2 sqrt(count)) centroids that a row meets, time is
+    O((iterations + resampling + 1) * min(n, 32 count) * c * d) and one pass of n * c * d.
 
     References
     ----------
     Arthur, Vassilvitskii, "k-means++: the advantages of careful seeding", 2007. Bahmani et al.,
     "Scalable k-means++", 2012 (batches).
     """
+    if count > _AT_ONCE:
+        return _in_two_steps(X, count, metric, noise, iterations=iterations, resampling=resampling)
     rows = np.sort(np.argsort(-noise, kind="stable")[: _PER_CELL * count])
     sample, luck = X[rows], noise[rows]
     centroids = _lloyd(sample, _seeds(sample, count, metric, luck), metric, iterations)
@@ -78,6 +84,30 @@ def cluster(
     cells = nearest(X, centroids, metric)
     full, of_row = np.unique(cells, return_inverse=True)
     return Cells(centroids[full], of_row.astype(np.int64))
+
+
+def _in_two_steps(
+    X: Vectors, count: int, metric: str, noise: Floats, *, iterations: int, resampling: int
+) -> Cells:
+    parts = cluster(
+        X, round(count**0.5), metric, noise, iterations=iterations, resampling=resampling
+    )
+    order = np.argsort(parts.of_row, kind="stable")
+    ends = np.cumsum(np.bincount(parts.of_row))
+    # rounded so that they sum to `count`
+    shares = np.diff(np.rint(ends * (count / len(X))).astype(np.int64), prepend=0)
+    centroids: list[Vectors] = []
+    of_row = np.empty(len(X), dtype=np.int64)
+    begin = made = 0
+    for end, share in zip(ends, np.maximum(shares, 1), strict=True):
+        rows = order[begin:end]
+        cells = cluster(
+            X[rows], int(share), metric, noise[rows], iterations=iterations, resampling=resampling
+        )
+        of_row[rows] = cells.of_row + made
+        centroids.append(cells.centroids)
+        begin, made = end, made + len(cells.centroids)
+    return Cells(np.concatenate(centroids), of_row)
 
 
 def nested_clusters(

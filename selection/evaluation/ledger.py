@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from assay.selection.evaluation.vectors import (
     target_vectors,
     vector_measures,
 )
-from assay.selection.evaluation.words import WordCoverage
+from assay.selection.evaluation.words import Reader, WordCoverage
 from assay.storage.errors import InputError
 from assay.storage.hashing.rows import hash_rows
 from assay.storage.interfaces import ArrowArray, ArrowStream, Frame
@@ -111,8 +111,10 @@ def evaluate_selection(
         Weights of the selection, aligned with `chosen`.
     previous : int[p], optional
         Rows of the selection that this one replaces.
-    texts : n texts, or a function of row numbers that returns their texts, optional
-        Beside vectors: what the vectors were made from. Where X holds texts, these.
+    texts : n texts, or a function of ascending row numbers, optional
+        Beside vectors: what the vectors were made from. Where X holds texts, these. The function
+        returns the texts of the rows, or an iterator over parts of them, so that no others, or no
+        more than a part, are held.
     random_state : int, default 0
     sample : int, default 5,000
         Rows of the pool, those whose ids hash smallest, whose distance to the selection is
@@ -229,11 +231,13 @@ def evaluate_selection(
             )  # fmt: skip
     if texts is None and X is not None and _is_text(X):
         texts = X
+    words = None
+    # found for all subsets at once, in their order
+    shares_of_words: Iterator[float] = iter(())
     # to read all words of the pool costs as much as to embed it, and with a target it judges nothing
     if texts is not None and target is None:
-        read = texts if callable(texts) else text_series(texts, "texts").gather
-        words = WordCoverage(read, np.argsort(noise)[:sample], sample)
-        measures.append(lambda some: {"words_covered": words(some)})
+        words = WordCoverage(_parts_of(texts), np.argsort(noise)[:sample], sample)
+        measures.append(lambda _: {"words_covered": next(shares_of_words)})
     if graph is not None:
         representation = Representation(graph)
         measures.append(lambda some: {"facility_location_ratio": representation(some)})
@@ -249,33 +253,30 @@ def evaluate_selection(
         values = inputs.as_given(inputs.scores)
         measures.append(lambda some: {"score_mean": float(np.sort(values[some]).mean())})
 
-    def figures(some: Rows) -> dict[str, float]:
-        if len(had):
-            some = _in_order(np.union1d(some, had), noise)
-        return {name: value for measure in measures for name, value in measure(some).items()}
-
-    def at_random(keys: Floats, allowed: Rows) -> dict[str, float]:
+    def at_random(keys: Floats, allowed: Rows) -> Rows:
         allowed = np.setdiff1d(allowed, had, assume_unique=True) if len(had) else allowed
-        return figures(_in_order(allowed[np.argsort(keys[allowed])[: len(rows)]], noise))
+        return _in_order(allowed[np.argsort(keys[allowed])[: len(rows)]], noise)
 
-    random: list[dict[str, float]] = []
-    cut: list[dict[str, float]] = []
-    total = 1 + draws * (2 if kept is not None and kept.any() else 1)
-
-    def tell() -> None:
-        if progress is not None:
-            progress("subset", 1 + len(random) + len(cut), total)
-
+    uniform = [
+        inputs.as_given(inputs.noise(random_state, f"evaluation/random/{draw}"))
+        for draw in range(draws)
+    ]
+    subsets = [rows, *(at_random(keys, np.arange(n)) for keys in uniform)]
+    if kept is not None and kept.any():
+        subsets += [at_random(keys, np.flatnonzero(kept)) for keys in uniform]
+    if len(had):
+        subsets = [_in_order(np.union1d(some, had), noise) for some in subsets]
+    if words is not None:
+        shares_of_words = iter(words.of(subsets))
+    figures: list[dict[str, float]] = []
     with threadpool_limits(1, user_api="blas"):
-        value = figures(rows)
-        tell()
-        for draw in range(draws):
-            keys = inputs.as_given(inputs.noise(random_state, f"evaluation/random/{draw}"))
-            random.append(at_random(keys, np.arange(n)))
-            tell()
-            if kept is not None and kept.any():
-                cut.append(at_random(keys, np.flatnonzero(kept)))
-                tell()
+        for some in subsets:
+            figures.append(
+                {name: figure for measure in measures for name, figure in measure(some).items()}
+            )
+            if progress is not None:
+                progress("subset", len(figures), len(subsets))
+    value, random, cut = figures[0], figures[1 : 1 + draws], figures[1 + draws :]
     if weights is not None:
         value["effective_sample_size"] = _effective_size(weights, given)
         for drawn in (*random, *cut):
@@ -324,6 +325,19 @@ def _text_measures(texts: pl.Series, target: Any, asked: Rows, duplicates: Any) 
 
         measures.append(divergence)
     return measures
+
+
+def _parts_of(texts: Any) -> Reader:
+    """Return what reads the texts of ascending rows in parts."""
+    if not callable(texts):
+        series = text_series(texts, "texts")
+        return lambda rows: [series.gather(rows)]
+
+    def read(rows: Rows) -> Iterable[pl.Series]:
+        found = texts(rows)
+        return found if isinstance(found, Iterator) else [text_series(found, "texts")]
+
+    return read
 
 
 def _balance_of(name: str, codes: NDArray[Any], classes: int) -> Measure:

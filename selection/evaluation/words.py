@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import polars as pl
@@ -10,8 +10,8 @@ import polars as pl
 from assay.selection.algorithms.span_matching import words_of
 from assay.selection.contract.inputs import Rows
 
-# texts of some rows, in the order asked for
-Reader = Callable[[Rows], pl.Series]
+# the texts of ascending rows, in parts
+Reader = Callable[[Rows], Iterable[pl.Series]]
 
 
 class WordCoverage:
@@ -31,8 +31,8 @@ class WordCoverage:
 
     Parameters
     ----------
-    read : function of row numbers
-        Returns their texts.
+    read : function of ascending row numbers
+        Yields their texts in parts.
     asked : int64[m]
         Rows whose words are to be covered.
     most : int
@@ -40,21 +40,25 @@ class WordCoverage:
 
     Notes
     -----
-    Time linear in the text of the rows looked at.
+    Time linear in the text of the rows looked at, each of which is read once for all subsets.
+    Memory: the words of the rows asked for, a byte for each of them and subset, and a part of
+    the texts.
 
     Examples
     --------
     >>> texts = pl.Series(["a cat", "a dog", "the cat", "the dog"])
-    >>> coverage = WordCoverage(texts.gather, np.arange(4), 4)
-    >>> coverage(np.array([0, 3])), coverage(np.array([0, 1])), coverage(np.array([0]))
-    (1.0, 0.75, 0.5)
+    >>> coverage = WordCoverage(lambda rows: [texts.gather(rows)], np.arange(4), 4)
+    >>> coverage.of([np.array([0, 3]), np.array([0, 1]), np.array([0])])
+    [1.0, 0.75, 0.5]
     """
 
     def __init__(self, read: Reader, asked: Rows, most: int) -> None:
         self._read, self._most = read, most
-        words = words_of(read(asked))
-        rows = np.repeat(np.arange(len(asked)), np.diff(words.indptr))
-        codes, of = np.unique(words.codes.astype(np.int64), return_inverse=True)
+        parts = [words_of(texts) for texts in read(np.sort(asked))]
+        lengths = [np.diff(part.indptr) for part in parts]
+        rows = np.repeat(np.argsort(asked), np.concatenate(lengths))
+        words = np.concatenate([part.codes for part in parts])
+        codes, of = np.unique(words, return_inverse=True)
         pairs = np.unique(rows * len(codes) + of)
         row, place = np.divmod(pairs, max(1, len(codes)))
         counts = np.bincount(place, minlength=len(codes))
@@ -64,10 +68,28 @@ class WordCoverage:
         self._rows = len(asked)
         self._total = np.bincount(self._row, self._value, self._rows)
 
-    def __call__(self, rows: Rows) -> float:
-        """Return the mean share over the rows that have such a word; NaN where none has."""
-        held = np.unique(words_of(self._read(rows[: self._most])).codes.astype(np.int64))
-        covered = np.isin(self._codes, held)[self._place]
-        found = np.bincount(self._row, self._value * covered, self._rows)
+    def of(self, subsets: Sequence[Rows]) -> list[float]:
+        """Return the mean share for each subset, over the rows that have such a word (NaN: none)."""
         some = self._total > 0
-        return float((found[some] / self._total[some]).mean()) if some.any() else float("nan")
+        if not some.any():
+            return [float("nan")] * len(subsets)
+        looked_at = [np.sort(rows[: self._most]) for rows in subsets]
+        wanted = np.unique(np.concatenate(looked_at))
+        held = np.zeros((len(subsets), len(self._codes)), dtype=np.bool_)
+        begin = 0
+        for texts in self._read(wanted):
+            words = words_of(texts)
+            place = np.searchsorted(self._codes, words.codes)
+            place[place == len(self._codes)] = 0
+            place[self._codes[place] != words.codes] = -1
+            lengths = np.diff(words.indptr)
+            for subset, rows in enumerate(looked_at):
+                here = np.isin(wanted[begin : begin + len(texts)], rows, assume_unique=True)
+                places = place[np.repeat(here, lengths)]
+                held[subset, places[places >= 0]] = True
+            begin += len(texts)
+        shares = []
+        for covered in held:
+            found = np.bincount(self._row, self._value * covered[self._place], self._rows)
+            shares.append(float((found[some] / self._total[some]).mean()))
+        return shares

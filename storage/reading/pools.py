@@ -300,6 +300,24 @@ class Pool:
         ]
         return pa.chunked_array(found)
 
+    def content_parts_at(self, rows: np.ndarray[Any, Any]) -> Iterator[pa.Array]:
+        """Yield the content of the rows of ascending numbers in parts, as `batches` yields it.
+
+        The pool is read once up to the last of them, a batch at a time, so memory doesn't grow with
+        the rows asked for.
+        """
+        start = 0
+        for source, row, array in self._content(BATCH_ROWS):
+            first, last = np.searchsorted(rows, (start, start + len(array)))
+            if first < last:
+                taken = array.take(pa.array(rows[first:last] - start))
+                yield self._as_content(taken, source, row)
+            start += len(array)
+            if last == len(rows):
+                return
+        if len(rows):
+            raise InputError(f"The pool has no row {rows[-1]}; its last row is {start - 1}.")
+
     def image_files(self, rows: np.ndarray[Any, Any]) -> list[Path | None]:
         """Return the files of the images of the rows of ascending numbers; None: bytes in a table.
 

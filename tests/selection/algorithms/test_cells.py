@@ -76,3 +76,24 @@ def test_every_row_is_in_its_nearest_cell(X, count):
 def test_places_count_within_each_cell():
     cells = np.array([1, 0, 1, 1, 3])
     assert places(cells, np.array([0.5, 0.1, 0.2, 0.5, 0.0])).tolist() == [1, 0, 0, 2, 0]
+
+
+def test_many_cells_are_made_in_two_steps(monkeypatch):
+    """They are nearly as tight as those of one step, full, and hold whole groups of equal rows."""
+    X, kind = blobs([900, 500, 100, 60, 4_000], spread=0.3)
+    noise = np.random.default_rng(1).random(len(X))
+    two = cluster(X, 1_200, "l2", noise)
+    monkeypatch.setattr("assay.selection.algorithms.cells._AT_ONCE", 1_200)
+    one = cluster(X, 1_200, "l2", noise)
+    assert abs(len(two.centroids) - 1_200) <= 40
+    assert set(two.of_row.tolist()) == set(range(len(two.centroids)))
+    spread = [((X - cells.centroids[cells.of_row]) ** 2).sum() for cells in (one, two)]
+    assert spread[1] < 1.25 * spread[0]
+    assert all(len(set(kind[two.of_row == cell])) == 1 for cell in range(len(two.centroids)))
+
+
+def test_two_steps_of_few_different_rows():
+    X = np.repeat(np.eye(5, dtype=np.float32), [1, 2, 1_500, 3, 900], axis=0)
+    cells = cluster(X, 1_100, "cosine", np.random.default_rng(0).random(len(X)))
+    assert len(cells.centroids) == 5
+    np.testing.assert_array_equal(cells.centroids[cells.of_row], X)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 
 import numpy as np
 import polars as pl
@@ -51,11 +52,23 @@ def test_coverage_is_that_of_brute_force(seed: int) -> None:
     rng = np.random.default_rng(seed)
     texts = [" ".join(rng.choice(WORDS, rng.integers(1, 7))).title() + "!" for _ in range(40)]
     asked, chosen = rng.permutation(40)[:25], rng.permutation(40)[:4]
-    coverage = WordCoverage(pl.Series(texts).gather, asked, 40)
-    assert coverage(chosen) == pytest.approx(brute(texts, asked.tolist(), chosen.tolist()))
-    assert coverage(np.arange(40)) == pytest.approx(1)
-    first = WordCoverage(pl.Series(texts).gather, asked, 2)
-    assert first(chosen) == pytest.approx(brute(texts, asked.tolist(), chosen[:2].tolist()))
+    part, calls = int(rng.integers(1, 12)), []
+
+    def read(rows: np.ndarray) -> Iterator[pl.Series]:
+        assert (np.diff(rows) > 0).all()
+        calls.append(len(rows))
+        return (pl.Series(texts)[rows[i : i + part]] for i in range(0, len(rows), part))
+
+    found = WordCoverage(read, asked, 40).of([chosen, np.arange(40)])
+    assert found == pytest.approx([brute(texts, asked.tolist(), chosen.tolist()), 1])
+    assert len(calls) == 2
+    (first,) = WordCoverage(read, asked, 2).of([chosen])
+    assert first == pytest.approx(brute(texts, asked.tolist(), chosen[:2].tolist()))
+
+
+def test_texts_without_a_common_word_have_no_share() -> None:
+    texts = pl.Series(["a", "b", "", "c"])
+    assert np.isnan(WordCoverage(lambda rows: [texts.gather(rows)], np.arange(4), 4).of([[0]])[0])
 
 
 def test_the_ledger_says_that_rows_which_say_little_were_chosen() -> None:

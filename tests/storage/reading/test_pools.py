@@ -772,3 +772,17 @@ def test_vectors_of_some_rows_are_those_of_all(tmp_path):
     np.save(tmp_path / "more.npy", np.arange(6, dtype=np.float32).reshape(3, 2))
     beside = read_pool(tmp_path / "more.npy")
     assert beside.contents_at(np.array([1, 2])).to_pylist() == [[2.0, 3.0], [4.0, 5.0]]
+
+
+def test_parts_of_some_rows_are_those_rows(tmp_path):
+    """Over files of other sizes, also where a batch or a whole file has none of them."""
+    texts = [f"text {i}" for i in range(20_000)]
+    for name, begin, end in (("a", 0, 12_000), ("b", 12_000, 12_010), ("c", 12_010, 20_000)):
+        pl.DataFrame({"text": texts[begin:end]}).write_parquet(tmp_path / f"{name}.parquet")
+    pool = read_pool(tmp_path)
+    for rows in ([], [0], [11_999, 12_000, 12_010], [19_999], list(range(0, 20_000, 7))):
+        parts = list(pool.content_parts_at(np.array(rows, dtype=np.int64)))
+        assert [text for part in parts for text in part.to_pylist()] == [texts[i] for i in rows]
+        assert all(len(part) for part in parts)
+    with pytest.raises(InputError, match="no row 20000; its last row is 19999"):
+        list(pool.content_parts_at(np.array([5, 20_000])))
