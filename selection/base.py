@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Self
 
@@ -58,6 +59,7 @@ class PoolMethod(Method, BaseEstimator):  # type: ignore[misc]
         return Inputs(**given, method=type(self).__name__)
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Selector(PoolMethod):
     """Base of every sample selector: choose rows of a pool under a budget.
 
@@ -94,12 +96,9 @@ class Selector(PoolMethod):
         "strict": (Flag(),),
     }
 
-    def __init__(
-        self, *, budget: int | float | str, random_state: int = 0, strict: bool = False
-    ) -> None:
-        self.budget = budget
-        self.random_state = random_state
-        self.strict = strict
+    budget: int | float | str
+    random_state: int = 0
+    strict: bool = False
 
     def _select(self, inputs: Inputs, budget: int) -> Choice:
         """Choose `budget` rows, or all usable ones where they are fewer.

@@ -419,9 +419,14 @@ def get(name: str, kind: str) -> Any:
 
 
 def parameter_defaults(method: Any) -> dict[str, Any]:
-    """Return the defaults of a class's parameters by name; `REQUIRED` where there is none."""
-    parameters = inspect.signature(method).parameters.values()
-    return {parameter.name: parameter.default for parameter in parameters}
+    """Return the defaults of a class's parameters by name; `REQUIRED` where there is none.
+
+    What all selectors or all rankers have comes last, as in their documentation.
+    """
+    parameters = inspect.signature(method).parameters
+    shared = ("random_state", "strict") if "strict" in parameters else ("missing",)
+    names = sorted(parameters, key=lambda name: shared.index(name) + 1 if name in shared else 0)
+    return {name: parameters[name].default for name in names}
 
 
 def parameters(method: Any) -> tuple[Parameter, ...]:

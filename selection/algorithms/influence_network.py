@@ -37,6 +37,7 @@ class UtilityGraph(GraphView):
     """A similarity graph whose weights are utilities: those of a row are its use to others."""
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class InfluenceNetwork(BaseEstimator):  # type: ignore[misc]
     r"""Regression of a pairwise utility u(i, j) on the vectors of i and j.
 
@@ -106,24 +107,13 @@ class InfluenceNetwork(BaseEstimator):  # type: ignore[misc]
         "random_state": SEED,
     }
 
-    def __init__(
-        self,
-        *,
-        sample: int = 256,
-        products: bool = True,
-        hidden: int = 100,
-        epochs: int = 20,
-        batch_size: int = 256,
-        learning_rate: float = 3e-3,
-        random_state: int = 0,
-    ) -> None:
-        self.sample = sample
-        self.products = products
-        self.hidden = hidden
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.random_state = random_state
+    sample: int = 256
+    products: bool = True
+    hidden: int = 100
+    epochs: int = 20
+    batch_size: int = 256
+    learning_rate: float = 3e-3
+    random_state: int = 0
 
     def fit(self, X: Any, utility: Utility | ArrayLike, *, ids: Any = None) -> Self:
         """Learn the utility from a sample of pairs.

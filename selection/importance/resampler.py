@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from assay.index.ngrams.hasher import NGramHasher
@@ -35,6 +36,7 @@ from assay.storage.errors import ConfigError
 from assay.storage.limits import Flag, Limits, Number
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class ImportanceResampler(Selector):
     r"""Draw texts in proportion to how much likelier they are under a target than in the pool.
 
@@ -211,7 +213,6 @@ class ImportanceResampler(Selector):
     """
 
     # keys of the draw, where every budget is a prefix of their order
-    _ranked_by: Floats | None = None
 
     limits: ClassVar[Limits] = {
         **TEXT_LIMITS,
@@ -221,42 +222,20 @@ class ImportanceResampler(Selector):
         "composition": ("auto", None),
     }
 
-    def __init__(
-        self,
-        *,
-        budget: int | float | str,
-        mode: Mode = "calibrated",
-        ngrams: int = 2,
-        buckets: int | None = None,
-        tokenizer: Tokenizer = "auto",
-        weighting: Weighting = "joint",
-        smoothing: float = 1.0,
-        shrinkage: float = 10.0,
-        embedding: bool = False,
-        temperature: Temperature = "auto",
-        replace: bool = False,
-        proportions: Mapping[str, float] | None = None,
-        composition: Literal["auto"] | None = None,
-        min_example_length: int = 0,
-        threads: int | None = None,
-        random_state: int = 0,
-        strict: bool = False,
-    ) -> None:
-        super().__init__(budget=budget, random_state=random_state, strict=strict)
-        self.mode = mode
-        self.ngrams = ngrams
-        self.buckets = buckets
-        self.tokenizer = tokenizer
-        self.weighting = weighting
-        self.smoothing = smoothing
-        self.shrinkage = shrinkage
-        self.embedding = embedding
-        self.temperature = temperature
-        self.replace = replace
-        self.proportions = proportions
-        self.composition = composition
-        self.min_example_length = min_example_length
-        self.threads = threads
+    mode: Mode = "calibrated"
+    ngrams: int = 2
+    buckets: int | None = None
+    tokenizer: Tokenizer = "auto"
+    weighting: Weighting = "joint"
+    smoothing: float = 1.0
+    shrinkage: float = 10.0
+    embedding: bool = False
+    temperature: Temperature = "auto"
+    replace: bool = False
+    proportions: Mapping[str, float] | None = None
+    composition: Literal["auto"] | None = None
+    min_example_length: int = 0
+    threads: int | None = None
 
     def hasher(self) -> NGramHasher:
         """Return what hashes the texts, to make a `BucketStream` with."""
@@ -306,7 +285,7 @@ class ImportanceResampler(Selector):
         # within groups there is no one order of keys
         own_keys = keys[0] if len(keys) == 1 and composition is None else None
         fixed = self.mode == "dsir" or self.temperature != "auto"
-        self._ranked_by = own_keys if fixed and not self.replace else None
+        self._ranked_by: Floats | None = own_keys if fixed and not self.replace else None
         self._in_order = rows.in_order
         labels = rows.groups()
         return Decision(

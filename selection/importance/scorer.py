@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -26,6 +27,7 @@ from assay.selection.importance.texts import TEXT_LIMITS, TextSettings, Tokenize
 from assay.storage.limits import Flag, Limits
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class ImportanceScorer(Scorer):
     """Log importance weight of every text: the scores of `ImportanceResampler`, without a draw.
 
@@ -94,28 +96,15 @@ class ImportanceScorer(Scorer):
         "embedding": (Flag(),),
     }
 
-    def __init__(
-        self,
-        *,
-        mode: Mode = "calibrated",
-        ngrams: int = 2,
-        buckets: int | None = None,
-        tokenizer: Tokenizer = "auto",
-        weighting: Weighting = "joint",
-        smoothing: float = 1.0,
-        shrinkage: float = 10.0,
-        embedding: bool = False,
-        threads: int | None = None,
-    ) -> None:
-        self.mode = mode
-        self.ngrams = ngrams
-        self.buckets = buckets
-        self.tokenizer = tokenizer
-        self.weighting = weighting
-        self.smoothing = smoothing
-        self.shrinkage = shrinkage
-        self.embedding = embedding
-        self.threads = threads
+    mode: Mode = "calibrated"
+    ngrams: int = 2
+    buckets: int | None = None
+    tokenizer: Tokenizer = "auto"
+    weighting: Weighting = "joint"
+    smoothing: float = 1.0
+    shrinkage: float = 10.0
+    embedding: bool = False
+    threads: int | None = None
 
     def hasher(self) -> NGramHasher:
         """Return what hashes the texts, to make a `BucketStream` with."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -30,6 +31,7 @@ _PARTS = ("filters", "reference", "leakage", "deduplicate", "cutoff", "choice")
 _TABLES = ("mixture_from_runs", "mixture_from_models")
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class SelectionPlan(Shown, BaseEstimator):  # type: ignore[misc]
     """Filters -> references -> leakage -> deduplication -> cutoff -> blend of scores -> a selector under constraints.
 
@@ -170,80 +172,40 @@ class SelectionPlan(Shown, BaseEstimator):  # type: ignore[misc]
     ['selected', 'filter', 'quota', 'selected', 'selected']
     """
 
-    def __init__(
-        self,
-        *,
-        budget: int | float | str,
-        selector: str = "facility_location",
-        options: Mapping[str, Any] | None = None,
-        filters: Sequence[str] = (),
-        expressions: Mapping[str, Any] | None = None,
-        reference: Mapping[str, Any] | None = None,
-        reference_options: Mapping[str, Any] | None = None,
-        reference_covers: bool = False,
-        leakage: Mapping[str, Any] | None = None,
-        leakage_options: Mapping[str, Any] | None = None,
-        deduplicate: Sequence[Any] = (),
-        keeper: str | None = None,
-        cutoff: float | Literal["auto", "contamination"] | None = None,
-        difficulty: str | None = None,
-        blend: Mapping[str, float] | None = None,
-        blend_method: Literal["rank", "z", "none", "rra", "median"] = "rank",
-        cost: str | None = None,
-        by: str | None = None,
-        quotas: Mapping[str, int | float] | None = None,
-        minima: Mapping[str, int | float] | None = None,
-        mixture: Mapping[str, float]
-        | Literal["even", "proportional", "sqrt", "target"]
-        | None = None,
-        mixture_from_runs: Any = None,
-        mixture_from_models: Any = None,
-        mixture_options: Mapping[str, Any] | None = None,
-        repeat: int = 1,
-        rounding: Literal["largest_remainder", "dhondt"] = "largest_remainder",
-        must_include: Sequence[Any] = (),
-        must_exclude: Sequence[Any] = (),
-        covered: Sequence[Any] | str = (),
-        churn: int | float | str | None = None,
-        previous: Sequence[Any] = (),
-        weigh: bool | Literal["noise"] = False,
-        random_state: int = 0,
-        strict: bool = False,
-    ) -> None:
-        self.budget = budget
-        self.selector = selector
-        self.options = options
-        self.filters = filters
-        self.expressions = expressions
-        self.reference = reference
-        self.reference_options = reference_options
-        self.reference_covers = reference_covers
-        self.leakage = leakage
-        self.leakage_options = leakage_options
-        self.deduplicate = deduplicate
-        self.keeper = keeper
-        self.cutoff = cutoff
-        self.difficulty = difficulty
-        self.blend = blend
-        self.blend_method = blend_method
-        self.cost = cost
-        self.by = by
-        self.quotas = quotas
-        self.minima = minima
-        self.mixture = mixture
-        self.mixture_from_runs = mixture_from_runs
-        self.mixture_from_models = mixture_from_models
-        self.mixture_options = mixture_options
-        self.repeat = repeat
-        self.rounding = rounding
-        self.must_include = must_include
-        self.must_exclude = must_exclude
-        self.covered = covered
-        self.churn = churn
-        self.previous = previous
-        self.weigh = weigh
-        self.random_state = random_state
-        self.strict = strict
+    budget: int | float | str
+    selector: str = "facility_location"
+    options: Mapping[str, Any] | None = None
+    filters: Sequence[str] = ()
+    expressions: Mapping[str, Any] | None = None
+    reference: Mapping[str, Any] | None = None
+    reference_options: Mapping[str, Any] | None = None
+    reference_covers: bool = False
+    leakage: Mapping[str, Any] | None = None
+    leakage_options: Mapping[str, Any] | None = None
+    deduplicate: Sequence[Any] = ()
+    keeper: str | None = None
+    cutoff: float | Literal["auto", "contamination"] | None = None
+    difficulty: str | None = None
+    blend: Mapping[str, float] | None = None
+    blend_method: Literal["rank", "z", "none", "rra", "median"] = "rank"
+    cost: str | None = None
+    by: str | None = None
+    quotas: Mapping[str, int | float] | None = None
+    minima: Mapping[str, int | float] | None = None
+    mixture: Mapping[str, float] | Literal["even", "proportional", "sqrt", "target"] | None = None
+    mixture_from_runs: Any = None
+    mixture_from_models: Any = None
+    mixture_options: Mapping[str, Any] | None = None
+    repeat: int = 1
+    rounding: Literal["largest_remainder", "dhondt"] = "largest_remainder"
+    must_include: Sequence[Any] = ()
+    must_exclude: Sequence[Any] = ()
+    covered: Sequence[Any] | str = ()
+    churn: int | float | str | None = None
+    previous: Sequence[Any] = ()
+    weigh: bool | Literal["noise"] = False
+    random_state: int = 0
+    strict: bool = False
 
     def _notebook_rows(self) -> Iterable[tuple[str, Any]]:
         given = self.get_params(deep=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
@@ -47,10 +48,21 @@ class Columns(Constraint):
         return "a count of columns (a whole number >= 1), a share of them in (0, 1]"
 
 
-class FeatureRanker(Method, SelectorMixin, BaseEstimator):  # type: ignore[misc]
+class _Options:
+    """Parameters that some rankers have, and what some fits leave."""
+
+    alpha: Any = None
+    n_bins: int | None = None
+    discrete_features: Any = None
+    validation_: pl.DataFrame
+    _of_names: NDArray[np.bool_] | None = None
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class FeatureRanker(_Options, Method, SelectorMixin, BaseEstimator):  # type: ignore[misc]
     """Base of every feature ranker: a scikit-learn selector made from one score per column.
 
-    A subclass stores its parameters in `__init__`, `n_features_to_select` among them, and writes
+    A subclass declares its parameters as fields of a dataclass, or stores them in `__init__`, and writes
     `_score(X, y)`, higher meaning better. One that looks at each column alone writes
     `_figures(X, y, named)` and `_score_figures(figures)` instead, and sets `_by_column`: its columns
     can then be ranked in blocks. Columns rank by descending score, equal scores in order of the
@@ -126,7 +138,6 @@ class FeatureRanker(Method, SelectorMixin, BaseEstimator):  # type: ignore[misc]
 
     _uses_labels = True
     _by_column = False
-    _of_names: NDArray[np.bool_] | None = None
     _streams = False  # whether `_relevance_figures` gives what `_figures` does
 
     limits: ClassVar[Limits] = {
@@ -134,13 +145,8 @@ class FeatureRanker(Method, SelectorMixin, BaseEstimator):  # type: ignore[misc]
         "missing": ("raise", "median"),
     }
 
-    n_features_to_select: int | float | str | None
+    n_features_to_select: int | float | str | None = field(default=None, kw_only=False)
     missing: str = "median"
-    # parameters that some rankers have
-    alpha: Any = None
-    n_bins: int | None = None
-    discrete_features: Any = None
-    validation_: pl.DataFrame
 
     def _score(self, X: Any, y: Any) -> Floats:
         """Return one score per column, higher the better.

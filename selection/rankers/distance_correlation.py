@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,6 +21,7 @@ from assay.storage.errors import InputError, NonFiniteError
 from assay.storage.limits import Limits, Whole
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class DistanceCorrelation(FeatureRanker):
     """Rank columns by distance correlation with the classes, or with a number.
 
@@ -112,20 +114,9 @@ class DistanceCorrelation(FeatureRanker):
         "max_rows": (Whole(2),),
     }
 
-    def __init__(
-        self,
-        n_features_to_select: int | float | str | None = None,
-        *,
-        target: str = "classes",
-        search: str = "marginal",
-        max_rows: int = 1024,
-        missing: str = "median",
-    ) -> None:
-        self.n_features_to_select = n_features_to_select
-        self.target = target
-        self.search = search
-        self.max_rows = max_rows
-        self.missing = missing
+    target: str = "classes"
+    search: str = "marginal"
+    max_rows: int = 1024
 
     @property
     def _by_column(self) -> bool:  # type: ignore[override]

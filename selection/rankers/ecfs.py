@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
@@ -26,6 +27,7 @@ MAX_ITERATIONS = 10_000
 FISHER_LIMIT = 1e10  # in place of infinity where Fisher scores are used as they are
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class ECFS(FeatureRanker):
     """Rank columns by eigenvector centrality in the complete graph of columns (ECFS).
 
@@ -129,24 +131,11 @@ class ECFS(FeatureRanker):
         "n_bins": (Whole(2, 4_096), None),
     }
 
-    def __init__(
-        self,
-        n_features_to_select: int | float | str | None = None,
-        *,
-        alpha: float | str = DEFAULT_ALPHA,
-        relevance: str = "nmi",
-        normalize: bool = True,
-        n_bins: int | None = None,
-        discrete_features: ArrayLike | None = None,
-        missing: str = "median",
-    ) -> None:
-        self.n_features_to_select = n_features_to_select
-        self.alpha = alpha
-        self.relevance = relevance
-        self.normalize = normalize
-        self.n_bins = n_bins
-        self.discrete_features = discrete_features
-        self.missing = missing
+    alpha: float | str = DEFAULT_ALPHA
+    relevance: str = "nmi"
+    normalize: bool = True
+    n_bins: int | None = None
+    discrete_features: ArrayLike | None = None
 
     _by_column = True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from assay.selection.tables.relevance import column_relevance, fisher_score
 LARGEST = float(np.finfo(np.float64).max)
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class FisherScore(FeatureRanker):
     """Rank columns by Fisher score: variance between the classes over variance within them.
 
@@ -75,16 +77,7 @@ class FisherScore(FeatureRanker):
     array([3, 4, 1, 2])
     """
 
-    def __init__(
-        self,
-        n_features_to_select: int | float | str | None = None,
-        *,
-        discrete_features: ArrayLike | None = None,
-        missing: str = "median",
-    ) -> None:
-        self.n_features_to_select = n_features_to_select
-        self.discrete_features = discrete_features
-        self.missing = missing
+    discrete_features: ArrayLike | None = None
 
     _by_column = True
     _streams = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -28,6 +29,7 @@ MOST_CANDIDATES = 4096
 BLOCK_VALUES = 1 << 20
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class InfFS(FeatureRanker):
     """Rank columns by the energy of all paths through them (Infinite Feature Selection).
 
@@ -131,8 +133,6 @@ class InfFS(FeatureRanker):
     array([3, 2, 1, 4])
     """
 
-    alpha_: float | tuple[float, ...]
-
     limits: ClassVar[Limits] = {
         "supervised": (Flag(),),
         "alpha": (Number("[0, 1]"), Instance((list, tuple, np.ndarray), "three weights"), "cv"),
@@ -141,24 +141,11 @@ class InfFS(FeatureRanker):
         "approximate": (Flag(), "auto"),
     }
 
-    def __init__(
-        self,
-        n_features_to_select: int | float | str | None = None,
-        *,
-        supervised: bool = False,
-        alpha: float | Sequence[float] | str = DEFAULT_ALPHA,
-        scaling: str = "authors",
-        cut: str | None = None,
-        approximate: bool | str = "auto",
-        missing: str = "median",
-    ) -> None:
-        self.n_features_to_select = n_features_to_select
-        self.supervised = supervised
-        self.alpha = alpha
-        self.scaling = scaling
-        self.cut = cut
-        self.approximate = approximate
-        self.missing = missing
+    supervised: bool = False
+    alpha: float | Sequence[float] | str = DEFAULT_ALPHA
+    scaling: str = "authors"
+    cut: str | None = None
+    approximate: bool | str = "auto"
 
     @property
     def _uses_labels(self) -> bool:  # type: ignore[override]
@@ -172,7 +159,7 @@ class InfFS(FeatureRanker):
         weights = self._column_weights()
         self.approximate_ = False
         if not self.supervised:
-            self.alpha_ = weights[0]
+            self.alpha_: float | tuple[float, ...] = weights[0]
             return self._unsupervised(X, weights[0])
         if not (isinstance(self.alpha, str) and self.alpha == "cv"):
             return self._score_figures(self._figures(X, y, None))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,6 +18,7 @@ DEFAULT_DEPTH = 200
 BLOCK_VALUES = 1 << 20
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class JMI(FeatureRanker):
     r"""Rank columns one by one by joint mutual information with the classes (JMI).
 
@@ -100,22 +102,10 @@ class JMI(FeatureRanker):
         "depth": (Whole(1), None),
     }
 
-    def __init__(
-        self,
-        n_features_to_select: int | float | str | None = None,
-        *,
-        n_bins: int = 5,
-        candidates: int = 600,
-        depth: int | None = None,
-        discrete_features: ArrayLike | None = None,
-        missing: str = "median",
-    ) -> None:
-        self.n_features_to_select = n_features_to_select
-        self.n_bins = n_bins
-        self.candidates = candidates
-        self.depth = depth
-        self.discrete_features = discrete_features
-        self.missing = missing
+    n_bins: int = 5
+    candidates: int = 600
+    depth: int | None = None
+    discrete_features: ArrayLike | None = None
 
     def _score(self, X: Any, y: Any) -> Floats:
         d = X.shape[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,6 +18,7 @@ from assay.storage.limits import Flag, Limits, Whole
 BLOCK_VALUES = 1 << 20
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class LaplacianScore(FeatureRanker):
     """Rank columns by how alike their values are in neighboring rows (Laplacian score); no labels.
 
@@ -94,20 +96,9 @@ class LaplacianScore(FeatureRanker):
         "metric": ("l2", "cosine"),
     }
 
-    def __init__(
-        self,
-        n_features_to_select: int | float | str | None = None,
-        *,
-        n_neighbors: int = 5,
-        metric: str = "l2",
-        scale: bool = True,
-        missing: str = "median",
-    ) -> None:
-        self.n_features_to_select = n_features_to_select
-        self.n_neighbors = n_neighbors
-        self.metric = metric
-        self.scale = scale
-        self.missing = missing
+    n_neighbors: int = 5
+    metric: str = "l2"
+    scale: bool = True
 
     def _score(self, X: Any, y: Any) -> NDArray[np.float64]:
         X = X[rows_by_content(X)]

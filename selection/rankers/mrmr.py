@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,6 +22,7 @@ MOST_BINS = 256
 BLOCK_VALUES = 1 << 20
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class MRMR(FeatureRanker):
     """Rank columns one by one: relevant to the classes, not redundant to those before (mRMR).
 
@@ -102,22 +104,10 @@ class MRMR(FeatureRanker):
         "n_bins": (Whole(2, MOST_BINS), None),
     }
 
-    def __init__(
-        self,
-        n_features_to_select: int | float | str | None = None,
-        *,
-        criterion: str = "fcq",
-        depth: int | None = None,
-        n_bins: int | None = None,
-        discrete_features: ArrayLike | None = None,
-        missing: str = "median",
-    ) -> None:
-        self.n_features_to_select = n_features_to_select
-        self.criterion = criterion
-        self.depth = depth
-        self.n_bins = n_bins
-        self.discrete_features = discrete_features
-        self.missing = missing
+    criterion: str = "fcq"
+    depth: int | None = None
+    n_bins: int | None = None
+    discrete_features: ArrayLike | None = None
 
     def _score(self, X: Any, y: Any) -> Floats:
         n, d = X.shape

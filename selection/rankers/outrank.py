@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from math import isqrt
 from typing import Any, ClassVar
 
@@ -27,6 +28,7 @@ _AGGREGATES: dict[str, Callable[..., Any]] = {
 }
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class OutRank(FeatureRanker):
     """Rank columns by mutual information with the classes, less what chance would give (OutRank).
 
@@ -134,32 +136,15 @@ class OutRank(FeatureRanker):
         "n_bins": (Whole(2, 4_096), None),
     }
 
-    def __init__(
-        self,
-        n_features_to_select: int | float | str | None = None,
-        *,
-        mode: str = "expected",
-        search: str = "relevance",
-        interaction_order: int = 1,
-        alpha: float = 1.0,
-        beta: float = 1.0,
-        aggregate: str = "median",
-        max_pairs: int = 1 << 15,
-        n_bins: int | None = None,
-        discrete_features: ArrayLike | None = None,
-        missing: str = "median",
-    ) -> None:
-        self.n_features_to_select = n_features_to_select
-        self.mode = mode
-        self.search = search
-        self.interaction_order = interaction_order
-        self.alpha = alpha
-        self.beta = beta
-        self.aggregate = aggregate
-        self.max_pairs = max_pairs
-        self.n_bins = n_bins
-        self.discrete_features = discrete_features
-        self.missing = missing
+    mode: str = "expected"
+    search: str = "relevance"
+    interaction_order: int = 1
+    alpha: float = 1.0
+    beta: float = 1.0
+    aggregate: str = "median"
+    max_pairs: int = 1 << 15
+    n_bins: int | None = None
+    discrete_features: ArrayLike | None = None
 
     @property
     def _by_column(self) -> bool:  # type: ignore[override]

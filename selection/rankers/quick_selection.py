@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,6 +21,7 @@ Singles = NDArray[np.float32]
 Places = NDArray[np.int64]
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class QuickSelection(FeatureRanker):
     """Rank columns, without labels, by their links in a sparse denoising auto-encoder.
 
@@ -127,36 +129,17 @@ class QuickSelection(FeatureRanker):
         "density": (Number("[0, inf)"),),
     }
 
-    def __init__(
-        self,
-        n_features_to_select: int | float | str | None = None,
-        *,
-        hidden: int = 1000,
-        density: float = 13.0,
-        rewire: float = 0.2,
-        noise: float = 0.2,
-        dropout: float = 0.2,
-        learning_rate: float = 0.01,
-        momentum: float = 0.9,
-        weight_decay: float = 1e-5,
-        batch_size: int = 100,
-        epochs: int = 50,
-        random_state: int = 0,
-        missing: str = "median",
-    ) -> None:
-        self.n_features_to_select = n_features_to_select
-        self.hidden = hidden
-        self.density = density
-        self.rewire = rewire
-        self.noise = noise
-        self.dropout = dropout
-        self.learning_rate = learning_rate
-        self.momentum = momentum
-        self.weight_decay = weight_decay
-        self.batch_size = batch_size
-        self.epochs = epochs
-        self.random_state = random_state
-        self.missing = missing
+    hidden: int = 1000
+    density: float = 13.0
+    rewire: float = 0.2
+    noise: float = 0.2
+    dropout: float = 0.2
+    learning_rate: float = 0.01
+    momentum: float = 0.9
+    weight_decay: float = 1e-5
+    batch_size: int = 100
+    epochs: int = 50
+    random_state: int = 0
 
     def _score(self, X: Any, y: Any) -> Floats:
         Z = _standardized(dense(X[rows_by_content(X)]))

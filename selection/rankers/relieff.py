@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,6 +20,7 @@ Positions = NDArray[np.int64]
 BLOCK_VALUES = 1 << 20
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class ReliefF(FeatureRanker):
     """Rank columns by whether they differ between near rows of other classes, not of one (ReliefF).
 
@@ -97,22 +99,10 @@ class ReliefF(FeatureRanker):
         "random_state": SEED,
     }
 
-    def __init__(
-        self,
-        n_features_to_select: int | float | str | None = None,
-        *,
-        n_neighbors: int = 10,
-        n_samples: int | None = 1000,
-        discrete_features: ArrayLike | None = None,
-        random_state: int = 0,
-        missing: str = "median",
-    ) -> None:
-        self.n_features_to_select = n_features_to_select
-        self.n_neighbors = n_neighbors
-        self.n_samples = n_samples
-        self.discrete_features = discrete_features
-        self.random_state = random_state
-        self.missing = missing
+    n_neighbors: int = 10
+    n_samples: int | None = 1000
+    discrete_features: ArrayLike | None = None
+    random_state: int = 0
 
     def _score(self, X: Any, y: Any) -> Floats:
         n, d = X.shape

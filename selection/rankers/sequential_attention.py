@@ -87,12 +87,6 @@ class SequentialAttention(FeatureRanker):
     array([1, 3, 2])
     """
 
-    def __init__(
-        self, n_features_to_select: int | float | str | None = None, *, missing: str = "median"
-    ) -> None:
-        self.n_features_to_select = n_features_to_select
-        self.missing = missing
-
     def _score(self, X: Any, y: Any) -> Floats:
         Y = (y[:, None] == np.arange(len(self.classes_))).astype(np.float64)
         return orthogonal_matching_pursuit(X, Y, self._count_to_select(X.shape[1]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -77,12 +78,6 @@ class FTest(FeatureRanker):
     _by_column = True
     _streams = True
 
-    def __init__(
-        self, n_features_to_select: int | float | str | None = None, *, missing: str = "median"
-    ) -> None:
-        self.n_features_to_select = n_features_to_select
-        self.missing = missing
-
     def _figures(self, X: Any, y: Any, named: NDArray[np.bool_] | None) -> Floats:
         return self._statistic(fisher_score(X, y), y)
 
@@ -95,6 +90,7 @@ class FTest(FeatureRanker):
             return np.minimum(fisher * (max(len(y) - k, 1) / (k - 1)), LARGEST)[None]
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class NeighborInformation(FeatureRanker):
     """Rank columns by mutual information estimated from neighbors (`mutual_info_classif`).
 
@@ -166,20 +162,9 @@ class NeighborInformation(FeatureRanker):
         "random_state": SEED,
     }
 
-    def __init__(
-        self,
-        n_features_to_select: int | float | str | None = None,
-        *,
-        n_neighbors: int = 3,
-        discrete_features: ArrayLike | None = None,
-        random_state: int = 0,
-        missing: str = "median",
-    ) -> None:
-        self.n_features_to_select = n_features_to_select
-        self.n_neighbors = n_neighbors
-        self.discrete_features = discrete_features
-        self.random_state = random_state
-        self.missing = missing
+    n_neighbors: int = 3
+    discrete_features: ArrayLike | None = None
+    random_state: int = 0
 
     def _figures(self, X: Any, y: Any, named: NDArray[np.bool_] | None) -> Floats:
         if np.bincount(y).max() < 2:
@@ -201,6 +186,7 @@ class NeighborInformation(FeatureRanker):
         return scores[None]
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class ChiSquared(FeatureRanker):
     """Rank columns of counts by how far their sums per class are from chance (`chi2`).
 
@@ -268,16 +254,7 @@ class ChiSquared(FeatureRanker):
         "negative": ("shift", "raise"),
     }
 
-    def __init__(
-        self,
-        n_features_to_select: int | float | str | None = None,
-        *,
-        negative: str = "shift",
-        missing: str = "median",
-    ) -> None:
-        self.n_features_to_select = n_features_to_select
-        self.negative = negative
-        self.missing = missing
+    negative: str = "shift"
 
     def _figures(self, X: Any, y: Any, named: NDArray[np.bool_] | None) -> Floats:
         low, high = bounds(X)

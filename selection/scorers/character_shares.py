@@ -24,9 +24,6 @@ class CharacterShare(Scorer):
 
     counted: ClassVar[str]
 
-    def __init__(self) -> None:
-        pass
-
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
         counts = character_counts(inputs.texts())
         part, whole = counts[self.counted], self._whole(counts)

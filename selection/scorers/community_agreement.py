@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,6 +13,7 @@ from assay.selection.contract.inputs import Floats, Inputs
 from assay.storage.limits import SEED, Limits
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class CommunityAgreement(Scorer):
     r"""Share of the other labeled rows of a row's community that carry its label.
 
@@ -73,8 +75,7 @@ class CommunityAgreement(Scorer):
 
     limits: ClassVar[Limits] = {"random_state": SEED}
 
-    def __init__(self, *, random_state: int = 0) -> None:
-        self.random_state = random_state
+    random_state: int = 0
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
         assert inputs.graph is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -18,6 +19,7 @@ from assay.storage.limits import Limits, Whole
 _RAW = -15
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class CompressionRatio(Scorer):
     r"""Bytes of a text for each byte of its compressed form: high = it repeats itself.
 
@@ -74,8 +76,7 @@ class CompressionRatio(Scorer):
 
     limits: ClassVar[Limits] = {"level": (Whole(1, 9),)}
 
-    def __init__(self, *, level: int = 1) -> None:
-        self.level = level
+    level: int = 1
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
         level = int(self.level)

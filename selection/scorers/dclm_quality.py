@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,6 +18,7 @@ from assay.storage.limits import SEED, Limits, Whole
 _GOOD, _ORDINARY = "good", "ordinary"
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class DclmQuality(Scorer):
     r"""Log odds that a row is one of the good texts (the target) rather than of the pool.
 
@@ -93,10 +95,9 @@ class DclmQuality(Scorer):
         "random_state": SEED,
     }
 
-    def __init__(self, *, folds: int = 5, train_rows: int = 50_000, random_state: int = 0) -> None:
-        self.folds = folds
-        self.train_rows = train_rows
-        self.random_state = random_state
+    folds: int = 5
+    train_rows: int = 50_000
+    random_state: int = 0
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
         rows: Any

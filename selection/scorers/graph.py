@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +14,7 @@ from assay.selection.contract.inputs import Floats, Inputs
 from assay.storage.limits import Limits, Number
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class PageRank(Scorer):
     """PageRank on the weighted, symmetrized similarity graph.
 
@@ -74,9 +76,8 @@ class PageRank(Scorer):
         "tol": (Number("(0, inf)"),),
     }
 
-    def __init__(self, *, alpha: float = 0.85, tol: float = 1e-10) -> None:
-        self.alpha = alpha
-        self.tol = tol
+    alpha: float = 0.85
+    tol: float = 1e-10
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
         assert inputs.graph is not None
@@ -352,6 +353,7 @@ class ClusteringCoefficient(Scorer):
         return scores, {"mean": float(scores.mean())}
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Eigenvector(Scorer):
     """Eigenvector centrality on the weighted, symmetrized graph, component by component.
 
@@ -410,8 +412,7 @@ class Eigenvector(Scorer):
         "tol": (Number("(0, inf)"),),
     }
 
-    def __init__(self, *, tol: float = 1e-8) -> None:
-        self.tol = tol
+    tol: float = 1e-8
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
         from assay.index.algorithms.eigenvector import eigenvector_centrality

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from assay.selection.base import Scorer
@@ -9,6 +10,7 @@ from assay.selection.contract.inputs import Floats, Inputs, derived_seed
 from assay.storage.limits import MOST_ROUNDS, SEED, Limits, Whole
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Isolation(Scorer):
     r"""Isolation forest: rows that random cuts along single columns soon leave alone.
 
@@ -69,9 +71,8 @@ class Isolation(Scorer):
         "random_state": SEED,
     }
 
-    def __init__(self, *, n_trees: int = 300, random_state: int = 0) -> None:
-        self.n_trees = n_trees
-        self.random_state = random_state
+    n_trees: int = 300
+    random_state: int = 0
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
         from sklearn.ensemble import IsolationForest

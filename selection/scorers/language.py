@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,6 +18,7 @@ from assay.storage.limits import Instance, Limits, Whole
 _SHOWN = 20
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Language(Scorer):
     r"""Probability that a text is in a language, by its runs of 1 to 4 letters.
 
@@ -86,9 +88,8 @@ class Language(Scorer):
         "letters": (Whole(1, 1_000_000),),
     }
 
-    def __init__(self, *, language: str = "en", letters: int = 1_000) -> None:
-        self.language = language
-        self.letters = letters
+    language: str = "en"
+    letters: int = 1_000
 
     def check_parameters(self) -> None:
         super().check_parameters()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from assay.storage.errors import ConfigError, MissingInputError
 from assay.storage.limits import Limits, Number, Whole
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Like(Scorer):
     r"""How closely a row belongs with the seed rows: "more like these", without a target.
 
@@ -98,18 +100,10 @@ class Like(Scorer):
         "size": (Whole(1), None),
     }
 
-    def __init__(
-        self,
-        *,
-        seeds: Sequence[Any] | None = None,
-        method: Literal["pagerank", "flow", "cluster"] = "pagerank",
-        alpha: float = 0.85,
-        size: int | None = None,
-    ) -> None:
-        self.seeds = seeds
-        self.method = method
-        self.alpha = alpha
-        self.size = size
+    seeds: Sequence[Any] | None = None
+    method: Literal["pagerank", "flow", "cluster"] = "pagerank"
+    alpha: float = 0.85
+    size: int | None = None
 
     def _inputs(self, **given: Any) -> Inputs:
         if given["graph"] is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from assay.selection.contract.inputs import Floats, Inputs
 _ROWS = 65_536
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class LikeVectors(Scorer):
     r"""The mean cosine of a row's vector with those of the seed rows.
 
@@ -72,8 +74,7 @@ class LikeVectors(Scorer):
     [0.85, 0.35, 0.85]
     """
 
-    def __init__(self, *, seeds: Sequence[Any] | None = None) -> None:
-        self.seeds = seeds
+    seeds: Sequence[Any] | None = None
 
     def _inputs(self, **given: Any) -> Inputs:
         inputs: Inputs = super()._inputs(**given)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from assay.selection.contract.inputs import Floats, Inputs
 _TERMS = 256
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class LikeWords(Scorer):
     r"""The mean cosine of a text with the seed texts, each a unit vector of its words' TF-IDF weights.
 
@@ -76,8 +78,7 @@ class LikeWords(Scorer):
     [1.0, 0.0, 0.33, 0.0]
     """
 
-    def __init__(self, *, seeds: Sequence[Any] | None = None) -> None:
-        self.seeds = seeds
+    seeds: Sequence[Any] | None = None
 
     def _inputs(self, **given: Any) -> Inputs:
         inputs: Inputs = super()._inputs(**given)

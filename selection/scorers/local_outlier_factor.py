@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from assay.storage.limits import Limits, Whole
 _SMALLEST = 1e-10
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class LocalOutlierFactor(MetricScorer):
     r"""Local outlier factor over distinct rows: density of the neighbors over that of the row.
 
@@ -79,9 +81,8 @@ class LocalOutlierFactor(MetricScorer):
         "k": (Whole(1),),
     }
 
-    def __init__(self, *, k: int = 10, metric: Literal["auto", "cosine", "l2"] = "auto") -> None:
-        self.k = k
-        self.metric = metric
+    k: int = 10
+    metric: Literal["auto", "cosine", "l2"] = "auto"
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
         found = distinct_neighbors(inputs, self.k, self.metric)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -28,6 +29,7 @@ from assay.storage.limits import Limits, Whole
 RATE = 0.05
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Novelty(KnownRowsScorer):
     r"""Distance of a row to the k-th nearest of the rows that are had already.
 
@@ -91,9 +93,8 @@ class Novelty(KnownRowsScorer):
 
     limits: ClassVar[Limits] = {"k": (Whole(1),), "metric": ("auto", "cosine", "l2")}
 
-    def __init__(self, *, k: int = 5, metric: Literal["auto", "cosine", "l2"] = "auto") -> None:
-        self.k = k
-        self.metric = metric
+    k: int = 5
+    metric: Literal["auto", "cosine", "l2"] = "auto"
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
         found, p_values, report = self._compared(inputs)
@@ -156,6 +157,7 @@ class NoveltyP(Novelty):
         return p_values, report
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class NoveltyToLabeled(Scorer):
     """Distance of a row to the k-th nearest labeled one.
 
@@ -202,9 +204,8 @@ class NoveltyToLabeled(Scorer):
 
     limits: ClassVar[Limits] = {"k": (Whole(1),), "metric": ("auto", "cosine", "l2")}
 
-    def __init__(self, *, k: int = 1, metric: Literal["auto", "cosine", "l2"] = "auto") -> None:
-        self.k = k
-        self.metric = metric
+    k: int = 1
+    metric: Literal["auto", "cosine", "l2"] = "auto"
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
         labels = inputs.known_labels
@@ -227,6 +228,7 @@ class NoveltyToLabeled(Scorer):
         }
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class NoveltyMahalanobis(KnownRowsScorer):
     r"""Distance to the nearest class of what is had already, under one shared covariance.
 
@@ -284,9 +286,8 @@ class NoveltyMahalanobis(KnownRowsScorer):
 
     limits: ClassVar[Limits] = {"cells": (Whole(1),)}
 
-    def __init__(self, *, reference_labels: ArrayLike | None = None, cells: int = 10) -> None:
-        self.reference_labels = reference_labels
-        self.cells = cells
+    reference_labels: ArrayLike | None = None
+    cells: int = 10
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
         X = inputs.vectors()

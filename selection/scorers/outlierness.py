@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from assay.selection.scorers.metric import MetricScorer
 from assay.storage.limits import Limits, Whole
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Outlierness(KnownRowsScorer, MetricScorer):
     r"""Distance of a row to the k-th nearest of the rows that differ from it and from each other.
 
@@ -80,9 +82,8 @@ class Outlierness(KnownRowsScorer, MetricScorer):
         "k": (Whole(1),),
     }
 
-    def __init__(self, *, k: int = 10, metric: Literal["auto", "cosine", "l2"] = "auto") -> None:
-        self.k = k
-        self.metric = metric
+    k: int = 10
+    metric: Literal["auto", "cosine", "l2"] = "auto"
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
         if inputs.target is not None:

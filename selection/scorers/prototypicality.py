@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from assay.storage.limits import SEED, Limits, Whole
 _LEAST = 0.25
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Prototypicality(MetricScorer):
     r"""Closeness of a row to the center of its k-means cluster.
 
@@ -82,16 +84,9 @@ class Prototypicality(MetricScorer):
         "random_state": SEED,
     }
 
-    def __init__(
-        self,
-        *,
-        clusters: int | None = None,
-        metric: Literal["auto", "cosine", "l2"] = "auto",
-        random_state: int = 0,
-    ) -> None:
-        self.clusters = clusters
-        self.metric = metric
-        self.random_state = random_state
+    clusters: int | None = None
+    metric: Literal["auto", "cosine", "l2"] = "auto"
+    random_state: int = 0
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
         metric = inputs.metric_of(self.metric)

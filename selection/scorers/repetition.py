@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,6 +25,7 @@ _MOST = dict(
 )
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Repetition(Scorer):
     r"""Share of a text that repeats what the text said before.
 
@@ -91,8 +93,7 @@ class Repetition(Scorer):
 
     limits: ClassVar[Limits] = {"share": SHARES}
 
-    def __init__(self, *, share: str = "duplicate_5_grams") -> None:
-        self.share = share
+    share: str = "duplicate_5_grams"
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
         shares = repetition_shares(inputs.texts())
@@ -153,9 +154,6 @@ class GopherRepetition(TextRules):
     >>> scorer.scores_.tolist()
     [2.0, 0.0]
     """
-
-    def __init__(self) -> None:
-        pass
 
     @classmethod
     def rules(cls) -> Mapping[str, pl.Expr]:

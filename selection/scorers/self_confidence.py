@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +15,7 @@ from assay.storage.errors import MissingInputError
 from assay.storage.limits import SEED, Limits, Whole
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class CrossFitted(Scorer):
     """Base of the scores that are made of out-of-fold probabilities and labels.
 
@@ -39,18 +41,10 @@ class CrossFitted(Scorer):
         "random_state": SEED,
     }
 
-    def __init__(
-        self,
-        *,
-        probabilities: Any = None,
-        folds: int = 5,
-        train_rows: int = 50_000,
-        random_state: int = 0,
-    ) -> None:
-        self.probabilities = probabilities
-        self.folds = folds
-        self.train_rows = train_rows
-        self.random_state = random_state
+    probabilities: Any = None
+    folds: int = 5
+    train_rows: int = 50_000
+    random_state: int = 0
 
     @abstractmethod
     def _values(self, found: Predictions) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from assay.selection.algorithms.stop_words import LANGUAGES, stop_word_shares
@@ -10,6 +11,7 @@ from assay.selection.contract.inputs import Floats, Inputs
 from assay.storage.limits import Limits
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class StopWordShare(Scorer):
     r"""Share of a text's words that are stop words of a language: low in lists, code and spam.
 
@@ -70,8 +72,7 @@ class StopWordShare(Scorer):
 
     limits: ClassVar[Limits] = {"language": (*LANGUAGES, "any")}
 
-    def __init__(self, *, language: str = "en") -> None:
-        self.language = language
+    language: str = "en"
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
         _, shares = stop_word_shares(inputs.texts())

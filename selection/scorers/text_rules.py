@@ -128,9 +128,6 @@ class GopherQuality(TextRules):
     [0.0, 7.0]
     """
 
-    def __init__(self) -> None:
-        pass
-
     @classmethod
     def measured(cls, texts: pl.Series) -> pl.LazyFrame:
         """Return what the rules are about, a row for each text."""
@@ -206,9 +203,6 @@ class C4Quality(TextRules):
     >>> C4Quality().fit(["One. Two. Three. Four. Five.", "f() { return }"]).scores_.tolist()
     [0.0, 3.0]
     """
-
-    def __init__(self) -> None:
-        pass
 
     @classmethod
     def rules(cls) -> Mapping[str, pl.Expr]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sized
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, cast
 
@@ -21,6 +22,7 @@ _COUNTED = ("words", "characters", "bytes")
 _BATCH = 1_024
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Tokens(Scorer):
     r"""Length of a text in tokens: by default words, by a tokenizer where one is named.
 
@@ -82,8 +84,7 @@ class Tokens(Scorer):
         "tokenizer": (Instance((object,), "a name, a path or a function"),),
     }
 
-    def __init__(self, *, tokenizer: Any = "words") -> None:
-        self.tokenizer = tokenizer
+    tokenizer: Any = "words"
 
     def check_parameters(self) -> None:
         super().check_parameters()

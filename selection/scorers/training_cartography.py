@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -73,6 +74,7 @@ class Confidence(FromTrainingLog):
         return label_probabilities(log, labels, "Confidence").mean(axis=1), {}
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Variability(FromTrainingLog):
     r"""Standard deviation of the label's probability over epochs, of all or of windows of them.
 
@@ -134,9 +136,7 @@ class Variability(FromTrainingLog):
 
     limits: ClassVar[Limits] = {"window": (Whole(2), None)}
 
-    def __init__(self, *, log: Any = None, window: int | None = None) -> None:
-        super().__init__(log=log)
-        self.window = window
+    window: int | None = None
 
     def _of(self, log: TrainingLog, labels: Labels | None) -> tuple[Floats, dict[str, Any]]:
         own = label_probabilities(log, labels, "Variability")
@@ -145,6 +145,7 @@ class Variability(FromTrainingLog):
         return _runs(own, self.window).std(axis=2, ddof=1).mean(axis=1), {}
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class DUAL(FromTrainingLog):
     r"""Difficulty times uncertainty of the label's probability, over runs of epochs.
 
@@ -206,9 +207,7 @@ class DUAL(FromTrainingLog):
 
     limits: ClassVar[Limits] = {"window": (Whole(2),)}
 
-    def __init__(self, *, log: Any = None, window: int = 10) -> None:
-        super().__init__(log=log)
-        self.window = window
+    window: int = 10
 
     def _of(self, log: TrainingLog, labels: Labels | None) -> tuple[Floats, dict[str, Any]]:
         own = label_probabilities(log, labels, "DUAL")

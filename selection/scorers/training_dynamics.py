@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,11 +15,11 @@ from assay.storage.errors import MissingInputError
 from assay.storage.limits import Limits, Whole
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class FromTrainingLog(Scorer):
     """Base of the scores that are read from a training log; a subclass implements `_of`."""
 
-    def __init__(self, *, log: Any = None) -> None:
-        self.log = log
+    log: Any = None
 
     @abstractmethod
     def _of(self, log: TrainingLog, labels: Labels | None) -> tuple[Floats, dict[str, Any]]:
@@ -108,6 +109,7 @@ class AUM(FromTrainingLog):
         return log_margins(log, labels, "AUM").sum(axis=1), {}
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class EL2N(FromTrainingLog):
     r"""Distance of the predicted probabilities from the label, summed over the first epochs.
 
@@ -169,9 +171,7 @@ class EL2N(FromTrainingLog):
         "epochs": (Whole(1),),
     }
 
-    def __init__(self, *, log: Any = None, epochs: int = 10) -> None:
-        super().__init__(log=log)
-        self.epochs = epochs
+    epochs: int = 10
 
     def _of(self, log: TrainingLog, labels: Labels | None) -> tuple[Floats, dict[str, Any]]:
         P, columns = log.of_labels(labels, "EL2N")

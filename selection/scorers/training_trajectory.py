@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,6 +16,7 @@ from assay.storage.errors import ConfigError, InputError
 from assay.storage.limits import Limits, Number, Whole
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class TDDS(FromTrainingLog):
     r"""Unsteadiness of how far predictions move from epoch to epoch, late epochs counting most.
 
@@ -82,10 +84,8 @@ class TDDS(FromTrainingLog):
 
     limits: ClassVar[Limits] = {"window": (Whole(2),), "decay": (Number("(0, 1]"),)}
 
-    def __init__(self, *, log: Any = None, window: int = 10, decay: float = 0.9) -> None:
-        super().__init__(log=log)
-        self.window = window
-        self.decay = decay
+    window: int = 10
+    decay: float = 0.9
 
     def _of(self, log: TrainingLog, labels: Labels | None) -> tuple[Floats, dict[str, Any]]:
         P = log.probabilities("TDDS")
@@ -99,6 +99,7 @@ class TDDS(FromTrainingLog):
         return unsteady @ counts, {}
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class CLD(FromTrainingLog):
     r"""Correlation of the steps of a row's loss with those of the validation loss.
 
@@ -165,9 +166,7 @@ class CLD(FromTrainingLog):
 
     limits: ClassVar[Limits] = {}
 
-    def __init__(self, *, log: Any = None, validation: Sequence[float] | None = None) -> None:
-        super().__init__(log=log)
-        self.validation = validation
+    validation: Sequence[float] | None = None
 
     def check_parameters(self) -> None:
         """Refuse what is no sequence of numbers."""

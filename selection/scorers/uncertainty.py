@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,6 +18,7 @@ from assay.selection.contract.inputs import Floats, Inputs
 from assay.storage.limits import SEED, Limits, Whole
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class LabelModelScorer(Scorer):
     """Base of the scores that are made of class probabilities for labeled and unlabeled rows alike.
 
@@ -38,10 +40,9 @@ class LabelModelScorer(Scorer):
         "random_state": SEED,
     }
 
-    def __init__(self, *, folds: int = 5, train_rows: int = 50_000, random_state: int = 0) -> None:
-        self.folds = folds
-        self.train_rows = train_rows
-        self.random_state = random_state
+    folds: int = 5
+    train_rows: int = 50_000
+    random_state: int = 0
 
     @abstractmethod
     def _values(self, inputs: Inputs, probabilities: Floats | None) -> Floats:

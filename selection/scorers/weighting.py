@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ _BLOCK = 2_048
 _JITTER = 1e-8
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Weighting(MetricScorer):
     r"""Weight of a row in the weighting vector of its surroundings.
 
@@ -83,16 +85,9 @@ class Weighting(MetricScorer):
         "t": (Number("(0, inf)"), None),
     }
 
-    def __init__(
-        self,
-        *,
-        k: int = 10,
-        t: float | None = None,
-        metric: Literal["auto", "cosine", "l2"] = "auto",
-    ) -> None:
-        self.k = k
-        self.t = t
-        self.metric = metric
+    k: int = 10
+    t: float | None = None
+    metric: Literal["auto", "cosine", "l2"] = "auto"
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
         found = distinct_neighbors(inputs, self.k, self.metric)

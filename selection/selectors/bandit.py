@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -22,6 +23,7 @@ Reward = Callable[[Rows], Any]
 _INFLUENCE = "influence"
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class BanditSelector(Selector):
     r"""Rows of the clusters whose sampled rows earn the highest reward (upper confidence bounds).
 
@@ -136,30 +138,14 @@ class BanditSelector(Selector):
         "rounds": (Whole(1),),
     }
 
-    def __init__(
-        self,
-        *,
-        budget: int | float | str,
-        reward: Reward | Literal["influence"] | None = None,
-        arms: Literal["kmeans", "groups", "communities"] = "kmeans",
-        n_clusters: int | Literal["auto"] = "auto",
-        metric: Literal["cosine", "l2"] = "cosine",
-        probe: int = 10,
-        exploration: float = 0.5,
-        radius: float = 0.2,
-        rounds: int = 50,
-        random_state: int = 0,
-        strict: bool = False,
-    ) -> None:
-        super().__init__(budget=budget, random_state=random_state, strict=strict)
-        self.reward = reward
-        self.arms = arms
-        self.n_clusters = n_clusters
-        self.metric = metric
-        self.probe = probe
-        self.exploration = exploration
-        self.radius = radius
-        self.rounds = rounds
+    reward: Reward | Literal["influence"] | None = None
+    arms: Literal["kmeans", "groups", "communities"] = "kmeans"
+    n_clusters: int | Literal["auto"] = "auto"
+    metric: Literal["cosine", "l2"] = "cosine"
+    probe: int = 10
+    exploration: float = 0.5
+    radius: float = 0.2
+    rounds: int = 50
 
     @classmethod
     def lacks_under(cls, options: Mapping[str, Any], given: Collection[str]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -24,6 +25,7 @@ class Strata(NamedTuple):
     n_cut: int
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class CoverageCentricSelector(Selector):
     """Coverage-centric coreset selection (CCS): a hard cutoff, then even cover of difficulties.
 
@@ -102,18 +104,8 @@ class CoverageCentricSelector(Selector):
         "n_strata": (Whole(1, 1_000_000),),
     }
 
-    def __init__(
-        self,
-        *,
-        budget: int | float | str,
-        cutoff: float | Literal["auto"] = "auto",
-        n_strata: int = 50,
-        random_state: int = 0,
-        strict: bool = False,
-    ) -> None:
-        super().__init__(budget=budget, random_state=random_state, strict=strict)
-        self.cutoff = cutoff
-        self.n_strata = n_strata
+    cutoff: float | Literal["auto"] = "auto"
+    n_strata: int = 50
 
     def _select(self, inputs: Inputs, budget: int) -> Choice:
         difficulty, source = difficulty_of(inputs, type(self).__name__)

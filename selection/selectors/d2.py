@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from assay.storage.compiling import njit
 from assay.storage.limits import Limits, Number
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class D2Selector(Selector):
     r"""Message passing on the directed neighbors: difficult rows, but not next to each other.
 
@@ -108,22 +110,10 @@ class D2Selector(Selector):
         "gamma": (Number("[0, inf)"),),
     }
 
-    def __init__(
-        self,
-        *,
-        budget: int | float | str,
-        mode: Literal["sum", "product"] = "sum",
-        update: Literal["weighted", "absolute"] = "weighted",
-        gamma: float = 0.1,
-        cutoff: float | Literal["auto"] = "auto",
-        random_state: int = 0,
-        strict: bool = False,
-    ) -> None:
-        super().__init__(budget=budget, random_state=random_state, strict=strict)
-        self.mode = mode
-        self.update = update
-        self.gamma = gamma
-        self.cutoff = cutoff
+    mode: Literal["sum", "product"] = "sum"
+    update: Literal["weighted", "absolute"] = "weighted"
+    gamma: float = 0.1
+    cutoff: float | Literal["auto"] = "auto"
 
     def _select(self, inputs: Inputs, budget: int) -> Choice:
         assert inputs.graph is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 from assay.selection.algorithms.set_functions import (
@@ -15,6 +16,7 @@ from assay.selection.selectors.greedy import LazyGreedySelector
 from assay.storage.limits import Limits, Number
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class GraphCutSelector(LazyGreedySelector):
     r"""Greedy maximization of the graph cut function on the similarity graph.
 
@@ -89,16 +91,7 @@ class GraphCutSelector(LazyGreedySelector):
         "lam": (Number("[0, inf)"),),
     }
 
-    def __init__(
-        self,
-        *,
-        budget: int | float | str,
-        lam: float = 2.0,
-        random_state: int = 0,
-        strict: bool = False,
-    ) -> None:
-        super().__init__(budget=budget, random_state=random_state, strict=strict)
-        self.lam = lam
+    lam: float = 2.0
 
     def set_function(self, graph: Graph) -> SetFunction:
         indptr, indices, weights, own = similarities(graph)

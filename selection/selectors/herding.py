@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from assay.storage.errors import MissingInputError
 from assay.storage.limits import Limits
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class HerdingSelector(Selector):
     r"""Greedy matching of the mean of the pool.
 
@@ -94,16 +96,7 @@ class HerdingSelector(Selector):
         "by": ("labels", "groups", None),
     }
 
-    def __init__(
-        self,
-        *,
-        budget: int | float | str,
-        by: Literal["labels", "groups"] | None = None,
-        random_state: int = 0,
-        strict: bool = False,
-    ) -> None:
-        super().__init__(budget=budget, random_state=random_state, strict=strict)
-        self.by = by
+    by: Literal["labels", "groups"] | None = None
 
     def _select(self, inputs: Inputs, budget: int) -> Choice:
         members = _members(inputs, self.by)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
@@ -41,6 +42,7 @@ class Falling(Constraint):
         return "a list of falling numbers of clusters, the last at least 1"
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class HierarchicalBalancedSelector(Selector):
     r"""Even choice over a hierarchy of clusters, so that frequent kinds do not crowd out rare ones.
 
@@ -127,22 +129,10 @@ class HierarchicalBalancedSelector(Selector):
         "iterations": (Whole(1, MOST_ROUNDS),),
     }
 
-    def __init__(
-        self,
-        *,
-        budget: int | float | str,
-        levels: Sequence[int] | Literal["auto"] = "auto",
-        metric: Literal["cosine", "l2"] = "cosine",
-        resampling: int = 3,
-        iterations: int = 6,
-        random_state: int = 0,
-        strict: bool = False,
-    ) -> None:
-        super().__init__(budget=budget, random_state=random_state, strict=strict)
-        self.levels = levels
-        self.metric = metric
-        self.resampling = resampling
-        self.iterations = iterations
+    levels: Sequence[int] | Literal["auto"] = "auto"
+    metric: Literal["cosine", "l2"] = "cosine"
+    resampling: int = 3
+    iterations: int = 6
 
     def _select(self, inputs: Inputs, budget: int) -> Choice:
         counts = _levels(self.levels, inputs.n)

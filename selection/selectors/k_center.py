@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -21,6 +22,7 @@ class CostWarning(UserWarning):
     """The work grows with n times the budget, and this is much of it."""
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class KCenterSelector(Selector):
     r"""Farthest-first traversal: each row taken is the one farthest from all taken before.
 
@@ -106,16 +108,7 @@ class KCenterSelector(Selector):
         "metric": ("cosine", "l2"),
     }
 
-    def __init__(
-        self,
-        *,
-        budget: int | float | str,
-        metric: Literal["cosine", "l2"] = "cosine",
-        random_state: int = 0,
-        strict: bool = False,
-    ) -> None:
-        super().__init__(budget=budget, random_state=random_state, strict=strict)
-        self.metric = metric
+    metric: Literal["cosine", "l2"] = "cosine"
 
     def _select(self, inputs: Inputs, budget: int) -> Choice:
         X, unit = inputs.compared_vectors(self.metric)

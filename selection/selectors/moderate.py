@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from assay.selection.selectors.herding import rows_by_class
 from assay.storage.limits import Limits, Whole
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class ModerateSelector(Selector):
     r"""Keep the rows whose distance from the center of their class is in the middle.
 
@@ -87,18 +89,8 @@ class ModerateSelector(Selector):
         "metric": ("l2", "cosine"),
     }
 
-    def __init__(
-        self,
-        *,
-        budget: int | float | str,
-        clusters: int = 10,
-        metric: Literal["l2", "cosine"] = "l2",
-        random_state: int = 0,
-        strict: bool = False,
-    ) -> None:
-        super().__init__(budget=budget, random_state=random_state, strict=strict)
-        self.clusters = clusters
-        self.metric = metric
+    clusters: int = 10
+    metric: Literal["l2", "cosine"] = "l2"
 
     def _select(self, inputs: Inputs, budget: int) -> Choice:
         X, unit = inputs.compared_vectors(self.metric)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -23,6 +24,7 @@ from assay.storage.limits import Limits, Number, Whole
 _MOST_ROWS = 16_384
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class NextBatchSelector(Selector):
     r"""Greedy coverage of what a model of the labels so far is unsure of, where labels would settle it.
 
@@ -143,30 +145,14 @@ class NextBatchSelector(Selector):
         "train_rows": (Whole(2),),
     }
 
-    def __init__(
-        self,
-        *,
-        budget: int | float | str,
-        informativeness: float = 1.0,
-        disagreement: float = 16.0,
-        novelty: float = 0.0,
-        typicality: float = 0.0,
-        metric: Literal["cosine", "l2"] = "cosine",
-        cover_rows: int = 2_048,
-        folds: int = 5,
-        train_rows: int = 50_000,
-        random_state: int = 0,
-        strict: bool = False,
-    ) -> None:
-        super().__init__(budget=budget, random_state=random_state, strict=strict)
-        self.informativeness = informativeness
-        self.disagreement = disagreement
-        self.novelty = novelty
-        self.typicality = typicality
-        self.metric = metric
-        self.cover_rows = cover_rows
-        self.folds = folds
-        self.train_rows = train_rows
+    informativeness: float = 1.0
+    disagreement: float = 16.0
+    novelty: float = 0.0
+    typicality: float = 0.0
+    metric: Literal["cosine", "l2"] = "cosine"
+    cover_rows: int = 2_048
+    folds: int = 5
+    train_rows: int = 50_000
 
     def _select(self, inputs: Inputs, budget: int) -> Choice:
         if self.typicality and inputs.graph is None:

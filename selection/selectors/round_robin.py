@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from assay.storage.hashing.rows import hash_rows
 from assay.storage.limits import Flag, Limits, Number, Whole
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class RoundRobinSelector(Selector):
     r"""Each target row in turn takes its nearest row that is left, until the budget is full.
 
@@ -113,20 +115,9 @@ class RoundRobinSelector(Selector):
         "max_depth": (Whole(1),),
     }
 
-    def __init__(
-        self,
-        *,
-        budget: int | float | str,
-        whiten: bool = False,
-        eps: float = 1e-5,
-        max_depth: int = 2_000,
-        random_state: int = 0,
-        strict: bool = False,
-    ) -> None:
-        super().__init__(budget=budget, random_state=random_state, strict=strict)
-        self.whiten = whiten
-        self.eps = eps
-        self.max_depth = max_depth
+    whiten: bool = False
+    eps: float = 1e-5
+    max_depth: int = 2_000
 
     def _select(self, inputs: Inputs, budget: int) -> Choice:
         X = inputs.vectors()

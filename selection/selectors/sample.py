@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -15,6 +16,7 @@ from assay.storage.errors import InputError
 from assay.storage.limits import Limits, Number
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class SampleSelector(Selector):
     r"""Rows drawn without replacement in proportion to a score, ties and noise by id.
 
@@ -94,18 +96,8 @@ class SampleSelector(Selector):
         "exponent": (Number("[0, inf)"), None),
     }
 
-    def __init__(
-        self,
-        *,
-        budget: int | float | str,
-        temperature: float = 1.0,
-        exponent: float | None = None,
-        random_state: int = 0,
-        strict: bool = False,
-    ) -> None:
-        super().__init__(budget=budget, random_state=random_state, strict=strict)
-        self.temperature = temperature
-        self.exponent = exponent
+    temperature: float = 1.0
+    exponent: float | None = None
 
     def weights_of(self, rows: Rows) -> Floats:
         """Return the weights of the draw; ones where `rows` are others."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 from assay.selection.algorithms.set_functions import (
@@ -15,6 +16,7 @@ from assay.selection.selectors.greedy import LazyGreedySelector
 from assay.storage.limits import Limits, Number
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class SaturatedCoverageSelector(LazyGreedySelector):
     r"""Greedy maximization of saturated coverage on the similarity graph.
 
@@ -92,16 +94,7 @@ class SaturatedCoverageSelector(LazyGreedySelector):
         "alpha": (Number("(0, 1]"),),
     }
 
-    def __init__(
-        self,
-        *,
-        budget: int | float | str,
-        alpha: float = 0.25,
-        random_state: int = 0,
-        strict: bool = False,
-    ) -> None:
-        super().__init__(budget=budget, random_state=random_state, strict=strict)
-        self.alpha = alpha
+    alpha: float = 0.25
 
     def set_function(self, graph: Graph) -> SetFunction:
         indptr, indices, weights, own = similarities(graph)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -21,6 +22,7 @@ _MOST_CELLS = 4_096
 _NARROWING = 8
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class StratifiedSelector(Selector):
     r"""A random subset that holds every kind of row in proportion to its frequency.
 
@@ -101,16 +103,7 @@ class StratifiedSelector(Selector):
         "metric": ("cosine", "l2"),
     }
 
-    def __init__(
-        self,
-        *,
-        budget: int | float | str,
-        metric: Literal["cosine", "l2"] = "cosine",
-        random_state: int = 0,
-        strict: bool = False,
-    ) -> None:
-        super().__init__(budget=budget, random_state=random_state, strict=strict)
-        self.metric = metric
+    metric: Literal["cosine", "l2"] = "cosine"
 
     def _select(self, inputs: Inputs, budget: int) -> Choice:
         n = inputs.n

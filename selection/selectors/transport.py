@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -29,6 +30,7 @@ from assay.storage.limits import Flag, Limits, Number, Whole
 _LAYERS_TOLD = 100
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class TransportSelector(Selector):
     r"""The nearest rows of every target row, in coordinates where all directions count equally.
 
@@ -131,24 +133,11 @@ class TransportSelector(Selector):
         "whiten": (Flag(),),
     }
 
-    def __init__(
-        self,
-        *,
-        budget: int | float | str,
-        whiten: bool = True,
-        eps: float = 1e-5,
-        max_depth: int = 2_000,
-        folds: int = 5,
-        transport_rows: int = 400,
-        random_state: int = 0,
-        strict: bool = False,
-    ) -> None:
-        super().__init__(budget=budget, random_state=random_state, strict=strict)
-        self.whiten = whiten
-        self.eps = eps
-        self.max_depth = max_depth
-        self.folds = folds
-        self.transport_rows = transport_rows
+    whiten: bool = True
+    eps: float = 1e-5
+    max_depth: int = 2_000
+    folds: int = 5
+    transport_rows: int = 400
 
     def _select(self, inputs: Inputs, budget: int) -> Choice:
         X = inputs.vectors()

@@ -71,6 +71,7 @@ def propose(shard: Shard) -> Proposal:
     return Proposal(shard.rows[taken], ranking.gains[taken])
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class TwoStageSelector(Selector):
     r"""Greedy maximization over shards, then over the union of what they propose.
 
@@ -175,26 +176,12 @@ class TwoStageSelector(Selector):
         "map": (Function("a function and its inputs, as an executor's map"), None),
     }
 
-    def __init__(
-        self,
-        *,
-        budget: int | float | str,
-        selector: str = "facility_location",
-        options: Mapping[str, Any] | None = None,
-        shards: int = 8,
-        oversampling: float | None = None,
-        compare: bool = False,
-        map: Map | None = None,
-        random_state: int = 0,
-        strict: bool = False,
-    ) -> None:
-        super().__init__(budget=budget, random_state=random_state, strict=strict)
-        self.selector = selector
-        self.options = options
-        self.shards = shards
-        self.oversampling = oversampling
-        self.compare = compare
-        self.map = map
+    selector: str = "facility_location"
+    options: Mapping[str, Any] | None = None
+    shards: int = 8
+    oversampling: float | None = None
+    compare: bool = False
+    map: Map | None = None
 
     def _select(self, inputs: Inputs, budget: int) -> Choice:
         assert inputs.graph is not None

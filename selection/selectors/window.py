@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,6 +21,7 @@ from assay.storage.limits import Limits, Number
 _SCALED_BY = 10_000
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class WindowSelector(Selector):
     r"""Best window selection (BWS): the run of rows by difficulty that teaches a model most.
 
@@ -111,20 +113,9 @@ class WindowSelector(Selector):
         "margin": (Number("[0, 1)"),),
     }
 
-    def __init__(
-        self,
-        *,
-        budget: int | float | str,
-        step: float = 0.05,
-        penalty: float = 10.0,
-        margin: float = 0.01,
-        random_state: int = 0,
-        strict: bool = False,
-    ) -> None:
-        super().__init__(budget=budget, random_state=random_state, strict=strict)
-        self.step = step
-        self.penalty = penalty
-        self.margin = margin
+    step: float = 0.05
+    penalty: float = 10.0
+    margin: float = 0.01
 
     def _select(self, inputs: Inputs, budget: int) -> Choice:
         inputs.vectors()

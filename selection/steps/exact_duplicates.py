@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +14,7 @@ from assay.storage.hashing.rows import hash_rows
 from assay.storage.limits import Flag, Limits
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class ExactDuplicates(Deduplicator):
     """Rows with the same content, by a 128-bit hash of it.
 
@@ -59,8 +61,7 @@ class ExactDuplicates(Deduplicator):
         "normalise": (Flag(),),
     }
 
-    def __init__(self, *, normalise: bool = True) -> None:
-        self.normalise = normalise
+    normalise: bool = True
 
     def _keepers(self, inputs: Inputs, order: Rows) -> tuple[Rows, Floats, dict[str, Any]]:
         if inputs.holds_images:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -25,6 +26,7 @@ from assay.storage.errors import ConfigError
 from assay.storage.limits import Limits, Number
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class HardCutoff(PoolMethod):
     """Drop the hardest ``floor(cutoff * n)`` rows, which are mostly mislabeled or noise.
 
@@ -96,8 +98,7 @@ class HardCutoff(PoolMethod):
         "cutoff": (Number("[0, 1)"), "auto", "contamination"),
     }
 
-    def __init__(self, *, cutoff: float | Literal["auto", "contamination"] = "auto") -> None:
-        self.cutoff = cutoff
+    cutoff: float | Literal["auto", "contamination"] = "auto"
 
     def fit(
         self,

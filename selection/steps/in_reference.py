@@ -39,6 +39,7 @@ _BITS = 20
 KINDS = ("exact", "near", "words", "semantic")
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class InReference(PoolMethod):
     r"""Rows that are exactly, nearly or semantically in a data set that is had elsewhere.
 
@@ -126,22 +127,12 @@ class InReference(PoolMethod):
         "permutations": (Whole(1, MOST_PERMUTATIONS),),
     }
 
-    def __init__(
-        self,
-        *,
-        reference: Mapping[str, Any] | None = None,
-        near: float | Literal["none"] | None = 0.75,
-        semantic: float | Literal["auto", "none"] | None = "auto",
-        words: float | Literal["none"] | None = None,
-        ngrams: int = 5,
-        permutations: int = 128,
-    ) -> None:
-        self.reference = reference
-        self.near = near
-        self.semantic = semantic
-        self.words = words
-        self.ngrams = ngrams
-        self.permutations = permutations
+    reference: Mapping[str, Any] | None = None
+    near: float | Literal["none"] | None = 0.75
+    semantic: float | Literal["auto", "none"] | None = "auto"
+    words: float | Literal["none"] | None = None
+    ngrams: int = 5
+    permutations: int = 128
 
     @property
     def compares_texts(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -29,6 +30,7 @@ SCHEMA = {
 _PART = 16_384
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class Leakage(PoolMethod):
     r"""Find rows that share a long run of words with an item of an evaluation set.
 
@@ -112,18 +114,10 @@ class Leakage(PoolMethod):
         "share": (Number("(0, 1]"),),
     }
 
-    def __init__(
-        self,
-        *,
-        evaluation: Mapping[str, Any] | None = None,
-        ngrams: int = 8,
-        span: int = 50,
-        share: float = 0.4,
-    ) -> None:
-        self.evaluation = evaluation
-        self.ngrams = ngrams
-        self.span = span
-        self.share = share
+    evaluation: Mapping[str, Any] | None = None
+    ngrams: int = 8
+    span: int = 50
+    share: float = 0.4
 
     def fit(
         self,

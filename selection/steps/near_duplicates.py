@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -32,6 +33,7 @@ _COLORS_APART = 32
 _FOUND = 0.97
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class NearDuplicates(Deduplicator):
     r"""Texts that share most of their runs of words with an earlier keeper; images that look like one.
 
@@ -155,24 +157,13 @@ class NearDuplicates(Deduplicator):
         "image_threshold": (Number("(0, 1]"),),
     }
 
-    def __init__(
-        self,
-        *,
-        threshold: float = 0.75,
-        ngrams: int = 5,
-        permutations: int = 128,
-        bands: int | None = None,
-        rows: int | None = None,
-        random_state: int = 0,
-        image_threshold: float = 0.8,
-    ) -> None:
-        self.threshold = threshold
-        self.ngrams = ngrams
-        self.permutations = permutations
-        self.bands = bands
-        self.rows = rows
-        self.random_state = random_state
-        self.image_threshold = image_threshold
+    threshold: float = 0.75
+    ngrams: int = 5
+    permutations: int = 128
+    bands: int | None = None
+    rows: int | None = None
+    random_state: int = 0
+    image_threshold: float = 0.8
 
     def _keepers(self, inputs: Inputs, order: Rows) -> tuple[Rows, Floats, dict[str, Any]]:
         if (self.bands is None) != (self.rows is None):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +15,7 @@ from assay.storage.limits import SEED, Limits, Number, Whole
 _BLOCK = 4_096
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class PivotDeduplicator(Deduplicator):
     r"""Leave out the rows that are most similar to any of a few pivots.
 
@@ -77,12 +79,9 @@ class PivotDeduplicator(Deduplicator):
         "threshold": (Number("(-1, 1]"),),
     }
 
-    def __init__(
-        self, *, n_pivots: int = 100, threshold: float = 0.9, random_state: int = 0
-    ) -> None:
-        self.n_pivots = n_pivots
-        self.threshold = threshold
-        self.random_state = random_state
+    n_pivots: int = 100
+    threshold: float = 0.9
+    random_state: int = 0
 
     def _keepers(self, inputs: Inputs, order: Rows) -> tuple[Rows, Floats, dict[str, Any]]:
         n_pivots, threshold = self.n_pivots, self.threshold

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ from assay.selection.steps.deduplication import Deduplicator
 from assay.storage.limits import Limits, Number
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class SemanticDuplicates(Deduplicator):
     r"""Rows joined in the similarity graph to a keeper that is at least `threshold` similar.
 
@@ -87,8 +89,7 @@ class SemanticDuplicates(Deduplicator):
         "threshold": (Number("(-inf, inf)"), "auto"),
     }
 
-    def __init__(self, *, threshold: float | Literal["auto"] = "auto") -> None:
-        self.threshold = threshold
+    threshold: float | Literal["auto"] = "auto"
 
     def _keepers(self, inputs: Inputs, order: Rows) -> tuple[Rows, Floats, dict[str, Any]]:
         graph = inputs.graph
