@@ -73,7 +73,8 @@ class Selector(PoolMethod):
     random_state : int, default 0
         Seed of everything random.
     strict : bool, default False
-        Whether fewer usable rows than the budget are an error rather than a warning.
+        Whether fewer usable rows than the budget are an error rather than a warning. No effect where
+        every row is usable.
 
     Attributes
     ----------

@@ -26,6 +26,8 @@ Kind = Literal["selector", "scorer", "ranker", "step"]
 KINDS: tuple[Kind, ...] = ("selector", "scorer", "ranker", "step")
 INPUTS = ("texts", "vectors", "graph", "labels", "target", "scores", "log", "seeds")
 GROUP = "assay.methods"
+# arguments of `fit` that bear another name than the input
+_ARGUMENTS = {"texts": "X", "vectors": "X", "labels": "y"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,14 +146,27 @@ class Method(Shown):
             for base in reversed(cls.__mro__)
             for name, allowed in vars(base).get("limits", {}).items()
         }
-        if cls.__doc__ is not None:
-            docs = tuple(base.__doc__ for base in cls.__mro__[1:] if base.__doc__)
-            cls.__doc__ = filled_doc(cls.__doc__, docs)
         entry = _BY_PATH.get(f"{cls.__module__}:{cls.__qualname__}")
         if entry is not None:
             cls.kind = entry.kind
             for field in fields(Declaration):
                 setattr(cls, field.name, getattr(entry, field.name))
+        if cls.__doc__ is not None:
+            bases = (base for base in cls.__mro__[1:] if issubclass(base, Method))
+            docs = [base.__doc__ for base in bases if base.__doc__]
+            cls.__doc__ = filled_doc(cls.__doc__, [*docs, cls._errors()])
+
+    @classmethod
+    def _errors(cls) -> str:
+        """Return the section of the errors that follow from what is declared."""
+        errors = []
+        if cls.needs and getattr(cls, "kind", None) != "ranker":
+            arguments = dict.fromkeys(_ARGUMENTS.get(need, need) for need in cls.needs)
+            names = " or ".join(f"`{argument}`" for argument in arguments)
+            errors.append(f"MissingInputError\n    {names} was not given.\n")
+        if cls.limits:
+            errors.append("ConfigError\n    A parameter is not what it may be.\n")
+        return "Raises\n------\n" + "".join(errors)
 
 
 @dataclass(frozen=True)

@@ -6,49 +6,66 @@ import re
 from collections.abc import Sequence
 from inspect import cleandoc
 
-# a name alone on its line, with nothing said about it below
-_BARE = re.compile(r"^(\w+)\n(?! )", re.MULTILINE)
 _TITLE = re.compile(r"^(\w[\w ]*)\n-{3,}\n", re.MULTILINE)
+# sections that a class has in common with its bases, in numpydoc's order
+_INHERITED = ("Parameters", "Attributes", "Raises")
 
 
 def filled_doc(doc: str, bases: Sequence[str]) -> str:
-    """Return a numpydoc docstring whose bare entries have the text that a base gives them.
+    """Return a numpydoc docstring with the parameters, attributes and errors that bases describe.
 
-    An entry is bare if its name stands alone on its line. The first base that describes it counts.
+    An entry of the docstring itself comes first and counts, unless it is a bare name; the first
+    base that describes an entry counts among the bases.
 
     Examples
     --------
-    >>> base = "Base.\\n\\nParameters\\n----------\\nk : int\\n    How many.\\n"
-    >>> print(filled_doc("One.\\n\\nParameters\\n----------\\nk\\n", [base]))
+    >>> base = "Base.\\n\\nParameters\\n----------\\nk : int\\n    How many.\\nm : int\\n    More.\\n"
+    >>> print(filled_doc("One.\\n\\nParameters\\n----------\\nl : int\\nk\\n", [base]))
     One.
     <BLANKLINE>
     Parameters
     ----------
+    l : int
     k : int
         How many.
+    m : int
+        More.
     """
-    known: dict[tuple[str, str], str] = {}
-    for base in bases:
-        for title, section in _sections(cleandoc(base) + "\n"):
-            for entry in re.split(r"^(?=\w)", section, flags=re.MULTILINE)[1:]:
-                name, described, _ = entry.partition(" : ")
-                if described:
-                    known.setdefault((title, name), entry.rstrip() + "\n")
     doc = cleandoc(doc) + "\n"
-    for title, section in _sections(doc):
-
-        def fill(bare: re.Match[str], title: str = title) -> str:
-            return known.get((title, bare[1]), bare[0])
-
-        doc = doc.replace(section, _BARE.sub(fill, section), 1)
+    for place, title in enumerate(_INHERITED):
+        own, section = _entries(doc, title)
+        inherited: dict[str, str] = {}
+        for base in bases:
+            for name, entry in _entries(cleandoc(base) + "\n", title)[0].items():
+                if entry != f"{name}\n":
+                    inherited.setdefault(name, entry)
+        filled = {n: inherited.get(n, e) if e == f"{n}\n" else e for n, e in own.items()}
+        listed = {name for names in own for name in names.split(", ")}
+        entries = [*filled.values(), *(e for n, e in inherited.items() if n not in listed)]
+        if not entries:
+            continue
+        text = f"{title}\n{'-' * len(title)}\n" + "".join(entries)
+        if section is None:
+            later = (s.start() for s in _TITLE.finditer(doc) if s[1] not in _INHERITED[:place])
+            at = next(later, len(doc))
+            section = slice(at, at)
+            text = text + "\n" if at < len(doc) else "\n" + text
+        else:
+            text += "\n" if section.stop < len(doc) else ""
+        doc = doc[: section.start] + text + doc[section.stop :]
     return doc.rstrip()
 
 
-def _sections(doc: str) -> list[tuple[str, str]]:
-    """Return title and text of every section."""
+def _entries(doc: str, title: str) -> tuple[dict[str, str], slice | None]:
+    """Return the entries of a section by name or names, and where the section is."""
     starts = list(_TITLE.finditer(doc))
     ends = [*(start.start() for start in starts), len(doc)][1:]
-    return [(start[1], doc[start.end() : end]) for start, end in zip(starts, ends, strict=False)]
+    for start, after in zip(starts, ends, strict=True):
+        if start[1] == title:
+            parts = re.split(r"^(?=\S)", doc[start.end() : after], flags=re.MULTILINE)[1:]
+            entries = {re.split(r" : |\n", part)[0]: part.rstrip() + "\n" for part in parts}
+            return entries, slice(start.start(), after)
+    return {}, None
 
 
 def section_of(doc: str, title: str) -> str | None:

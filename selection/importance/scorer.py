@@ -56,10 +56,6 @@ class ImportanceScorer(Scorer):
 
     Raises
     ------
-    MissingInputError
-        `X` or `target` was not given.
-    ConfigError
-        A parameter is not what it may be.
     InputError
         No text of the pool, or none of the target, has any content.
 

@@ -88,7 +88,8 @@ class FeatureRanker(_Options, Method, SelectorMixin, BaseEstimator):  # type: ig
     scores_ : float64[d]
         Score of each column.
     ranking_ : int64[d]
-        Rank of each column, 1 the best; every rank once.
+        Rank of each column, 1 the best; every rank once. Ties go by the order of the columns,
+        constant columns last.
     n_features_ : int
         How many columns "auto" or "shadow" keeps (only with these).
     confirmed_ : bool[d]

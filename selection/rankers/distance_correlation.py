@@ -35,7 +35,6 @@ class DistanceCorrelation(FeatureRanker):
 
     Parameters
     ----------
-    n_features_to_select
     target : {"classes", "numbers"}, default "classes"
         What y holds.
     search : {"marginal", "forward"}, default "marginal"
@@ -46,22 +45,17 @@ class DistanceCorrelation(FeatureRanker):
     max_rows : int, default 1024
         Rows that take part in the forward search, whose time and memory grow with their square; of
         more rows those whose contents hash smallest.
-    missing
 
     Attributes
     ----------
     scores_ : float64[d]
         R. With "forward": for chosen columns 1 + the share of chosen columns that were chosen no
         earlier, for others R of the columns chosen together with them.
-    ranking_ : int64[d]
-        Rank of each column, 1 the best. Ties go by the order of the columns, constant columns last.
     classes_, n_features_in_, feature_names_in_, n_features_, validation_, missing_
         As `FeatureRanker` (`classes_` only where the target is classes).
 
     Raises
     ------
-    ConfigError
-        A parameter is not what it may be.
     NonFiniteError
         X, or a numeric y, holds NaN or infinite values.
     InputError

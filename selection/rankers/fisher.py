@@ -26,27 +26,19 @@ class FisherScore(FeatureRanker):
 
     Parameters
     ----------
-    n_features_to_select
     discrete_features : bool[d] or array of int, optional
         Columns (mask or positions) whose values are names rather than amounts; F / (1 + F) is then
         the share of the classes' Gini impurity that the names explain (see `column_relevance`).
-    missing
 
     Attributes
     ----------
     scores_ : float64[d]
         Fisher scores; the largest float where every class is constant and the classes differ.
-    ranking_ : int64[d]
-        Rank of each column, 1 the best. Ties go by the order of the columns, constant columns last.
-    classes_, n_features_in_, feature_names_in_, n_features_, validation_, missing_
-        As `FeatureRanker`.
 
     Raises
     ------
     ConfigError
         `discrete_features` names no columns.
-    NonFiniteError, InputError
-        As `FeatureRanker`.
 
     Notes
     -----

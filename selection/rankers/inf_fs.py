@@ -72,28 +72,21 @@ class InfFS(FeatureRanker):
         those of the best 4 times as many columns as are kept (at most 4,096), so that the columns
         kept are nearly always the same. "auto" does it where one product with |rho| would take
         over 2e11 multiply-adds.
-    missing
 
     Attributes
     ----------
     scores_ : float64[d]
         Energy of each column. Where approximate, columns that were not computed exactly come below
         those that were.
-    ranking_ : int64[d]
-        Rank of each column, 1 the best. Ties go by the order of the columns, constant columns last.
     approximate_ : bool
         Whether row sums were estimated.
     alpha_ : float or three floats
         alpha, as given or chosen.
-    classes_, n_features_in_, feature_names_in_, n_features_, validation_, missing_
-        As `FeatureRanker`.
 
     Raises
     ------
     ConfigError
         A parameter is not what it may be, or both `cut` and `n_features_to_select` are given.
-    NonFiniteError, InputError
-        As `FeatureRanker`.
 
     Notes
     -----

@@ -32,7 +32,6 @@ class JMI(FeatureRanker):
 
     Parameters
     ----------
-    n_features_to_select
     n_bins : int, default 5
         Numeric columns are cut into as many bins with equally many rows each. Equal values share a
         bin, and a value that equals an edge lies below it, so that sparse counts are told from 0.
@@ -44,25 +43,13 @@ class JMI(FeatureRanker):
         `n_features_to_select` is given, and at least 200.
     discrete_features : bool[d] or array of int, optional
         Columns (mask or positions) whose values are taken as they are.
-    missing
 
     Attributes
     ----------
     scores_ : float64[d]
         (d + 1 - rank) / d, as the position is all that the method says; 0 for constant columns.
-    ranking_ : int64[d]
-        Rank of each column, 1 the best. Ties go by the order of the columns, constant columns last.
     relevance_ : float64[d]
         I(x; y) in nats.
-    classes_, n_features_in_, feature_names_in_, n_features_, validation_, missing_, confirmed_
-        As `FeatureRanker`.
-
-    Raises
-    ------
-    ConfigError
-        A parameter is not what it may be.
-    NonFiniteError, InputError
-        As `FeatureRanker`.
 
     Notes
     -----
@@ -168,11 +155,6 @@ class CMIM(JMI):
     ----------
     n_features_to_select, n_bins, candidates, depth, discrete_features, missing
         All as in `JMI`.
-
-    Attributes
-    ----------
-    scores_, ranking_, relevance_
-        As `JMI`.
 
     Claims
     ------

@@ -29,7 +29,6 @@ class LaplacianScore(FeatureRanker):
 
     Parameters
     ----------
-    n_features_to_select
     n_neighbors : int, default 5
         Rows that each row is joined to, before the edges are made symmetric (n - 1 where there are
         fewer). The usual choice: the score looks at the local structure.
@@ -38,23 +37,11 @@ class LaplacianScore(FeatureRanker):
     scale : bool, default True
         Bring every column to [0, 1] before rows are compared, so that no column's unit decides
         which rows are near. The score of a column does not depend on its own scale.
-    missing
 
     Attributes
     ----------
     scores_ : float64[d]
         1 - L, in [-1, 1]; -1 for constant columns.
-    ranking_ : int64[d]
-        Rank of each column, 1 the best. Ties go by the order of the columns, constant columns last.
-    n_features_in_, feature_names_in_, n_features_, missing_
-        As `FeatureRanker`.
-
-    Raises
-    ------
-    ConfigError
-        A parameter is not what it may be.
-    NonFiniteError
-        As `FeatureRanker`.
 
     Notes
     -----

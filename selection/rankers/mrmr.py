@@ -32,7 +32,6 @@ class MRMR(FeatureRanker):
 
     Parameters
     ----------
-    n_features_to_select
     criterion : {"fcq", "fcd", "miq", "mid"}, default "fcq"
         "fc": R is the F statistic of the classes, C the absolute correlation of two columns; "mi":
         both are mutual information, of columns cut into bins of equal width. The default costs
@@ -46,25 +45,13 @@ class MRMR(FeatureRanker):
     discrete_features : bool[d] or array of int, optional
         Columns (mask or positions) whose values are names rather than amounts: "mi" takes their
         values as bins, "fc" their codes as amounts in C only.
-    missing
 
     Attributes
     ----------
     scores_ : float64[d]
         (d + 1 - rank) / d, as the position is all that the method says; 0 for constant columns.
-    ranking_ : int64[d]
-        Rank of each column, 1 the best. Ties go by the order of the columns, constant columns last.
     relevance_ : float64[d]
         R_j.
-    classes_, n_features_in_, feature_names_in_, n_features_, validation_, missing_
-        As `FeatureRanker`.
-
-    Raises
-    ------
-    ConfigError
-        A parameter is not what it may be.
-    NonFiniteError, InputError
-        As `FeatureRanker`.
 
     Notes
     -----

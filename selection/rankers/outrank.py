@@ -43,7 +43,6 @@ class OutRank(FeatureRanker):
 
     Parameters
     ----------
-    n_features_to_select
     mode : {"expected", "shift"}, default "expected"
         "expected": the mean over all draws of y', in closed form. "shift": the authors' single
         draw, the label c rows further on for a level of c rows; it depends on the order of the
@@ -67,7 +66,6 @@ class OutRank(FeatureRanker):
         together). Default: a tenth of the rows, at least 10 and at most 20.
     discrete_features : bool[d] or array of int, optional
         Columns (mask or positions) each value of which is a level. The authors take all so.
-    missing
 
     Attributes
     ----------
@@ -75,18 +73,12 @@ class OutRank(FeatureRanker):
         Relevance in nats. With "3mr": 1 + the share of chosen columns that were chosen no earlier
         for chosen ones, above all others; t / (1 + |t|) of the criterion t at the end for others
         that were in the search, and -1 less a number below 1 for columns that were not.
-    ranking_ : int64[d]
-        Rank of each column, 1 the best. Ties go by the order of the columns, constant columns last.
     interactions_ : polars.DataFrame
         The pairs (first, second: positions), their relevance and synergy, largest synergy first
         (only with ``interaction_order=2``).
-    classes_, n_features_in_, feature_names_in_, n_features_, validation_, missing_
-        As `FeatureRanker`.
 
     Raises
     ------
-    ConfigError
-        A parameter is not what it may be.
     NonFiniteError
         X holds NaN or infinite values.
     InputError

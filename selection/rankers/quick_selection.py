@@ -33,7 +33,6 @@ class QuickSelection(FeatureRanker):
 
     Parameters
     ----------
-    n_features_to_select
     hidden : int, default 1000
         h, the authors'.
     density : float, default 13.0
@@ -52,24 +51,17 @@ class QuickSelection(FeatureRanker):
         Passes over the rows; the authors make 100, which takes twice as long and changes little.
     random_state : int, default 0
         Seed of links, weights, noise, dropout and batches.
-    missing
 
     Attributes
     ----------
     scores_ : float64[d]
         Strength of the links of each column.
-    ranking_ : int64[d]
-        Rank of each column, 1 the best. Ties go by the order of the columns, constant columns last.
     losses_ : float64[epochs]
         Mean squared error of the restored values in each epoch, training noise included; 1 is that
         of the column means.
-    n_features_in_, feature_names_in_, n_features_, missing_
-        As `FeatureRanker`.
 
     Raises
     ------
-    ConfigError
-        A parameter is not what it may be.
     NonFiniteError
         X holds NaN or infinite values.
 

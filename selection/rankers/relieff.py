@@ -31,7 +31,6 @@ class ReliefF(FeatureRanker):
 
     Parameters
     ----------
-    n_features_to_select
     n_neighbors : int, default 10
         k, the authors' recommendation: fewer follow noise, many lose what holds only nearby. A
         class with fewer rows gives all it has.
@@ -41,23 +40,11 @@ class ReliefF(FeatureRanker):
         Columns (mask or positions) whose values are names rather than amounts.
     random_state : int, default 0
         Salt of that hash.
-    missing
 
     Attributes
     ----------
     scores_ : float64[d]
         W, in [-1, 1].
-    ranking_ : int64[d]
-        Rank of each column, 1 the best. Ties go by the order of the columns, constant columns last.
-    classes_, n_features_in_, feature_names_in_, n_features_, validation_, missing_
-        As `FeatureRanker`.
-
-    Raises
-    ------
-    ConfigError
-        A parameter is not what it may be.
-    NonFiniteError, InputError
-        As `FeatureRanker`.
 
     Notes
     -----

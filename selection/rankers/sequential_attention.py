@@ -33,7 +33,6 @@ class SequentialAttention(FeatureRanker):
         How many columns to keep: a count, or a share in (0, 1]. Default: half of them. "auto":
         chosen by cross-validation (see `FeatureRanker`). As many (500 with "auto") are chosen by pursuit; each smaller
         count is a prefix.
-    missing
 
     Attributes
     ----------
@@ -41,10 +40,6 @@ class SequentialAttention(FeatureRanker):
         For chosen columns the share of Y that was unexplained when they were chosen (the first: 1);
         for others the share that they would explain next, |z_j' R|^2 / |Y|^2. Columns that would
         explain nothing more come behind, by |z_j' Y|^2 / |Y|^2, scaled to at most 1e-10.
-    ranking_ : int64[d]
-        Rank of each column, 1 the best. Ties go by the order of the columns, constant columns last.
-    classes_, n_features_in_, feature_names_in_, n_features_, validation_, missing_
-        As `FeatureRanker`.
 
     Raises
     ------

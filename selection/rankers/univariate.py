@@ -27,24 +27,10 @@ class FTest(FeatureRanker):
 
     F = (variance between the classes / (k - 1)) / (variance within them / (n - k)).
 
-    Parameters
-    ----------
-    n_features_to_select
-    missing
-
     Attributes
     ----------
     scores_ : float64[d]
         F; the largest float where every class is constant and the classes differ.
-    ranking_ : int64[d]
-        Rank of each column, 1 the best. Ties go by the order of the columns, constant columns last.
-    classes_, n_features_in_, feature_names_in_, n_features_, validation_, missing_
-        As `FeatureRanker`.
-
-    Raises
-    ------
-    NonFiniteError, InputError
-        As `FeatureRanker`.
 
     Notes
     -----
@@ -96,30 +82,17 @@ class NeighborInformation(FeatureRanker):
 
     Parameters
     ----------
-    n_features_to_select
     n_neighbors : int, default 3
         scikit-learn's; more give a smoother estimate.
     discrete_features : bool[d] or array of int, optional
         Columns (mask or positions) whose values are names; theirs is the information of the counts.
     random_state : int, default 0
         Seed of the noise that scikit-learn adds so that no two values are equal.
-    missing
 
     Attributes
     ----------
     scores_ : float64[d]
         Nats, from 0.
-    ranking_ : int64[d]
-        Rank of each column, 1 the best. Ties go by the order of the columns, constant columns last.
-    classes_, n_features_in_, feature_names_in_, n_features_, validation_, missing_
-        As `FeatureRanker`.
-
-    Raises
-    ------
-    ConfigError
-        A parameter is not what it may be.
-    NonFiniteError, InputError
-        As `FeatureRanker`.
 
     Notes
     -----
@@ -195,29 +168,19 @@ class ChiSquared(FeatureRanker):
 
     Parameters
     ----------
-    n_features_to_select
     negative : {"shift", "raise"}, default "shift"
         Columns with values below 0, for which the statistic is not defined: count them from their
         smallest value, or refuse them, as scikit-learn does.
-    missing
 
     Attributes
     ----------
     scores_ : float64[d]
         The statistic; 0 for columns of zeros.
-    ranking_ : int64[d]
-        Rank of each column, 1 the best. Ties go by the order of the columns, constant columns last.
-    classes_, n_features_in_, feature_names_in_, n_features_, validation_, missing_
-        As `FeatureRanker`.
 
     Raises
     ------
-    ConfigError
-        `negative` is neither.
     InputError
         Values below 0 and ``negative="raise"``; or as `FeatureRanker`.
-    NonFiniteError
-        As `FeatureRanker`.
 
     Notes
     -----

@@ -40,16 +40,6 @@ class DigitShare(CharacterShare):
 
     .. math:: \frac{|\{c : c \in \mathrm{Nd}\}|}{|\{c : c \text{ is no white space}\}|}
 
-    Attributes
-    ----------
-    scores_, report_
-        As of `CharacterShare`.
-
-    Raises
-    ------
-    MissingInputError
-        X was not given.
-
     Notes
     -----
     Characters are code points, classes those of Unicode's general categories. Linear in the text,
@@ -86,16 +76,6 @@ class SymbolShare(CharacterShare):
 
     .. math:: \frac{|\{c : c \in \mathrm{S}\}|}{|\{c : c \text{ is no white space}\}|}
 
-    Attributes
-    ----------
-    scores_, report_
-        As of `CharacterShare`.
-
-    Raises
-    ------
-    MissingInputError
-        X was not given.
-
     Notes
     -----
     As of `DigitShare`. "#", "@", "%", "&" and "*" are punctuation to Unicode.
@@ -129,16 +109,6 @@ class PunctuationShare(CharacterShare):
 
     .. math:: \frac{|\{c : c \in \mathrm{P}\}|}{|\{c : c \text{ is no white space}\}|}
 
-    Attributes
-    ----------
-    scores_, report_
-        As of `CharacterShare`.
-
-    Raises
-    ------
-    MissingInputError
-        X was not given.
-
     Notes
     -----
     As of `DigitShare`. Prose of most languages has 2 to 6 %, code and tables more, keyword spam none.
@@ -171,16 +141,6 @@ class UpperCaseShare(CharacterShare):
     r"""Share of the letters that are upper case.
 
     .. math:: \frac{|\{c : c \in \mathrm{Lu} \cup \mathrm{Lt}\}|}{|\{c : c \in \mathrm{L}\}|}
-
-    Attributes
-    ----------
-    scores_, report_
-        As of `CharacterShare`.
-
-    Raises
-    ------
-    MissingInputError
-        X was not given.
 
     Notes
     -----

@@ -37,11 +37,6 @@ class CommunityAgreement(Scorer):
         `mean`, `communities`, `isolated` (rows without another labeled row in their community),
         `unlabelled`.
 
-    Raises
-    ------
-    MissingInputError
-        `graph` or `y` was not given.
-
     Notes
     -----
     Time a few passes over the edges; memory O(n).

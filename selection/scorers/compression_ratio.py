@@ -38,13 +38,6 @@ class CompressionRatio(Scorer):
     report_ : dict
         `ratio` (bytes of all texts over bytes of all compressed ones).
 
-    Raises
-    ------
-    MissingInputError
-        X was not given.
-    ConfigError
-        `level` is out of its range.
-
     Notes
     -----
     Texts are compressed one by one, without zlib's header. Some 20 to 40 MB/s for each core at

@@ -45,13 +45,6 @@ class DclmQuality(Scorer):
         `good` (rows of the target), `auroc` (share of the pairs of a row of the target and one of the
         pool that the scores put in that order; .5 = the classifier can't tell them apart).
 
-    Raises
-    ------
-    MissingInputError
-        X or `target` was not given.
-    ConfigError
-        A parameter is not what it may be.
-
     Notes
     -----
     The pool's good rows are examples of ordinary text too, as in DataComp-LM: that lowers all odds

@@ -35,13 +35,6 @@ class PageRank(Scorer):
     report_ : dict
         `largest_share` (the largest score times n).
 
-    Raises
-    ------
-    MissingInputError
-        `graph` was not given.
-    ConfigError
-        `alpha` or `tol` is out of range.
-
     Notes
     -----
     Formula and cost: `assay.index.algorithms.centrality.pagerank`. Negative similarities count as 0.
@@ -102,11 +95,6 @@ class CoreNumber(Scorer):
     report_ : dict
         `largest`.
 
-    Raises
-    ------
-    MissingInputError
-        `graph` was not given.
-
     Notes
     -----
     Time and memory O(edges). Similarities are not used, edges alone.
@@ -151,11 +139,6 @@ class Hubness(Scorer):
         Whole numbers with mean k at most. 0: an anti-hub, that no row is near to.
     report_ : dict
         `skewness` of the scores (0 = no hubs), `antihubs` (rows with 0), `largest`.
-
-    Raises
-    ------
-    MissingInputError
-        `graph` was not given.
 
     Notes
     -----
@@ -213,11 +196,6 @@ class KNNDensity(Scorer):
     report_ : dict
         `k`, `mean`, `isolated` (rows without a neighbor).
 
-    Raises
-    ------
-    MissingInputError
-        `graph` was not given.
-
     Notes
     -----
     Time and memory O(n k).
@@ -267,11 +245,6 @@ class Degree(Scorer):
     report_ : dict
         `mean`, `largest`.
 
-    Raises
-    ------
-    MissingInputError
-        `graph` was not given.
-
     Notes
     -----
     Time and memory O(n).
@@ -311,11 +284,6 @@ class ClusteringCoefficient(Scorer):
         two neighbors.
     report_ : dict
         `mean`.
-
-    Raises
-    ------
-    MissingInputError
-        `graph` was not given.
 
     Notes
     -----
@@ -374,8 +342,6 @@ class Eigenvector(Scorer):
 
     Raises
     ------
-    MissingInputError
-        `graph` was not given.
     ConvergenceError
         ARPACK does not converge.
 

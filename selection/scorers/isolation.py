@@ -33,13 +33,6 @@ class Isolation(Scorer):
     report_ : dict
         `mean`.
 
-    Raises
-    ------
-    MissingInputError
-        X was not given.
-    ConfigError
-        `n_trees` is no whole number from 1 to 10,000.
-
     Notes
     -----
     scikit-learn's forest. Time O(n n_trees log 256), memory O(n d).

@@ -25,11 +25,6 @@ class LabelAgreement(Scorer):
     report_ : dict
         `mean`, `isolated` (rows without a labeled neighbor), `unlabelled`.
 
-    Raises
-    ------
-    MissingInputError
-        `graph` or `y` was not given.
-
     Notes
     -----
     Time and memory O(edges).

@@ -45,8 +45,6 @@ class Language(Scorer):
 
     Raises
     ------
-    MissingInputError
-        X was not given.
     ConfigError
         `language` is not one of the model's; the message lists them.
 

@@ -56,12 +56,8 @@ class Like(Scorer):
 
     Raises
     ------
-    MissingInputError
-        `graph` or `seeds` was not given.
     IdError
         A seed is not an id of the rows.
-    ConfigError
-        A parameter is out of its range.
 
     Notes
     -----

@@ -41,8 +41,6 @@ class LikeVectors(Scorer):
 
     Raises
     ------
-    MissingInputError
-        X or `seeds` was not given.
     IdError
         A seed is not an id of the rows.
 

@@ -43,8 +43,6 @@ class LikeWords(Scorer):
 
     Raises
     ------
-    MissingInputError
-        X or `seeds` was not given.
     IdError
         A seed is not an id of the rows.
 

@@ -33,7 +33,6 @@ class LocalOutlierFactor(MetricScorer):
     ----------
     k : int, default 10
         The density of a row is estimated from so many; the authors advise at least 10.
-    metric
 
     Attributes
     ----------
@@ -41,13 +40,6 @@ class LocalOutlierFactor(MetricScorer):
         Higher = further out. A row without neighbors gets 1.
     report_ : dict
         `k`, `mean`, `duplicates`, `searched`: as in `Outlierness`.
-
-    Raises
-    ------
-    MissingInputError
-        X was not given.
-    ConfigError
-        `k` is below 1.
 
     Notes
     -----

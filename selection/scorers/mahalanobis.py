@@ -33,11 +33,6 @@ class Mahalanobis(KnownRowsScorer):
     report_ : dict
         `shrinkage` (delta), `mean`, `duplicates`, `reference_rows` (with a reference).
 
-    Raises
-    ------
-    MissingInputError
-        X was not given.
-
     Notes
     -----
     One ellipsoid for all rows: fit for vectors of one kind, not for many clusters, where

@@ -19,12 +19,6 @@ class NeighborDisagreement(LabelModelScorer):
     of a labeled neighbor, and what the model predicts for another. Model and folds are those of
     `Uncertainty`. High at the border of two classes, and where a label is likely wrong.
 
-    Parameters
-    ----------
-    folds
-    train_rows
-    random_state
-
     Attributes
     ----------
     scores_ : float64[n], from 0 to 1

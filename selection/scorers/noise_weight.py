@@ -22,13 +22,6 @@ class NoiseWeight(CrossFitted):
     out-of-fold probabilities; see `assay.selection.noise_transition`. Unlike self-confidence, it
     does not mark down a row of a class that is rarely mistaken only because the model is unsure.
 
-    Parameters
-    ----------
-    probabilities
-    folds
-    train_rows
-    random_state
-
     Attributes
     ----------
     scores_ : float64[n], mean 1

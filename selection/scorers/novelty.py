@@ -131,8 +131,6 @@ class NoveltyP(Novelty):
     ----------
     scores_ : float64[n], in (0, 1]
         p of `Novelty`. Uniform for rows that are drawn as the reference was.
-    report_ : dict
-        As `Novelty`.
 
     Claims
     ------
@@ -175,11 +173,6 @@ class NoveltyToLabeled(Scorer):
         while no row has a label.
     report_ : dict
         `k`, `reference_rows` (distinct labeled rows), `mean`.
-
-    Raises
-    ------
-    MissingInputError
-        X was not given.
 
     Notes
     -----

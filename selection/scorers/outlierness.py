@@ -30,7 +30,6 @@ class Outlierness(KnownRowsScorer, MetricScorer):
     ----------
     k : int, default 10
         Groups of up to k odd rows stand out; a graph of 15 neighbors leaves room for some copies.
-    metric
 
     Attributes
     ----------
@@ -41,13 +40,6 @@ class Outlierness(KnownRowsScorer, MetricScorer):
         `k`, `mean`, `duplicates` (rows that have an equal one before them), `searched` (whether
         the graph left some row fewer than k distinct neighbors, so that they were searched). With a
         reference `k`, `mean`, `reference_rows`.
-
-    Raises
-    ------
-    MissingInputError
-        X was not given.
-    ConfigError
-        `k` is below 1.
 
     Notes
     -----

@@ -33,7 +33,6 @@ class Prototypicality(MetricScorer):
         rows as there are cells.
     random_state : int, default 0
         Seed of the first centroids.
-    metric
 
     Attributes
     ----------
@@ -42,13 +41,6 @@ class Prototypicality(MetricScorer):
         cosine between rows and centroids scaled to length 1.
     report_ : dict
         `clusters`, `mean`, `duplicates`.
-
-    Raises
-    ------
-    MissingInputError
-        X was not given.
-    ConfigError
-        `clusters` is below 1.
 
     Notes
     -----

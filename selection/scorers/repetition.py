@@ -51,13 +51,6 @@ class Repetition(Scorer):
     report_ : dict
         `mean` of the score.
 
-    Raises
-    ------
-    MissingInputError
-        X was not given.
-    ConfigError
-        `share` is none of these.
-
     Notes
     -----
     Words are what white space parts; lines are trimmed, blank ones part paragraphs; a run that
@@ -121,11 +114,6 @@ class GopherRepetition(TextRules):
     ----------
     scores_, rules_, report_
         As of `GopherQuality`.
-
-    Raises
-    ------
-    MissingInputError
-        X was not given.
 
     Notes
     -----

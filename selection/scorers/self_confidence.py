@@ -85,13 +85,6 @@ class SelfConfidence(CrossFitted):
     words) and, where a graph is given, on the shares of the classes among a row's neighbors; or
     the probabilities are given.
 
-    Parameters
-    ----------
-    probabilities
-    folds
-    train_rows
-    random_state
-
     Attributes
     ----------
     scores_ : float64[n], from 0 to 1
@@ -106,8 +99,6 @@ class SelfConfidence(CrossFitted):
         X (without `probabilities`) or y was not given, or classes have no column.
     InputError
         The probabilities do not fit the rows, or do not sum to 1.
-    ConfigError
-        `folds` or `train_rows` is below 2.
 
     Notes
     -----
@@ -154,13 +145,6 @@ class Margin(CrossFitted):
 
     Unlike self-confidence it tells a row whose label is beaten by one class from one that lies
     between many.
-
-    Parameters
-    ----------
-    probabilities
-    folds
-    train_rows
-    random_state
 
     Attributes
     ----------
@@ -223,13 +207,6 @@ class PVI(CrossFitted):
     share of each class. Their mean is the V-information: how much of the labels' entropy models of
     this family take off. Below 0 the model does worse with the row than without: a hard row or a
     wrong label. Unlike self-confidence, it is higher for a rare class at the same probability.
-
-    Parameters
-    ----------
-    probabilities
-    folds
-    train_rows
-    random_state
 
     Attributes
     ----------

@@ -31,13 +31,6 @@ class StopWordShare(Scorer):
     report_ : dict
         `mean` of the score.
 
-    Raises
-    ------
-    MissingInputError
-        X was not given.
-    ConfigError
-        `language` is none of these.
-
     Notes
     -----
     20 to 50 words for each language: articles, prepositions, pronouns, conjunctions, auxiliaries.

@@ -94,11 +94,6 @@ class GopherQuality(TextRules):
     report_ : dict
         `kept` (texts that break none), `rule.NAME` (texts that break it).
 
-    Raises
-    ------
-    MissingInputError
-        X was not given.
-
     Notes
     -----
     Linear in the text. As a filter: ``gopher_quality = 0``; the detail of the reason then names the
@@ -171,11 +166,6 @@ class C4Quality(TextRules):
     ----------
     scores_, rules_, report_
         As of `GopherQuality`.
-
-    Raises
-    ------
-    MissingInputError
-        X was not given.
 
     Notes
     -----

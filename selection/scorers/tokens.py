@@ -45,8 +45,6 @@ class Tokens(Scorer):
 
     Raises
     ------
-    MissingInputError
-        X was not given.
     ConfigError
         `tokenizer` is none of these, or can't be loaded.
     DependencyError

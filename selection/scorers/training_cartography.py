@@ -22,24 +22,10 @@ class Confidence(FromTrainingLog):
     Low where a row is hard to learn, or its label wrong. As a top-k hard rows lose 20 to 40 points
     where 90 % is pruned: use it as the difficulty of `ccs`.
 
-    Parameters
-    ----------
-    log : polars.DataFrame
-        A log of probabilities; as in `AUM`.
-
     Attributes
     ----------
     scores_ : float64[n], from 0 to 1
         Higher = easier. A row without a label gets the probability of its likeliest class.
-    report_ : dict
-        `log` (what it was taken for), `epochs`, `mean`.
-
-    Raises
-    ------
-    MissingInputError
-        `log` or labels were not given, or the log holds no probabilities.
-    IdError, InputError
-        As in `AUM`.
 
     Notes
     -----
@@ -86,8 +72,6 @@ class Variability(FromTrainingLog):
 
     Parameters
     ----------
-    log : polars.DataFrame
-        A log of probabilities; as in `AUM`.
     window : int, optional
         Epochs of a run, 10 in Dyn-Unc; at most those of the log are taken.
 
@@ -95,15 +79,6 @@ class Variability(FromTrainingLog):
     ----------
     scores_ : float64[n]
         Higher = harder. A row without a label is judged by its likeliest class.
-    report_ : dict
-        `log` (what it was taken for), `epochs`, `mean`.
-
-    Raises
-    ------
-    MissingInputError
-        `log` or labels were not given, or the log holds no probabilities.
-    IdError, InputError
-        As in `AUM`.
 
     Notes
     -----
@@ -157,8 +132,6 @@ class DUAL(FromTrainingLog):
 
     Parameters
     ----------
-    log : polars.DataFrame
-        A log of probabilities; as in `AUM`.
     window : int, default 10
         J; at most the epochs of the log.
 
@@ -166,15 +139,6 @@ class DUAL(FromTrainingLog):
     ----------
     scores_ : float64[n]
         Higher = harder. A row without a label is judged by its likeliest class.
-    report_ : dict
-        `log` (what it was taken for), `epochs`, `mean`.
-
-    Raises
-    ------
-    MissingInputError
-        `log` or labels were not given, or the log holds no probabilities.
-    IdError, InputError
-        As in `AUM`.
 
     Notes
     -----

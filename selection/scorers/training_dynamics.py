@@ -17,7 +17,31 @@ from assay.storage.limits import Limits, Whole
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class FromTrainingLog(Scorer):
-    """Base of the scores that are read from a training log; a subclass implements `_of`."""
+    """Base of the scores that are read from a training log; a subclass implements `_of`.
+
+    Parameters
+    ----------
+    log : polars.DataFrame
+        A long or wide log of probabilities or margins: `assay.selection.scorers.training_logs.read_log`.
+        The default, None, is there only because every scorer can be made without parameters.
+
+    Attributes
+    ----------
+    scores_ : float64[n]
+        Higher = harder.
+    report_ : dict
+        `log` (what it was taken for), `epochs`, `mean`.
+
+    Raises
+    ------
+    MissingInputError
+        `log` was not given, or what the score takes: labels, a log of probabilities, a column for
+        each class.
+    IdError
+        A sample is not in the log.
+    InputError
+        The log can't be used: see `read_log`.
+    """
 
     log: Any = None
 
@@ -51,27 +75,10 @@ class AUM(FromTrainingLog):
     A wrong label stays behind the class that like rows pull towards: it has a low, often negative,
     sum. The mean over epochs gives the same order.
 
-    Parameters
-    ----------
-    log : polars.DataFrame
-        A long or wide log of probabilities or margins: `assay.selection.scorers.training_logs.read_log`.
-        The default, None, is there only because every scorer can be made without parameters.
-
     Attributes
     ----------
     scores_ : float64[n], from -epochs to epochs
         Higher = easier. A row without a label gets the margin of its likeliest class.
-    report_ : dict
-        `log` (what it was taken for), `epochs`, `mean`.
-
-    Raises
-    ------
-    MissingInputError
-        `log` was not given, or labels for a log of probabilities, or a class has no column.
-    IdError
-        A sample is not in the log.
-    InputError
-        The log can't be used: see `read_log`.
 
     Notes
     -----
@@ -117,8 +124,6 @@ class EL2N(FromTrainingLog):
 
     Parameters
     ----------
-    log : polars.DataFrame
-        A log of probabilities; as in `AUM`.
     epochs : int, default 10
         T: later, most rows have been learnt and the distance says less.
 
@@ -128,15 +133,6 @@ class EL2N(FromTrainingLog):
         Higher = harder. A row without a label gets the distance from its likeliest class.
     report_ : dict
         `log` (what it was taken for), `epochs`, `mean`, `epochs_used`.
-
-    Raises
-    ------
-    MissingInputError
-        `log` or labels were not given, or the log holds no probabilities.
-    ConfigError
-        `epochs` is below 1.
-    IdError, InputError
-        As in `AUM`.
 
     Notes
     -----
@@ -201,13 +197,6 @@ class Forgetting(FromTrainingLog):
     report_ : dict
         `log` (what it was taken for), `epochs`, `mean`, `never_learnt`, `unforgettable` (learnt and never forgotten).
 
-    Raises
-    ------
-    MissingInputError
-        `log` was not given, or labels for a log of probabilities.
-    IdError, InputError
-        As in `AUM`.
-
     Notes
     -----
     Time and memory O(n epochs classes).
@@ -262,24 +251,10 @@ class Entropy(FromTrainingLog):
 
     High where the model can't decide, whatever the label is.
 
-    Parameters
-    ----------
-    log : polars.DataFrame
-        A log of probabilities; as in `AUM`.
-
     Attributes
     ----------
     scores_ : float64[n], from 0 to log(classes)
         Higher = harder.
-    report_ : dict
-        `log` (what it was taken for), `epochs`, `mean`.
-
-    Raises
-    ------
-    MissingInputError
-        `log` was not given, or holds no probabilities.
-    IdError, InputError
-        As in `AUM`.
 
     Notes
     -----

@@ -30,26 +30,10 @@ class TDDS(FromTrainingLog):
 
     Parameters
     ----------
-    log : polars.DataFrame
-        A log of probabilities; as in `AUM`.
     window : int, default 10
         J, of which a log of fewer epochs has one run.
     decay : float, default 0.9
         beta: how much the last run counts.
-
-    Attributes
-    ----------
-    scores_ : float64[n]
-        Higher = harder.
-    report_ : dict
-        `log` (what it was taken for), `epochs`, `mean`.
-
-    Raises
-    ------
-    MissingInputError
-        `log` was not given, or holds no probabilities.
-    IdError, InputError
-        As in `AUM`.
 
     Notes
     -----
@@ -111,8 +95,6 @@ class CLD(FromTrainingLog):
 
     Parameters
     ----------
-    log : polars.DataFrame
-        A log of probabilities; as in `AUM`.
     validation : sequence of float, optional
         The mean loss on validation rows after each epoch of the log. Where None, the median loss of
         the log's own rows stands for it, which wrong labels don't move as they do a mean.
@@ -122,17 +104,11 @@ class CLD(FromTrainingLog):
     scores_ : float64[n], from -1 to 1
         Higher = easier. 0 where a loss does not move. A row without a label is judged by its likeliest
         class.
-    report_ : dict
-        `log` (what it was taken for), `epochs`, `mean`.
 
     Raises
     ------
-    MissingInputError
-        `log` or labels were not given, or the log holds no probabilities.
     InputError
         `validation` is not one finite number for each epoch.
-    IdError
-        As in `AUM`.
 
     Notes
     -----

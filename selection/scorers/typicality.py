@@ -27,11 +27,6 @@ class Typicality(Scorer):
     report_ : dict
         `mean`, `isolated` (rows without neighbors).
 
-    Raises
-    ------
-    MissingInputError
-        `graph` was not given.
-
     Notes
     -----
     Time and memory O(n k). `knn_density` looks at the k-th neighbor alone.

@@ -69,25 +69,12 @@ class Uncertainty(LabelModelScorer):
     all labels. Higher = the model can't tell which of two classes it is. Unlike `margin` it does not
     look at the row's own label, and is for pools of which few rows have one.
 
-    Parameters
-    ----------
-    folds
-    train_rows
-    random_state
-
     Attributes
     ----------
     scores_ : float64[n], from 0 to 1
         1 everywhere while fewer than two classes are labeled.
     report_ : dict
         `mean`, `labeled`, `classes`.
-
-    Raises
-    ------
-    MissingInputError
-        X was not given.
-    ConfigError
-        `folds` or `train_rows` is below 2.
 
     Notes
     -----
@@ -129,12 +116,6 @@ class PredictedEntropy(LabelModelScorer):
 
     Model and folds are those of `Uncertainty`; beside it, a row that lies between many classes
     scores higher than one between two.
-
-    Parameters
-    ----------
-    folds
-    train_rows
-    random_state
 
     Attributes
     ----------

@@ -34,7 +34,6 @@ class Weighting(MetricScorer):
     t : float, optional
         Scale of the distances. By default 1 over the median distance to the k-th neighbor, so that
         the scores do not depend on the unit of the vectors.
-    metric
 
     Attributes
     ----------
@@ -43,13 +42,6 @@ class Weighting(MetricScorer):
         neighbors has weight 1.
     report_ : dict
         `k`, `t`, `mean`, `magnitude` (the sum over distinct rows), `duplicates`, `searched`.
-
-    Raises
-    ------
-    MissingInputError
-        X was not given.
-    ConfigError
-        `k` is below 1, or `t` not above 0.
 
     Notes
     -----

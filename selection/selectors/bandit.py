@@ -40,7 +40,6 @@ class BanditSelector(Selector):
 
     Parameters
     ----------
-    budget
     reward : callable or "influence", optional
         Called with row numbers int64[k], as given to `fit`; returns k finite numbers, higher =
         better, which may depend on the row alone. By default the mean cosine to the target's rows
@@ -66,14 +65,11 @@ class BanditSelector(Selector):
         The batches are such that the budget is full after about as many rounds.
     random_state : int, default 0
         Decides, with the ids, the order in which an arm's rows are drawn, and the clusters.
-    strict : bool, default False
-        No effect on the result here, as every row is usable.
 
     Attributes
     ----------
     indices_ : int64[budget]
         In the order in which they were drawn.
-    weights_ : float64[budget], all 1
     scores_ : float64[n]
         Final mean reward of the row's arm.
     report_ : dict
@@ -86,8 +82,6 @@ class BanditSelector(Selector):
     MissingInputError
         What the arms are made from was not given, or none of `reward`, `target` and `scores`, or
         labels for the influence.
-    ConfigError
-        A parameter is not what it may be.
     InputError, NonFiniteError
         The rewards are not one finite number per row.
 

@@ -34,7 +34,6 @@ class D2Selector(Selector):
 
     Parameters
     ----------
-    budget
     mode : {"sum", "product"}, default "sum"
     update : {"weighted", "absolute"}, default "weighted"
     gamma : float >= 0, default 0.1
@@ -46,14 +45,11 @@ class D2Selector(Selector):
         Covered rows are never cut: they are taken first, so that they push their neighbors back.
     random_state : int, default 0
         No effect: nothing is random. Equal densities are decided by id.
-    strict : bool, default False
-        No effect on the result here, as every row is usable.
 
     Attributes
     ----------
     indices_ : int64[budget]
         In the order in which they were taken.
-    weights_ : float64[budget], all 1
     scores_ : float64[n]
         :math:`\rho` after the forward messages.
     report_ : dict
@@ -64,8 +60,6 @@ class D2Selector(Selector):
     ------
     MissingInputError
         `graph` or `scores` (the difficulty, higher = harder) was not given.
-    ConfigError
-        A parameter is not what it may be.
 
     Notes
     -----

@@ -30,30 +30,15 @@ class GraphCutSelector(LazyGreedySelector):
 
     Parameters
     ----------
-    budget
     lam : float >= 0, default 2.0
         Weight of similarity to the pool against likeness within the subset: the least value at
         which f is monotone. Larger ones favor dense regions.
-    random_state
-    strict : bool, default False
-        No effect on the result here, as every row is usable.
 
     Attributes
     ----------
-    indices_ : int64[budget]
-    ranking_
-    weights_ : float64[budget], all 1
-    scores_
     report_ : dict
         `objective` f(indices_), `objective_random` (a random subset of equal size), `evaluations`
         of a gain.
-
-    Raises
-    ------
-    MissingInputError
-        `graph` was not given.
-    ConfigError
-        `lam` is negative or not a number.
 
     Notes
     -----

@@ -83,8 +83,6 @@ class LazyGreedySelector(Selector):
     ----------
     random_state : int, default 0
         Used for the random subset of the report alone. Equal gains are decided by id.
-    strict : bool, default False
-        No effect on the result here, as every row is usable.
 
     Attributes
     ----------

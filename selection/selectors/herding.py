@@ -29,14 +29,11 @@ class HerdingSelector(Selector):
 
     Parameters
     ----------
-    budget
     by : {"labels", "groups"}, optional
         Herd each class or group towards its own mean. The budget is shared out over them as evenly
         as their sizes allow; rows without a label are one of them.
     random_state : int, default 0
         No effect: nothing is random. Equal distances are decided by id.
-    strict : bool, default False
-        No effect on the result here, as every row is usable.
 
     Attributes
     ----------
@@ -44,7 +41,6 @@ class HerdingSelector(Selector):
         In the order in which they were taken (with `by`: the first of every class, then the second
         of every class, ...). Without `by` every smaller budget is a prefix. There is no
         `ranking_`, as the order is computed up to the budget only.
-    weights_ : float64[budget], all 1
     scores_ : float64[n]
         Minus the distance above, at the moment when the row is taken; for the other rows, if they
         were taken next.
@@ -57,8 +53,6 @@ class HerdingSelector(Selector):
     ------
     MissingInputError
         `X`, or what `by` names, was not given.
-    ConfigError
-        Unknown `by`.
 
     Warns
     -----

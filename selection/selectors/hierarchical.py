@@ -55,7 +55,6 @@ class HierarchicalBalancedSelector(Selector):
 
     Parameters
     ----------
-    budget
     levels : sequence of int or "auto", default "auto"
         Number of clusters per level, the finest first. "auto" takes 4 sqrt(n) (at most n / 4),
         then tenths of it down to 8: 894, 89 and 9 for 50,000 rows.
@@ -67,27 +66,17 @@ class HierarchicalBalancedSelector(Selector):
         Of k-means; half as many in each round of resampling.
     random_state : int, default 0
         Decides, with the ids, the seeds of k-means and the draw inside the cells.
-    strict : bool, default False
-        No effect on the result here, as every row is usable.
 
     Attributes
     ----------
     indices_ : int64[budget]
         One row of every cell that has a budget, then the next of every one, and so on.
-    weights_ : float64[budget], all 1
     scores_ : float64[n]
         The random number in (0, 1) that decides inside a cell: higher = earlier.
     report_ : dict
         `levels` (clusters found), `top` (rows and budget of each cluster of the highest level),
         `entropy` and `entropy_random`: of these clusters' shares of the chosen rows, and of a random
         subset of equal size, over that of equal shares.
-
-    Raises
-    ------
-    MissingInputError
-        X was not given.
-    ConfigError
-        `levels`, `metric`, `resampling` or `iterations` is not what it may be.
 
     Notes
     -----

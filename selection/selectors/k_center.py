@@ -38,20 +38,16 @@ class KCenterSelector(Selector):
 
     Parameters
     ----------
-    budget
     metric : {"cosine", "l2"}, default "cosine"
         "cosine" compares the rows scaled to length 1.
     random_state : int, default 0
         No effect: nothing is random. Equal distances are decided by id.
-    strict : bool, default False
-        No effect on the result here, as every row is usable.
 
     Attributes
     ----------
     indices_ : int64[budget]
         In the order in which they were taken: every smaller budget is a prefix. There is no
         `ranking_`, as the order is computed up to the budget only.
-    weights_ : float64[budget], all 1
     scores_ : float64[n]
         Distance (l2: Euclidean, cosine: 1 - cosine) to the rows taken before, at the moment when
         the row is taken; it never increases along `indices_`. The first center, or each covered row,
@@ -60,13 +56,6 @@ class KCenterSelector(Selector):
         `radius` (the greatest distance of a row to its nearest chosen one), `multiply_adds` (those
         of the plain method: n * budget * d), `distances` (the share of n * budget that was
         computed).
-
-    Raises
-    ------
-    MissingInputError
-        `X` was not given.
-    ConfigError
-        Unknown metric.
 
     Warns
     -----

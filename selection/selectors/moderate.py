@@ -27,32 +27,21 @@ class ModerateSelector(Selector):
 
     Parameters
     ----------
-    budget
     clusters : int, default 10
         Where there are no labels, k-means cells take the place of classes.
     metric : {"l2", "cosine"}, default "l2"
         "cosine" scales all rows to length 1 first.
     random_state : int, default 0
         Seeds k-means; with labels nothing is random. Equal distances are decided by id.
-    strict : bool, default False
-        No effect on the result here, as every row is usable.
 
     Attributes
     ----------
     indices_ : int64[budget]
         The row in the middle of every class, then the next of every class, and so on.
-    weights_ : float64[budget], all 1
     scores_ : float64[n]
         1 at the median rank of the class, down to 0 at both ends: 1 - |2 (rank - 1/2) / size - 1|.
     report_ : dict
         `classes` ("labels" or "clusters"), `shares` (rows kept of each).
-
-    Raises
-    ------
-    MissingInputError
-        `X` was not given.
-    ConfigError
-        `clusters` or `metric` is not what it may be.
 
     Notes
     -----

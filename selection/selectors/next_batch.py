@@ -49,7 +49,6 @@ class NextBatchSelector(Selector):
 
     Parameters
     ----------
-    budget
     informativeness : float from 0 to 1, default 1
         :math:`\lambda`. With 0 the model counts for nothing, and rows are chosen for coverage alone.
     disagreement : float from 0 to 64, default 16
@@ -70,14 +69,11 @@ class NextBatchSelector(Selector):
         Most rows that a model is fitted on.
     random_state : int, default 0
         Seed of the sample and the folds. Equal gains are decided by id.
-    strict : bool, default False
-        No effect on the result here, as every row is usable.
 
     Attributes
     ----------
     indices_ : int64[budget]
         In the order in which they were taken.
-    weights_ : float64[budget], all 1
     scores_ : float64[n]
         Of a chosen row what it added to the weighted mean coverage of those rows; of the others an
         upper bound of what they would add now; 0 for rows that are had already.
@@ -93,8 +89,6 @@ class NextBatchSelector(Selector):
         `X` was not given, or no graph for a `typicality` above 0.
     InputError
         Every row has a label or is covered.
-    ConfigError
-        A parameter is out of its range.
 
     Notes
     -----

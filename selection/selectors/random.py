@@ -16,21 +16,10 @@ class RandomSelector(Selector):
     with the largest ones are taken. So the subset is nested over budgets, is the same for any
     order of the rows, and when the pool grows an old row is only ever pushed out by a new one.
 
-    Parameters
-    ----------
-    budget
-    random_state : int, default 0
-    strict : bool, default False
-        No effect on the result here, as every row is usable.
-
     Attributes
     ----------
-    indices_ : int64[budget]
-    ranking_ : int64[n]
-    weights_ : float64[budget], all 1
     scores_ : float64[n]
         u: higher = earlier.
-    report_ : dict
 
     Notes
     -----

@@ -35,7 +35,6 @@ class RoundRobinSelector(Selector):
 
     Parameters
     ----------
-    budget
     whiten : bool, default False
         Whether directions count equally, as in `TransportSelector`. For vectors of texts the plain
         cosine finds more of the target; for gradients, whose few large directions hide the others,
@@ -47,14 +46,11 @@ class RoundRobinSelector(Selector):
         passed over; where none has, the rows nearest to any target row fill the budget.
     random_state : int, default 0
         Decides what an approximate search of more than 50,000 rows looks at.
-    strict : bool, default False
-        No effect on the result here, as every row is usable.
 
     Attributes
     ----------
     indices_ : int64[budget]
         In the order in which they were taken.
-    weights_ : float64[budget], all 1
     scores_ : float64[n]
         Cosine to the nearest target row.
     report_ : dict
@@ -64,12 +60,8 @@ class RoundRobinSelector(Selector):
 
     Raises
     ------
-    MissingInputError
-        X or `target` was not given.
     InputError
         The target's vectors have another width, or can't be used.
-    ConfigError
-        A parameter is not what it may be.
 
     Notes
     -----

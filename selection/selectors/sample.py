@@ -31,21 +31,15 @@ class SampleSelector(Selector):
 
     Parameters
     ----------
-    budget
     temperature : float > 0, default 1
         t, in standard deviations :math:`\sigma` of the scores: near 0 the rows of the highest scores,
         large a uniform draw. In deviations, as scores have no unit of their own.
     exponent : float >= 0, optional
         a; given, the scores themselves are the weights, raised to it, and `temperature` has no effect.
         They may not be negative. Rows of score 0 come last, all alike.
-    random_state : int, default 0
-    strict : bool, default False
-        No effect on the result here, as every row is usable.
 
     Attributes
     ----------
-    indices_ : int64[budget]
-    ranking_ : int64[n]
     weights_ : float64[budget]
         :math:`1 / \pi`: 1 where all rows are taken. A plan whose constraints take other rows than the
         draw gives weights of 1.
@@ -56,8 +50,6 @@ class SampleSelector(Selector):
 
     Raises
     ------
-    MissingInputError
-        `scores` was not given.
     InputError
         `exponent` is given, and a score is negative.
 

@@ -30,35 +30,22 @@ class SaturatedCoverageSelector(LazyGreedySelector):
 
     Parameters
     ----------
-    budget
     alpha : float in (0, 1], default 0.25
         Share of a row's similarity beyond which it is covered. Small values spread the choice; at
         1 nothing saturates and the rows are ranked by their sums of similarity. On a graph of 15
         neighbors a quarter is about what the row itself and two or three neighbors give.
-    random_state
-    strict : bool, default False
-        No effect on the result here, as every row is usable.
 
     Attributes
     ----------
-    indices_ : int64[budget]
     ranking_ : int64[n]
         Computed up to the budget by `fit`, and to the end when it is asked for. Once every row is
         covered, the rest follow in order of id.
-    weights_ : float64[budget], all 1
     scores_ : float64[n]
         Gain of the row at the moment it is taken, which never increases along `indices_` (up to the
         last digit); for the other rows, if they were taken next.
     report_ : dict
         `objective` f(indices_), `objective_random` (a random subset of equal size),
         `objective_share` (of f over all rows), `evaluations` of a gain.
-
-    Raises
-    ------
-    MissingInputError
-        `graph` was not given.
-    ConfigError
-        `alpha` is out of range.
 
     Notes
     -----

@@ -41,32 +41,21 @@ class StratifiedSelector(Selector):
 
     Parameters
     ----------
-    budget
     metric : {"cosine", "l2"}, default "cosine"
         Of the clusters.
     random_state : int, default 0
         Decides, with the ids, the seeds of k-means, the order inside a cell and the start u.
-    strict : bool, default False
-        No effect on the result here, as every row is usable.
 
     Attributes
     ----------
     indices_ : int64[budget]
         In the order of the reversed bits of i, so that the first rows are spread evenly too.
-    weights_ : float64[budget], all 1
     scores_ : float64[n]
         From 1 down to 1/n: the chosen rows in their order, then the others, spread likewise.
     report_ : dict
         `levels` (clusters found, the finest first), `deviation` and `deviation_random`: total
         variation between the cells' shares of the pool and of the chosen rows, and of a random
         subset of equal size.
-
-    Raises
-    ------
-    MissingInputError
-        X was not given.
-    ConfigError
-        `metric` is not what it may be.
 
     Notes
     -----

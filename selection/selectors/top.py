@@ -19,25 +19,14 @@ class TopSelector(Selector):
 
     Parameters
     ----------
-    budget
     random_state : int, default 0
         No effect: nothing is random.
-    strict : bool, default False
-        No effect on the result here, as every row is usable.
 
     Attributes
     ----------
-    indices_ : int64[budget]
-    ranking_ : int64[n]
-    weights_ : float64[budget], all 1
     scores_ : float64[n], as given
     report_ : dict
         `threshold`: the least score chosen.
-
-    Raises
-    ------
-    MissingInputError
-        `scores` was not given.
 
     Notes
     -----

@@ -43,7 +43,6 @@ class TransportSelector(Selector):
 
     Parameters
     ----------
-    budget
     whiten : bool, default True
         Whether all directions count equally, as for gradients, where a few would decide. Without,
         target rows take turns by the plain cosine (RDS+), which is better on embeddings whose
@@ -59,14 +58,11 @@ class TransportSelector(Selector):
         Rows on each side of a transport problem; larger sides are sampled.
     random_state : int, default 0
         Decides, with the ids, these samples and the folds.
-    strict : bool, default False
-        No effect on the result here, as every row is usable.
 
     Attributes
     ----------
     indices_ : int64[budget]
         Layer by layer, the most similar first; the last layer by potential.
-    weights_ : float64[budget], all 1
     scores_ : float64[n]
         Cosine to the nearest target row, whitened by default.
     report_ : dict
@@ -79,12 +75,8 @@ class TransportSelector(Selector):
 
     Raises
     ------
-    MissingInputError
-        X or `target` was not given.
     InputError
         The target's vectors have another width, or can't be used.
-    ConfigError
-        A parameter is not what it may be.
 
     Notes
     -----

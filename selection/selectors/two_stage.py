@@ -93,7 +93,6 @@ class TwoStageSelector(Selector):
 
     Parameters
     ----------
-    budget
     selector : str, default "facility_location"
         The greedy selector: `facility_location`, `saturated_coverage` or `graph_cut`.
     options : mapping, optional
@@ -112,13 +111,9 @@ class TwoStageSelector(Selector):
         candidates come back. The built-in one by default.
     random_state : int, default 0
         Seed of the shards, and of the random subset of the report.
-    strict : bool, default False
-        No effect on the result here, as every row is usable.
 
     Attributes
     ----------
-    indices_ : int64[budget]
-    weights_ : float64[budget], all 1
     scores_ : float64[n]
         Gain of the row at the moment it is taken; for the other rows, if they were taken next.
     report_ : dict
@@ -129,8 +124,6 @@ class TwoStageSelector(Selector):
 
     Raises
     ------
-    MissingInputError
-        `graph` was not given.
     ConfigError, ColumnError
         The selector is no greedy one, or a parameter is not what it may be.
 

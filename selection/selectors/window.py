@@ -39,7 +39,6 @@ class WindowSelector(Selector):
 
     Parameters
     ----------
-    budget
     step : float in [0.01, 1], default 0.05
         Share of the rows between two starts: as published.
     penalty : float in [0.001, 1e9], default 10
@@ -49,14 +48,11 @@ class WindowSelector(Selector):
         On pools of easy rows the window loses; a point keeps some of them with CCS.
     random_state : int, default 0
         Of the random features, of the order inside the window and of the draw of CCS.
-    strict : bool, default False
-        No effect on the result here, as every row is usable.
 
     Attributes
     ----------
     indices_ : int64[budget]
         In an order that is random, so that a prefix is a fair sample of the window.
-    weights_ : float64[budget], all 1
     scores_ : float64[n]
         The difficulty, as in `CoverageCentricSelector`.
     report_ : dict
@@ -68,8 +64,6 @@ class WindowSelector(Selector):
     ------
     MissingInputError
         Vectors, labels, or both `scores` and `graph` were not given.
-    ConfigError
-        A parameter is not what it may be.
 
     Notes
     -----

@@ -84,8 +84,6 @@ class InReference(PoolMethod):
 
     Raises
     ------
-    MissingInputError
-        `X` was not given.
     ConfigError, InputError
         A parameter is not what it may be, or a reference is of another kind than the pool.
 

@@ -102,8 +102,6 @@ class NearDuplicates(Deduplicator):
     ------
     MissingInputError
         No texts or images were given.
-    ConfigError
-        A parameter is out of range.
 
     Notes
     -----

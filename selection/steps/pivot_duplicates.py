@@ -41,8 +41,6 @@ class PivotDeduplicator(Deduplicator):
     ------
     MissingInputError
         No vectors were given.
-    ConfigError
-        `n_pivots` or `threshold` is out of range.
 
     Notes
     -----

@@ -42,8 +42,6 @@ class SemanticDuplicates(Deduplicator):
 
     Raises
     ------
-    MissingInputError
-        `graph` was not given.
     ConfigError
         `threshold` is not a number or "auto".
     InputError
