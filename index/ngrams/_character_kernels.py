@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from numpy import int32, uint32, uint64
 
-from assay.index.ngrams._ngram_kernels import FIRST, STEP, decode, mix
+from assay.index.ngrams._ngram_kernels import FIRST, STEP, code_point, mix
 from assay.storage.compiling import njit
 
 
@@ -26,11 +26,7 @@ def character_buckets(data, offsets, table, shortest, longest, n_buckets, word, 
         while i <= end:
             entry = uint32(0)
             if i < end:
-                code = uint32(data[i])
-                if code < uint32(0x80):
-                    i += 1
-                else:
-                    code, i = decode(data, i, end)
+                code, i = code_point(data, i)
                 entry = table[code]
             else:
                 i += 1

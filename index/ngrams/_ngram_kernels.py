@@ -29,9 +29,11 @@ def chain(previous, fingerprint):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def decode(data, i, end):  # type: ignore[no-untyped-def]
-    """Return the code point of two bytes or more that begins at `i`, and where the next begins."""
+def code_point(data, i):  # type: ignore[no-untyped-def]
+    """Return the code point that begins at byte `i`, and where the next begins."""
     lead = uint32(data[i])
+    if lead < uint32(0x80):
+        return lead, i + 1
     if lead < uint32(0xE0):
         return (lead & uint32(0x1F)) << uint32(6) | uint32(data[i + 1] & 0x3F), i + 2
     middle = uint32(data[i + 1] & 0x3F) << uint32(6) | uint32(data[i + 2] & 0x3F)
@@ -62,7 +64,7 @@ def scan(data, offsets, kinds, out):  # type: ignore[no-untyped-def]
                 if data[i] < 0xC4:
                     i += 1
                 else:
-                    code, i = decode(data, i, end)
+                    code, i = code_point(data, i)
                     found |= uint32(kinds[code])
         out[row] = found
 
@@ -106,11 +108,7 @@ def tokenize(data, offsets, table, fingerprints, indptr, text, starts):  # type:
         kind = uint32(0)
         fingerprint = FIRST
         while i < end:
-            code = uint32(data[i])
-            if code < uint32(0x80):
-                i += 1
-            else:
-                code, i = decode(data, i, end)
+            code, i = code_point(data, i)
             entry = table[code]
             new_kind = entry & uint32(3)
             if new_kind != kind or new_kind == _SINGLE:

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from assay.index.ngrams._ngram_kernels import chain, decode, mix
+from assay.index.ngrams._ngram_kernels import chain, code_point, mix
 from assay.selection.algorithms.text_blocks import (
     LETTER,
     MARK,
@@ -211,11 +211,7 @@ def _buckets(
         if letters >= most:
             i = end
         elif i < end:
-            code = np.uint32(data[i])
-            if code < np.uint32(0x80):
-                i += 1
-            else:
-                code, i = decode(data, i, end)
+            code, i = code_point(data, i)
             letter = table[code]
         if letter == np.uint32(0) and before == 1:
             continue

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from assay.index.ngrams._ngram_kernels import decode
+from assay.index.ngrams._ngram_kernels import code_point
 from assay.selection.algorithms.text_blocks import LETTER, SPACE, character_classes, measured
 from assay.storage.compiling import njit
 
@@ -89,11 +89,7 @@ def _count(
             if last:
                 i += 1
             else:
-                code = np.uint32(data[i])
-                if code < np.uint32(0x80):
-                    i += 1
-                else:
-                    code, i = decode(data, i, end)
+                code, i = code_point(data, i)
             kind: Any = np.int64(classes[code])
             if kind & _SPACE:
                 if inside:

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from assay.index.ngrams._ngram_kernels import chain, decode, mix
+from assay.index.ngrams._ngram_kernels import chain, code_point, mix
 from assay.selection.algorithms.text_blocks import SPACE, character_classes, measured
 from assay.storage.compiling import njit
 
@@ -197,11 +197,7 @@ def _parse(
     part_end = 0
     sizes[0, 0] = 0
     while i < end:
-        code = np.uint32(data[i])
-        if code < np.uint32(0x80):
-            i += 1
-        else:
-            code, i = decode(data, i, end)
+        code, i = code_point(data, i)
         total += 1
         if classes[code] & SPACE:
             if in_word:

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from assay.index.ngrams._ngram_kernels import decode, mix
+from assay.index.ngrams._ngram_kernels import code_point, mix
 from assay.selection.algorithms.text_blocks import folding_table, measured
 from assay.storage.compiling import njit
 
@@ -130,11 +130,7 @@ def _count(
             kind = np.uint32(0)
             code = np.uint32(0)
             if i < end:
-                code = np.uint32(data[i])
-                if code < np.uint32(0x80):
-                    i += 1
-                else:
-                    code, i = decode(data, i, end)
+                code, i = code_point(data, i)
                 kind = table[code] & np.uint32(3)
                 code = table[code] >> np.uint32(2)
             if kind == np.uint32(1):

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from assay.index.ngrams._ngram_kernels import decode
+from assay.index.ngrams._ngram_kernels import code_point
 from assay.index.ngrams._unicode import WORD, as_texts, lowering_table, utf8_chunks
 from assay.index.threads import ordered_map, thread_count
 from assay.storage.compiling import njit
@@ -113,11 +113,7 @@ def _count(data: Any, offsets: Any, classes: Any, counts: Any) -> None:  # pragm
         words = 0
         outside = 1
         while i < end:
-            code = np.uint32(data[i])
-            if code < np.uint32(0x80):
-                i += 1
-            else:
-                code, i = decode(data, i, end)
+            code, i = code_point(data, i)
             kind: Any = np.int64(classes[code])
             characters += 1
             space = kind & 1
