@@ -162,7 +162,6 @@ _ADDED: dict[str, Callable[[ScoreStore, str, pl.DataFrame], pl.DataFrame]] = {
     "vectors": _vectors,
     "neighbors": _neighbors,
 }
-ADDITIONS = tuple(_ADDED)
 
 
 def own_names(added: Sequence[str], of_pool: Sequence[str]) -> dict[str, str]:

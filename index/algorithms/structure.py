@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import LinearOperator, eigsh
@@ -122,10 +122,11 @@ def joined_vectors(X: NDArray[np.floating], structure: NDArray[np.floating]) -> 
     >>> joined_vectors(np.array([[3.0, 4.0]]), np.array([[2.0]])).astype(float).round(3).tolist()
     [[0.424, 0.566, 0.707]]
     """
-    return _unit(np.hstack([_unit(X), _unit(structure)])).astype(np.float32)
+    return unit_length(np.hstack([unit_length(X), unit_length(structure)])).astype(np.float32)
 
 
-def _unit(X: NDArray[np.floating]) -> NDArray[np.float64]:
+def unit_length(X: ArrayLike) -> NDArray[np.float64]:
+    """Return the rows scaled to length 1; zero rows stay."""
     rows = np.asarray(X, dtype=np.float64)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.asarray(rows / np.where(lengths > 0, lengths, 1))

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from assay.index.algorithms.structure import unit_length
 from assay.selection.contract.inputs import Floats, Inputs, Rows
 from assay.storage.errors import InputError
 from assay.storage.limits import SEED, Whole, check_parameters
@@ -102,17 +103,11 @@ def embedder_agreement(
     if len(rows) <= k:
         raise InputError(f"Lists of {k} neighbors need more than {k} rows, not {len(rows)}.")
     with threadpool_limits(1, user_api="blas"):
-        A, B = (_unit(each.vectors()[rows]) for each in (first, second))
+        A, B = (unit_length(each.vectors()[rows]) for each in (first, second))
         near, other = _nearest(A, k), _nearest(B, k)
         cka = _alignment(A, B)
     common = (near[:, :, None] == other[:, None, :]).sum(axis=(1, 2))
     return Agreement(float((common / (2 * k - common)).mean()), cka, len(rows), k)
-
-
-def _unit(vectors: Any) -> Floats:
-    X = np.asarray(vectors, dtype=np.float64)
-    lengths = np.linalg.norm(X, axis=1, keepdims=True)
-    return np.asarray(X / np.where(lengths > 0, lengths, 1))
 
 
 def _nearest(X: Floats, k: int) -> Rows:

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from assay.index.algorithms.structure import unit_length
 from assay.selection.algorithms.distance_to_known import known_distances
 from assay.selection.algorithms.knn_shapley import knn_shapley
 from assay.selection.algorithms.ridge_judge import RidgeJudge
@@ -119,7 +120,7 @@ def source_value(
     if (y is None) != (wanted_y is None):
         raise InputError("y and wanted_y go together; pass labels of both, or of neither.")
     inputs = Inputs(X=X, y=y, ids=ids, method="source_value")
-    vectors, n = _unit(inputs.vectors()), inputs.n
+    vectors, n = unit_length(inputs.vectors()), inputs.n
     named = pl.Series("source", sources).cast(pl.String)
     if len(named) != n:
         raise InputError(f"sources has {len(named)} values for {n} rows; pass one for each row.")
@@ -136,7 +137,7 @@ def source_value(
     if not len(offered):
         raise InputError("No source is on offer: all are had already.")
     asked = _asked(len(np.asarray(wanted)), random_state)
-    T = _unit(np.asarray(wanted, dtype=np.float32)[asked])
+    T = unit_length(np.asarray(wanted, dtype=np.float32)[asked])
     if T.shape[1:] != vectors.shape[1:]:
         raise InputError(
             f"wanted has vectors of {T.shape[-1]} numbers, and the rows of {vectors.shape[1]}; make both "
@@ -236,9 +237,3 @@ def _novelty(
     far = known_distances(vectors[asked].astype(np.float32), known, 5).asked
     ends = np.cumsum([len(rows) for rows in members])[:-1]
     return pl.Series("novelty", [float(part.mean()) for part in np.split(far, ends)])
-
-
-def _unit(X: Any) -> NDArray[np.float64]:
-    rows = np.asarray(X, dtype=np.float64)
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.where(length > 0, length, 1))

@@ -15,7 +15,7 @@ from assay.selection.contract.inputs import Floats, Rows
 from assay.selection.importance.composed import by_group
 from assay.selection.importance.draws import Drawn, choose_temperature, claim, draw, quotas
 from assay.selection.importance.fit import ONLY, Fitted
-from assay.storage.errors import ConfigError, InputError
+from assay.storage.errors import ConfigError
 
 Temperature = float | Literal["auto"]
 
@@ -138,12 +138,6 @@ def choose_as_published(
     rows = np.concatenate(found)
     once = np.ones(len(rows), dtype=np.int64)
     return Chosen(rows, once, drawn, dict(zip(names, parts, strict=True)))
-
-
-def require_texts(fitted: Fitted) -> None:
-    """Raise `InputError` where no row is usable."""
-    if not fitted.evidence.usable.any():
-        raise InputError("No row of X has any content; pass at least one that has.")
 
 
 def _drawable(fitted: Fitted, target: int) -> Floats:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -10,15 +9,14 @@ import numpy as np
 
 from assay.index.algorithms.flow_diffusion import flow_diffusion, neighborhood
 from assay.index.algorithms.personalized_pagerank import personalized_pagerank
-from assay.selection.algorithms.seed_rows import check_seeds, seed_positions
-from assay.selection.base import Scorer
 from assay.selection.contract.inputs import Floats, Inputs
-from assay.storage.errors import ConfigError, MissingInputError
+from assay.selection.scorers.seeded import SeededScorer
+from assay.storage.errors import ConfigError
 from assay.storage.limits import Limits, Number, Whole
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class Like(Scorer):
+class Like(SeededScorer):
     r"""How closely a row belongs with the seed rows: "more like these", without a target.
 
     With ``method="pagerank"``, the share of its time that a random walk on the similarity graph
@@ -34,8 +32,6 @@ class Like(Scorer):
 
     Parameters
     ----------
-    seeds : sequence of ids
-        The rows that others should be like, by their ids (without ids: positions).
     method : {"pagerank", "flow", "cluster"}, default "pagerank"
         PageRank orders all rows that the seeds can reach; the flow only reaches rows near them;
         the cluster holds `size` rows exactly, where the seeds reach so many.
@@ -49,15 +45,6 @@ class Like(Scorer):
     ----------
     scores_ : float64[n]
         Higher = more like the seeds; 0 where no path leads to them. The seeds are among the highest.
-    report_ : dict
-        `seeds`, `reached` (rows with a score above 0).
-    points : {"harder"}
-        So that the score taken as difficulty keeps its order, and `top` takes the likest rows.
-
-    Raises
-    ------
-    IdError
-        A seed is not an id of the rows.
 
     Notes
     -----
@@ -96,25 +83,14 @@ class Like(Scorer):
         "size": (Whole(1), None),
     }
 
-    seeds: Sequence[Any] | None = None
     method: Literal["pagerank", "flow", "cluster"] = "pagerank"
     alpha: float = 0.85
     size: int | None = None
 
-    def _inputs(self, **given: Any) -> Inputs:
-        if given["graph"] is None:
-            raise MissingInputError(
-                "Like needs graph, and graph was not given; pass "
-                "graph=SimilarityGraph.from_vectors(X, ids=ids)."
-            )
-        check_seeds("Like", self.seeds)
-        return Inputs(**given)
-
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
         assert inputs.graph is not None
-        assert self.seeds is not None
         graph = inputs.graph
-        seeds = seed_positions(inputs.ids, self.seeds)
+        seeds = self._seed_rows(inputs)
         weights = np.maximum(graph.weights, 0).astype(np.float64)
         if self.method == "pagerank":
             scores = personalized_pagerank(

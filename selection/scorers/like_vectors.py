@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from assay.selection.algorithms.seed_rows import check_seeds, seed_positions
-from assay.selection.base import Scorer
 from assay.selection.contract.inputs import Floats, Inputs
+from assay.selection.scorers.seeded import SeededScorer
 
 # rows multiplied at a time
 _ROWS = 65_536
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
-class LikeVectors(Scorer):
+class LikeVectors(SeededScorer):
     r"""The mean cosine of a row's vector with those of the seed rows.
 
     .. math:: s_i = \frac{1}{m} \sum_{j = 1}^{m} \cos(x_i, x_j)
@@ -25,24 +21,12 @@ class LikeVectors(Scorer):
     "More like these" by what the seeds have in common, where `like` follows the graph from each of
     them.
 
-    Parameters
-    ----------
-    seeds : sequence of ids
-        The rows that others should be like, by their ids (without ids: positions).
-
     Attributes
     ----------
     scores_ : float64[n], from -1 to 1
         Higher = nearer to the seeds.
     report_ : dict
         `seeds`.
-    points : {"harder"}
-        So that the score taken as difficulty keeps its order, and `top` takes the likest rows.
-
-    Raises
-    ------
-    IdError
-        A seed is not an id of the rows.
 
     Notes
     -----
@@ -72,17 +56,9 @@ class LikeVectors(Scorer):
     [0.85, 0.35, 0.85]
     """
 
-    seeds: Sequence[Any] | None = None
-
-    def _inputs(self, **given: Any) -> Inputs:
-        inputs: Inputs = super()._inputs(**given)
-        check_seeds("LikeVectors", self.seeds)
-        return inputs
-
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
-        assert self.seeds is not None
         X = inputs.vectors()
-        seeds = seed_positions(inputs.ids, self.seeds)
+        seeds = self._seed_rows(inputs)
         mean = _unit(X[seeds]).mean(axis=0)
         scores = np.empty(inputs.n)
         for start in range(0, inputs.n, _ROWS):

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from assay.index.search.sparse_index import SparseIndex
-from assay.selection.algorithms.seed_rows import check_seeds, seed_positions
-from assay.selection.base import Scorer
 from assay.selection.contract.inputs import Floats, Inputs
+from assay.selection.scorers.seeded import SeededScorer
 
 # terms of a seed that are looked up: those of a long text, nearly all
 _TERMS = 256
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
-class LikeWords(Scorer):
+class LikeWords(SeededScorer):
     r"""The mean cosine of a text with the seed texts, each a unit vector of its words' TF-IDF weights.
 
     .. math:: s_i = \frac{1}{m} \sum_{j = 1}^{m} \cos(t_i, t_j)
@@ -27,24 +23,10 @@ class LikeWords(Scorer):
     over the m seeds, with the weights of `assay.index.SparseIndex`; a seed that shares only common words with
     the text counts as 0. "More like these" by what is named in them, where `like` goes by kind.
 
-    Parameters
-    ----------
-    seeds : sequence of ids
-        The rows that others should be like, by their ids (without ids: positions).
-
     Attributes
     ----------
     scores_ : float64[n], from 0 to 1
         Higher = more words in common with the seeds.
-    report_ : dict
-        `seeds`, `reached` (rows with a score above 0).
-    points : {"harder"}
-        So that the score taken as difficulty keeps its order, and `top` takes the likest rows.
-
-    Raises
-    ------
-    IdError
-        A seed is not an id of the rows.
 
     Notes
     -----
@@ -76,17 +58,9 @@ class LikeWords(Scorer):
     [1.0, 0.0, 0.33, 0.0]
     """
 
-    seeds: Sequence[Any] | None = None
-
-    def _inputs(self, **given: Any) -> Inputs:
-        inputs: Inputs = super()._inputs(**given)
-        check_seeds("LikeWords", self.seeds)
-        return inputs
-
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
-        assert self.seeds is not None
         texts = pl.Series(inputs.texts())
-        seeds = seed_positions(inputs.ids, self.seeds)
+        seeds = self._seed_rows(inputs)
         m = len(seeds)
         index = SparseIndex(terms=_TERMS, candidates=m)
         counted = index.count_frequencies(texts)
