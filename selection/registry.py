@@ -550,23 +550,6 @@ def _parameter_docs(method: Any) -> dict[str, str]:
     return meanings
 
 
-def help_text(kind: str) -> str:
-    """Return one line per method of a kind, for the command line.
-
-    Examples
-    --------
-    >>> print(help_text("ranker").splitlines()[0])
-    ecfs                  columns by eigenvector centrality in a graph of relevance and spread (needs vectors, labels)
-    """
-    listed = entries(kind)
-    width = max((len(entry.name) for entry in listed), default=0)
-    return "\n".join(
-        f"{entry.name:<{width}}  {entry.help}"
-        + (f" (needs {', '.join(entry.describe_needs())})" if entry.needs else "")
-        for entry in listed
-    )
-
-
 def markdown_table(kind: str | None = None) -> str:
     """Return the documentation's table of this package's methods.
 

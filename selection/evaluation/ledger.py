@@ -147,7 +147,7 @@ def evaluate_selection(
         ``cmmd_pool``, ``cmmd_target``
             unbiased squared maximum mean discrepancy from the pool and from the target, on at
             most 2,048 rows of each; the bandwidth is the median distance in the pool. See
-            `measures_discrepancy.squared_discrepancy`. From the pool lower is better where there
+            `discrepancy.squared_discrepancy`. From the pool lower is better where there
             is no target.
         ``spread.early_enrichment``, ``spread.vasicek_ratio_error``, ``spread.vendi``
             see `measures_spread`

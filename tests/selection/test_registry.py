@@ -48,13 +48,10 @@ def test_an_unknown_name_suggests_the_likely_one():
         registry.entries("selectors")
 
 
-def test_the_table_and_the_help_name_every_method():
+def test_the_table_names_every_method():
     table = registry.markdown_table()
     assert len(table.splitlines()) == 2 + len(registry.entries())
     assert len({line.count("|") for line in table.splitlines()}) == 1
-    for kind in registry.KINDS:
-        lines = registry.help_text(kind).splitlines()
-        assert [line.split()[0] for line in lines] == [e.name for e in registry.entries(kind)]
 
 
 def test_looking_through_the_registry_imports_no_method():
