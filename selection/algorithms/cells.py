@@ -147,8 +147,8 @@ def nested_clusters(
 
 def nearest(X: Vectors, centroids: Vectors, metric: str) -> NDArray[np.int64]:
     """Return the nearest centroid of every row, the earlier one of two as near."""
-    found = assign(X, centroids, metric, 1, threads=thread_count())
-    return found[:, 0].astype(np.int64)
+    centroid = assign(X, centroids, metric, 1, threads=thread_count())
+    return centroid[:, 0].astype(np.int64)
 
 
 def places(cells: NDArray[np.int64], keys: Floats) -> NDArray[np.int64]:
@@ -206,9 +206,9 @@ def _lloyd(X: Vectors, centroids: Vectors, metric: str, iterations: int) -> Vect
 
 def _squares(X: Vectors, centroids: Vectors, cells: NDArray[np.int64]) -> Floats:
     """Return each row's squared distance to its centroid."""
-    found = np.empty(len(X))
+    squares = np.empty(len(X))
     for begin in range(0, len(X), _CHUNK):
         part = slice(begin, begin + _CHUNK)
         apart = X[part] - centroids[cells[part]]
-        found[part] = np.einsum("ij,ij->i", apart, apart, dtype=np.float64)
-    return found
+        squares[part] = np.einsum("ij,ij->i", apart, apart, dtype=np.float64)
+    return squares

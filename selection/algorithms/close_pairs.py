@@ -64,7 +64,7 @@ def _within(  # pragma: no cover
 ) -> Any:
     first, second = np.empty(1024, np.int64), np.empty(1024, np.int64)
     similarity = np.empty(1024)
-    found = 0
+    count = 0
     for place in range(1, len(order)):
         row = order[place]
         size = indptr[row + 1] - indptr[row]
@@ -80,11 +80,11 @@ def _within(  # pragma: no cover
             )
             if likeness < threshold:
                 continue
-            if found == len(first):
+            if count == len(first):
                 first = np.concatenate((first, np.empty_like(first)))
                 second = np.concatenate((second, np.empty_like(second)))
                 similarity = np.concatenate((similarity, np.empty_like(similarity)))
-            first[found], second[found] = min(row, other), max(row, other)
-            similarity[found] = likeness
-            found += 1
-    return first[:found], second[:found], similarity[:found]
+            first[count], second[count] = min(row, other), max(row, other)
+            similarity[count] = likeness
+            count += 1
+    return first[:count], second[:count], similarity[:count]

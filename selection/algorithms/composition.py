@@ -208,8 +208,8 @@ def estimate_composition(
         fit = np.sort(fit[np.argsort(noise[fit], kind="stable")[:_FIT_ROWS]])
     shares = sizes / sizes.sum()
     posteriors, unlike = _posteriors(rows[fit], labels.codes[fit], of_target, noise[fit], shares)
-    found, rounds = target_shares(posteriors, shares)
-    low, high = _intervals(posteriors, shares, found, bootstraps, of_target, random_state)
+    estimated, rounds = target_shares(posteriors, shares)
+    low, high = _intervals(posteriors, shares, estimated, bootstraps, of_target, random_state)
     m = len(of_target)
     if unlike > _UNLIKE:
         warnings.warn(
@@ -219,14 +219,16 @@ def estimate_composition(
             stacklevel=2,
         )
     codes = labels.codes.astype(np.int64)
-    ratio = np.append(np.divide(found, shares, out=np.zeros(len(found)), where=shares > 0), 0.0)
+    ratio = np.append(
+        np.divide(estimated, shares, out=np.zeros(len(estimated)), where=shares > 0), 0.0
+    )
     weights = ratio[codes]
     return Composition(
         pl.DataFrame(
             {
                 "group": labels.classes,
                 "pool_share": shares,
-                "target_share": found,
+                "target_share": estimated,
                 "low": low,
                 "high": high,
             }
@@ -281,20 +283,20 @@ def target_shares(
 def _intervals(
     posteriors: Floats,
     pool_shares: Floats,
-    found: Floats,
+    estimated: Floats,
     bootstraps: int,
     target: NDArray[np.float32],
     random_state: int,
 ) -> tuple[Floats, Floats]:
     """Return the 2.5 and 97.5 percentiles over resamplings of the target, all run at once."""
     if not bootstraps:
-        return np.full(len(found), np.nan), np.full(len(found), np.nan)
+        return np.full(len(estimated), np.nan), np.full(len(estimated), np.nan)
     # by content, so that the order of the target's rows does not matter
     order = np.argsort(uniform(target, random_state), kind="stable")[:_RESAMPLED]
     m, there = len(order), pool_shares > 0
     ratio = posteriors[order][:, there] / pool_shares[there]
     times = np.random.default_rng(random_state).multinomial(m, np.full(m, 1 / m), bootstraps)
-    q = np.tile(0.9 * found[there] + 0.1 * pool_shares[there], (bootstraps, 1))
+    q = np.tile(0.9 * estimated[there] + 0.1 * pool_shares[there], (bootstraps, 1))
     with threadpool_limits(1):
         for _ in range(_FEW_ROUNDS):
             updated = q * ((times / np.maximum(q @ ratio.T, 1e-300)) @ ratio) / m
@@ -302,11 +304,11 @@ def _intervals(
             q = updated / updated.sum(axis=1, keepdims=True)
             if moved < _LOOSE:
                 break
-    low, high = found.copy(), found.copy()
+    low, high = estimated.copy(), estimated.copy()
     scale = np.sqrt(m / len(target))
     sides = np.quantile(q, [0.025, 0.975], axis=0)
-    low[there], high[there] = found[there] + scale * (sides - found[there])
-    return np.clip(np.minimum(low, found), 0, 1), np.clip(np.maximum(high, found), 0, 1)
+    low[there], high[there] = estimated[there] + scale * (sides - estimated[there])
+    return np.clip(np.minimum(low, estimated), 0, 1), np.clip(np.maximum(high, estimated), 0, 1)
 
 
 def _posteriors(

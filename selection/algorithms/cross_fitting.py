@@ -83,8 +83,8 @@ def predictions(
             labels.codes.astype(np.int64), content_codes(hash_rows(contents)), noise, folds
         )
         graph = inputs.graph if inputs.holds_vectors else None
-        found = _cross_fit(X, labels, graph, fold, folds, train_rows, noise)
-    return Predictions(found, labels, True)
+        fitted = _cross_fit(X, labels, graph, fold, folds, train_rows, noise)
+    return Predictions(fitted, labels, True)
 
 
 def class_probabilities(
@@ -205,8 +205,8 @@ def softmax_regression(X: Any, codes: NDArray[Any], n_classes: int) -> NDArray[n
     with np.errstate(divide="ignore"):
         start[-1] = np.maximum(np.log(counts / n), -1e3)
     options = {"maxiter": _ITERATIONS, "ftol": 1e-6, "gtol": 1e-5}
-    found = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options=options)
-    return np.asarray(found.x.reshape(d + 1, n_classes), dtype=np.float32)
+    minimum = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options=options)
+    return np.asarray(minimum.x.reshape(d + 1, n_classes), dtype=np.float32)
 
 
 def _softmax(logits: NDArray[Any]) -> Floats:

@@ -153,7 +153,7 @@ def presence_weights(target: NGrams, pool: NGrams, buckets: int) -> Floats:
     """
     rows = len(target.n_tokens) + len(pool.n_tokens)
     parts = [_distinct(grams, buckets) for grams in (target, pool)]
-    columns = np.concatenate([found for _, found in parts])
+    columns = np.concatenate([columns_of_part for _, columns_of_part in parts])
     used = np.flatnonzero(np.bincount(columns, minlength=buckets))
     place = np.zeros(buckets, dtype=np.int32)
     place[used] = np.arange(len(used))
@@ -205,18 +205,18 @@ def weigh(grams: NGrams, ratio: DensityRatio) -> Components:
 def weigh_shard(stream: BucketStream, ratio: DensityRatio, *, threads: int = 1) -> Components:
     """Return the log weights of all documents of a shard."""
     shape = (len(ratio.log_ratio), len(stream))
-    found = Components(np.empty(shape), None if ratio.presence is None else np.empty(shape))
+    components = Components(np.empty(shape), None if ratio.presence is None else np.empty(shape))
 
     def fill(part: tuple[int, NGrams]) -> None:
         first, grams = part
         rows = slice(first, first + len(grams.n_tokens))
-        for into, values in zip(found, weigh(grams, ratio), strict=True):
+        for into, values in zip(components, weigh(grams, ratio), strict=True):
             if into is not None and values is not None:
                 into[:, rows] = values
 
     for _ in ordered_map(fill, stream, threads):
         pass
-    return found
+    return components
 
 
 def weigh_rows(stream: BucketStream, rows: Rows, ratio: DensityRatio) -> Components:

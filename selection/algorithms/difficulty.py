@@ -16,11 +16,11 @@ from assay.storage.errors import MissingInputError
 def knn_density(graph: Graph) -> Floats:
     """Return each row's similarity to the last of its k nearest neighbors."""
     similarities = np.asarray(graph.similarities, dtype=np.float64)
-    found = (np.asarray(graph.neighbors) >= 0).sum(axis=1)
-    if not found.any():
-        return np.zeros(len(found))
-    last = similarities[np.arange(len(found)), np.maximum(found, 1) - 1]
-    return np.asarray(np.where(found > 0, last, last[found > 0].min()), dtype=np.float64)
+    counts = (np.asarray(graph.neighbors) >= 0).sum(axis=1)
+    if not counts.any():
+        return np.zeros(len(counts))
+    last = similarities[np.arange(len(counts)), np.maximum(counts, 1) - 1]
+    return np.asarray(np.where(counts > 0, last, last[counts > 0].min()), dtype=np.float64)
 
 
 def label_agreement(graph: Graph, labels: Labels) -> tuple[Floats, int]:

@@ -71,24 +71,24 @@ def distinct_neighbors(inputs: Inputs, k: int, metric: str = "auto") -> Distinct
     place = np.empty(len(X), dtype=np.int64)
     place[groups.members] = np.repeat(np.arange(len(groups.first)), np.diff(groups.starts))
     first = np.asarray(groups.first, dtype=np.int64)
-    found = _searched(inputs, X, place, first, k, cosine)
+    neighbors = _searched(inputs, X, place, first, k, cosine)
     for _ in range(_ROUNDS):
-        joined = _leaders(found)
+        joined = _leaders(neighbors)
         leads = joined == np.arange(len(joined))
         if leads.all():
             break
         number = np.cumsum(leads) - 1
         place, first = number[joined][place], first[leads]
-        found = _searched(inputs, X, place, first, k, cosine)
-    return replace(found, distances=found.distances * unit, unit=unit)
+        neighbors = _searched(inputs, X, place, first, k, cosine)
+    return replace(neighbors, distances=neighbors.distances * unit, unit=unit)
 
 
-def _leaders(found: DistinctNeighbors) -> NDArray[np.int64]:
+def _leaders(neighbors: DistinctNeighbors) -> NDArray[np.int64]:
     """Return for each distinct row the one it counts as: the first row next to it, or itself."""
-    own = np.arange(len(found.rows))
-    length = np.linalg.norm(found.vectors.astype(np.float64), axis=1)
-    close = (found.rows >= 0) & (found.distances <= _ROUNDING * length[:, None])
-    lowest = np.where(close, found.rows, len(own)).min(axis=1, initial=len(own))
+    own = np.arange(len(neighbors.rows))
+    length = np.linalg.norm(neighbors.vectors.astype(np.float64), axis=1)
+    close = (neighbors.rows >= 0) & (neighbors.distances <= _ROUNDING * length[:, None])
+    lowest = np.where(close, neighbors.rows, len(own)).min(axis=1, initial=len(own))
     lowest = np.minimum(lowest, own)
     leads = lowest == own
     return np.where(leads[lowest], lowest, own)

@@ -155,13 +155,13 @@ class InfluenceNetwork(BaseEstimator):  # type: ignore[misc]
             (values - self._center) / self._spread,
         )
         tested = np.argwhere(apart[kept:, kept:]) + kept
-        found = self.predict(vectors[left[tested[:, 0]]], vectors[right[tested[:, 1]]])
+        predicted = self.predict(vectors[left[tested[:, 0]]], vectors[right[tested[:, 1]]])
         self.report_: dict[str, Any] = {
             "rows": inputs.n,
             "evaluations": told.size,
             "pairs": len(learned),
             "held_out": len(tested),
-            **_fit_of(found, told[tuple(tested.T)]),
+            **_fit_of(predicted, told[tuple(tested.T)]),
         }
         return self
 
@@ -174,12 +174,12 @@ class InfluenceNetwork(BaseEstimator):  # type: ignore[misc]
                 f"The pairs have shapes {left.shape} and {right.shape}; pass rows of equal number."
             )
         check_width(left, len(self._mean))
-        found = np.empty(len(left))
+        predicted = np.empty(len(left))
         with threadpool_limits(1, user_api="blas"):
             for begin in range(0, len(left), _CHUNK):
                 part = slice(begin, begin + _CHUNK)
-                found[part] = self.network_.predict(self._features(left[part], right[part]))
-        return self._center + self._spread * found
+                predicted[part] = self.network_.predict(self._features(left[part], right[part]))
+        return self._center + self._spread * predicted
 
     def graph(self, graph: Graph, X: Any) -> UtilityGraph:
         """Return `graph` with the utilities of its edges as weights, scaled to [0, 1].
@@ -218,11 +218,11 @@ class InfluenceNetwork(BaseEstimator):  # type: ignore[misc]
         )
 
     def _of_pairs(self, X: Vectors, left: NDArray[Any], right: NDArray[Any]) -> Floats:
-        found = np.empty(len(left))
+        predicted = np.empty(len(left))
         for begin in range(0, len(left), _CHUNK):
             part = slice(begin, begin + _CHUNK)
-            found[part] = self.predict(X[left[part]], X[right[part]])
-        return found
+            predicted[part] = self.predict(X[left[part]], X[right[part]])
+        return predicted
 
     def _features(self, left: Vectors, right: Vectors) -> Vectors:
         """Return what the network sees of pairs, in units of the pool's spread."""
@@ -266,24 +266,24 @@ def _utilities(utility: Any, left: Rows, right: Rows) -> Floats:
                 f"utility has shape {matrix.shape}; pass one value per pair of rows, or a callable."
             )
         given = matrix[np.ix_(left, right)]
-    found = np.asarray(given, dtype=np.float64)
-    if found.shape != (len(left), len(right)):
+    utilities = np.asarray(given, dtype=np.float64)
+    if utilities.shape != (len(left), len(right)):
         raise InputError(
-            f"The utility of {len(left)} x {len(right)} pairs has shape {found.shape}; return one "
+            f"The utility of {len(left)} x {len(right)} pairs has shape {utilities.shape}; return one "
             "number per pair."
         )
-    if not np.isfinite(found).all():
+    if not np.isfinite(utilities).all():
         raise NonFiniteError("The utility holds NaN or infinite values; return finite numbers.")
-    return found
+    return utilities
 
 
-def _fit_of(found: Floats, values: Floats) -> dict[str, float | None]:
+def _fit_of(predicted: Floats, values: Floats) -> dict[str, float | None]:
     """Return the share of variance explained and the correlation of ranks."""
     if len(values) < 2 or np.ptp(values) == 0:
         return {"r2": None, "rank_correlation": None}
     from scipy.stats import rankdata
 
-    residual = ((values - found) ** 2).sum() / ((values - values.mean()) ** 2).sum()
-    constant = np.ptp(found) == 0
-    ranks = 0.0 if constant else np.corrcoef(rankdata(found), rankdata(values))[0, 1]
+    residual = ((values - predicted) ** 2).sum() / ((values - values.mean()) ** 2).sum()
+    constant = np.ptp(predicted) == 0
+    ranks = 0.0 if constant else np.corrcoef(rankdata(predicted), rankdata(values))[0, 1]
     return {"r2": float(1 - residual), "rank_correlation": float(ranks)}

@@ -48,9 +48,9 @@ def influence_reward(inputs: Inputs, random_state: int) -> Callable[[Rows], Floa
     the target's.
     """
     vectors = inputs.vectors()
-    found = predictions(inputs, None, _FOLDS, random_state, _TRAIN_ROWS)
-    codes = found.labels.codes
-    residuals = np.array(found.probabilities[:, : len(found.labels.classes)])
+    predicted = predictions(inputs, None, _FOLDS, random_state, _TRAIN_ROWS)
+    codes = predicted.labels.codes
+    residuals = np.array(predicted.probabilities[:, : len(predicted.labels.classes)])
     labeled = np.flatnonzero(codes >= 0)
     residuals[labeled, codes[labeled]] -= 1
     residuals[codes < 0] = 0

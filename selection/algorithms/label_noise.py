@@ -22,16 +22,16 @@ class LabelNoise(NamedTuple):
     weights: Floats
 
 
-def label_noise(found: Predictions) -> LabelNoise:
+def label_noise(predicted: Predictions) -> LabelNoise:
     """Estimate the label noise; see `assay.selection.evaluation.label_noise.noise_transition`."""
-    count = len(found.labels.classes)
-    P = found.probabilities[:, :count]
+    count = len(predicted.labels.classes)
+    P = predicted.probabilities[:, :count]
     P = P / np.maximum(P.sum(axis=1, keepdims=True), 1e-12)
-    joint = _joint(P, found)
+    joint = _joint(P, predicted)
     of_class = joint.sum(axis=1, keepdims=True)
     matrix = np.where(of_class > 0, joint / np.where(of_class > 0, of_class, 1), np.eye(count))
     posterior = _posterior(P, matrix)
-    codes = found.labels.codes
+    codes = predicted.labels.codes
     rows = np.arange(len(codes))
     as_label = np.maximum((posterior @ matrix)[rows, codes], 1e-12)
     weights = np.where(codes >= 0, posterior[rows, codes] / as_label, 0)
@@ -39,9 +39,9 @@ def label_noise(found: Predictions) -> LabelNoise:
     return LabelNoise(matrix, joint, posterior, weights)
 
 
-def _joint(P: Floats, found: Predictions) -> Floats:
+def _joint(P: Floats, predicted: Predictions) -> Floats:
     """Return the share of the labeled rows of each class (row) and label (column)."""
-    codes = found.labels.codes
+    codes = predicted.labels.codes
     labeled = codes >= 0
     codes, P = codes[labeled], P[labeled]
     count = P.shape[1]

@@ -60,11 +60,11 @@ class PairWeights:
         rows = as_pairs(pairs, len(texts))
         Z = term_weights(self.hasher, texts, self.rarity) @ diags_array(np.sqrt(self.weights))
         Z = _unit(Z.tocsr())
-        found = np.empty(len(rows))
+        cosines = np.empty(len(rows))
         for begin in range(0, len(rows), _PAIRS):
             part = rows[begin : begin + _PAIRS]
-            found[begin : begin + _PAIRS] = _products(Z, part).sum(axis=1)
-        return np.clip(found, 0.0, 1.0)
+            cosines[begin : begin + _PAIRS] = _products(Z, part).sum(axis=1)
+        return np.clip(cosines, 0.0, 1.0)
 
 
 def pair_weights(
@@ -274,9 +274,9 @@ def _unit(Z: csr_array) -> csr_array:
 
 
 def _products(Z: csr_array, pairs: Rows) -> csr_array:
-    found = (Z[pairs[:, 0]] * Z[pairs[:, 1]]).tocsr()
-    found.sort_indices()
-    return found
+    products = (Z[pairs[:, 0]] * Z[pairs[:, 1]]).tocsr()
+    products.sort_indices()
+    return products
 
 
 def _digest(P: csr_array) -> tuple[Floats, NDArray[np.integer]]:

@@ -50,7 +50,7 @@ def shingles(texts: Any, n: int = 5) -> Shingles:
     return Shingles(np.cumsum(np.concatenate(sizes)), np.concatenate(values))
 
 
-def signatures(found: Shingles, size: int, random_state: int = 0) -> NDArray[np.uint32]:
+def signatures(sets: Shingles, size: int, random_state: int = 0) -> NDArray[np.uint32]:
     r"""Return MinHash signatures: for each text the least of each of `size` random hashes.
 
     Two texts agree in one place with the probability of their Jaccard similarity.
@@ -72,8 +72,8 @@ def signatures(found: Shingles, size: int, random_state: int = 0) -> NDArray[np.
     rng = np.random.default_rng(random_state)
     a = rng.integers(0, 2**64, size, dtype=np.uint64) | np.uint64(1)
     b = rng.integers(0, 2**64, size, dtype=np.uint64)
-    out = np.empty((len(found.indptr) - 1, size), dtype=np.uint32)
-    _sign(found.indptr, found.values, a, b, out)
+    out = np.empty((len(sets.indptr) - 1, size), dtype=np.uint32)
+    _sign(sets.indptr, sets.values, a, b, out)
     return out
 
 

@@ -89,9 +89,9 @@ class Similarities:
                 possible[near[part]] = False
                 while len(left := np.flatnonzero(possible.any(axis=1))):
                     right = possible[left].argmax(axis=1)
-                    found = self.of_pairs(asked[first + left], rows[begin + right])
+                    similar = self.of_pairs(asked[first + left], rows[begin + right])
                     possible[left, right] = False
-                    hit = left[found >= threshold - 1e-9]
+                    hit = left[similar >= threshold - 1e-9]
                     possible[hit] = False
                     near[first + hit] = True
         return near
@@ -113,9 +113,9 @@ class Similarities:
             lengths[:] = longest
             reach = (1 / threshold - 1) ** 2 / longest**2 if threshold > 0 else np.inf
         rough = np.divide(taken, lengths, out=np.zeros_like(taken), where=lengths > 0)
-        found = rough.astype(np.float32)
+        vectors = rough.astype(np.float32)
         # no two rows are farther apart
-        return found, np.einsum("ij,ij->i", found, found), min(float(reach), 8.0)
+        return vectors, np.einsum("ij,ij->i", vectors, vectors), min(float(reach), 8.0)
 
     def _taken(self, rows: Rows) -> Floats:
         taken: Floats = self._vectors[rows].astype(np.float64) - self._center
@@ -255,8 +255,8 @@ def stars(
         inner = block[crowded[block]] if among is not None else block[:0]
         within = np.zeros((0, 0), dtype=np.bool_)
         if among is not None and len(inner):
-            for _, found in among.blocks(inner, kept):
-                near[inner] |= (found >= threshold).any(axis=1)
+            for _, edges in among.blocks(inner, kept):
+                near[inner] |= (edges >= threshold).any(axis=1)
             inner = inner[~near[inner]]
             within = among.between(inner, inner) >= threshold
             place[inner] = np.arange(len(inner))
@@ -269,9 +269,9 @@ def stars(
         for first in range(0, len(rows), _BLOCK):
             part = rows[first : first + _BLOCK]
             best, which = similarity[part], keeper[part]
-            for columns_, found in among.blocks(part, kept):
-                nearest = found.argmax(axis=1)
-                value, name = found[np.arange(len(part)), nearest], kept[columns_][nearest]
+            for columns_, edges in among.blocks(part, kept):
+                nearest = edges.argmax(axis=1)
+                value, name = edges[np.arange(len(part)), nearest], kept[columns_][nearest]
                 # both are the same similarity, of which one was rounded to float32
                 equal = np.abs(value - best) <= 1e-6
                 better = (which < 0) | (~equal & (value > best)) | (equal & (name < which))
@@ -295,16 +295,16 @@ def _sweep(  # pragma: no cover
     for row in block:
         if near[row]:
             continue
-        found = False
+        near_keeper = False
         for edge in range(indptr[row], indptr[row + 1]):
-            found |= keeps[columns[edge]]
+            near_keeper |= keeps[columns[edge]]
         at = place[row]
-        if at >= 0 and not found:
+        if at >= 0 and not near_keeper:
             for earlier in range(at):
                 if within[at, earlier] and keeps[inner[earlier]]:
-                    found = True
+                    near_keeper = True
                     break
-        keeps[row] = not found
+        keeps[row] = not near_keeper
 
 
 @njit(cache=True, nogil=True)

@@ -146,8 +146,8 @@ def propagate(values: ArrayLike, chosen: ArrayLike, nearest: ArrayLike) -> NDArr
     owners = np.asarray(nearest, dtype=np.int64)
     place = np.zeros(len(owners), dtype=np.int64)
     place[rows] = np.arange(len(rows))
-    found: NDArray[Any] = learnt[place[owners]]
-    return found
+    carried: NDArray[Any] = learnt[place[owners]]
+    return carried
 
 
 def _checked(chosen: ArrayLike, n: int) -> Rows:
@@ -194,11 +194,11 @@ def _by_lists(
     missing = np.ones(len(rest), dtype=bool)
     for begin in range(0, len(rest), _PART):
         part = rest[begin : begin + _PART]
-        found = place[lists.neighbors[part]]
-        first = (found >= 0).argmax(axis=1)
-        there = found[np.arange(len(part)), first] >= 0
+        places = place[lists.neighbors[part]]
+        first = (places >= 0).argmax(axis=1)
+        there = places[np.arange(len(part)), first] >= 0
         rows, first = part[there], first[there]
-        owner[rows] = found[there, first]
+        owner[rows] = places[there, first]
         similarity[rows] = lists.similarities[rows, first]
         missing[begin : begin + _PART] = ~there
     return missing

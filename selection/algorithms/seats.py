@@ -99,7 +99,7 @@ def share_seats(
             "by a method whose scores are positive."
         )
     given = allocate(np.full(len(counted), seats), seats, rule="dhondt", weights=counted)
-    found = votes.select("alliance", pl.col("columns").cast(pl.Int64)).with_columns(
+    votes_of_columns = votes.select("alliance", pl.col("columns").cast(pl.Int64)).with_columns(
         share=pl.Series(share), seats=pl.Series(given)
     )
-    return found.sort("seats", "share", "alliance", descending=[True, True, False])
+    return votes_of_columns.sort("seats", "share", "alliance", descending=[True, True, False])

@@ -61,8 +61,8 @@ class SetFunction(NamedTuple):
 
     def gains(self, state: NDArray[Any]) -> Floats:
         """Return what each row would add."""
-        found: Floats = _gains(*self[:6], state)
-        return found
+        gains: Floats = _gains(*self[:6], state)
+        return gains
 
     def nothing(self) -> NDArray[Any]:
         """Return the state before any row is taken: the best similarities are exact as float32."""
@@ -182,7 +182,7 @@ def _gains(
     kind: Any, indptr: Any, indices: Any, weights: Any, own: Any, limits: Any, state: Any
 ) -> Any:  # pragma: no cover
     """Return what each row would add."""
-    found = np.empty(len(own))
+    gains = np.empty(len(own))
     for row in range(len(own)):
-        found[row] = gain_of(kind, indptr, indices, weights, own, limits, state, row)
-    return found
+        gains[row] = gain_of(kind, indptr, indices, weights, own, limits, state, row)
+    return gains

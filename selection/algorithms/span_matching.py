@@ -31,8 +31,8 @@ class Spans(NamedTuple):
 def words_of(texts: pl.Series) -> Words:
     """Return the words of texts, without regard to case, punctuation and spacing."""
     plain = texts.str.normalize("NFKC").str.replace_all(r"[^\w\s]+", " ")
-    found = NGramHasher(ngrams=1, buckets=_CODES, characters=True).transform(plain)
-    return Words(found.indptr, found.buckets)
+    hashed = NGramHasher(ngrams=1, buckets=_CODES, characters=True).transform(plain)
+    return Words(hashed.indptr, hashed.buckets)
 
 
 class SpanMatcher:

@@ -35,12 +35,12 @@ class TargetShift:
 
     def weights(self, y: Floats) -> Floats:
         """Return the ratio at labels y, at least 0."""
-        found = np.empty(len(y))
+        ratios = np.empty(len(y))
         for start in range(0, len(y), 1 << 12):
             part = slice(start, start + (1 << 12))
             kernel = _gaussian(y[part, None], self.at[:, None], self.width)
-            found[part] = 1 + kernel @ self.coefficients
-        return np.maximum(found, 0.0)
+            ratios[part] = 1 + kernel @ self.coefficients
+        return np.maximum(ratios, 0.0)
 
 
 def fit_target_shift(X: Vectors, y: Floats, target: Vectors, noise: Floats) -> TargetShift:

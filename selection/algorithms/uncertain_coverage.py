@@ -75,12 +75,12 @@ def cover(
         tiny = max(_ROUNDING * float(own.mean()), float(np.finfo(np.float32).tiny))
 
         def squares(rows: Rows) -> Singles:
-            found: Singles = X[rows] @ P
-            found *= -2
-            found += own
-            found += lengths[rows][:, None]
-            np.maximum(found, 0, out=found)
-            return found
+            distances: Singles = X[rows] @ P
+            distances *= -2
+            distances += own
+            distances += lengths[rows][:, None]
+            np.maximum(distances, 0, out=distances)
+            return distances
 
         # before anything is covered, as many rows at random say how dense coverage will be
         sample = had if len(had) else order[:budget]
@@ -93,10 +93,10 @@ def cover(
         before = float(worth @ state)
 
         def kernel(rows: Rows) -> Singles:
-            found = squares(rows)
-            found /= -width
-            np.exp(found, out=found)
-            return found
+            distances = squares(rows)
+            distances /= -width
+            np.exp(distances, out=distances)
+            return distances
 
         gains = np.full(n, -1.0)
         for rows in _blocks(free):
@@ -135,12 +135,12 @@ def _blocks(rows: Rows) -> list[Rows]:
 @njit(cache=True, nogil=True)
 def _gains(kernel: Any, state: Any, worth: Any) -> Any:  # pragma: no cover
     """Return what each row of a block adds to the coverage of the points."""
-    found = np.empty(len(kernel))
+    gains = np.empty(len(kernel))
     for row in range(len(kernel)):
         total = 0.0
         for point in range(len(state)):
             more = kernel[row, point] - state[point]
             if more > 0:
                 total += more * worth[point]
-        found[row] = total
-    return found
+        gains[row] = total
+    return gains

@@ -26,12 +26,12 @@ class Whitening(NamedTuple):
 
     def apply(self, X: Vectors) -> Vectors:
         """Return (X - mean) L^-T, float32[n, d]."""
-        found = np.empty(X.shape, dtype=np.float32)
+        whitened = np.empty(X.shape, dtype=np.float32)
         with threadpool_limits(1, user_api="blas"):
             for part in _parts(len(X)):
                 centered = X[part] - self.mean
-                found[part] = solve_triangular(self.factor, centered.T, lower=True).T
-        return found
+                whitened[part] = solve_triangular(self.factor, centered.T, lower=True).T
+        return whitened
 
     def directions(self, X: Vectors) -> Vectors:
         """Return the whitened rows scaled to length 1; a row at the mean stays zero."""

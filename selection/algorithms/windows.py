@@ -76,16 +76,16 @@ class WindowJudge:
     def windows(self, order: Rows, starts: Rows, budget: int) -> list[Normal]:
         """Return the sums over each window of `order`, made of the slices between all their ends."""
         edges = np.unique(np.concatenate([starts, starts + budget]))
-        found: list[Normal | None] = [None] * len(starts)
+        of_windows: list[Normal | None] = [None] * len(starts)
         for low, high in pairwise(edges):
             inside = np.flatnonzero((starts <= low) & (high <= starts + budget))
             if not len(inside):
                 continue
             part = self.sums(order[low:high])
             for window in inside:
-                before = found[window]
-                found[window] = part if before is None else before + part
-        return [sums for sums in found if sums is not None]
+                before = of_windows[window]
+                of_windows[window] = part if before is None else before + part
+        return [sums for sums in of_windows if sums is not None]
 
     def shares_right(self, learned: list[Normal]) -> Floats:
         """Return which share of the labeled rows the model of each sums gives their label."""

@@ -112,12 +112,12 @@ def embedder_agreement(
 
 def _nearest(X: Floats, k: int) -> Rows:
     """Return int64[n, k]: the nearest other rows under the cosine, in no order."""
-    found = np.empty((len(X), k), dtype=np.int64)
+    nearest = np.empty((len(X), k), dtype=np.int64)
     for start in range(0, len(X), _BLOCK):
         block = X[start : start + _BLOCK] @ X.T
         block[np.arange(len(block)), start + np.arange(len(block))] = -np.inf
-        found[start : start + _BLOCK] = np.argpartition(-block, k - 1, axis=1)[:, :k]
-    return found
+        nearest[start : start + _BLOCK] = np.argpartition(-block, k - 1, axis=1)[:, :k]
+    return nearest
 
 
 def _alignment(A: Floats, B: Floats) -> float:

@@ -212,9 +212,9 @@ def power_law(sizes: Rows, errors: Floats) -> tuple[float, float, float]:
         for c in (0.2, 0.5, 1.0):
             a = part * least
             log_b = math.log(max(float(errors[0]) - a, 1e-9)) + c * math.log(n[0])
-            found = least_squares(off, [a, log_b, c], bounds=bounds, xtol=1e-12, ftol=1e-12)
-            if best is None or found.cost < best.cost - 1e-15:
-                best = found
+            fit = least_squares(off, [a, log_b, c], bounds=bounds, xtol=1e-12, ftol=1e-12)
+            if best is None or fit.cost < best.cost - 1e-15:
+                best = fit
     assert best is not None
     a, log_b, c = best.x
     return float(a), float(math.exp(log_b)), float(c)

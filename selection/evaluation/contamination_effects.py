@@ -95,8 +95,8 @@ def contamination_effect(
         named = {name: part[name][0] for name in groups}
         span, correct = part["span"].to_numpy(), part["correct"].to_numpy()
         rows.append(named | _effect(span, correct, permutations, random_state))
-    found = pl.DataFrame(rows, infer_schema_length=None)
-    return found.sort(groups) if groups else found
+    effects = pl.DataFrame(rows, infer_schema_length=None)
+    return effects.sort(groups) if groups else effects
 
 
 def _effect(

@@ -55,9 +55,9 @@ def nearest_distances(queries: Vectors, centers: Vectors) -> Floats:
         best = np.full(len(block), -np.inf, dtype=np.float32)
         nearest = np.zeros(len(block), dtype=np.int64)
         for first in range(0, len(table), _CENTERS):
-            found = asked @ table[first : first + _CENTERS].T
-            place = found.argmax(axis=1)
-            value = found[np.arange(len(block)), place]
+            products = asked @ table[first : first + _CENTERS].T
+            place = products.argmax(axis=1)
+            value = products[np.arange(len(block)), place]
             closer = value > best
             best[closer] = value[closer]
             nearest[closer] = place[closer] + first

@@ -118,10 +118,10 @@ def noise_transition(
         raise InputError("noise_transition needs labels, and y was not given; pass one per row.")
     if probabilities is None and X is None:
         raise InputError("noise_transition needs X or probabilities, and neither was given.")
-    found = predictions(inputs, probabilities, folds, random_state, train_rows)
-    noise = label_noise(found)
+    predicted = predictions(inputs, probabilities, folds, random_state, train_rows)
+    noise = label_noise(predicted)
     return NoiseTransition(
-        classes=found.labels.classes,
+        classes=predicted.labels.classes,
         matrix=noise.matrix,
         joint=noise.joint,
         posterior=inputs.as_given(noise.posterior),

@@ -282,9 +282,9 @@ def evaluate_selection(
         for drawn in (*random, *cut):
             drawn["effective_sample_size"] = float(len(rows))
     lines = [
-        _line(name, found, [_of(name, drawn) for drawn in random], [_of(name, d) for d in cut],
+        _line(name, numbers, [_of(name, drawn) for drawn in random], [_of(name, d) for d in cut],
               target is not None)
-        for name, found in value.items()
+        for name, numbers in value.items()
     ]  # fmt: skip
     return pl.DataFrame(lines, schema=_SCHEMA, orient="row")
 
@@ -410,7 +410,7 @@ def _verdict(
     """Return how a figure compares with those of random subsets."""
     if len(random) < 2 or not math.isfinite(value):
         return None
-    sides = [_compare(value, found, better) for found in (random, cut)]
+    sides = [_compare(value, others, better) for others in (random, cut)]
     if sides == [-1, -1]:
         return "random is better, also after the cutoff"
     if sides[0] < 0:
@@ -420,12 +420,12 @@ def _verdict(
     return "better than random" if sides[0] > 0 else "like random"
 
 
-def _compare(value: float, found: Sequence[float], better: str) -> int:
-    """Return 1 where `value` is clearly better than `found`, -1 where clearly worse."""
-    if len(found) < 2 or not math.isfinite(value) or not np.isfinite(found).all():
+def _compare(value: float, others: Sequence[float], better: str) -> int:
+    """Return 1 where `value` is clearly better than the `others`, -1 where clearly worse."""
+    if len(others) < 2 or not math.isfinite(value) or not np.isfinite(others).all():
         return 0
-    mean, times = float(np.mean(found)), len(found)
+    mean, times = float(np.mean(others)), len(others)
     quantile = float(stdtrit(times - 1, 0.995))
-    margin = quantile * float(np.std(found, ddof=1)) * math.sqrt(1 + 1 / times)
+    margin = quantile * float(np.std(others, ddof=1)) * math.sqrt(1 + 1 / times)
     gap = value - mean if better == "higher" else mean - value
     return 0 if abs(gap) <= margin + 1e-9 * abs(mean) else 1 if gap > 0 else -1

@@ -299,11 +299,11 @@ def _content(one: _Side, two: _Side, count: int, random_state: int) -> _Content:
             "pass vectors of one embedder."
         )
     rows = prepared(np.concatenate([one.vectors, two.vectors]), "cosine")
-    found = cluster(rows, count, "cosine", _noise(one, two, random_state, "cells"))
-    cells = nearest(rows, found.centroids, "cosine")
-    width = len(str(len(found.centroids) - 1))
-    words = [f"cell-{code:0{width}d}" for code in range(len(found.centroids))]
-    return _Content(CodedColumn(CONTENT, "levels", cells, words), rows, found.centroids)
+    clustered = cluster(rows, count, "cosine", _noise(one, two, random_state, "cells"))
+    cells = nearest(rows, clustered.centroids, "cosine")
+    width = len(str(len(clustered.centroids) - 1))
+    words = [f"cell-{code:0{width}d}" for code in range(len(clustered.centroids))]
+    return _Content(CodedColumn(CONTENT, "levels", cells, words), rows, clustered.centroids)
 
 
 def _noise(one: _Side, two: _Side, random_state: int, stream: str) -> Floats:
@@ -398,16 +398,16 @@ def _groups(
     if len(named) > len(set(named)):
         twice = next(column for column in named if named.count(column) > 1)
         raise ConfigError(f"Column {twice!r} is named twice in groups; name it once.")
-    found = {name: list(columns) for name, columns in groups.items() if columns}
+    checked = {name: list(columns) for name, columns in groups.items() if columns}
     others = [name for name in names if name not in named and name != CONTENT]
     if others:
-        found["others"] = [*found.get("others", []), *others]
-    if len(found) > MOST_GROUPS:
+        checked["others"] = [*checked.get("others", []), *others]
+    if len(checked) > MOST_GROUPS:
         raise ConfigError(
-            f"There are {len(found)} groups of columns, with that of the columns in none; at most "
+            f"There are {len(checked)} groups of columns, with that of the columns in none; at most "
             f"{MOST_GROUPS} can be told apart. Join some."
         )
-    return found
+    return checked
 
 
 def _costs(

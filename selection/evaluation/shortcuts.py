@@ -198,7 +198,7 @@ def image_attributes(images: Any, rows: NDArray[Any]) -> pl.DataFrame:
     """
     from PIL import Image
 
-    found = []
+    attributes = []
     for at in rows.tolist():
         data = bytes(images[at])
         try:
@@ -207,15 +207,15 @@ def image_attributes(images: Any, rows: NDArray[Any]) -> pl.DataFrame:
         except MemoryError:
             raise
         except Exception:  # decoders of broken files raise nearly anything
-            found.append((None, None, len(data), *[None] * 6))
+            attributes.append((None, None, len(data), *[None] * 6))
             continue
         means, spreads = pixels.mean(axis=(0, 1)), pixels.std(axis=(0, 1))
-        found.append((pixels.shape[1], pixels.shape[0], len(data), *means, *spreads))
+        attributes.append((pixels.shape[1], pixels.shape[0], len(data), *means, *spreads))
     colors = [
         f"{color}_{what}" for what in ("mean", "spread") for color in ("red", "green", "blue")
     ]
     return pl.DataFrame(
-        np.array(found, dtype=np.float64), schema=["width", "height", "bytes", *colors]
+        np.array(attributes, dtype=np.float64), schema=["width", "height", "bytes", *colors]
     )
 
 

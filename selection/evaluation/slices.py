@@ -154,13 +154,13 @@ def weak_slices(table: Any, by: Any, *, most: int = 20, alpha: float = 0.05) -> 
     n, mean = len(scores), float(scores.mean())
     least = max(_LEAST_ROWS, int(np.ceil(_LEAST_SHARE * n)))
     single = {column.name: _cells((column,), scores) for column in coded}
-    found = [_rows(cells, n, mean, scores.var(), least) for cells in single.values()]
+    candidates = [_rows(cells, n, mean, scores.var(), least) for cells in single.values()]
     for first, second in combinations(coded, 2):
         cells = _cells((first, second), scores)
         bar = cells.mean - _BEATS * cells.error
         beats = (bar > single[first.name].mean[:, None]) & (bar > single[second.name].mean[None, :])
-        found.append(_rows(cells, n, mean, scores.var(), least, beats))
-    everything = pl.concat(found)
+        candidates.append(_rows(cells, n, mean, scores.var(), least, beats))
+    everything = pl.concat(candidates)
     weak = everything.with_columns(p=false_discovery_control(everything["p"].to_numpy())).filter(
         pl.col("stays"), pl.col("score") > 0, pl.col("p") <= alpha
     )

@@ -75,11 +75,11 @@ def vector_measures(
 
     def cover(rows: Rows) -> dict[str, float]:
         distances = np.empty(len(asked))
-        found = _first_listed(listed, rows)
-        near = np.flatnonzero(found >= 0)
-        apart = queries[near].astype(np.float64) - space.rows(found[near])
+        first = _first_listed(listed, rows)
+        near = np.flatnonzero(first >= 0)
+        apart = queries[near].astype(np.float64) - space.rows(first[near])
         distances[near] = np.sqrt((apart**2).sum(axis=1))
-        far = np.flatnonzero(found < 0)
+        far = np.flatnonzero(first < 0)
         if len(far):
             distances[far] = nearest_distances(queries[far], space.rows(rows))
         figures = coverage(distances, np.isin(asked, rows))

@@ -131,8 +131,8 @@ def claim(ranked: Mapping[str, Rows], quota: Mapping[str, int]) -> tuple[Rows, d
     left = np.array([quota[name] for name in names])
     taken = np.zeros(int(compact.max()) + 1, dtype=np.bool_) if len(rows) else np.zeros(0, np.bool_)
     won = order[_claimed(compact[order], owner[order], left, taken)]
-    found = {name: rows[won[owner[won] == place]] for place, name in enumerate(names)}
-    return rows[won], {name: found.get(name, np.empty(0, dtype=np.int64)) for name in ranked}
+    claimed = {name: rows[won[owner[won] == place]] for place, name in enumerate(names)}
+    return rows[won], {name: claimed.get(name, np.empty(0, dtype=np.int64)) for name in ranked}
 
 
 @njit(cache=True)
@@ -251,11 +251,11 @@ def choose_temperature(
         if replace and not spread:
             continue
         noise = gumbel(_counted(state, np.full(len(rows), number)))
-        found = [
+        trials = [
             draw(weights, multiple * spread, noise, k, replace=replace, in_order=np.sort)
             for multiple in multiples
         ]
-        distances.append([divergence(drawn.rows, drawn.times) for drawn in found])
+        distances.append([divergence(drawn.rows, drawn.times) for drawn in trials])
         of_sample.append(divergence(*everything))
     spread = Moments.of(evidence.log_weights[target]).spread
     if replace and not spread:

@@ -231,21 +231,25 @@ def fit_evidence(
         hashed = {name: TextTarget(given, X.hasher, name) for name, given in targets.items()}
     rows = rows or population(X, len(stream), ids, **others)
     replaced = 0 if texts is None else texts.replaced
-    found = _text_evidence(stream, hashed, rows, settings, replaced)
+    text_evidence = _text_evidence(stream, hashed, rows, settings, replaced)
     if len(targets) > 1 or not rows.covered().any():
-        found.weigh()
-    covered, had = _dealt(rows, found, len(targets))
+        text_evidence.weigh()
+    covered, had = _dealt(rows, text_evidence, len(targets))
     if covered.any():
         drawn = resolve_budget(budget, rows.n)
-        found = _text_evidence(stream, hashed, rows, settings, replaced, had=had, drawn=drawn)
-        found.weigh()
+        text_evidence = _text_evidence(
+            stream, hashed, rows, settings, replaced, had=had, drawn=drawn
+        )
+        text_evidence.weigh()
     if embedding and texts is not None:
         if settings.mode == "dsir":
             raise ConfigError("mode 'dsir' is the package's n-grams alone; set embedding=False.")
-        scores = embedding_scores(texts, targets.values(), targets, found.sample, found.usable)
+        scores = embedding_scores(
+            texts, targets.values(), targets, text_evidence.sample, text_evidence.usable
+        )
         for place, values in enumerate(scores):
-            found.add(place, values)
-    return Fitted(rows, found, tuple(targets), named, covered, _counts(had))
+            text_evidence.add(place, values)
+    return Fitted(rows, text_evidence, tuple(targets), named, covered, _counts(had))
 
 
 def _dealt(

@@ -89,7 +89,7 @@ def summary(
     # added in the order of the names, so that the order of the targets does not matter
     order = np.argsort(list(drawn))
     values = {name: np.array([report[name] for report in drawn.values()]) for name in measures}
-    means = {name: float((share * found)[order].sum()) for name, found in values.items()}
+    means = {name: float((share * figures)[order].sum()) for name, figures in values.items()}
     return {**means, "targets": reports}
 
 

@@ -125,7 +125,7 @@ def choose_as_published(
     parts[-1] += budget - sum(parts)
     random = np.random.RandomState(random_state)
     free = evidence.drawn_from & ~fitted.covered
-    drawn, found = {}, []
+    drawn, chosen = {}, []
     for target, name in enumerate(names):
         keys = np.full(len(free), np.nan)
         if parts[target]:
@@ -134,8 +134,8 @@ def choose_as_published(
         own = own[np.argsort(-keys[own], kind="stable")][: parts[target]]
         free[own] = False
         drawn[name] = Drawn(own, np.ones(len(own), dtype=np.int64), keys, 1.0)
-        found.append(own)
-    rows = np.concatenate(found)
+        chosen.append(own)
+    rows = np.concatenate(chosen)
     once = np.ones(len(rows), dtype=np.int64)
     return Chosen(rows, once, drawn, dict(zip(names, parts, strict=True)))
 

@@ -316,14 +316,14 @@ class TextEvidence:
         """Return, for each half of a target, the sample's weights and KL(other half || drawn)."""
         grams, buckets = self._sample.grams, self._stream.hasher.buckets
         of = self._targets[target]
-        found = []
+        trials = []
         for fitted, held_out in halvings(of.rows):
             half = of.taken(fitted)
             components = weigh(grams, self._fit([(_counts(half, buckets), half)]))
             weights = combine(components, self._settings.weighting, moments(components))[0]
             seen = self._seen(_counts(of.taken(held_out), buckets))
-            found.append((weights, self._divergence_from(seen)))
-        return found
+            trials.append((weights, self._divergence_from(seen)))
+        return trials
 
     def _divergence_from(self, p: Floats) -> Divergence:
         grams = self._sample.grams
@@ -365,14 +365,14 @@ class TextEvidence:
 
     def told_of(self, target: int) -> dict[str, Any]:
         """Return what a person should know about one target."""
-        found = self._whole[target]
-        unseen = int(found.counts[self._stream.counts == 0].sum())
+        whole = self._whole[target]
+        unseen = int(whole.counts[self._stream.counts == 0].sum())
         return {
-            "target_rows": found.rows,
-            "target_dropped": {"empty": found.empty},
-            "target_replaced": found.replaced,
-            "target_unseen": unseen / int(found.counts.sum()),
-            "kl_pool": divergence(self._seen(found.counts), self._background),
+            "target_rows": whole.rows,
+            "target_dropped": {"empty": whole.empty},
+            "target_replaced": whole.replaced,
+            "target_unseen": unseen / int(whole.counts.sum()),
+            "kl_pool": divergence(self._seen(whole.counts), self._background),
         }
 
     def add(self, target: int, scores: Floats) -> None:

@@ -125,12 +125,12 @@ class VectorEvidence:
     def trials(self, target: int) -> list[tuple[Floats, Divergence]]:
         """Return, for each half of a target, the sample's weights and KL(other half || drawn)."""
         vectors = self._targets[target]
-        found = []
+        trials = []
         for fitted, held_out in halvings(len(vectors)):
             weights = LogisticRatio(vectors[fitted], self._drawn_from).score(self._drawn_from)
             of = self._sums(vectors[held_out])
-            found.append((weights, self._divergence_from(of, self._drawn_from)))
-        return found
+            trials.append((weights, self._divergence_from(of, self._drawn_from)))
+        return trials
 
     def _divergence_from(self, of: Floats, vectors: Vectors) -> Divergence:
         def measure(rows: Rows, times: Rows) -> float:
@@ -236,11 +236,11 @@ def embedding_scores(
     row = 0
     for batch in texts.batches():
         vectors = embedder.encode(batch)
-        for found, ratio in zip(scores, ratios, strict=True):
-            found[row : row + len(vectors)] = ratio.score(vectors)
+        for scores_of_target, ratio in zip(scores, ratios, strict=True):
+            scores_of_target[row : row + len(vectors)] = ratio.score(vectors)
         row += len(vectors)
-    for found in scores:
-        found[~usable] = np.nan
+    for scores_of_target in scores:
+        scores_of_target[~usable] = np.nan
     return scores
 
 

@@ -223,10 +223,10 @@ def bounds(
     ConfigError
         A group named is not there, or a bound is neither a whole number >= 0 nor a share.
     """
-    found = np.full(len(groups), default)
+    limits = np.full(len(groups), default)
     place = {name: at for at, name in enumerate(groups)}
     if "*" in wanted:
-        found[:] = _bound(wanted["*"], budget, "*", whole, what)
+        limits[:] = _bound(wanted["*"], budget, "*", whole, what)
     for name, value in wanted.items():
         if name == "*":
             continue
@@ -235,8 +235,8 @@ def bounds(
             raise ConfigError(
                 f"{what} names the group {name!r}, which no row has; there are: {shown}."
             )
-        found[place[name]] = _bound(value, budget, name, whole, what)
-    return found
+        limits[place[name]] = _bound(value, budget, name, whole, what)
+    return limits
 
 
 def _bound(value: Any, budget: float, name: str, whole: bool, what: str) -> float:

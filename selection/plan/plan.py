@@ -297,13 +297,13 @@ class SelectionPlan(Shown, BaseEstimator):  # type: ignore[misc]
                 if outcome.reason == "in_reference":
                     had[outcome.rows] = True
         begin("leakage")
-        found, self.leaks_ = leaked(
+        left_out, self.leaks_ = leaked(
             pool, self.leakage or {}, self.leakage_options or {}, stays, alive
         )
-        outcomes += found
+        outcomes += left_out
         begin("deduplicate")
-        found, self.duplicates_ = deduplicated(pool, self.deduplicate, self.keeper, stays, alive)
-        outcomes += found
+        left_out, self.duplicates_ = deduplicated(pool, self.deduplicate, self.keeper, stays, alive)
+        outcomes += left_out
         begin("cutoff")
         cutoff_report: dict[str, Any] = {}
         if self.cutoff is not None:

@@ -217,7 +217,11 @@ def split_leaks(
 
 
 def _across(
-    inputs: Inputs, X: Any, found: tuple[Rows, Rows, Floats, Rows], codes: Rows, rank: Rows
+    inputs: Inputs,
+    X: Any,
+    pairs_and_kinds: tuple[Rows, Rows, Floats, Rows],
+    codes: Rows,
+    rank: Rows,
 ) -> pl.DataFrame:
     """Return the pairs in different parts: row, other (of the larger part), similarity, kind.
 
@@ -230,7 +234,7 @@ def _across(
     if X is not None and not inputs.holds_vectors:
         by_shingles = first_of_each(set_codes(shingles(inputs.texts(), _NGRAMS)), rows)
         alike = by_shingles[alike]
-    first, second, similarity, kind = found
+    first, second, similarity, kind = pairs_and_kinds
     there, back = alike[first], alike[second]
     apart = there != back
     links = pl.DataFrame(
@@ -284,8 +288,8 @@ def _nearest(
         mine = np.flatnonzero((codes == code) & (y >= 0))
         if code == largest or not len(mine):
             continue
-        _, found = index.search(rows[mine], 1)
-        right = y[train[found[:, 0]]] == y[mine]
+        _, neighbors = index.search(rows[mine], 1)
+        right = y[train[neighbors[:, 0]]] == y[mine]
         clean = right[~leaking[mine]]
         told[name] = {
             "accuracy": float(right.mean()),
@@ -323,23 +327,23 @@ def _pairs(
     """Return pairs of canonical rows that are the same, the similarity and the kind, best first."""
     if X is None and graph is None and inputs.groups is None:
         raise MissingInputError("Duplicates need contents: pass texts or vectors as X, or a graph.")
-    found: list[tuple[Rows, Rows, Floats, int]] = []
+    parts: list[tuple[Rows, Rows, Floats, int]] = []
     order = np.arange(inputs.n)
     rows = _rows(inputs, X, vectors)
     if X is not None:
         first = first_of_each(_content_codes(inputs), order)
         copies = np.flatnonzero(first != order)
-        found.append((first[copies], copies, np.ones(len(copies)), 0))
+        parts.append((first[copies], copies, np.ones(len(copies)), 0))
         if not inputs.holds_vectors and near is not None:
             if not 0 < near <= 1:
                 raise ConfigError(f"near is {near!r}; pass a number in (0, 1], or None.")
             held = shingles(text_series(inputs.texts()), _NGRAMS)
             same = first_of_each(set_codes(held), order)
             copies = np.flatnonzero(same != order)
-            found.append((same[copies], copies, np.ones(len(copies)), 1))
+            parts.append((same[copies], copies, np.ones(len(copies)), 1))
             bands, values = banding(near, _PERMUTATIONS)
             buckets = bucketed(held, same == order, bands, values, 0)
-            found.append((*near_pairs(held, buckets, near), 1))
+            parts.append((*near_pairs(held, buckets, near), 1))
     if inputs.graph is not None and semantic is not None:
         if semantic == "auto":
             among = None if rows is None else Similarities(rows, inputs.metric)
@@ -351,13 +355,13 @@ def _pairs(
                 among,
             )
         view = inputs.graph
-        found.append((*close_neighbors(view.neighbors, view.similarities, float(semantic)), 2))
-    if not found:
+        parts.append((*close_neighbors(view.neighbors, view.similarities, float(semantic)), 2))
+    if not parts:
         nothing = np.empty(0, dtype=np.int64)
         return nothing, nothing, np.empty(0), nothing
-    low, high = (np.concatenate([part[side] for part in found]) for side in (0, 1))
-    value = np.concatenate([part[2] for part in found])
-    kind = np.concatenate([np.full(len(part[0]), part[3]) for part in found])
+    low, high = (np.concatenate([part[side] for part in parts]) for side in (0, 1))
+    value = np.concatenate([part[2] for part in parts])
+    kind = np.concatenate([np.full(len(part[0]), part[3]) for part in parts])
     low, high = np.minimum(low, high), np.maximum(low, high)
     # the first kind that holds of a pair
     _, once = np.unique(low * inputs.n + high, return_index=True)

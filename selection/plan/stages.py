@@ -54,15 +54,15 @@ def referenced(
     if not reference:
         return []
     rows = np.flatnonzero(alive)
-    found = InReference(reference=reference, **options)
-    found.fit(**pool.given({"texts", "graph"}, rows), vectors=pool.vectors(rows))
-    out = ~found.keep_ & ~must[rows]
+    step = InReference(reference=reference, **options)
+    step.fit(**pool.given({"texts", "graph"}, rows), vectors=pool.vectors(rows))
+    out = ~step.keep_ & ~must[rows]
     which = pl.Series(out)
     detail = {
-        "reference": found.reference_.filter(which).to_numpy(),
-        "match": found.match_.filter(which).to_numpy(),
-        "similarity": found.similarity_[out],
-        "kind": found.kind_.filter(which).to_numpy(),
+        "reference": step.reference_.filter(which).to_numpy(),
+        "match": step.match_.filter(which).to_numpy(),
+        "similarity": step.similarity_[out],
+        "kind": step.kind_.filter(which).to_numpy(),
     }
     alive[rows[out]] = False
     return [Outcome(rows[out], "reference", "in_reference", detail)]
@@ -79,15 +79,15 @@ def leaked(
     if not evaluation:
         return [], pl.DataFrame(schema=LEAKS)
     rows = np.flatnonzero(alive)
-    found = Leakage(evaluation=evaluation, **options).fit(**pool.given({"texts"}, rows))
-    out = ~found.keep_ & ~must[rows]
+    step = Leakage(evaluation=evaluation, **options).fit(**pool.given({"texts"}, rows))
+    out = ~step.keep_ & ~must[rows]
     detail = {
-        "evaluation_set": found.evaluation_set_.filter(pl.Series(out)).to_numpy(),
-        "item": found.item_.filter(pl.Series(out)).to_numpy(),
-        "span": found.span_[out],
+        "evaluation_set": step.evaluation_set_.filter(pl.Series(out)).to_numpy(),
+        "item": step.item_.filter(pl.Series(out)).to_numpy(),
+        "span": step.span_[out],
     }
     alive[rows[out]] = False
-    return [Outcome(rows[out], "leakage", "leakage", detail)], found.leaks()
+    return [Outcome(rows[out], "leakage", "leakage", detail)], step.leaks()
 
 
 def deduplicated(
@@ -103,16 +103,16 @@ def deduplicated(
         make = deduplicator(name)
         entry = registry.entry(name, "step")
         rows = np.flatnonzero(alive)
-        found = make(**options)
+        step = make(**options)
         given = pool.given(
             {*entry.needs, *entry.uses}, rows, images_for_texts=entry.images_for_texts
         )
-        found.fit(**given, priority=priority[rows])
-        out = ~found.keep_ & ~must[rows]
-        groups.append(found.duplicates())
+        step.fit(**given, priority=priority[rows])
+        out = ~step.keep_ & ~must[rows]
+        groups.append(step.duplicates())
         detail = {
-            "keeper": pool.ids.gather(rows[found.keeper_[out]]).to_numpy(),
-            "similarity": found.similarity_[out],
+            "keeper": pool.ids.gather(rows[step.keeper_[out]]).to_numpy(),
+            "similarity": step.similarity_[out],
         }
         outcomes.append(Outcome(rows[out], "deduplicate", name, detail))
         alive[rows[out]] = False

@@ -107,20 +107,20 @@ class CorrectedInformation:
             reach = np.ceil(12.0 * np.sqrt(mean * (1.0 - size / n)) + 20.0)  # the rest is < 1e-16
             low = np.maximum(np.maximum(0, drawn + size - n), np.floor(mean - reach)).astype(int)
             high = np.minimum(np.minimum(drawn, size), np.ceil(mean + reach)).astype(int)
-            found = low[:, None] + np.arange((high - low).max() + 1)
-            inside = found <= high[:, None]
-            found = np.minimum(found, high[:, None])
-            others = drawn[:, None] - found
+            counts = low[:, None] + np.arange((high - low).max() + 1)
+            inside = counts <= high[:, None]
+            counts = np.minimum(counts, high[:, None])
+            others = drawn[:, None] - counts
             log_share = -(
-                log_factorial[found]
-                + log_factorial[size - found]
+                log_factorial[counts]
+                + log_factorial[size - counts]
                 + log_factorial[others]
                 + log_factorial[n - size - others]
             )
             share = np.exp(log_share - log_share.max(axis=1, keepdims=True)) * inside
             # one after the other, so that the result does not depend on how wide the table is
             entropy -= (
-                np.cumsum(share * self._weight[found], axis=1)[:, -1]
+                np.cumsum(share * self._weight[counts], axis=1)[:, -1]
                 / np.cumsum(share, axis=1)[:, -1]
             )
         self._chance[drawn] = entropy

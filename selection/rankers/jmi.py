@@ -214,9 +214,9 @@ class _Information:
 
     def _with(self, other: NDArray[np.int64]) -> Floats:
         levels = int(other.max()) + 1
-        found = np.empty(len(self._codes))
+        information = np.empty(len(self._codes))
         start = 0
-        while start < len(found):
+        while start < len(information):
             width = int(self._codes[start].max(initial=0)) + 1
             rows = max(1, BLOCK_VALUES // max(self._n, width * levels * self._classes))
             block = self._codes[start : start + rows].astype(np.int64)
@@ -224,11 +224,11 @@ class _Information:
             pair = block * levels + other
             together = self._sums(pair * self._classes + self._y, width * levels * self._classes)
             apart = self._sums(pair, width * levels)
-            found[start : start + rows] = (
+            information[start : start + rows] = (
                 np.log(self._n) + (together - apart - self._of_classes) / self._n
             )
             start += rows
-        return np.maximum(found, 0.0)
+        return np.maximum(information, 0.0)
 
     def _sums(self, cells: NDArray[np.int64], levels: int) -> Floats:
         """Return for each row of cells the sum of c log c over their counts c."""

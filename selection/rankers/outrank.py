@@ -186,7 +186,7 @@ class OutRank(FeatureRanker):
     def _with_synergy(
         self, information: CorrectedInformation, relevance: Floats, pool: Counts, levels: Levels
     ) -> Floats:
-        found: list[tuple[Counts, Counts, Floats]] = []
+        parts: list[tuple[Counts, Counts, Floats]] = []
         best = np.zeros(len(relevance))
         for i in range(len(pool) - 1):
             rest = pool[i + 1 :]
@@ -194,10 +194,10 @@ class OutRank(FeatureRanker):
             gain = together - relevance[pool[i]] - relevance[rest]
             best[pool[i]] = max(best[pool[i]], gain.max())
             best[rest] = np.maximum(best[rest], gain)
-            found.append((np.full(len(rest), pool[i]), rest, together))
+            parts.append((np.full(len(rest), pool[i]), rest, together))
         first, second, together = (
-            (np.concatenate(part) for part in zip(*found, strict=True))
-            if found
+            (np.concatenate(part) for part in zip(*parts, strict=True))
+            if parts
             else (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
         )
         pairs = {

@@ -241,5 +241,5 @@ class ChiSquared(FeatureRanker):
 
     def _statistic(self, X: Any, y: Any) -> Floats:
         with np.errstate(all="ignore"):
-            found: Floats = np.nan_to_num(chi2(X, y)[0], nan=0.0, posinf=LARGEST)
-        return found
+            statistic: Floats = np.nan_to_num(chi2(X, y)[0], nan=0.0, posinf=LARGEST)
+        return statistic

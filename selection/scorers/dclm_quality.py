@@ -108,10 +108,10 @@ class DclmQuality(Scorer):
         ids = pl.concat([("0" + inputs.ids).alias("id"), ("1" + places).alias("id")])
         labels = np.repeat([_ORDINARY, _GOOD], [inputs.n, len(good)])
         both = Inputs(X=rows, y=labels, ids=ids, method=type(self).__name__)
-        found = predictions(both, None, self.folds, self.random_state, self.train_rows)
+        predicted = predictions(both, None, self.folds, self.random_state, self.train_rows)
         smallest = np.finfo(np.float64).tiny
-        shares = np.maximum(both.as_given(found.probabilities), smallest)
-        column = found.labels.classes.index(_GOOD)
+        shares = np.maximum(both.as_given(predicted.probabilities), smallest)
+        column = predicted.labels.classes.index(_GOOD)
         odds = np.log(shares[:, column]) - np.log(shares[:, 1 - column])
         pool, target = odds[: inputs.n], odds[inputs.n :]
         place = np.sort(pool)

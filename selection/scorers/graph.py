@@ -386,8 +386,8 @@ class Eigenvector(Scorer):
         assert inputs.graph is not None
         graph = inputs.graph
         weights = np.maximum(graph.weights, 0)
-        found = eigenvector_centrality(graph.indptr, graph.indices, weights, tol=self.tol)
-        return found.scores, {
-            "participation": float(found.participation),
-            "components": len(found.eigenvalues),
+        centrality_ = eigenvector_centrality(graph.indptr, graph.indices, weights, tol=self.tol)
+        return centrality_.scores, {
+            "participation": float(centrality_.participation),
+            "components": len(centrality_.eigenvalues),
         }

@@ -77,24 +77,24 @@ class LocalOutlierFactor(MetricScorer):
     metric: Literal["auto", "cosine", "l2"] = "auto"
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
-        found = distinct_neighbors(inputs, self.k, self.metric)
-        own = local_outlier_factors(found)
-        scores = own[found.place]
+        neighbors = distinct_neighbors(inputs, self.k, self.metric)
+        own = local_outlier_factors(neighbors)
+        scores = own[neighbors.place]
         return scores, {
-            "k": int(found.rows.shape[1]),
+            "k": int(neighbors.rows.shape[1]),
             "mean": float(scores.mean()),
             "duplicates": inputs.n - len(own),
-            "searched": found.searched,
+            "searched": neighbors.searched,
         }
 
 
-def local_outlier_factors(found: DistinctNeighbors) -> Floats:
+def local_outlier_factors(neighbors: DistinctNeighbors) -> Floats:
     """Return the factor of every distinct row."""
-    there = found.rows >= 0
+    there = neighbors.rows >= 0
     count = np.maximum(there.sum(axis=1), 1)
-    furthest = np.where(there, found.distances, 0).max(axis=1)
-    reach = np.where(there, np.maximum(furthest[found.rows], found.distances), 0)
+    furthest = np.where(there, neighbors.distances, 0).max(axis=1)
+    reach = np.where(there, np.maximum(furthest[neighbors.rows], neighbors.distances), 0)
     usual = float(furthest.mean())
     density = 1 / (reach.sum(axis=1) / count + _SMALLEST * (usual if usual > 0 else 1.0))
-    around = np.where(there, density[found.rows], 0).sum(axis=1) / count
+    around = np.where(there, density[neighbors.rows], 0).sum(axis=1) / count
     return np.where(there.any(axis=1), around / density, 1.0)

@@ -67,21 +67,21 @@ class NoiseWeight(CrossFitted):
     [1.11, 0.04, 1.24, 0.03]
     """
 
-    def _values(self, found: Any) -> Floats:
-        noise = label_noise(found)
+    def _values(self, predicted: Any) -> Floats:
+        noise = label_noise(predicted)
         return noise.posterior
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
-        found = predictions(
+        predicted = predictions(
             inputs, self.probabilities, self.folds, self.random_state, self.train_rows
         )
-        noise = label_noise(found)
-        classes = found.labels.classes
+        noise = label_noise(predicted)
+        classes = predicted.labels.classes
         largest = (-noise.joint.sum(axis=1)).argsort(kind="stable")[:_SHOWN]
         return noise.weights, {
             "classes": len(classes),
-            "unlabelled": int((found.labels.codes < 0).sum()),
-            "fitted": found.fitted,
+            "unlabelled": int((predicted.labels.codes < 0).sum()),
+            "fitted": predicted.fitted,
             "noise": float(1 - noise.joint.trace()),
             "transition": {
                 classes[c]: {classes[y]: float(noise.matrix[c, y]) for y in largest}

@@ -97,24 +97,24 @@ class Novelty(KnownRowsScorer):
     metric: Literal["auto", "cosine", "l2"] = "auto"
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
-        found, p_values, report = self._compared(inputs)
+        distances, p_values, report = self._compared(inputs)
         self.p_values_ = inputs.as_given(p_values)
-        return found.asked, report
+        return distances.asked, report
 
     def _compared(self, inputs: Inputs) -> tuple[KnownDistances, Floats, dict[str, Any]]:
         X, known = inputs.vectors(), known_rows(inputs)
         if inputs.metric_of(self.metric) == "cosine":
             X, known = unit_rows(X), unit_rows(known)
-        found = known_distances(X, known, self.k)
-        p_values = found.p_values()
+        known_distances_ = known_distances(X, known, self.k)
+        p_values = known_distances_.p_values()
         return (
-            found,
+            known_distances_,
             p_values,
             {
-                "k": found.k,
+                "k": known_distances_.k,
                 "reference_rows": len(known),
                 "new": int(discoveries(p_values, RATE).sum()),
-                "mean": float(found.asked.mean()),
+                "mean": float(known_distances_.asked.mean()),
             },
         )
 
@@ -210,12 +210,12 @@ class NoveltyToLabeled(Scorer):
             X = unit_rows(X)
         at = np.flatnonzero(labels.codes >= 0)
         equal = equal_rows(X[at], np.arange(len(at)))
-        found = known_distances(X, np.ascontiguousarray(X[at[equal.first]]), self.k)
-        scores = found.asked
-        of_group = found.known if len(equal.first) > 1 else np.zeros(1)
+        distances = known_distances(X, np.ascontiguousarray(X[at[equal.first]]), self.k)
+        scores = distances.asked
+        of_group = distances.known if len(equal.first) > 1 else np.zeros(1)
         scores[at[equal.members]] = np.repeat(of_group, np.diff(equal.starts))
         return scores, {
-            "k": found.k,
+            "k": distances.k,
             "reference_rows": len(equal.first),
             "mean": float(scores.mean()),
         }

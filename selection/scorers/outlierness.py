@@ -88,14 +88,14 @@ class Outlierness(KnownRowsScorer, MetricScorer):
                 "mean": float(beyond.asked.mean()),
                 "reference_rows": len(known),
             }
-        found = distinct_neighbors(inputs, self.k, self.metric)
-        there = np.isfinite(found.distances)
-        last = np.where(there, found.distances, 0).max(axis=1)
+        neighbors = distinct_neighbors(inputs, self.k, self.metric)
+        there = np.isfinite(neighbors.distances)
+        last = np.where(there, neighbors.distances, 0).max(axis=1)
         own = filled(np.where(there.any(axis=1), last, np.inf))
-        scores = own[found.place]
+        scores = own[neighbors.place]
         return scores, {
-            "k": int(found.rows.shape[1]),
+            "k": int(neighbors.rows.shape[1]),
             "mean": float(scores.mean()),
             "duplicates": inputs.n - len(own),
-            "searched": found.searched,
+            "searched": neighbors.searched,
         }

@@ -47,7 +47,7 @@ class CrossFitted(Scorer):
     random_state: int = 0
 
     @abstractmethod
-    def _values(self, found: Predictions) -> Floats:
+    def _values(self, predicted: Predictions) -> Floats:
         """Return what each row would score with each of the labels."""
 
     def _inputs(self, **given: Any) -> Inputs:
@@ -60,18 +60,18 @@ class CrossFitted(Scorer):
         return Inputs(**given, method=type(self).__name__)
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
-        found = predictions(
+        predicted = predictions(
             inputs, self.probabilities, self.folds, self.random_state, self.train_rows
         )
-        scores = found.of_labels(self._values(found))
-        codes = found.labels.codes
-        right = found.probabilities.argmax(axis=1) == codes
+        scores = predicted.of_labels(self._values(predicted))
+        codes = predicted.labels.codes
+        right = predicted.probabilities.argmax(axis=1) == codes
         return scores, {
             "mean": float(scores.mean()),
-            "classes": len(found.labels.classes),
+            "classes": len(predicted.labels.classes),
             "unlabelled": int((codes < 0).sum()),
             "accuracy": float(right[codes >= 0].mean()),
-            "fitted": found.fitted,
+            "fitted": predicted.fitted,
         }
 
 
@@ -134,8 +134,8 @@ class SelfConfidence(CrossFitted):
     19
     """
 
-    def _values(self, found: Predictions) -> Floats:
-        return found.probabilities
+    def _values(self, predicted: Predictions) -> Floats:
+        return predicted.probabilities
 
 
 class Margin(CrossFitted):
@@ -184,8 +184,8 @@ class Margin(CrossFitted):
     [0.4, -0.2, 0.8]
     """
 
-    def _values(self, found: Predictions) -> Floats:
-        return margins(found.probabilities)
+    def _values(self, predicted: Predictions) -> Floats:
+        return margins(predicted.probabilities)
 
 
 def margins(P: Floats) -> Floats:
@@ -250,11 +250,11 @@ class PVI(CrossFitted):
     ([1.0, 0.0, 0.0, 1.0], 0.5)
     """
 
-    def _values(self, found: Predictions) -> Floats:
-        shares = _shares(found)
-        seen = np.maximum(shares, 1 / (len(found.probabilities) + 1))
-        floor = seen / (len(found.probabilities) + 1)
-        return np.asarray(np.log2(np.maximum(found.probabilities, floor)) - np.log2(seen))
+    def _values(self, predicted: Predictions) -> Floats:
+        shares = _shares(predicted)
+        seen = np.maximum(shares, 1 / (len(predicted.probabilities) + 1))
+        floor = seen / (len(predicted.probabilities) + 1)
+        return np.asarray(np.log2(np.maximum(predicted.probabilities, floor)) - np.log2(seen))
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
         scores, report = super()._score(inputs)
@@ -267,6 +267,6 @@ class PVI(CrossFitted):
         return scores, report
 
 
-def _shares(found: Predictions) -> Floats:
-    codes = found.labels.codes[found.labels.codes >= 0]
-    return np.bincount(codes, minlength=found.probabilities.shape[1]) / len(codes)
+def _shares(predicted: Predictions) -> Floats:
+    codes = predicted.labels.codes[predicted.labels.codes >= 0]
+    return np.bincount(codes, minlength=predicted.probabilities.shape[1]) / len(codes)

@@ -120,8 +120,8 @@ def _loaded(name: str) -> Callable[[list[str]], Iterable[Sized]]:
     kind, _, encoding = name.partition(":")
     try:
         if kind == "tiktoken":
-            found = optional_module("tiktoken", "tokenizers").get_encoding(encoding)
-            return cast("Callable[[list[str]], Iterable[Sized]]", found.encode_ordinary_batch)
+            encoder = optional_module("tiktoken", "tokenizers").get_encoding(encoding)
+            return cast("Callable[[list[str]], Iterable[Sized]]", encoder.encode_ordinary_batch)
         read = optional_module("tokenizers", "tokenizers").Tokenizer.from_file(name)
         return partial(read.encode_batch_fast, add_special_tokens=False)
     except DependencyError:

@@ -155,19 +155,21 @@ def read_log(log: Any, ids: pl.Series) -> TrainingLog:
     frame = frame.filter(pl.col(_ID).is_in(ids.implode()))
     place = frame[_ID].replace_strict(ids, np.arange(len(ids)), return_dtype=pl.Int64)
     read = _read_long if _EPOCH in frame.columns else _read_wide
-    found = read(frame, place, len(ids))
-    if not np.isfinite(found.values).all():
+    values = read(frame, place, len(ids))
+    if not np.isfinite(values.values).all():
         raise NonFiniteError("The log holds null, NaN or infinite values; leave no epoch out.")
-    if found.kind == "probabilities" and (
-        (found.values < 0).any() or (np.abs(found.values.sum(axis=2) - 1) > 1e-3).any()
+    if values.kind == "probabilities" and (
+        (values.values < 0).any() or (np.abs(values.values.sum(axis=2) - 1) > 1e-3).any()
     ):
-        listed = f" Its columns {', '.join(map(repr, found.names[:10]))}" if found.names else " It"
+        listed = (
+            f" Its columns {', '.join(map(repr, values.names[:10]))}" if values.names else " It"
+        )
         raise InputError(
             f"The probabilities of the log must be >= 0 and sum to 1 in every epoch.{listed} were "
             "read as probabilities of classes; a long log of margins or of correctness has one "
             "column besides sample_id and epoch."
         )
-    return found
+    return values
 
 
 def _read_long(frame: pl.DataFrame, place: pl.Series, n: int) -> TrainingLog:

@@ -49,8 +49,8 @@ class LabelModelScorer(Scorer):
         """Return one score per row; `probabilities` is None while fewer than 2 classes are known."""
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
-        found = known_probabilities(inputs, self.folds, self.random_state, self.train_rows)
-        scores = self._values(inputs, found)
+        known = known_probabilities(inputs, self.folds, self.random_state, self.train_rows)
+        scores = self._values(inputs, known)
         labels = inputs.known_labels
         return scores, {
             "mean": float(scores.mean()),

@@ -82,40 +82,40 @@ class Weighting(MetricScorer):
     metric: Literal["auto", "cosine", "l2"] = "auto"
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
-        found = distinct_neighbors(inputs, self.k, self.metric)
-        t = self._scale(found)
-        own = local_weights(found, t)
-        scores = own[found.place]
+        neighbors = distinct_neighbors(inputs, self.k, self.metric)
+        t = self._scale(neighbors)
+        own = local_weights(neighbors, t)
+        scores = own[neighbors.place]
         return scores, {
-            "k": int(found.rows.shape[1]),
+            "k": int(neighbors.rows.shape[1]),
             "t": t,
             "mean": float(scores.mean()),
             "magnitude": float(own.sum()),
             "duplicates": inputs.n - len(own),
-            "searched": found.searched,
+            "searched": neighbors.searched,
         }
 
-    def _scale(self, found: DistinctNeighbors) -> float:
+    def _scale(self, neighbors: DistinctNeighbors) -> float:
         if self.t is None:
-            last = np.where(found.rows >= 0, found.distances, 0).max(axis=1)
+            last = np.where(neighbors.rows >= 0, neighbors.distances, 0).max(axis=1)
             usual = float(np.median(last))
             return 1 / usual if usual > 0 else 1.0
         return float(self.t)
 
 
-def local_weights(found: DistinctNeighbors, t: float) -> Floats:
+def local_weights(neighbors: DistinctNeighbors, t: float) -> Floats:
     """Return for each distinct row its weight among itself and its neighbors."""
-    m, k = found.rows.shape
+    m, k = neighbors.rows.shape
     out = np.empty(m)
     for begin in range(0, m, _BLOCK):
-        rows = found.rows[begin : begin + _BLOCK]
+        rows = neighbors.rows[begin : begin + _BLOCK]
         members = np.column_stack([np.arange(begin, begin + len(rows)), rows])
-        points = found.vectors[members].astype(np.float64)
+        points = neighbors.vectors[members].astype(np.float64)
         points -= points[:, :1]
         squares = np.einsum("ijk,ijk->ij", points, points)
         apart = squares[:, :, None] + squares[:, None, :]
         apart -= 2 * np.matmul(points, points.transpose(0, 2, 1))
-        kernel = np.exp(-t * found.unit * np.sqrt(np.maximum(apart, 0)))
+        kernel = np.exp(-t * neighbors.unit * np.sqrt(np.maximum(apart, 0)))
         # a missing neighbor is infinitely far from all others
         there = members >= 0
         kernel *= there[:, :, None] & there[:, None, :]

@@ -244,10 +244,10 @@ class BanditSelector(Selector):
             graph = inputs.graph
             assert graph is not None
             weights = np.maximum(graph.weights, 0)
-            found = communities(
+            clusters = communities(
                 graph.indptr, graph.indices, weights, random_state=int(self.random_state)
             )
-            return _numbered(found.labels), None
+            return _numbered(clusters.labels), None
         count = round(inputs.n**0.5) if self.n_clusters == "auto" else int(self.n_clusters)
         rows = inputs.compared_vectors(self.metric)[0]
         noise = inputs.noise(self.random_state, "bandit/seeds")
@@ -265,14 +265,14 @@ class BanditSelector(Selector):
 
 
 def _checked(rewards: Any, rows: Rows) -> Floats:
-    found = np.asarray(rewards, dtype=np.float64)
-    if found.shape != rows.shape:
+    checked = np.asarray(rewards, dtype=np.float64)
+    if checked.shape != rows.shape:
         raise InputError(
-            f"The reward of {len(rows)} rows has shape {found.shape}; return one number per row."
+            f"The reward of {len(rows)} rows has shape {checked.shape}; return one number per row."
         )
-    if not np.isfinite(found).all():
+    if not np.isfinite(checked).all():
         raise NonFiniteError("The reward returned NaN or infinite values; return finite numbers.")
-    return found
+    return checked
 
 
 def _mean(rewards: Floats) -> float | None:
@@ -369,8 +369,8 @@ class Arms:
         return np.concatenate(chosen), np.repeat(np.arange(1, len(numbers) + 1), numbers)
 
     def means(self) -> Floats:
-        found: Floats = self.sums / self.counts
-        return found
+        means: Floats = self.sums / self.counts
+        return means
 
     def _learn(self, rows: Rows) -> None:
         """Reward rows, and let arms near theirs learn from them too."""

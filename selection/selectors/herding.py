@@ -135,14 +135,14 @@ def _members(inputs: Inputs, by: str | None) -> dict[str, Rows]:
     """Return the rows of each class, ascending; all rows where the classes don't matter."""
     if by is None:
         return {"all": np.arange(inputs.n)}
-    found = inputs.labels if by == "labels" else inputs.groups
-    if found is None:
+    classes = inputs.labels if by == "labels" else inputs.groups
+    if classes is None:
         argument = {"labels": "y", "groups": "groups"}[by]
         raise MissingInputError(
             f"HerdingSelector with by={by!r} needs {by}, and {argument} was not given; pass one "
             f"value per row as {argument}."
         )
-    return rows_by_class(found)
+    return rows_by_class(classes)
 
 
 def rows_by_class(labels: Labels) -> dict[str, Rows]:
@@ -156,13 +156,13 @@ def rows_by_class(labels: Labels) -> dict[str, Rows]:
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
 def _dots(X: Any, rows: Any, point: Any) -> Any:  # pragma: no cover
     """Return the product of each of the rows with a point, in float64."""
-    found = np.empty(len(rows))
+    products = np.empty(len(rows))
     for at in range(len(rows)):
         total = 0.0
         for column in range(X.shape[1]):
             total += np.float64(X[rows[at], column]) * np.float64(point[column])
-        found[at] = total
-    return found
+        products[at] = total
+    return products
 
 
 @njit(cache=True, nogil=True)

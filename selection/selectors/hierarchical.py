@@ -210,10 +210,10 @@ def _share_out(
 def _levels(levels: Any, n: int) -> list[int]:
     """Return the number of clusters per level, checked."""
     if isinstance(levels, str) and levels == "auto":
-        found = [max(1, min(round(_FINEST * n**0.5), n // 4))]
-        while found[-1] // 10 >= _FEWEST:
-            found.append(round(found[-1] / 10))
-        return found
+        counts = [max(1, min(round(_FINEST * n**0.5), n // 4))]
+        while counts[-1] // 10 >= _FEWEST:
+            counts.append(round(counts[-1] / 10))
+        return counts
     if levels[0] > n:
         raise ConfigError(
             f"levels is {levels!r} for {n} rows; pass no more clusters than rows, or 'auto'."

@@ -156,10 +156,10 @@ def _square(X: Any, row: int, point: Any) -> float:  # pragma: no cover
 @njit(cache=True, nogil=True)
 def _squares(X: Any, point: Any) -> Any:  # pragma: no cover
     """Return the squared distance of every row to a point."""
-    found = np.empty(len(X))
+    squares = np.empty(len(X))
     for row in range(len(X)):
-        found[row] = _square(X, row, point)
-    return found
+        squares[row] = _square(X, row, point)
+    return squares
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
@@ -181,7 +181,7 @@ def _farthest_first(X: Any, begin: Any, budget: int) -> Any:  # pragma: no cover
     """
     n, d = X.shape
     slack = 1 + (d + 8) * 2.0**-23
-    found = np.empty(n)
+    bounds = np.empty(n)
     chosen = np.empty(budget, dtype=np.int64)
     before = len(begin)
     centers = np.empty((before + budget, d), dtype=np.float32)
@@ -198,7 +198,7 @@ def _farthest_first(X: Any, begin: Any, budget: int) -> Any:  # pragma: no cover
     for place in range(size // 2 - 1, -1, -1):
         sift(keys, rows, place, size)
     for at in range(before):
-        found[begin[at]] = keys[0] if size else 0.0
+        bounds[begin[at]] = keys[0] if size else 0.0
     compared = np.ones(n, dtype=np.int32)
     taken, computed, radius = before, n, 0.0
     while size:
@@ -207,7 +207,7 @@ def _farthest_first(X: Any, begin: Any, budget: int) -> Any:  # pragma: no cover
             radius = keys[0]
             if taken == before + budget:
                 break
-            found[row] = radius
+            bounds[row] = radius
             chosen[taken - before] = row
             centers[taken] = X[row]
             taken += 1
@@ -231,5 +231,5 @@ def _farthest_first(X: Any, begin: Any, budget: int) -> Any:  # pragma: no cover
     if not size:
         radius = 0.0
     for place in range(size):
-        found[rows[place]] = keys[place]
-    return chosen, found, radius, computed
+        bounds[rows[place]] = keys[place]
+    return chosen, bounds, radius, computed

@@ -156,8 +156,8 @@ class NextBatchSelector(Selector):
             )
         X, _ = inputs.compared_vectors(self.metric)
         labels = inputs.known_labels
-        found = known_probabilities(inputs, self.folds, self.random_state, self.train_rows)
-        terms = self._terms(inputs, X, found)
+        probabilities = known_probabilities(inputs, self.folds, self.random_state, self.train_rows)
+        terms = self._terms(inputs, X, probabilities)
         weights = (1 - self.informativeness * (1 - terms["uncertainty"])) ** 2
         weights *= (1 - terms.get("disagreement", 0.0)) ** self.disagreement
         for name, power in (("novelty", self.novelty), ("typicality", self.typicality)):
@@ -176,10 +176,10 @@ class NextBatchSelector(Selector):
             "objective_covered": covering.covered,
             "width": covering.width,
         }
-        if found is not None and labels is not None:
+        if probabilities is not None and labels is not None:
             codes = commonest(labels).codes
             there = codes >= 0
-            right = found[there].argmax(axis=1) == codes[there]
+            right = probabilities[there].argmax(axis=1) == codes[there]
             for name in ("uncertainty", "disagreement"):
                 if name in terms:
                     report[name] = float(terms[name][inputs.open_rows].mean())
@@ -202,13 +202,20 @@ class NextBatchSelector(Selector):
         )
 
     def _terms(
-        self, inputs: Inputs, X: NDArray[np.float32], found: Floats | None
+        self, inputs: Inputs, X: NDArray[np.float32], probabilities: Floats | None
     ) -> dict[str, Floats]:
         """Return what the weight of a row is made of, where it counts."""
-        terms = {"uncertainty": np.ones(inputs.n) if found is None else closeness(found)}
+        terms = {
+            "uncertainty": np.ones(inputs.n) if probabilities is None else closeness(probabilities)
+        }
         labels, graph, had = inputs.known_labels, inputs.graph, inputs.covered_rows
-        if self.disagreement and graph is not None and labels is not None and found is not None:
-            classes = with_labels(found, commonest(labels))
+        if (
+            self.disagreement
+            and graph is not None
+            and labels is not None
+            and probabilities is not None
+        ):
+            classes = with_labels(probabilities, commonest(labels))
             terms["disagreement"] = information_radius(graph, classes)
         if self.novelty and len(had):
             known = np.ascontiguousarray(X[had[equal_rows(X[had], np.arange(len(had))).first]])

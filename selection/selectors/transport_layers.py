@@ -62,8 +62,8 @@ def cosine_distance(A: Vectors, B: Vectors) -> Floats:
     """Return the Euclidean distances of rows of length 1 (or 0): sqrt(2 - 2 cos)."""
     # einsum does not depend on the number of BLAS threads
     cosines = np.einsum("id,jd->ij", A, B, dtype=np.float64)
-    found: Floats = np.sqrt(np.maximum(2 - 2 * cosines, 0))
-    return found
+    distances: Floats = np.sqrt(np.maximum(2 - 2 * cosines, 0))
+    return distances
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,12 +95,12 @@ class Context:
         """
         target = self.sample_target(np.arange(len(self.target)))
         columns = _transport(self.sample(context), target).columns
-        found = np.empty(len(rows))
+        potentials = np.empty(len(rows))
         for begin in range(0, len(rows), _PART):
             part = slice(begin, begin + _PART)
             cost = cosine_distance(self.X[rows[part]], target)
-            found[part] = extended_potential(cost, columns, _EPSILON)
-        return found
+            potentials[part] = extended_potential(cost, columns, _EPSILON)
+        return potentials
 
 
 class Estimate(NamedTuple):
@@ -126,7 +126,7 @@ def estimated_budget(lists: Lists, folds: int, context: Context) -> Estimate:
     for inside in (fold == number for number in range(folds)):
         rows = np.where(lists.similarity > 0, lists.rows, -1)[inside, :most]
         others = context.sample_target(np.flatnonzero(~inside))
-        found = np.empty(0, dtype=np.int64)
+        best_rows = np.empty(0, dtype=np.int64)
         best, depth = np.inf, 0
         for depth_ in range(1, most + 1):
             wider = np.unique(rows[:, :depth_])
@@ -136,9 +136,9 @@ def estimated_budget(lists: Lists, folds: int, context: Context) -> Estimate:
             cost = _transport(context.sample(wider), others).cost
             if cost > best:
                 break
-            found, best, depth = wider, cost, depth_
+            best_rows, best, depth = wider, cost, depth_
         depths.append(depth)
-        chosen.append(found)
+        chosen.append(best_rows)
         limited = limited or depth == most < len(context.X)
     return Estimate(len(np.unique(np.concatenate(chosen))), depths, limited)
 

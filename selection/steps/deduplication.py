@@ -124,9 +124,9 @@ def deduplicator(name: str) -> type[Deduplicator]:
     ColumnError
         No deduplication step has that name.
     """
-    found: dict[str, Any] = {e.name: registry.get(e.name, "step") for e in registry.entries("step")}
+    steps: dict[str, Any] = {e.name: registry.get(e.name, "step") for e in registry.entries("step")}
     known: dict[str, type[Deduplicator]] = {
-        n: cls for n, cls in found.items() if issubclass(cls, Deduplicator)
+        n: cls for n, cls in steps.items() if issubclass(cls, Deduplicator)
     }
     if name not in known:
         raise ColumnError.missing(name, known, what="deduplication step")

@@ -226,9 +226,9 @@ class InReference(PoolMethod):
             own = own.with_row_index("match").filter(pl.Series(np.asarray(held.there)))
             own = own.join(pool, on=["low", "high"], how="semi")
             first = own.sort("id").unique(["low", "high"], keep="first", maintain_order=True)
-            found = pool.join(first, on=["low", "high"])
-            rows = found["row"].to_numpy()
-            best.offer(rows, owner, found["match"].to_numpy(), np.ones(len(rows)), 0)
+            matches = pool.join(first, on=["low", "high"])
+            rows = matches["row"].to_numpy()
+            best.offer(rows, owner, matches["match"].to_numpy(), np.ones(len(rows)), 0)
 
     def _match_nearly(
         self, sets: Mapping[str, ReferenceSet], texts: pl.Series, best: _Best
@@ -262,8 +262,10 @@ class InReference(PoolMethod):
                     keys[order], there[order], place, begin, filled, threshold, _COMPARED,
                     likeness, match,
                 )  # fmt: skip
-            found = np.flatnonzero(match >= 0)
-            best.offer(open_rows[found], owner, match[found], likeness[found], 1)
+            rows_matched = np.flatnonzero(match >= 0)
+            best.offer(
+                open_rows[rows_matched], owner, match[rows_matched], likeness[rows_matched], 1
+            )
 
     def _match_words(self, sets: Mapping[str, ReferenceSet], texts: pl.Series, best: _Best) -> None:
         open_rows = np.flatnonzero(best.similarity < 0)
@@ -272,9 +274,9 @@ class InReference(PoolMethod):
                 continue
             cosines, places = held.words.search(texts.gather(open_rows), 1)
             likeness = cosines[:, 0].astype(np.float64)
-            found = (places[:, 0] >= 0) & (likeness >= float(self.words or 0) - 1e-6)
+            alike = (places[:, 0] >= 0) & (likeness >= float(self.words or 0) - 1e-6)
             kind = KINDS.index("words")
-            best.offer(open_rows[found], owner, places[found, 0], likeness[found], kind)
+            best.offer(open_rows[alike], owner, places[alike, 0], likeness[alike], kind)
 
     def _match_vectors(
         self,
@@ -355,7 +357,7 @@ def _sharing(
     signature: NDArray[np.uint32], indptr: Rows, wanted: list[NDArray[np.uint64]], rows: int
 ) -> Rows:
     """Return the rows with shingles that have a key of a band which is wanted, in parts."""
-    found = []
+    parts = []
     sieves = [_sieve(keys) for keys in wanted]
     for begin in range(0, len(signature), _PART):
         part = np.asarray(signature[begin : begin + _PART])
@@ -363,8 +365,8 @@ def _sharing(
         for band, (keys, sieve) in enumerate(zip(wanted, sieves, strict=True)):
             _mark(band_keys(part, band * rows, rows), keys, sieve, shared)
         shared &= np.diff(indptr[begin : begin + len(part) + 1]) > 0
-        found.append(begin + np.flatnonzero(shared))
-    return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
+        parts.append(begin + np.flatnonzero(shared))
+    return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
 
 
 def _sieve(keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
@@ -413,11 +415,11 @@ def _compare(  # pragma: no cover
             length = held_indptr[other + 1] - held_indptr[other]
             if min(size, length) < threshold * max(size, length):
                 continue
-            found = jaccard_between(
+            similarities = jaccard_between(
                 values, indptr[row], indptr[row + 1],
                 held_values, held_indptr[other], held_indptr[other + 1],
             )  # fmt: skip
-            if found < threshold or found < likeness[row]:
+            if similarities < threshold or similarities < likeness[row]:
                 continue
-            if found > likeness[row] or place[other] < place[match[row]]:
-                likeness[row], match[row] = found, other
+            if similarities > likeness[row] or place[other] < place[match[row]]:
+                likeness[row], match[row] = similarities, other

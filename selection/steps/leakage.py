@@ -199,11 +199,11 @@ def _items(evaluation: Mapping[str, Any]) -> pl.DataFrame:
 
 
 def _by_set(
-    items: pl.DataFrame, words: Words, found: np.ndarray, ngrams: int
+    items: pl.DataFrame, words: Words, matches: np.ndarray, ngrams: int
 ) -> dict[str, dict[str, int]]:
     told = items.select("evaluation_set").with_columns(
         short=pl.Series(np.diff(words.indptr) < ngrams),
-        rows=pl.Series(np.bincount(found, minlength=items.height)),
+        rows=pl.Series(np.bincount(matches, minlength=items.height)),
     )
     by = told.group_by("evaluation_set", maintain_order=True).agg(
         items=pl.len(), short=pl.col("short").sum(), found=(pl.col("rows") > 0).sum(),
@@ -284,12 +284,12 @@ def leak_neighbors(
         best, which = _nearest_by_words(pool.texts(), text_series(items, name="items"))
     else:
         best, which = _nearest_by_vectors(pool.vectors(), Inputs(X=items).vectors())
-    found = np.flatnonzero((best >= threshold) & (which >= 0))
+    near = np.flatnonzero((best >= threshold) & (which >= 0))
     return pl.DataFrame(
         {
-            "sample_id": pool.ids.gather(found),
-            "item": which[found],
-            "similarity": best[found].astype(np.float64),
+            "sample_id": pool.ids.gather(near),
+            "item": which[near],
+            "similarity": best[near].astype(np.float64),
         }
     ).sort("similarity", "sample_id", descending=[True, False])
 
@@ -322,8 +322,8 @@ def _nearest_by_words(texts: pl.Series, items: pl.Series) -> tuple[np.ndarray, n
     """Return the greatest cosine of each text with an item by rare words, and which item; or -1."""
     index = SparseIndex()
     index.build(items, frequencies=index.count_frequencies(texts))
-    cosines, found = index.search(texts, 1)
-    return cosines[:, 0], found[:, 0]
+    cosines, items_found = index.search(texts, 1)
+    return cosines[:, 0], items_found[:, 0]
 
 
 def _unit(X: Any) -> Any:

@@ -107,12 +107,12 @@ def _pivots(unit: Any, claim: Rows, count: int, threshold: float) -> Rows:
     """Return the first rows with a claim that are not within `threshold` of an earlier one."""
     pivots: list[int] = []
     count = min(count, len(unit))
-    found = np.empty((count, unit.shape[1]), dtype=np.float32)
+    vectors = np.empty((count, unit.shape[1]), dtype=np.float32)
     # one step per pivot passed, of which there are few
     for row in claim.tolist():
         if len(pivots) == count:
             break
-        if not pivots or (found[: len(pivots)] @ unit[row]).max() < threshold - 1e-6:
-            found[len(pivots)] = unit[row]
+        if not pivots or (vectors[: len(pivots)] @ unit[row]).max() < threshold - 1e-6:
+            vectors[len(pivots)] = unit[row]
             pivots.append(row)
     return np.array(pivots, dtype=np.int64)

@@ -101,9 +101,9 @@ class ReferenceSet:
         by_words = SparseIndex.from_texts(series, ids=named) if words else None
         if not near:
             return cls(named, hashes, there, vectors=rows, words=by_words)
-        found = shingles(series, ngrams)
-        signature = signatures(found, permutations, SEED)
-        return cls(named, hashes, there, found, signature, rows, by_words)
+        sets = shingles(series, ngrams)
+        signature = signatures(sets, permutations, SEED)
+        return cls(named, hashes, there, sets, signature, rows, by_words)
 
     @classmethod
     def write(
@@ -147,12 +147,12 @@ class ReferenceSet:
                 raise IdError(f"A reference has {m} ids, but more texts.")
             hashes[begin:end], there[begin:end] = hashed(texts)
             if near:
-                found = shingles(texts, ngrams)
-                sizes[begin + 1 : end + 1] = np.diff(found.indptr)
-                signed = signatures(found, permutations, SEED)
+                sets = shingles(texts, ngrams)
+                sizes[begin + 1 : end + 1] = np.diff(sets.indptr)
+                signed = signatures(sets, permutations, SEED)
                 _fill(folder / "signature.npy", begin, signed)
                 shares.append(folder / f"shingles-{len(shares)}.npy")
-                np.save(shares[-1], found.values)
+                np.save(shares[-1], sets.values)
             begin = end
         if begin != m:
             raise IdError(f"A reference has {m} ids, but {begin} texts.")

@@ -114,7 +114,7 @@ def accuracies(
     to_rows = np.zeros((len(test), len(learn)))
     to_means = np.zeros((len(test), len(labels)))
     few = min(NEIGHBORS, len(learn))
-    found, done = [], 0
+    shares, done = [], 0
     for count in counts:
         new = slice(done, count)
         to_rows += cdist(asked[:, new], known[:, new], "sqeuclidean")
@@ -123,12 +123,12 @@ def accuracies(
             to_means += cdist(asked[:, new], means[:, new], "sqeuclidean")
             votes = (y[learn][nearest][:, :, None] == labels).sum(axis=1)
             right = [labels[of.argmax(axis=1)] == y[test] for of in (votes, -to_means)]
-            found.append(np.mean(right))
+            shares.append(np.mean(right))
         else:
             left = np.square(y[test] - y[learn][nearest].mean(axis=1)).sum()
-            found.append(1.0 - left / max(np.square(y[test] - y[test].mean()).sum(), 1e-300))
+            shares.append(1.0 - left / max(np.square(y[test] - y[test].mean()).sum(), 1e-300))
         done = count
-    return np.array(found)
+    return np.array(shares)
 
 
 def choose_count(order_of: Callable[[Rows], Rows], X: Any, y: NDArray[Any]) -> Choice:
@@ -155,8 +155,8 @@ def choose_count(order_of: Callable[[Rows], Rows], X: Any, y: NDArray[Any]) -> C
     1
     """
     counts = counts_up_to(X.shape[1])
-    found = np.array([accuracies(X, y, fold, order_of(fold[0]), counts) for fold in folds(X, y)])
-    mean, error = _mean_and_error(found)
+    by_fold = np.array([accuracies(X, y, fold, order_of(fold[0]), counts) for fold in folds(X, y)])
+    mean, error = _mean_and_error(by_fold)
     best = int(mean.argmax())
     chosen = counts[int((mean >= mean[best] - error[best]).argmax())]
     return Choice(chosen, _tried("n_features_to_select", counts, mean, error))
@@ -187,12 +187,12 @@ def choose_alpha(
     counts : sequence of int
         Numbers of columns over which accuracy is averaged.
     """
-    found = []
+    by_fold = []
     for fold in folds(X, y):
         scores = scores_of(fold[0])
         orders = (np.argsort(-scores(alpha), kind="stable") for alpha in candidates)
-        found.append([accuracies(X, y, fold, order, counts).mean() for order in orders])
-    table = np.array(found)
+        by_fold.append([accuracies(X, y, fold, order, counts).mean() for order in orders])
+    table = np.array(by_fold)
     mean, error = _mean_and_error(table)
     base = list(candidates).index(default)
     best = int(mean.argmax())
@@ -201,10 +201,10 @@ def choose_alpha(
     return Choice(value, _tried("alpha", candidates, mean, error))
 
 
-def _mean_and_error(found: Floats) -> tuple[Floats, Floats]:
+def _mean_and_error(by_fold: Floats) -> tuple[Floats, Floats]:
     """Return mean over folds and standard error of each column."""
-    spread = found.std(axis=0, ddof=1) if len(found) > 1 else np.zeros(found.shape[1])
-    return found.mean(axis=0), spread / np.sqrt(len(found))
+    spread = by_fold.std(axis=0, ddof=1) if len(by_fold) > 1 else np.zeros(by_fold.shape[1])
+    return by_fold.mean(axis=0), spread / np.sqrt(len(by_fold))
 
 
 def _tried(name: str, values: Sequence[float], mean: Floats, error: Floats) -> pl.DataFrame:

@@ -111,12 +111,12 @@ def missing_relevance(frame: Any, y: Any) -> pl.DataFrame:
     return adjusted(pl.DataFrame(rows, schema=_SCHEMA))
 
 
-def adjusted(found: pl.DataFrame) -> pl.DataFrame:
+def adjusted(table: pl.DataFrame) -> pl.DataFrame:
     """Return the table with `p_adjusted` of all its columns together."""
-    if found.is_empty():
-        return found
-    corrected = false_discovery_control(found["p"].to_numpy())
-    return found.with_columns(p_adjusted=pl.Series(corrected, dtype=pl.Float64))
+    if table.is_empty():
+        return table
+    corrected = false_discovery_control(table["p"].to_numpy())
+    return table.with_columns(p_adjusted=pl.Series(corrected, dtype=pl.Float64))
 
 
 def _classes(y: Any) -> tuple[Rows, list[str]]:

@@ -179,13 +179,13 @@ def column_relevance(
             table = np.empty((len(block), 0), dtype=np.int64)
             if estimator != "fslib":
                 table = count_cells(equal_width_bins(block, bins), classes, bins)
-            found = finish(Parts(mean, scatter, high - low, table), sizes, weight)
+            relevance = finish(Parts(mean, scatter, high - low, table), sizes, weight)
             if estimator == "fslib":
                 fisher, information = fslib_figures(block, classes, sizes, mean, scatter, bins)
-                found = found._replace(
-                    fisher=fisher, mutual_information=np.where(found.span > 0, information, 0.0)
+                relevance = relevance._replace(
+                    fisher=fisher, mutual_information=np.where(relevance.span > 0, information, 0.0)
                 )
-            for all_of, some in zip(result, found, strict=True):
+            for all_of, some in zip(result, relevance, strict=True):
                 all_of[columns] = some
     for j in () if nominal is None else np.flatnonzero(nominal):
         table = value_table(dense_column(X, j), y)

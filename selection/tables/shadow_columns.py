@@ -63,6 +63,6 @@ def beat_shadows(
         forest.fit(np.concatenate([columns, shadows]).T, y)
         importance = forest.feature_importances_
         wins += importance[: len(compared)] > importance[len(compared) :].max()
-    found = np.zeros(d, dtype=np.bool_)
-    found[compared] = 2 * wins > ROUNDS
-    return found
+    hits = np.zeros(d, dtype=np.bool_)
+    hits[compared] = 2 * wins > ROUNDS
+    return hits
