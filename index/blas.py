@@ -39,14 +39,14 @@ def blas_report() -> list[dict[str, Any]]:
     has_avx = _has_avx()
     return [
         {
-            "file": found["filepath"].replace("\\", "/").rsplit("/", 1)[-1],
-            "library": found["internal_api"],
-            "version": found.get("version"),
-            "architecture": found.get("architecture"),
-            "slow": has_avx and found.get("architecture") in _SLOW,
+            "file": library["filepath"].replace("\\", "/").rsplit("/", 1)[-1],
+            "library": library["internal_api"],
+            "version": library.get("version"),
+            "architecture": library.get("architecture"),
+            "slow": has_avx and library.get("architecture") in _SLOW,
         }
-        for found in threadpool_info()
-        if found["user_api"] == "blas"
+        for library in threadpool_info()
+        if library["user_api"] == "blas"
     ]
 
 
@@ -54,5 +54,5 @@ def _has_avx() -> bool:
     import numpy as np
 
     config: Any = np.show_config(mode="dicts")
-    found = config.get("SIMD Extensions", {}).get("found", [])
-    return any(name.startswith(("AVX", "X86_V3", "X86_V4")) for name in found)
+    extensions = config.get("SIMD Extensions", {}).get("found", [])
+    return any(name.startswith(("AVX", "X86_V3", "X86_V4")) for name in extensions)

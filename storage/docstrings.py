@@ -76,12 +76,12 @@ def section_of(doc: str, title: str) -> str | None:
     >>> section_of("Line.\\n\\nNotes\\n-----\\nO(n).\\n", "Notes")
     'O(n).'
     """
-    found = re.search(
+    match = re.search(
         rf"^{title}\n-{{3,}}\n(.*?)(?=^\S[^\n]*\n-{{3,}}\n|\Z)",
         cleandoc(doc),
         re.DOTALL | re.MULTILINE,
     )
-    return None if found is None else found[1]
+    return None if match is None else match[1]
 
 
 def definitions(section: str) -> dict[str, str]:

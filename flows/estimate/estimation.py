@@ -165,12 +165,12 @@ def estimate(config: CurationConfig) -> Estimate:
     costs = Costs(sizes, larger, growth, run.config.embedding.fit_rows, hybrid)
     room = config.memory_limit or machine_memory()
     at_once = None if room is None else costs.rows_within(room, rows)
-    found = Estimate(rows, sizes, costs.of(rows), config.memory_limit, at_once)
+    estimated = Estimate(rows, sizes, costs.of(rows), config.memory_limit, at_once)
     if config.engine == "process":
-        return found
+        return estimated
     shard = min(rows, config.shard_rows)
     memory = max(stage.memory for stage in costs.of(shard))
-    return replace(found, shard_rows=config.shard_rows, shard_memory=memory)
+    return replace(estimated, shard_rows=config.shard_rows, shard_memory=memory)
 
 
 def sample_sizes(rows: int) -> tuple[int, ...]:

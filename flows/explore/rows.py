@@ -110,8 +110,8 @@ class ExploredRows:
         return np.arange(self._rows.height)
 
     def _meeting(self, condition: str) -> np.ndarray:
-        found = rows_of(self.store, self.run_id, condition, self._config).frame
-        hit = self._rows["sample_id"].is_in(found["sample_id"].implode())
+        frame = rows_of(self.store, self.run_id, condition, self._config).frame
+        hit = self._rows["sample_id"].is_in(frame["sample_id"].implode())
         return np.flatnonzero(hit.to_numpy())
 
     def _like(self, sample_id: str) -> np.ndarray:

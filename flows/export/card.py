@@ -168,9 +168,9 @@ def _leaks(selection: Selection, facts: Facts) -> str:
             "## Rows that hold evaluation items\n\nNo evaluation set was given, so the rows were not "
             "searched for items of one."
         )
-    found = {name for name, _, _ in facts.leaks}
+    leaked = {name for name, _, _ in facts.leaks}
     rows = [(name, kind, f"{n:,}") for name, kind, n in facts.leaks]
-    rows += [(name, "none", "0") for name in sorted(sets) if name not in found]
+    rows += [(name, "none", "0") for name in sorted(sets) if name not in leaked]
     header = ("evaluation set", "found by", "rows of the pool")
     return _section("Rows that hold evaluation items", header, rows)
 

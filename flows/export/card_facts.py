@@ -108,12 +108,12 @@ def _slices(rows: pl.DataFrame) -> list[tuple[str, int, float]]:
     if not columns:
         return []
     try:
-        found = weak_slices(pl.DataFrame(columns), ~rows["selected"], most=_SLICES).frame
+        slices = weak_slices(pl.DataFrame(columns), ~rows["selected"], most=_SLICES).frame
     except AssayError:  # no column can be cut, or no row was left out
         return []
     return [
         (" and ".join(f"{c} {v}" for c, v in zip(of, values, strict=True)), n, mean)
-        for of, values, n, mean in found.select("columns", "values", "n", "mean").rows()
+        for of, values, n, mean in slices.select("columns", "values", "n", "mean").rows()
     ]
 
 
@@ -129,9 +129,9 @@ def _shortcuts(selection: Selection, rows: pl.DataFrame) -> list[tuple[str, floa
     if selection.pool.kind != "vector":
         content = selection.pool.contents_at(drawn["key"].to_numpy()).to_pylist()
     try:
-        found = find_shortcuts(
+        shortcuts = find_shortcuts(
             content, drawn["label"], attributes=attributes, ids=drawn["sample_id"]
         ).frame
     except AssayError:  # too few labels of a kind, or nothing to measure
         return []
-    return [(name, share) for name, share in found.select("attribute", "share").rows()]
+    return [(name, share) for name, share in shortcuts.select("attribute", "share").rows()]

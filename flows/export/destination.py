@@ -193,10 +193,10 @@ def _is_store(folder: Path) -> bool:
 
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except (OSError, ValueError):
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def _inputs(store: ScoreStore) -> Iterator[str]:
@@ -268,4 +268,4 @@ def _among(there: os.stat_result | None, base: Path, pattern: tuple[str, ...]) -
     if there is None or there.st_nlink < 2:
         return False
     wanted = there.st_dev, there.st_ino
-    return any(_identity(found) == wanted for found in base.glob(os.path.join(*pattern)))
+    return any(_identity(path) == wanted for path in base.glob(os.path.join(*pattern)))

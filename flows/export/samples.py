@@ -145,7 +145,7 @@ def safe_name(text: str) -> str:
     >>> safe_name("cats & dogs"), safe_name("../etc"), safe_name("..")
     ('cats %26 dogs', '%2E.%2Fetc', '%2E%2E')
     """
-    safe = _UNSAFE.sub(lambda found: "".join(f"%{b:02X}" for b in found[0].encode()), text.strip())
+    safe = _UNSAFE.sub(lambda match: "".join(f"%{b:02X}" for b in match[0].encode()), text.strip())
     if safe.startswith("."):
         safe = f"%2E{safe[1:]}"
     if safe.endswith("."):

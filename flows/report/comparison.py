@@ -118,7 +118,7 @@ def comparison_facts(
 
 
 def _galleries(rows: pl.DataFrame, contents: Contents) -> list[Gallery]:
-    found = []
+    galleries = []
     for title, prefix in (("Came in", "came in: "), ("Went out", "went out: ")):
         part = rows.filter(pl.col("change").str.starts_with(prefix)).sort(
             "position", "sample_id", nulls_last=True
@@ -134,8 +134,8 @@ def _galleries(rows: pl.DataFrame, contents: Contents) -> list[Gallery]:
         )
         if part.height:
             note = f"The first of the rows that {title.lower()}, in order of the later selection."
-            found.append(Gallery(title, note, cards(part, contents)))
-    return found
+            galleries.append(Gallery(title, note, cards(part, contents)))
+    return galleries
 
 
 def _groups(

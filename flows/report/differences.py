@@ -87,15 +87,15 @@ def difference(
 
 
 def _by_id(runs: pl.DataFrame, run: str) -> dict[str, Any]:
-    found = runs.filter(pl.col("run_id").str.starts_with(run)) if run else runs.head(0)
-    if found.is_empty():
+    matching = runs.filter(pl.col("run_id").str.starts_with(run)) if run else runs.head(0)
+    if matching.is_empty():
         raise ColumnError.missing(run, runs["run_id"].to_list(), what="run")
-    if found.height > 1:
+    if matching.height > 1:
         raise ConfigError(
-            f"{found.height} runs begin with {run}: {', '.join(found['run_id'][:5])}; give more "
+            f"{matching.height} runs begin with {run}: {', '.join(matching['run_id'][:5])}; give more "
             "of the id."
         )
-    one = found.row(0, named=True)
+    one = matching.row(0, named=True)
     if one["kind"] != "curate" or one["status"] != "done":
         raise ConfigError(
             f"Run {one['run_id']} is a {one['kind']!r} run and {one['status']}; only finished "

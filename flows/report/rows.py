@@ -183,14 +183,14 @@ def neighbors_among(graph: SimilarityGraph, ids: pl.Series) -> NDArray[np.int64]
     node_of_place = np.full(len(ids), -1)
     on_page = np.flatnonzero(place_of_node >= 0)
     node_of_place[place_of_node[on_page]] = on_page
-    found = np.full((len(ids), NEIGHBORS), -1)
+    positions = np.full((len(ids), NEIGHBORS), -1)
     known = node_of_place >= 0
     lists = graph.neighbors[node_of_place[known]]
     targets = np.where(lists >= 0, place_of_node[lists], -1)
     order = np.argsort(targets < 0, axis=1, kind="stable")[:, :NEIGHBORS]
     nearest = np.take_along_axis(targets, order, axis=1)
-    found[known, : nearest.shape[1]] = nearest
-    return found
+    positions[known, : nearest.shape[1]] = nearest
+    return positions
 
 
 def representative_ids(
@@ -208,9 +208,9 @@ def representative_ids(
         how="left",
         maintain_order="left",
     )
-    found = named.select(pl.coalesce("represented", "of_keeper")).to_series()
-    if graph is None or not found.is_null().any():
-        return found
+    ids = named.select(pl.coalesce("represented", "of_keeper")).to_series()
+    if graph is None or not ids.is_null().any():
+        return ids
     nodes = graph_ids(graph)
     chosen = nodes.is_in(rows.filter("selected")["sample_id"].implode()).to_numpy()
     lists = graph.neighbors
@@ -222,7 +222,7 @@ def representative_ids(
     near = named.select("sample_id").join(
         nearest.filter(pl.col("at") >= 0), on="sample_id", how="left", maintain_order="left"
     )["near"]
-    return pl.select(pl.coalesce(found, near)).to_series()
+    return pl.select(pl.coalesce(ids, near)).to_series()
 
 
 def drift_ratios(store: ScoreStore, run_id: str, points: pl.DataFrame) -> NDArray[Any] | None:

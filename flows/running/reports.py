@@ -151,7 +151,7 @@ def places_of(store: ScoreStore, run: dict[str, Any], with_map: bool) -> pl.Data
 
 
 def _comparison(store: ScoreStore, names: tuple[str, str], with_map: bool) -> tuple[str, str]:
-    found = difference(store, *names)
-    runs = [finished_run(store, run["run_id"]) for run in (found.run_a, found.run_b)]
+    changes = difference(store, *names)
+    runs = [finished_run(store, run["run_id"]) for run in (changes.run_a, changes.run_b)]
     places = places_of(store, runs[1], with_map)
-    return runs[1]["run_id"], comparison_page(comparison_facts(store, found, runs, places))
+    return runs[1]["run_id"], comparison_page(comparison_facts(store, changes, runs, places))

@@ -39,9 +39,9 @@ def move(indptr, indices, weights, strength, labels, order, penalty, least):  # 
         for e in range(indptr[i], indptr[i + 1]):
             c = labels[indices[e]]
             if c != own and to[c] > 0.0:
-                found = to[c] - pull * totals[c]
-                if found > gain or (found == gain and best != own and c < best):
-                    best, gain = c, found
+                gained = to[c] - pull * totals[c]
+                if gained > gain or (gained == gain and best != own and c < best):
+                    best, gain = c, gained
         for e in range(indptr[i], indptr[i + 1]):
             to[labels[indices[e]]] = 0.0
         totals[best] += strength[i]
@@ -86,10 +86,10 @@ def refine(indptr, indices, weights, strength, labels, order, penalty, least):  
         for e in range(indptr[i], indptr[i + 1]):
             c = parts[indices[e]]
             if to[c] > 0.0:
-                found = to[c] - penalty * strength[i] * part_totals[c]
+                gained = to[c] - penalty * strength[i] * part_totals[c]
                 well = outward[c] >= penalty * part_totals[c] * (whole - part_totals[c])
-                if well and (found > gain or (found == gain and c < best)):
-                    best, gain = c, found
+                if well and (gained > gain or (gained == gain and c < best)):
+                    best, gain = c, gained
         if best != i:
             parts[i] = best
             size[best] += 1

@@ -114,14 +114,14 @@ def pagerank(
 
 @njit(cache=True, nogil=True)
 def _inverse_sums(indptr, weights):  # type: ignore[no-untyped-def]
-    found = np.zeros(len(indptr) - 1)
-    for i in range(len(found)):
+    inverse = np.zeros(len(indptr) - 1)
+    for i in range(len(inverse)):
         total = 0.0
         for e in range(indptr[i], indptr[i + 1]):
             total += weights[e]
         if total > 0.0:
-            found[i] = 1.0 / total
-    return found
+            inverse[i] = 1.0 / total
+    return inverse
 
 
 @njit(cache=True, nogil=True)

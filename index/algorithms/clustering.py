@@ -81,9 +81,9 @@ def clustering(indptr: IndexArray, indices: IndexArray) -> NDArray[np.float64]:
     [1.0, 1.0, 0.33, 0.0]
     """
     pairs = _pairs(indptr)
-    found: NDArray[np.float64] = np.zeros(len(pairs))
-    np.divide(2.0 * triangles(indptr, indices), pairs, out=found, where=pairs > 0)
-    return found
+    shares: NDArray[np.float64] = np.zeros(len(pairs))
+    np.divide(2.0 * triangles(indptr, indices), pairs, out=shares, where=pairs > 0)
+    return shares
 
 
 def transitivity(indptr: IndexArray, indices: IndexArray) -> float:

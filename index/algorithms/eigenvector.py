@@ -187,8 +187,8 @@ def _solve_small(
         dense = np.zeros((len(blocks), size, size))
         column = matrix.indices[at] - starts[blocks][row // size]
         dense[row // size, row % size, column] = matrix.data[at]
-        found, basis = np.linalg.eigh(dense)
-        values[blocks] = found[:, -1]
+        eigenvalues, basis = np.linalg.eigh(dense)
+        values[blocks] = eigenvalues[:, -1]
         vectors[nodes] = basis[:, :, -1]
 
 

@@ -157,17 +157,17 @@ def neighborhood(
         )
     near = _nearest_by_hops(indptr, indices, start, size, np.zeros(n, np.bool_))
     strength = float(np.mean([weights[indptr[s] : indptr[s + 1]].sum() for s in start]))
-    found = start
+    members = start
     for effort in 2.0 * size * 2.0 ** np.arange(_ATTEMPTS):
-        if len(found) >= len(near) or not strength > 0:
+        if len(members) >= len(near) or not strength > 0:
             break
         if method == "flow":
             nodes, _ = flow_diffusion(indptr, indices, weights, start, mass=effort)
         else:
             precision = 1.0 / (effort * strength)
             nodes, _ = pagerank_push(indptr, indices, weights, start, precision=precision)
-        found = np.concatenate([start, nodes[~np.isin(nodes, start)]])
-    return np.concatenate([found, near[~np.isin(near, found)]])[:size]
+        members = np.concatenate([start, nodes[~np.isin(nodes, start)]])
+    return np.concatenate([members, near[~np.isin(near, members)]])[:size]
 
 
 @njit(cache=True, nogil=True)

@@ -13,14 +13,14 @@ from assay.storage.limits import Number, check_parameters
 
 def as_seeds(seeds: ArrayLike, n: int) -> NDArray[np.int64]:
     """Check that `seeds` are one or more different nodes of a graph of n."""
-    found = np.atleast_1d(np.asarray(seeds))
-    if found.ndim != 1 or not len(found) or found.dtype.kind not in "iu":
+    nodes = np.atleast_1d(np.asarray(seeds))
+    if nodes.ndim != 1 or not len(nodes) or nodes.dtype.kind not in "iu":
         raise InputError("Seeds must be one or more node numbers.")
-    if found.min() < 0 or found.max() >= n:
+    if nodes.min() < 0 or nodes.max() >= n:
         raise InputError(f"Seeds must be node numbers from 0 to {n - 1}.")
-    if len(np.unique(found)) < len(found):
+    if len(np.unique(nodes)) < len(nodes):
         raise InputError("Seeds must be different nodes; drop the repeated ones.")
-    return found.astype(np.int64)
+    return nodes.astype(np.int64)
 
 
 def personalized_pagerank(
@@ -125,9 +125,9 @@ def pagerank_push(
     )  # fmt: skip
     nodes = touched[:count]
     nodes = np.sort(nodes[scores[nodes] > 0])
-    found = scores[nodes]
-    order = np.argsort(-found / np.where(sums[nodes] > 0, sums[nodes], 1.0), kind="stable")
-    return nodes[order], found[order]
+    reached_scores = scores[nodes]
+    order = np.argsort(-reached_scores / np.where(sums[nodes] > 0, sums[nodes], 1.0), kind="stable")
+    return nodes[order], reached_scores[order]
 
 
 @njit(cache=True, nogil=True)

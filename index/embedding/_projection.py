@@ -29,18 +29,18 @@ def project(indptr, buckets, columns, idf, directions, out):  # type: ignore[no-
     longest = 0
     for row in range(indptr.size - 1):
         longest = max(longest, indptr[row + 1] - indptr[row])
-    found = np.empty(longest, np.int32)
+    kept_terms = np.empty(longest, np.int32)
     for row in range(indptr.size - 1):
         terms = 0
         for j in range(indptr[row], indptr[row + 1]):
             term = columns[buckets[j]]
             if term >= 0:
                 if counts[term] == 0:
-                    found[terms] = term
+                    kept_terms[terms] = term
                     terms += 1
                 counts[term] += 1
         for j in range(terms):
-            term = found[j]
+            term = kept_terms[j]
             weight = float32((1.0 + math.log(float64(counts[term]))) * idf[term])
             counts[term] = 0
             for k in range(out.shape[1]):
@@ -80,6 +80,6 @@ def singular_directions(
         squares = np.maximum(squares[::-1][:dimensions], 0)
         kept = int((squares > squares[0] * _NEGLIGIBLE**2).sum())
         values[:kept] = np.sqrt(squares[:kept])
-        found = projected @ (mixture[:, ::-1][:, :kept] / values[:kept])
-    out[:, :kept] = found * np.where(found.max(axis=0) >= -found.min(axis=0), 1.0, -1.0)
+        right = projected @ (mixture[:, ::-1][:, :kept] / values[:kept])
+    out[:, :kept] = right * np.where(right.max(axis=0) >= -right.min(axis=0), 1.0, -1.0)
     return out, values

@@ -59,8 +59,8 @@ def find_rows(hashes: Any, among: Any) -> np.ndarray:
     """
     wanted, there = _keys(hashes), _keys(among)
     there = there.with_row_index("row").unique(there.columns, keep="first", maintain_order=True)
-    found = wanted.join(there, on=wanted.columns, how="left", maintain_order="left")["row"]
-    return found.cast(pl.Int64).fill_null(-1).to_numpy()
+    rows = wanted.join(there, on=wanted.columns, how="left", maintain_order="left")["row"]
+    return rows.cast(pl.Int64).fill_null(-1).to_numpy()
 
 
 def encode_new(

@@ -147,7 +147,7 @@ class ImageEmbedder(FittedEmbedder):
         """
         column = as_images(images)
         sample = fixed_sample(ids, len(column), self.fit_rows, self.random_state)
-        parts = [found for found, _ in self._described(column.take(pa.array(sample)))]
+        parts = [descriptions for descriptions, _ in self._described(column.take(pa.array(sample)))]
         features = np.concatenate([np.empty((0, FEATURES), np.float32), *parts])
         if not len(features):
             raise InputError(
@@ -192,11 +192,11 @@ class ImageEmbedder(FittedEmbedder):
             )
         variances = np.maximum(variances[::-1], 0)
         kept = int((variances > variances[0] * _NEGLIGIBLE).sum())
-        found = directions[:, ::-1][:, :kept]
-        found = found * np.where(found.max(axis=0) >= -found.min(axis=0), 1.0, -1.0)
+        leading = directions[:, ::-1][:, :kept]
+        leading = leading * np.where(leading.max(axis=0) >= -leading.min(axis=0), 1.0, -1.0)
         self.mean_ = mean.astype(np.float32)
         self.directions_ = np.zeros((FEATURES, self.dimensions), np.float32)
-        self.directions_[:, :kept] = found / variances[:kept] ** 0.25
+        self.directions_[:, :kept] = leading / variances[:kept] ** 0.25
         self.variances_ = np.zeros(self.dimensions)
         self.variances_[:kept] = variances[:kept]
 

@@ -62,29 +62,29 @@ def encode_present(
     rows = np.flatnonzero(~blank)
     if not len(rows):
         return np.zeros((len(column), dimensions or 0), np.float32)
-    found = checked(encode(column.take(rows).to_pylist()), len(rows), dimensions, source)
+    vectors = checked(encode(column.take(rows).to_pylist()), len(rows), dimensions, source)
     if normalize:
-        lengths = np.sqrt(np.square(found, dtype=np.float64).sum(axis=1, keepdims=True))
-        found = (found / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+        lengths = np.sqrt(np.square(vectors, dtype=np.float64).sum(axis=1, keepdims=True))
+        vectors = (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
     if len(rows) == len(column):
-        return found
-    out = np.zeros((len(column), found.shape[1]), np.float32)
-    out[rows] = found
+        return vectors
+    out = np.zeros((len(column), vectors.shape[1]), np.float32)
+    out[rows] = vectors
     return out
 
 
 def checked(vectors: Any, n: int, dimensions: int | None, source: str) -> np.ndarray:
     """Return vectors as float32[n, dimensions], or raise `InputError`."""
     try:
-        found = np.ascontiguousarray(vectors, dtype=np.float32)
+        array = np.ascontiguousarray(vectors, dtype=np.float32)
     except (TypeError, ValueError) as error:
         raise InputError(f"{source} returned what is no array of numbers: {error}.") from None
-    wanted = (n, dimensions if dimensions is not None else found.shape[-1] if found.ndim else 0)
-    if found.shape != wanted:
-        raise InputError(f"{source} returned vectors of shape {found.shape}, not {wanted}.")
-    if not np.isfinite(found).all():
+    wanted = (n, dimensions if dimensions is not None else array.shape[-1] if array.ndim else 0)
+    if array.shape != wanted:
+        raise InputError(f"{source} returned vectors of shape {array.shape}, not {wanted}.")
+    if not np.isfinite(array).all():
         raise InputError(f"{source} returned NaN or infinite values.")
-    return found
+    return array
 
 
 def fingerprint_of(description: dict[str, Any], files: Iterable[Path] = ()) -> str:

@@ -139,10 +139,10 @@ class OnnxEmbedder:
         out: np.ndarray | None = None
         for start in range(0, len(order), self.batch_size):
             rows = order[start : start + self.batch_size]
-            found = self._run([encoded[row] for row in rows])
+            vectors = self._run([encoded[row] for row in rows])
             if out is None:
-                out = np.empty((len(texts), found.shape[1]), np.float32)
-            out[rows] = checked(found, len(rows), out.shape[1], f"The model in {self.folder}")
+                out = np.empty((len(texts), vectors.shape[1]), np.float32)
+            out[rows] = checked(vectors, len(rows), out.shape[1], f"The model in {self.folder}")
         assert out is not None
         return out
 
@@ -165,18 +165,18 @@ class OnnxEmbedder:
                 f"some of {', '.join(known)}."
             )
         first = self._session.run(None, {name: known[name] for name in names})[0]
-        found = np.asarray(first, dtype=np.float32)
-        if found.ndim == 2:
-            return found
-        if found.ndim != 3:
+        output = np.asarray(first, dtype=np.float32)
+        if output.ndim == 2:
+            return output
+        if output.ndim != 3:
             raise ConfigError(
-                f"The first output of the model in {self.folder} has shape {found.shape}; it must "
+                f"The first output of the model in {self.folder} has shape {output.shape}; it must "
                 "be (texts, width) or (texts, tokens, width)."
             )
         if self.pooling == "cls":
-            return found[:, 0]
+            return output[:, 0]
         mask = known["attention_mask"].astype(np.float32)
-        pooled = np.einsum("ntd,nt->nd", found, mask)
+        pooled = np.einsum("ntd,nt->nd", output, mask)
         return np.asarray(pooled / np.maximum(mask.sum(axis=1, keepdims=True), 1))
 
     @property

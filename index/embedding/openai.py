@@ -157,10 +157,10 @@ class OpenAIEmbedder:
     def _vectors(self, texts: list[str]) -> np.ndarray:
         out: np.ndarray | None = None
         for start, end in self._requests(texts):
-            found = self._ask(texts[start:end])
+            vectors = self._ask(texts[start:end])
             if out is None:
-                out = np.empty((len(texts), found.shape[1]), np.float32)
-            out[start:end] = found
+                out = np.empty((len(texts), vectors.shape[1]), np.float32)
+            out[start:end] = vectors
         assert out is not None
         return out
 
@@ -192,9 +192,9 @@ class OpenAIEmbedder:
                 "without an index for each. Check that the endpoint speaks OpenAI's embeddings "
                 "protocol."
             )
-        found = checked(ordered, len(texts), self._width, self._name)
-        self._width = found.shape[1]
-        return found
+        vectors = checked(ordered, len(texts), self._width, self._name)
+        self._width = vectors.shape[1]
+        return vectors
 
     def _send(self, body: bytes) -> dict[str, Any]:
         opener = build_opener(_NoRedirect)
@@ -204,9 +204,9 @@ class OpenAIEmbedder:
             request = self._request(body)
             try:
                 with opener.open(request, timeout=self.timeout) as answer:
-                    found = json.loads(answer.read())
-                if isinstance(found, dict):
-                    return found
+                    content = json.loads(answer.read())
+                if isinstance(content, dict):
+                    return content
                 problem = "its answer is no JSON object"
             except HTTPError as error:
                 problem = f"it answers {error.code}: {self._explained(error)}"
@@ -241,8 +241,8 @@ class OpenAIEmbedder:
         except (OSError, HTTPException):
             text = ""
         try:
-            found = json.loads(text)["error"]
-            text = str(found["message"] if isinstance(found, dict) else found)
+            explanation = json.loads(text)["error"]
+            text = str(explanation["message"] if isinstance(explanation, dict) else explanation)
         except (ValueError, KeyError, TypeError):
             pass
         return self._without_key(" ".join(text.split()))[:300] or str(error.reason)

@@ -79,13 +79,13 @@ def context_neighbors(
     return np.take_along_axis(neighbors, best, axis=1), np.take_along_axis(scores, best, axis=1)
 
 
-def with_context(found: NearestNeighbors, k: int, threads: int | None) -> NearestNeighbors:
+def with_context(nearest: NearestNeighbors, k: int, threads: int | None) -> NearestNeighbors:
     """Return the k neighbors of the greatest score, at a distance of 1 less the score."""
-    similarities = similarities_of(found.distances, "cosine")
+    similarities = similarities_of(nearest.distances, "cosine")
     usable = thread_count() if threads is None else threads
-    neighbors, scores = context_neighbors(found.neighbors, similarities, k, usable)
-    report = found.report | {"k": k}
-    return replace(found, neighbors=neighbors, distances=1 - scores, report=report)
+    neighbors, scores = context_neighbors(nearest.neighbors, similarities, k, usable)
+    report = nearest.report | {"k": k}
+    return replace(nearest, neighbors=neighbors, distances=1 - scores, report=report)
 
 
 @njit(cache=True, nogil=True)

@@ -71,16 +71,16 @@ def directed_weights(
     [[0.607, 0.368], [0.607, 0.607], [0.607, 0.368]]
     """
     if kind == "self_tuning":
-        found = _self_tuning(neighbors, distances)
+        weights = _self_tuning(neighbors, distances)
     elif kind == "fuzzy":
         ends = _ends(neighbors)
         positive = distances[np.isfinite(distances)]
         mean = float(positive.mean(dtype=np.float64)) if len(positive) else 0.0
-        found = np.zeros_like(distances)
-        _memberships(distances, ends, _NARROWEST, mean, found)
+        weights = np.zeros_like(distances)
+        _memberships(distances, ends, _NARROWEST, mean, weights)
     else:
-        found = similarities_of(distances, metric)
-    return np.maximum(found, least_weight(kind, metric))
+        weights = similarities_of(distances, metric)
+    return np.maximum(weights, least_weight(kind, metric))
 
 
 def _ends(neighbors: NDArray[np.int32]) -> NDArray[np.int64]:
@@ -98,15 +98,15 @@ def _self_tuning(
     others = distances[crowded]
     nearest = np.where(others > 0, others, np.inf).min(axis=1, initial=np.inf)
     scales[crowded] = np.where(np.isinf(nearest), 0.0, nearest)
-    found = np.empty_like(distances)
+    weights = np.empty_like(distances)
     for begin in range(0, n, 65_536):
         part = slice(begin, begin + 65_536)
         squares = distances[part].astype(np.float64) ** 2
         product = scales[part, None] * scales[neighbors[part]]
         ratio = np.where(squares > 0, np.inf, 0.0)
         np.divide(squares, product, out=ratio, where=(product > 0) & np.isfinite(squares))
-        found[part] = np.exp(-ratio)
-    return found
+        weights[part] = np.exp(-ratio)
+    return weights
 
 
 @njit(cache=True, nogil=True)
@@ -123,12 +123,12 @@ def _memberships(distances, ends, narrowest, mean, out):  # type: ignore[no-unty
         goal = np.log2(max(end, 1))
         low, high, sigma = 0.0, np.inf, 1.0
         for _ in range(64):
-            found = 0.0
+            summed = 0.0
             for t in range(end):
-                found += np.exp(-max(0.0, distances[i, t] - rho) / sigma)
-            if abs(found - goal) < 1e-5:
+                summed += np.exp(-max(0.0, distances[i, t] - rho) / sigma)
+            if abs(summed - goal) < 1e-5:
                 break
-            if found > goal:
+            if summed > goal:
                 high = sigma
                 sigma = 0.5 * (low + high)
             else:

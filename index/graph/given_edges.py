@@ -79,14 +79,14 @@ def given_edges(
     """
     frame = edge_columns(pl.DataFrame(edges))
     places = pl.DataFrame({"id": ids.cast(pl.String), "place": np.arange(len(ids))})
-    found = frame
+    joined = frame
     for end in ("source", "target"):
         named = places.rename({"id": end, "place": f"{end} place"})
-        found = found.join(named, on=end, how="left", maintain_order="left")
-    known = found.drop_nulls(["source place", "target place"])
+        joined = joined.join(named, on=end, how="left", maintain_order="left")
+    known = joined.drop_nulls(["source place", "target place"])
     unknown = frame.height - known.height
     if unknown > UNKNOWN * frame.height:
-        missing = found.filter(pl.col("source place").is_null() | pl.col("target place").is_null())
+        missing = joined.filter(pl.col("source place").is_null() | pl.col("target place").is_null())
         end = "source" if missing["source place"].is_null()[0] else "target"
         raise InputError(
             f"{unknown:,} of the {frame.height:,} edges name rows that the pool does not have, such as "

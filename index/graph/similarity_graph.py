@@ -367,14 +367,14 @@ class SimilarityGraph(NetworkxGraph, Shown):
         named = as_ids(ids, len(ids))
         assert named is not None
         X = None if vectors is None else as_vectors(vectors, ids=ids)
-        found = given_edges(edges, named, X, attribute_weight, k)
+        joined = given_edges(edges, named, X, attribute_weight, k)
         graph = cls(
-            neighbors=found.neighbors,
-            distances=found.distances,
+            neighbors=joined.neighbors,
+            distances=joined.distances,
             metric="ip",
             ids=ids,
-            report=found.report,
-            edges=found.edges,
+            report=joined.report,
+            edges=joined.edges,
         )
         graph.report_["edges"] = graph.number_of_edges()
         return graph
@@ -382,7 +382,7 @@ class SimilarityGraph(NetworkxGraph, Shown):
     @classmethod
     def _of(
         cls,
-        found: NearestNeighbors,
+        neighbors: NearestNeighbors,
         X: Vectors,
         ids: pl.Series | None,
         metric: str,
@@ -390,16 +390,16 @@ class SimilarityGraph(NetworkxGraph, Shown):
         weights: str,
     ) -> Self:
         graph = cls(
-            neighbors=found.neighbors,
-            distances=found.distances,
+            neighbors=neighbors.neighbors,
+            distances=neighbors.distances,
             metric=metric,
             symmetrise=symmetrise,
             weights=weights,
             ids=ids,
             vectors=X,
-            centroids=found.centroids,
-            cells=found.cells,
-            report=found.report,
+            centroids=neighbors.centroids,
+            cells=neighbors.cells,
+            report=neighbors.report,
         )
         graph.report_["edges"] = graph.number_of_edges()
         return graph

@@ -79,11 +79,11 @@ class Cut:
     def visits(self, tau: float, threads: int = 1, progress: Progress | None = None) -> Visits:
         """Return which rows visit which cells."""
         everyone = slice(0, len(self.layout))
-        found = find_visits(
+        visits = find_visits(
             self.layout.codes, self.own, self.bounds, self.cells, tau, everyone,
             threads=threads, progress=progress,
         )  # fmt: skip
-        return Visits.of([found], len(self.cells))
+        return Visits.of([visits], len(self.cells))
 
     def meets_nearly_all(self, visits: Visits) -> bool:
         """Return whether so many pairs would meet that all of them are cheaper."""
@@ -219,10 +219,10 @@ class _Whole:
         return recall_interval((keys <= self._worst).mean(axis=1), len(made.layout))
 
     def _finish(self, which: NDArray[np.int64], rows: slice, visits: Visits) -> Lists:
-        limits, _, found = self._lists
+        limits, _, listed = self._lists
         made = self._made
         return made.layout.finish(
-            which, limits[which], found[which], self._k, made.bounds, visits, rows
+            which, limits[which], listed[which], self._k, made.bounds, visits, rows
         )
 
     def lists(self) -> Lists:

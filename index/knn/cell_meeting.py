@@ -56,7 +56,7 @@ class CellMeeting:
         place[self._rows] = np.arange(len(self._rows))
         at = place[guests]
         visits = self._visits(at, met)
-        limits, keys, found = empty_code_lists(len(layout), list_width(len(layout), lists.k))
+        limits, keys, rows = empty_code_lists(len(layout), list_width(len(layout), lists.k))
         old = np.ones(len(layout), bool)
         old[at] = False
         limits[old] = -np.inf
@@ -68,27 +68,27 @@ class CellMeeting:
         keys[old] = limits[old, None]
         kernels.meet_cells(
             *layout.codes.scanned(), self._bounds, 0, len(self._bounds) - 1, visits.starts,
-            visits.rows, 0, len(layout), kernels.AMONG, limits, keys, found,
+            visits.rows, 0, len(layout), kernels.AMONG, limits, keys, rows,
         )  # fmt: skip
         others = self._visits(at, met[:, 1:])
         _, nearest = layout.finish(
-            at, limits[at], found[at], lists.k, self._bounds, others, slice(0, len(layout))
+            at, limits[at], rows[at], lists.k, self._bounds, others, slice(0, len(layout))
         )
         named = np.append(self._rows, -1).astype(np.int32)
         lists.enter(
             guests, *lists.rank(guests, np.column_stack([lists.rows[guests], named[nearest]]))
         )
         if both:
-            lists.offer(self._doubtful(old & (found[:, -1] >= 0), visits))
-            near = np.flatnonzero(old & (found >= 0).any(axis=1))
+            lists.offer(self._doubtful(old & (rows[:, -1] >= 0), visits))
+            near = np.flatnonzero(old & (rows >= 0).any(axis=1))
             # guests too far out to have a code are met by their own lists alone
             coded = np.repeat(np.isfinite(layout.codes.errors[at]), lists.k)
             back = ~coded & (nearest.ravel() >= 0) & old[nearest.ravel()]
-            offered = np.full((int(back.sum()), found.shape[1]), -1, np.int32)
+            offered = np.full((int(back.sum()), rows.shape[1]), -1, np.int32)
             offered[:, 0] = np.repeat(guests, lists.k)[back]
             lists.enter_offered(
                 np.concatenate([self._rows[near], named[nearest.ravel()[back]]]),
-                np.concatenate([named[found[near]], offered]),
+                np.concatenate([named[rows[near]], offered]),
             )
 
     def _doubtful(self, full: NDArray[np.bool_], visits: Visits) -> list[tuple[Rows, Rows]]:

@@ -57,8 +57,8 @@ def train_cells(sample: Codes, count: int, threads: int = 1) -> Cells:
     sample = sample.by_distance()
     points = sample.decoded(slice(0, count))
     for iteration in range(_ITERATIONS):
-        _, found = nearest_codes(sample, encode_points(points), 1, threads=threads)
-        cells = np.maximum(found[:, 0], 0)
+        _, nearest = nearest_codes(sample, encode_points(points), 1, threads=threads)
+        cells = np.maximum(nearest[:, 0], 0)
         sums, sizes = np.zeros_like(points), np.zeros(len(points), np.int64)
         cell_sums(sample.codes, sample.facts[1], cells, sums, sizes)
         points = np.where((sizes > 0)[:, None], sums / np.maximum(sizes, 1)[:, None], points)
@@ -130,7 +130,7 @@ def find_visits(
     columns = pack(kind, cells.centroids.codes, steps)
     low = int(np.searchsorted(bounds, rows.start, side="right")) - 1
     high = int(np.searchsorted(bounds, rows.stop, side="left"))
-    found: dict[int, tuple[NDArray[np.int32], NDArray[np.int32]]] = {}
+    by_cell: dict[int, tuple[NDArray[np.int32], NDArray[np.int32]]] = {}
 
     def work(cell: int) -> None:
         begin, end = max(int(bounds[cell]), rows.start), min(int(bounds[cell + 1]), rows.stop)
@@ -148,9 +148,9 @@ def find_visits(
             if count <= room:
                 break
             room = count
-        found[cell] = out[0][:count].copy(), out[1][:count].copy()
+        by_cell[cell] = out[0][:count].copy(), out[1][:count].copy()
 
     run_threads(work, range(low, high), threads, "visit", progress)
     nothing = np.zeros(0, np.int32)
-    parts = [(nothing, nothing), *(found[cell] for cell in sorted(found))]
+    parts = [(nothing, nothing), *(by_cell[cell] for cell in sorted(by_cell))]
     return np.concatenate([rows for rows, _ in parts]), np.concatenate([at for _, at in parts])

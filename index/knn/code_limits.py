@@ -33,8 +33,8 @@ def likely(
     lost = 2 * error * error
     spread = np.sqrt(lost / d)
     distance = _distance(worst, metric, codes)
-    found = (distance + _DEVIATIONS * spread) ** 2 + lost * (1 + _DEVIATIONS * np.sqrt(2 / d))
-    return _above(found)
+    limits = (distance + _DEVIATIONS * spread) ** 2 + lost * (1 + _DEVIATIONS * np.sqrt(2 / d))
+    return _above(limits)
 
 
 def sure(

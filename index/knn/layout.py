@@ -73,10 +73,10 @@ class Layout:
             "longest": float(np.sqrt(self.squares[usual].max(initial=0.0))),
         }
 
-    def rank_lists(self, which: Rows, found: NDArray[np.int32], k: int) -> Lists:
-        """Return the k best of found[s] (-1: no more) for the rows `which`, by exact keys."""
+    def rank_lists(self, which: Rows, candidates: NDArray[np.int32], k: int) -> Lists:
+        """Return the k best of candidates[s] (-1: no more) for the rows `which`, by exact keys."""
         lists = empty_lists(len(which), k)
-        kernels.rank_lists(*self.exact, which, found, *lists)
+        kernels.rank_lists(*self.exact, which, candidates, *lists)
         release(mapping(self.X))
         return lists
 
@@ -124,11 +124,11 @@ class Layout:
 
         def work(begin: int) -> None:
             part = which[begin : begin + _PART]
-            keys, found = nearest_codes(self.codes.take(part), self.codes, wide)
-            mine = self.rank_lists(part, found, k)
+            keys, nearest = nearest_codes(self.codes.take(part), self.codes, wide)
+            mine = self.rank_lists(part, nearest, k)
             last = keys[:, -1] if wide < len(self) else np.full(len(part), np.inf, np.float32)
             # codes of rows that are far out compare with nothing
-            self.prove(part, np.where(found[:, -1] < 0, np.float32(-np.inf), last), mine)
+            self.prove(part, np.where(nearest[:, -1] < 0, np.float32(-np.inf), last), mine)
             put(lists, slice(begin, begin + _PART), mine)
 
         run_alone(work, range(0, len(which), _PART), threads)
@@ -138,7 +138,7 @@ class Layout:
         self,
         which: Rows,
         last: NDArray[np.float32],
-        found: NDArray[np.int32],
+        candidates: NDArray[np.int32],
         k: int,
         bounds: NDArray[np.int64],
         visits: Visits,
@@ -149,7 +149,7 @@ class Layout:
         Rows whose list of codes is too short to be sure meet their cells once more, and those that
         have met fewer than k rows all rows.
         """
-        lists = self.rank_lists(which, found, k)
+        lists = self.rank_lists(which, candidates, k)
         keys, neighbors = lists
         doubtful, limits = self.unsafe(which, last, keys[:, -1])
         doubtful &= neighbors[:, -1] >= 0

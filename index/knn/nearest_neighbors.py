@@ -184,7 +184,7 @@ def distinct_rows(
 
 
 def _spread_all(
-    distinct: Distinct, found: Search, n: int, k: int, metric: str, random_state: int
+    distinct: Distinct, search: Search, n: int, k: int, metric: str, random_state: int
 ) -> NearestNeighbors:
     """Return the lists of all n rows, in their order."""
     order, groups, alive = distinct.order, distinct.groups, distinct.alive
@@ -193,19 +193,19 @@ def _spread_all(
         "n": n,
         "k": k,
         "metric": metric,
-        "recall": found.recall.mean,
-        "recall_low": found.recall.low,
-        "recall_high": found.recall.high,
-        "rounds": found.rounds,
-        "probes": found.probes,
-        "blocks": 0 if found.centroids is None else len(found.centroids),
+        "recall": search.recall.mean,
+        "recall_low": search.recall.low,
+        "recall_high": search.recall.high,
+        "rounds": search.rounds,
+        "probes": search.probes,
+        "blocks": 0 if search.centroids is None else len(search.centroids),
         "duplicates": n - len(alive),
         "zero_rows": int(np.diff(groups.starts)[~alive].sum()),
         "seed": random_state,
         "out_of_core": distinct.limited,
     }
-    keys, rows = _spread(found, _own_keys(distinct.squares, metric), groups, alive, n, k)
-    found.keys, found.rows = empty_lists(0, 0)
+    keys, rows = _spread(search, _own_keys(distinct.squares, metric), groups, alive, n, k)
+    search.keys, search.rows = empty_lists(0, 0)
     distances = np.empty((n, k), np.float32)
     distances[order] = distances_of(keys, metric)
     del keys
@@ -213,11 +213,13 @@ def _spread_all(
     neighbors[order] = np.append(order, -1).astype(np.int32)[rows]
     del rows
     cells = None
-    if found.cells is not None:
+    if search.cells is not None:
         cells = np.full(n, -1, np.int32)
         sizes = np.diff(groups.starts)
-        cells[order[groups.members[np.repeat(alive, sizes)]]] = np.repeat(found.cells, sizes[alive])
-    return NearestNeighbors(neighbors, distances, found.centroids, report, cells)
+        cells[order[groups.members[np.repeat(alive, sizes)]]] = np.repeat(
+            search.cells, sizes[alive]
+        )
+    return NearestNeighbors(neighbors, distances, search.centroids, report, cells)
 
 
 def _search(
@@ -327,7 +329,7 @@ def _search_index(
 
 
 def _spread(
-    found: Search,
+    search: Search,
     own: NDArray[np.float64],
     groups: EqualRows,
     alive: NDArray[np.bool_],
@@ -335,13 +337,13 @@ def _spread(
     k: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
     """Return the lists of all n rows, in order of id; rows that were not searched have none."""
-    if len(found.keys) == n and found.keys.shape[1] == k:
-        return found.keys, found.rows
+    if len(search.keys) == n and search.keys.shape[1] == k:
+        return search.keys, search.rows
     sizes = np.diff(groups.starts)
     members = groups.members[np.repeat(alive, sizes)]
     starts = np.concatenate([[0], np.cumsum(sizes[alive])])
     keys, rows = empty_lists(n, k)
-    kernels.spread_to_copies(found.keys, found.rows, own, starts, members, keys, rows)
+    kernels.spread_to_copies(search.keys, search.rows, own, starts, members, keys, rows)
     return keys, rows
 
 

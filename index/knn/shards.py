@@ -134,9 +134,9 @@ def _load_codes(folder: Path) -> Codes:
     """Return codes that are mapped, and what belongs to them."""
     codes = frozen(np.load(folder / "codes.npy", mmap_mode="r"))
     with np.load(folder / "rest.npz") as rest:
-        found: dict[str, Any] = dict(rest)
-    found |= {"dimension": int(found["dimension"]), "power": float(found["power"])}
-    return Codes(codes=codes, **found)
+        facts: dict[str, Any] = dict(rest)
+    facts |= {"dimension": int(facts["dimension"]), "power": float(facts["power"])}
+    return Codes(codes=codes, **facts)
 
 
 def _distinct(
@@ -159,17 +159,17 @@ def _distinct(
 
 
 def _facts(begun: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((begun / "facts.json").read_text())
-    return found
+    facts: dict[str, Any] = json.loads((begun / "facts.json").read_text())
+    return facts
 
 
 def cells_of_shard(begun: Path, rows: slice, *, threads: int = 1) -> NDArray[np.void]:
     """Return the cell of some of the rows to search, and the squared distance to its centroid."""
     cells = Cells.of(_load_codes(begun / "centroids"))
     own, cell = cells.assign(_load_codes(begun / "codes").take(rows), threads)
-    found = np.empty(len(cell), _CELL)
-    found["cell"], found["own"] = cell, own
-    return found
+    assigned = np.empty(len(cell), _CELL)
+    assigned["cell"], assigned["own"] = cell, own
+    return assigned
 
 
 def lay_out(folder: Path, X: Vectors, begun: Path, found: Sequence[NDArray[np.void]]) -> None:
@@ -230,9 +230,9 @@ def visits_of_shard(
     visitors, cells = find_visits(
         made.layout.codes, made.own, made.bounds, made.cells, tau, rows, threads=threads
     )
-    found = np.empty(len(cells), _VISIT)
-    found["row"], found["cell"] = visitors, cells
-    return found
+    visits = np.empty(len(cells), _VISIT)
+    visits["row"], visits["cell"] = visitors, cells
+    return visits
 
 
 def join_shard(
@@ -248,8 +248,8 @@ def join_shard(
     which = np.arange(rows.start, rows.stop)
     if facts["method"] == "exact":
         searched = BlockScan(np.load(laid / "X.npy", mmap_mode="r"), facts["metric"])
-        found = exact_knn(searched.X[rows], searched, facts["k"], itself=which, threads=threads)
-        return Part(*found)
+        exact = exact_knn(searched.X[rows], searched, facts["k"], itself=which, threads=threads)
+        return Part(*exact)
     made = _cut(begun, laid)
     k, layout = facts["k"], made.layout
     together = Visits.of([(part["row"], part["cell"]) for part in visits], len(made.cells))
@@ -287,11 +287,11 @@ def measure(begun: Path, laid: Path, parts: Sequence[Part]) -> Recall:
     sample, true = np.load(laid / "sample.npy"), np.load(begun / "true_keys.npy")[:, -1:]
     worst = true + 1e-12 * np.abs(true)
     bounds = np.cumsum([0, *(len(part.keys) for part in parts)])
-    found = np.empty((len(sample), parts[0].keys.shape[1]))
+    listed = np.empty((len(sample), parts[0].keys.shape[1]))
     for part, first in zip(parts, bounds, strict=False):
         here = np.flatnonzero((sample >= first) & (sample < first + len(part.keys)))
-        found[here] = part.keys[sample[here] - first]
-    return recall_interval((found <= worst).mean(axis=1), int(bounds[-1]))
+        listed[here] = part.keys[sample[here] - first]
+    return recall_interval((listed <= worst).mean(axis=1), int(bounds[-1]))
 
 
 def collect(

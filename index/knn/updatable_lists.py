@@ -134,8 +134,8 @@ class NeighborLists:
                 itself=np.where(part[place] == which, place, -1),
                 threads=self.threads,
             )
-            found = np.append(part, -1).astype(np.int32)[near[1]]
-            keys, rows = self.merge(np.hstack([keys, near[0]]), np.hstack([rows, found]))
+            neighbors = np.append(part, -1).astype(np.int32)[near[1]]
+            keys, rows = self.merge(np.hstack([keys, near[0]]), np.hstack([rows, neighbors]))
         return keys, rows
 
     def recall(self, noise: NDArray[np.float64]) -> Recall:
@@ -154,13 +154,13 @@ class NeighborLists:
 
         The second parts ascend.
         """
-        found: list[tuple[Rows, NDArray[np.int32]] | None] = [None] * len(pairs)
+        offered: list[tuple[Rows, NDArray[np.int32]] | None] = [None] * len(pairs)
 
         def work(at: int) -> None:
-            found[at] = self._nearer(*pairs[at])
+            offered[at] = self._nearer(*pairs[at])
 
         run_threads(work, range(len(pairs)), self.threads)
-        hits = [pair for pair in found if pair is not None]
+        hits = [pair for pair in offered if pair is not None]
         if not hits:
             return np.empty(0, np.int64)
         return self.enter_offered(*(np.concatenate(part) for part in zip(*hits, strict=True)))
@@ -217,12 +217,12 @@ class NeighborLists:
 
     @cached_property
     def _groups(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        found = equal_rows(self.searched.X, self.order, self.searched.squares)
-        members = self.order[found.members]
+        groups = equal_rows(self.searched.X, self.order, self.searched.squares)
+        members = self.order[groups.members]
         group = np.empty(len(members), np.int64)
-        group[members] = np.repeat(np.arange(len(found.starts) - 1), np.diff(found.starts))
+        group[members] = np.repeat(np.arange(len(groups.starts) - 1), np.diff(groups.starts))
         members = members[self.listed[members]]
-        sizes = np.bincount(group[members], minlength=len(found.starts) - 1)
+        sizes = np.bincount(group[members], minlength=len(groups.starts) - 1)
         return group, np.concatenate([[0], np.cumsum(sizes)]), members
 
     @property
@@ -253,7 +253,7 @@ class NeighborLists:
             asked[:, 1:][asked[:, 1:] == asked[:, :-1]] = -1
             first = starts[asked][..., None] + offsets
             there = (first < starts[asked + 1][..., None]) & (asked >= 0)[..., None]
-            found = np.where(there, members[np.where(there, first, 0)], -1)
-            found = found.reshape(len(asked), -1)
-            found[found == which[part, None]] = -1
-            self.enter(which[part], *self.rank(which[part], found))
+            candidates = np.where(there, members[np.where(there, first, 0)], -1)
+            candidates = candidates.reshape(len(asked), -1)
+            candidates[candidates == which[part, None]] = -1
+            self.enter(which[part], *self.rank(which[part], candidates))

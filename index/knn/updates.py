@@ -97,13 +97,13 @@ def remove_rows(
             centroids, cells = _cells(lists, len(X), noise)
         _refill(lists, holes, gone, centroids, cells, _probes(before, centroids))
     lists.changed &= ~gone
-    found = _finish(lists, before.report, exact, ~gone, noise, centroids, cells)
+    updated = _finish(lists, before.report, exact, ~gone, noise, centroids, cells)
     number = np.append(np.cumsum(~gone) - 1, -1).astype(np.int32)
     return replace(
-        found,
-        neighbors=number[found.neighbors[~gone]],
-        distances=found.distances[~gone],
-        cells=None if found.cells is None else found.cells[~gone],
+        updated,
+        neighbors=number[updated.neighbors[~gone]],
+        distances=updated.distances[~gone],
+        cells=None if updated.cells is None else updated.cells[~gone],
     )
 
 

@@ -50,7 +50,7 @@ def scan(data, offsets, kinds, out):  # type: ignore[no-untyped-def]
     for row in range(len(out)):
         i = offsets[row]
         end = offsets[row + 1]
-        found = uint32(0)
+        bits = uint32(0)
         while i < end:
             # 16 bytes at once; the first byte of such a character is 0xC4 or more
             while i + 16 <= end:
@@ -65,8 +65,8 @@ def scan(data, offsets, kinds, out):  # type: ignore[no-untyped-def]
                     i += 1
                 else:
                     code, i = code_point(data, i)
-                    found |= uint32(kinds[code])
-        out[row] = found
+                    bits |= uint32(kinds[code])
+        out[row] = bits
 
 
 @njit(inline="always")

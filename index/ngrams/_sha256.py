@@ -27,7 +27,7 @@ _SLOTS = 1 << 16
 def _root_bits(root: int, count: int) -> np.ndarray:
     """First 32 fractional bits of the square or cube roots of the first `count` primes."""
     primes = [p for p in range(2, 312) if all(p % q for q in range(2, math.isqrt(p) + 1))]
-    found = []
+    bits = []
     for prime in primes[:count]:
         # floor of the root times 2^32, in whole numbers
         target = prime << (32 * root)
@@ -35,8 +35,8 @@ def _root_bits(root: int, count: int) -> np.ndarray:
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (middle, high) if middle**root <= target else (low, middle)
-        found.append(low & 0xFFFFFFFF)
-    return np.array(found, np.uint32)
+        bits.append(low & 0xFFFFFFFF)
+    return np.array(bits, np.uint32)
 
 
 _ROUND_CONSTANTS = _root_bits(3, 64)
@@ -200,8 +200,8 @@ class Sha256Buckets:
         starts, ends = starts[:missing], ends[:missing]
         blocks = np.minimum((ends - starts + 8) // 64, 65_535).astype(np.uint16)
         order = np.argsort(blocks, kind="stable")
-        found = np.empty(missing, np.int32)
-        _digest_buckets(text, starts, ends, order, self._factors, self.n_buckets, found)
+        buckets = np.empty(missing, np.int32)
+        _digest_buckets(text, starts, ends, order, self._factors, self.n_buckets, buckets)
         for array in (out, self._values):
             pending = np.flatnonzero(array < 0)
-            array[pending] = found[-1 - array[pending]]
+            array[pending] = buckets[-1 - array[pending]]

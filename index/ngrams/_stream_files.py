@@ -49,17 +49,17 @@ def block_ends(sizes: np.ndarray, *, last: bool) -> list[int]:
     `last`: whether these are all rows, so that the last block ends with them.
     """
     ends = np.cumsum(sizes)
-    found: list[int] = []
+    blocks: list[int] = []
     before = 0
     while len(ends):
         row = int(np.searchsorted(ends, before + _BLOCK)) + 1
         if row > len(ends):
             break
-        found.append(row)
+        blocks.append(row)
         before = int(ends[row - 1])
-    if last and len(ends) and (not found or found[-1] < len(ends)):
-        found.append(len(ends))
-    return found
+    if last and len(ends) and (not blocks or blocks[-1] < len(ends)):
+        blocks.append(len(ends))
+    return blocks
 
 
 def write_header(

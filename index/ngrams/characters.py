@@ -64,12 +64,12 @@ class CharacterNGramHasher(NGramHasher):
 
     def tokens(self, texts: Any) -> list[list[str]]:
         """Return the runs of each text; for looking at, not for speed."""
-        found = []
+        tokens = []
         for data, offsets in self._chunks(texts):
             joined = data.tobytes()
             for first, last in pairwise(offsets):
                 words = [f" {word} " for word in joined[first:last].decode().lower().split()]
-                found.append(
+                tokens.append(
                     [
                         word[start : start + size]
                         for word in words
@@ -79,7 +79,7 @@ class CharacterNGramHasher(NGramHasher):
                         for start in range(max(1, len(word) - size + 1))
                     ]
                 )
-        return found
+        return tokens
 
     def _hashed(self, data: np.ndarray, offsets: np.ndarray, sha256: Any) -> NGrams:
         # a word of its own needs a space or another text behind it

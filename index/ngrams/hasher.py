@@ -199,13 +199,13 @@ class NGramHasher:
 
     def tokens(self, texts: Any) -> list[list[str]]:
         """Return the tokens of each text; for looking at, not for speed."""
-        found = []
+        tokens = []
         for data, offsets in self._chunks(texts):
             _, indptr, text, starts = self._tokens(data, offsets, True)
             joined = text.tobytes()
             for first, last in zip(starts[indptr[:-1]], starts[indptr[1:]], strict=True):
-                found.append(joined[first:last].decode().split(" ")[:-1])
-        return found
+                tokens.append(joined[first:last].decode().split(" ")[:-1])
+        return tokens
 
     def _chunks(self, texts: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         return utf8_chunks(as_texts(texts), _CHUNK, self.compose)

@@ -71,7 +71,7 @@ def eigenvector_centrality(
     if max_iter < 1 or not tol > 0:
         raise nx.PowerIterationFailedConvergence(max_iter)
     try:
-        found = eigenvector.eigenvector_centrality(
+        solution = eigenvector.eigenvector_centrality(
             graph.indptr,
             graph.indices,
             not_negative(graph.values(weight)),
@@ -80,9 +80,9 @@ def eigenvector_centrality(
         )
     except AssayError as error:
         raise nx.PowerIterationFailedConvergence(max_iter) from error
-    if not found.participation:
+    if not solution.participation:
         return dict.fromkeys(graph, len(graph) ** -0.5)
-    return by_node(graph, found.scores)
+    return by_node(graph, solution.scores)
 
 
 def hits(

@@ -135,14 +135,14 @@ class CSRGraph:
     def loops(self) -> NDArray[np.bool_]:
         """Which entries are edges from a node to itself."""
         row = np.repeat(np.arange(len(self)), np.diff(self.indptr))
-        found: NDArray[np.bool_] = self.indices == row
-        return found
+        loops: NDArray[np.bool_] = self.indices == row
+        return loops
 
     def place(self, node: Any) -> int:
         """Return the row of `node`."""
         places = self.places
-        found: int = places.index(node) if isinstance(places, range) else places[node]
-        return found
+        place: int = places.index(node) if isinstance(places, range) else places[node]
+        return place
 
     def values(self, attribute: Hashable) -> NDArray[np.float64]:
         """Return the weights that networkx would use for this attribute; 1 where it is missing."""

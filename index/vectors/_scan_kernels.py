@@ -98,12 +98,12 @@ def scan(  # type: ignore[no-untyped-def]
                 column_facts[2, c] = limits[low + c - first] if there else nothing
             for r in range(len(part)):
                 row_facts[2, r] = limits[part[r] - first] if served != MET else nothing
-            found = near_pairs(
+            count = near_pairs(
                 kind, packed, 0, len(part), columns[group * COLUMNS * steps * 4 :], steps,
                 row_facts, row_offsets, column_facts, valid_columns(end - low), skip,
                 near_rows, near_columns, near_keys,
             )  # fmt: skip
-            for t in range(found):
+            for t in range(count):
                 i, j, key = part[near_rows[t]], low + near_columns[t], near_keys[t]
                 if how == AMONG and i == j:
                     continue
@@ -144,12 +144,12 @@ def scan_exactly(  # type: ignore[no-untyped-def]
         for group in range(groups):
             low = begin + group * COLUMNS
             set_columns(facts, low, end, column_facts)
-            found = near_pairs(
+            count = near_pairs(
                 kind, packed, 0, len(part), columns[group * COLUMNS * steps * 4 :], steps,
                 row_facts, row_offsets, column_facts, valid_columns(end - low), -len(part) - 1,
                 near_rows, near_columns, near_keys,
             )  # fmt: skip
-            for t in range(found):
+            for t in range(count):
                 i, j = part[near_rows[t]], low + near_columns[t]
                 if i != j:
                     key = exact_key(metric, X, at[i], squares[i], X, at[j], squares[j])
@@ -224,12 +224,12 @@ def look_again(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def rank_lists(metric, X, at, squares, rank, which, found, keys, rows):  # type: ignore[no-untyped-def]
-    """Fill the lists of the rows `which` with the best of found[s] by exact keys (-1: no more)."""
+def rank_lists(metric, X, at, squares, rank, which, candidates, keys, rows):  # type: ignore[no-untyped-def]
+    """Fill the lists of the rows `which` with the best of candidates[s] by exact keys (-1: no more)."""
     for s in range(len(which)):
         i = which[s]
-        for t in range(found.shape[1]):
-            j = found[s, t]
+        for t in range(candidates.shape[1]):
+            j = candidates[s, t]
             if j < 0:
                 break
             if j != i:
@@ -276,7 +276,7 @@ def visits(  # type: ignore[no-untyped-def]
     )
     near_keys = np.empty(count * COLUMNS, np.float32)
     cells = centroid_facts.shape[1]
-    found = 0
+    n_visits = 0
     for low in range(0, cells, COLUMNS):
         set_columns(centroid_facts, low, cells, column_facts)
         some = False
@@ -295,8 +295,8 @@ def visits(  # type: ignore[no-untyped-def]
             near_rows, near_columns, near_keys,
         )  # fmt: skip
         for t in range(near):
-            if found < len(out_rows):
-                out_rows[found] = begin + near_rows[t]
-                out_cells[found] = low + near_columns[t]
-            found += 1
-    return found
+            if n_visits < len(out_rows):
+                out_rows[n_visits] = begin + near_rows[t]
+                out_cells[n_visits] = low + near_columns[t]
+            n_visits += 1
+    return n_visits

@@ -86,7 +86,7 @@ def near_pairs(  # type: ignore[no-untyped-def]
     """
     keys = np.empty((ROWS, COLUMNS), np.float32)
     hits = np.empty(ROWS, np.int64)
-    found = 0
+    n_near = 0
     width = row_facts.shape[1] * 4
     for begin in range(first, first + count, ROWS):
         behind = skip + begin - first
@@ -111,11 +111,11 @@ def near_pairs(  # type: ignore[no-untyped-def]
             while bits != 0:
                 c = lowest_bit(bits)
                 bits &= bits - 1
-                out_rows[found] = begin + r
-                out_columns[found] = c
-                out_keys[found] = keys[r, c]
-                found += 1
-    return found
+                out_rows[n_near] = begin + r
+                out_columns[n_near] = c
+                out_keys[n_near] = keys[r, c]
+                n_near += 1
+    return n_near
 
 
 @njit(cache=True, nogil=True)

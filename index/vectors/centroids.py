@@ -87,10 +87,10 @@ def assign(
         part = order[begin : begin + _CHUNK]
         rows = X[begin : begin + _CHUNK] if take is None else X[take[part]]
         release(mapped)
-        keys, found = empty_lists(len(rows), probes)
+        keys, nearest = empty_lists(len(rows), probes)
         nobody = np.full(len(rows), -1)
-        searched.scan(rows, np.arange(len(rows)), nobody, blocks, keys, found)
-        out[part] = found
+        searched.scan(rows, np.arange(len(rows)), nobody, blocks, keys, nearest)
+        out[part] = nearest
 
     run_threads(work, range(0, n, _CHUNK), threads, "assign", progress)
     return out

@@ -24,7 +24,7 @@ _CHUNK = 65_536
 _LEAST_SQUARE, _MOST_SQUARE = 1e-32, 1e37
 
 
-def _hint(X: Any, found: NDArray[Any]) -> str:
+def _hint(X: Any, array: NDArray[Any]) -> str:
     """Return what to pass instead, where that can be guessed; else nothing."""
     if isinstance(X, str | PathLike):
         return f" Load the file first: np.load({str(X)[:200]!r})."
@@ -32,7 +32,7 @@ def _hint(X: Any, found: NDArray[Any]) -> str:
         vectors = [name for name in X.columns if np.ndim(next(iter(X[name]), 0)) == 1]
         named = f"frame[{vectors[0]!r}]" if vectors else "assay.index.embed(frame)"
         return f" Of a frame, pass the column of vectors, or its columns of numbers: {named}."
-    if found.ndim == 1 and found.dtype.kind in "fiub":
+    if array.ndim == 1 and array.dtype.kind in "fiub":
         return " One vector is X[None]."
     return ""
 
@@ -73,16 +73,16 @@ def as_vectors(X: Any, *, ids: Any = None, what: str = "vectors") -> Vectors:
     assay.storage.errors.NonFiniteError: 1 of 1 vectors have NaN or infinite values (or values \
 beyond float32): 'a'. Repair or drop these rows.
     """
-    found = as_array(X, what)
-    if found.ndim != 2 or found.dtype.kind not in "fiub":
+    array = as_array(X, what)
+    if array.ndim != 2 or array.dtype.kind not in "fiub":
         raise InputError(
             f"The {what} must be a two-dimensional array of numbers, not of type "
-            f"{type(X).__name__} with shape {found.shape} and dtype {found.dtype}.{_hint(X, found)}"
+            f"{type(X).__name__} with shape {array.shape} and dtype {array.dtype}.{_hint(X, array)}"
         )
-    if 0 in found.shape:
-        raise InputError(f"The {what} have shape {found.shape}: give at least one row and column.")
+    if 0 in array.shape:
+        raise InputError(f"The {what} have shape {array.shape}: give at least one row and column.")
     with np.errstate(over="ignore"):
-        vectors = np.ascontiguousarray(found, dtype=np.float32)
+        vectors = np.ascontiguousarray(array, dtype=np.float32)
     finite = np.empty(len(vectors), bool)
     mapped = mapping(vectors)
     for begin in range(0, len(vectors), _CHUNK):
@@ -177,9 +177,9 @@ def find_ids(ids: pl.Series | None, n: int, asked: Any) -> NDArray[np.bool_]:
         unknown = positions[(positions < 0) | (positions >= n)]
         if len(unknown):
             raise IdError(f"There is no position {int(unknown[0])} among {n} rows.")
-        found = np.zeros(n, bool)
-        found[positions] = True
-        return found
+        marked = np.zeros(n, bool)
+        marked[positions] = True
+        return marked
     named = pl.Series("sample_id", asked).cast(pl.String)
     unknown_ids = named.filter(~named.is_in(ids.implode()))
     if len(unknown_ids):
@@ -249,7 +249,7 @@ def equal_rows(
 def _repeated(values: NDArray[np.float64]) -> NDArray[np.bool_]:
     order = np.argsort(values)
     same = np.diff(values[order]) == 0
-    found = np.zeros(len(values), bool)
-    found[order[1:][same]] = True
-    found[order[:-1][same]] = True
-    return found
+    repeated = np.zeros(len(values), bool)
+    repeated[order[1:][same]] = True
+    repeated[order[:-1][same]] = True
+    return repeated

@@ -56,7 +56,7 @@ def _works(kind: str) -> bool:
     codes = frozen(rng.integers(-127, 128, (COLUMNS + ROWS, _LANE)).astype(np.int8))
     facts = np.ones((2, len(codes)), np.float32)
     offsets = 128 * codes.astype(np.int32).sum(axis=1, dtype=np.int32)
-    found = []
+    results = []
     for tried in (kind, "words"):
         steps = int(tile_steps(KINDS[tried], _LANE))
         lists = empty_code_lists(len(codes), 8)
@@ -65,8 +65,8 @@ def _works(kind: str) -> bool:
             KINDS[tried], steps, codes, facts, offsets, everyone, codes, facts, 0, len(codes),
             kernels.OTHERS, kernels.QUERIES, 0, *lists,
         )  # fmt: skip
-        found.append(lists)
-    return all(np.array_equal(*pair) for pair in zip(*found, strict=True))
+        results.append(lists)
+    return all(np.array_equal(*pair) for pair in zip(*results, strict=True))
 
 
 def tile_kind() -> int:

@@ -77,11 +77,11 @@ def row_squares(X: Vectors) -> NDArray[np.float64]:
     mapped = mapping(X)
     if mapped is None:
         return np.asarray(kernels.squared_norms(frozen(X)))
-    found = np.empty(len(X))
+    squares = np.empty(len(X))
     for begin in range(0, len(X), _PART):
-        found[begin : begin + _PART] = kernels.squared_norms(frozen(X[begin : begin + _PART]))
+        squares[begin : begin + _PART] = kernels.squared_norms(frozen(X[begin : begin + _PART]))
         release(mapped)
-    return found
+    return squares
 
 
 def unit_rows(X: Vectors) -> Vectors:
@@ -152,12 +152,12 @@ class BlockScan:
 
     def _columns(self, begin: int, end: int) -> tuple[Vectors, Vectors, float]:
         """Return the right-hand factor for the rows begin..end, their shifts and greatest length."""
-        found = self._coordinates(self.X[begin:end], self.squares[begin:end])
-        squares = np.einsum("ij,ij->i", found, found)
+        factor = self._coordinates(self.X[begin:end], self.squares[begin:end])
+        squares = np.einsum("ij,ij->i", factor, factor)
         longest = float(np.sqrt(squares.max()))
         if self.metric == "l2":
-            return np.float32(-2.0) * found, squares, longest
-        return -found, np.zeros_like(squares), longest
+            return np.float32(-2.0) * factor, squares, longest
+        return -factor, np.zeros_like(squares), longest
 
     def scan(
         self,
@@ -179,11 +179,11 @@ class BlockScan:
         offsets = np.zeros(len(Q))
         lengths = np.ones(len(Q))
         if self.metric != "cosine":
-            found = np.einsum("ij,ij->i", left, left, dtype=np.float64)
-            lengths = np.sqrt(found)
+            squares = np.einsum("ij,ij->i", left, left, dtype=np.float64)
+            lengths = np.sqrt(squares)
             scale = float(self._scale) ** 2
         if self.metric == "l2":
-            offsets = found
+            offsets = squares
         for begin, end in blocks:
             right, shifts, longest = self._columns(begin, end)
             spread = (lengths + longest) ** 2 if self.metric == "l2" else lengths * longest

@@ -23,11 +23,11 @@ def mapping(X: NDArray[np.generic]) -> np.memmap | None:
 
     A private mapping counts as memory: what was written to it is nowhere else.
     """
-    found: object = X
-    while isinstance(found, np.ndarray):
-        if isinstance(found, np.memmap):
-            return None if found.mode == "c" else found
-        found = found.base
+    base: object = X
+    while isinstance(base, np.ndarray):
+        if isinstance(base, np.memmap):
+            return None if base.mode == "c" else base
+        base = base.base
     return None
 
 

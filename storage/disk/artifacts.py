@@ -127,8 +127,8 @@ class ArtifactStore:
         folder = self.path(kind, fingerprint)
         if not folder.is_dir():
             raise StoreError(f"There is no artifact {kind}/{fingerprint} in {self.root}.")
-        found: dict[str, Any] = read_sealed(folder / MANIFEST, _REMEDY)["made_by"]
-        return found
+        making: dict[str, Any] = read_sealed(folder / MANIFEST, _REMEDY)["made_by"]
+        return making
 
     def is_ours(self, kind: str, fingerprint: str) -> bool:
         """Say whether everything in the artifact's folder was written by assay.

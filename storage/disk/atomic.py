@@ -51,14 +51,14 @@ def this_host() -> str:
 
 def host_of(path: Path) -> str | None:
     """Return the host whose process wrote a temporary file, None if unknown."""
-    found = TEMPORARY.fullmatch(path.name)
-    return found[2] if found else None
+    match = TEMPORARY.fullmatch(path.name)
+    return match[2] if match else None
 
 
 def writer_of(path: Path) -> int | None:
     """Return the process that made a temporary file or folder; None where `path` is none."""
-    found = TEMPORARY.fullmatch(path.name)
-    return int(found[1]) if found else None
+    match = TEMPORARY.fullmatch(path.name)
+    return int(match[1]) if match else None
 
 
 def is_under_way(temporary: Path) -> bool:

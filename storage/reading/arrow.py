@@ -41,15 +41,15 @@ class ParquetSource(FileSource):
         self.n_rows = metadata.num_rows
 
     def take(self, rows: Rows, columns: Sequence[str]) -> pa.Table:
-        found = [self._no_rows(columns)]
+        batches = [self._no_rows(columns)]
         group_of = np.searchsorted(self._group_ends, rows, side="right")
         for group in range(len(self._group_ends)):
             within = rows[group_of == group]
             if len(within):
                 start = self._group_ends[group - 1] if group else 0
                 with self.guard():
-                    found += taken(self._read(columns, BATCH_ROWS, [group]), within - start)
-        return pa.concat_tables(found)
+                    batches += taken(self._read(columns, BATCH_ROWS, [group]), within - start)
+        return pa.concat_tables(batches)
 
     def _open(self) -> pq.ParquetFile:
         file = pa.OSFile(os.fsencode(self.path))
@@ -79,10 +79,10 @@ class IpcSource(FileSource):
         with pa.OSFile(os.fsencode(self.path)) as file:
             reader = _ipc_reader(file, included_fields=fields)
             if isinstance(reader, pa.RecordBatchFileReader):
-                found = (reader.get_batch(i) for i in range(reader.num_record_batches))
+                batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
             else:
-                found = iter(reader)
-            for batch in found:
+                batches = iter(reader)
+            for batch in batches:
                 yield _sound(batch.select(list(columns)), self._names)
 
 

@@ -18,14 +18,14 @@ ClassNames = Mapping[str, Sequence[str]]
 def class_names(schema: pa.Schema) -> dict[str, list[str]]:
     """Return the names of classes by column, as the metadata of a schema say."""
     try:
-        found = {
+        by_column = {
             name: [str(each) for each in feature["names"]]
             for name, feature in stated_features(schema).items()
             if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
         }
     except (KeyError, TypeError):
         return {}
-    return {name: names for name, names in found.items() if _is_numbered(schema, name)}
+    return {name: names for name, names in by_column.items() if _is_numbered(schema, name)}
 
 
 def stated_features(schema: pa.Schema) -> dict[str, Any]:

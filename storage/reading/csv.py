@@ -104,10 +104,10 @@ class TextSource(FileSource):
             try:
                 text.decode()
             except UnicodeDecodeError as error:
-                found = text[error.start : error.start + 1]
+                byte = text[error.start : error.start + 1]
                 raise self._broken(
                     number,
-                    f"byte {error.start + 1} of the line, {found!r}, is not valid UTF-8 (another "
+                    f"byte {error.start + 1} of the line, {byte!r}, is not valid UTF-8 (another "
                     "encoding is named with --encoding, such as latin-1)",
                 ) from None
 
@@ -182,11 +182,11 @@ class CsvSource(TextSource):
     def _scan(self, held: bytes, last: bool, line: int, most: int = -1) -> tuple[int, int]:
         """Return the bytes and the number of the whole records that `held` starts with."""
         data = np.frombuffer(held, dtype=np.uint8)
-        stop, records, error, breaks, found = scan_records(
+        stop, records, error, breaks, fields = scan_records(
             data, ord(self._delimiter), self._width, most, last
         )
         if error == WRONG_WIDTH:
-            raise self._broken(line + breaks, f"expected {self._width} fields, found {found}")
+            raise self._broken(line + breaks, f"expected {self._width} fields, found {fields}")
         if error == TEXT_AFTER_QUOTE:
             raise self._broken(
                 line + breaks, 'text follows a closing quote (a quote within quotes is written "")'

@@ -68,12 +68,12 @@ def _matches(path: Path) -> tuple[str, list[tuple[Path, str]]]:
     relative = {candidate.relative_to(base): candidate for candidate in candidates}
     files = {
         (_shown(within.as_posix()), relative[within])
-        for within in readable(within for within, found in relative.items() if found.is_file())
+        for within in readable(within for within, each in relative.items() if each.is_file())
     }
     if not files:
         raise SourceError(f"{path} holds no file that can be read; readable are {READABLE}.")
     name = _shown(base.resolve().name) or "pool"
-    return name, [(found, within) for within, found in sorted(files)]
+    return name, [(each, within) for within, each in sorted(files)]
 
 
 def readable(files: Iterable[AnyPath]) -> list[AnyPath]:

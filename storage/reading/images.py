@@ -183,10 +183,10 @@ def image_paths(array: Any, folder: Path | None) -> list[Path | None]:
 
 
 def _load(paths: Any, folder: Path | None, *, missing: Literal["raise"] | None = "raise") -> Any:
-    found = [_located(text, folder) if text else None for text in paths.to_pylist()]
+    located = [_located(text, folder) if text else None for text in paths.to_pylist()]
     if missing is None:
-        found = [path if path is not None and path.exists() else None for path in found]
-    images = [None if path is None else read_file(path) for path in found]
+        located = [path if path is not None and path.exists() else None for path in located]
+    images = [None if path is None else read_file(path) for path in located]
     return pa.array(images, pa.large_binary())
 
 

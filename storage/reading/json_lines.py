@@ -57,9 +57,9 @@ class JsonLinesSource(TextSource):
         with self.guard():
             for block, line in self._blocks(_whole_lines):
                 if not block.isspace():
-                    rows, found = self._infer(block, line)
+                    rows, schema = self._infer(block, line)
                     self.n_rows += rows
-                    for key, kind in found.items():
+                    for key, kind in schema.items():
                         types[key] = _common(types[key], kind) if key in types else kind
         require_column_names(list(types), self.shown)
         self._types = {key: _storable(kind) for key, kind in types.items()}
@@ -94,12 +94,12 @@ class JsonLinesSource(TextSource):
         return frame.height, {column.name: _long_type(column) for column in columns}
 
     def _refuse_lone_surrogates(self, block: bytes, line: int) -> None:
-        for found in _SURROGATE.finditer(block):
-            start = found.start()
+        for match in _SURROGATE.finditer(block):
+            start = match.start()
             before = block[max(0, start - 1000) : start]
             escaped = (len(before) - len(before.rstrip(b"\\"))) % 2 == 1
             # where the backslash is text itself, the first half is text and the second alone
-            if escaped == (found["low"] is not None):
+            if escaped == (match["low"] is not None):
                 line += block.count(b"\n", 0, start)
                 raise self._broken(
                     line, "half of a surrogate pair (\\ud800 to \\udfff) stands alone"
@@ -112,10 +112,10 @@ class JsonLinesSource(TextSource):
         """
         room = 2 * (block.count(b'"') // 2 + 1)
         hashes, lines = np.empty(room, dtype=np.uint64), np.empty(room, dtype=np.int64)
-        found, deep, long = scan_keys(np.frombuffer(block, dtype=np.uint8), DEEPEST, hashes, lines)
+        keys, deep, long = scan_keys(np.frombuffer(block, dtype=np.uint8), DEEPEST, hashes, lines)
         if deep >= 0:
             raise self._broken(line + deep, f"brackets are nested more than {DEEPEST} deep")
-        order = np.argsort(hashes[:found], kind="stable")
+        order = np.argsort(hashes[:keys], kind="stable")
         twice = hashes[order][1:] == hashes[order][:-1]
         suspects = np.unique(lines[order[1:][twice]])
         if len(suspects):
@@ -127,9 +127,9 @@ class JsonLinesSource(TextSource):
     def _refuse_repeated_keys(self, text: bytes, line: int) -> None:
         pairs: list[tuple[str, Any]] = []
 
-        def last(found: list[tuple[str, Any]]) -> dict[str, Any]:
+        def last(members: list[tuple[str, Any]]) -> dict[str, Any]:
             nonlocal pairs
-            pairs = found  # the outermost object is the last
+            pairs = members  # the outermost object is the last
             return {}
 
         try:
@@ -152,8 +152,8 @@ class JsonLinesSource(TextSource):
                     types[key] = _common(types.get(key, pl.Null()), _type_of(value))
                 else:
                     scalars[key].add(_type_of(value))
-        for key, found in scalars.items():
-            types[key] = reduce(_common, found, types.get(key, pl.Null()))
+        for key, scalar in scalars.items():
+            types[key] = reduce(_common, scalar, types.get(key, pl.Null()))
         return {key: types[key] for key in keys}
 
     def _object(self, text: bytes, line: int) -> dict[str, Any]:

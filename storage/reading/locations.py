@@ -17,8 +17,8 @@ def scheme_of(where: object) -> str | None:
     >>> scheme_of("S3://bucket/pool/*.parquet"), scheme_of("C://pool"), scheme_of("a/b.csv")
     ('s3', None, None)
     """
-    found = _SCHEME.match(where) if isinstance(where, str) else None
-    return found["scheme"].lower() if found else None
+    match = _SCHEME.match(where) if isinstance(where, str) else None
+    return match["scheme"].lower() if match else None
 
 
 def was_url(path: Path) -> bool:

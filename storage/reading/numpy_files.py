@@ -52,8 +52,8 @@ class NumpySource(FileSource):
 
     def array(self, key: str) -> np.ndarray[Any, Any]:
         """Return an array; of a .npy file there is the one named `vector`."""
-        found: np.ndarray[Any, Any] = self._arrays[key]
-        return found
+        array: np.ndarray[Any, Any] = self._arrays[key]
+        return array
 
     def _read(self, columns: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
         for start in range(0, self.n_rows or 0, size):

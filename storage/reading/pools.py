@@ -293,12 +293,12 @@ class Pool:
 
     def contents_at(self, rows: np.ndarray[Any, Any]) -> pa.ChunkedArray:
         """Return the content of the rows of ascending numbers, as `batches` yields it."""
-        found = [
+        parts = [
             self._as_content(chunk, source, 0)
             for source, table in self._taken(rows, [self.roles.content])
             for chunk in table.column(0).chunks
         ]
-        return pa.chunked_array(found)
+        return pa.chunked_array(parts)
 
     def content_parts_at(self, rows: np.ndarray[Any, Any]) -> Iterator[pa.Array]:
         """Yield the content of the rows of ascending numbers in parts, as `batches` yields it.
@@ -361,11 +361,11 @@ class Pool:
         ConfigError
             A pool of text or images.
         """
-        found = [
+        parts = [
             self._checked(array, source, row, self.dimension)[0]
             for source, row, array in self._content(BATCH_ROWS)
         ]
-        return np.concatenate(found)
+        return np.concatenate(parts)
 
     def take(
         self, rows: Sequence[int] | np.ndarray[Any, Any], columns: Sequence[str] | None = None

@@ -161,10 +161,10 @@ def _listed(system: Any, url: str, path: str) -> tuple[str | None, list[dict[str
             return None, []
         parts = path.split("/")
         literal = [glob.has_magic(part) for part in parts].index(True)
-        base, found = "/".join(parts[:literal]), system.glob(path, detail=True)
+        base, entries = "/".join(parts[:literal]), system.glob(path, detail=True)
     else:
-        base, found = path, system.find(path, detail=True)
-    return base, [entry for entry in found.values() if _is_object(entry, f"{base}/")]
+        base, entries = path, system.find(path, detail=True)
+    return base, [entry for entry in entries.values() if _is_object(entry, f"{base}/")]
 
 
 def _is_object(entry: dict[str, Any], within: str) -> bool:
@@ -186,10 +186,10 @@ def _nothing(system: Any, url: str, path: str) -> str:
 def _version(entry: dict[str, Any]) -> list[str]:
     """Return what changes when an object does."""
     for keys in (("ETag", "etag", "md5Hash"), ("generation", "LastModified", "mtime", "created")):
-        found = [entry[key] for key in keys if entry.get(key) is not None]
-        if found:
+        values = [entry[key] for key in keys if entry.get(key) is not None]
+        if values:
             # a listing and a single object may tell the time in different types
-            stamps = [v.timestamp() if isinstance(v, datetime) else v for v in found]
+            stamps = [v.timestamp() if isinstance(v, datetime) else v for v in values]
             return [str(entry["size"]), *map(str, stamps)]
     raise SourceError(
         f"The storage of {entry['name']} does not tell one version of an object from another; "

@@ -103,12 +103,12 @@ def resolve_roles(
                 )
     fits, needed = _CONTENT[roles.kind]
     for source, schema in schemas.items():
-        found = schema.field(roles.content).type
-        if not fits(found) and not pa.types.is_null(found):
+        dtype = schema.field(roles.content).type
+        if not fits(dtype) and not pa.types.is_null(dtype):
             where = f" of {source}" if len(schemas) > 1 else ""
             raise InputError(
                 f"Column {roles.content!r}{where} can't be used as {roles.kind}: it is of type "
-                f"{found}, and {needed} is needed."
+                f"{dtype}, and {needed} is needed."
             )
     return roles
 

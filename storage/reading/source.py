@@ -88,8 +88,8 @@ class Source:
 
     def take(self, rows: Rows, columns: Sequence[str]) -> pa.Table:
         """Return the given rows (ascending, unique); those past the end are left out."""
-        found = taken(self.batches(columns), rows)
-        return pa.concat_tables([self._no_rows(columns), *found])
+        table = taken(self.batches(columns), rows)
+        return pa.concat_tables([self._no_rows(columns), *table])
 
     def digest_into(self, digest: Any, columns: Sequence[str]) -> None:
         """Feed the content to a `hashlib` object."""
@@ -182,18 +182,18 @@ class FileSource(Source):
 
 def taken(batches: Iterable[pa.RecordBatch], rows: Rows) -> list[pa.Table]:
     """Return the given rows (ascending, unique) of consecutive batches, read as far as needed."""
-    found, start = [], 0
+    pieces, start = [], 0
     if len(rows):
         for batch in batches:
             stop = start + batch.num_rows
             first, last = np.searchsorted(rows, (start, stop))
             if first < last:
                 chosen = batch.take(pa.array(rows[first:last] - start))
-                found.append(pa.Table.from_batches([chosen]))
+                pieces.append(pa.Table.from_batches([chosen]))
             if last == len(rows):
                 break
             start = stop
-    return found
+    return pieces
 
 
 def regroup(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.RecordBatch]:

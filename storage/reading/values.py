@@ -244,6 +244,6 @@ def _places(frame: pl.DataFrame) -> str:
 class WrongLengthError(Exception):
     """A vector's length is not that of the vectors before it."""
 
-    def __init__(self, row: int, found: int, expected: int) -> None:
-        super().__init__(row, found, expected)
-        self.row, self.found, self.expected = row, found, expected
+    def __init__(self, row: int, length: int, expected: int) -> None:
+        super().__init__(row, length, expected)
+        self.row, self.found, self.expected = row, length, expected

@@ -189,7 +189,7 @@ def _resolved(
     ours: Collection[str],
     what: str,
 ) -> Expression:
-    found: list[tuple[Node, Reference, list[str]]] = []
+    resolved: list[tuple[Node, Reference, list[str]]] = []
     windowed = False
     for node in nodes:
         for part, bound, nested in _parts(node, frozenset(), False):
@@ -204,14 +204,14 @@ def _resolved(
             names = part["column_names"]
             column = _find(names, own, ours, nested)
             if column is not None:
-                found.append((part, *column))
+                resolved.append((part, *column))
             elif not nested:
                 raise ConfigError(
                     f"The {what} {text!r} names {'.'.join(names)!r}, which is not there. "
                     f"Columns are: {', '.join(listed(own, ours))}."
                 )
-    columns = _apart([reference for _, reference, _ in found])
-    for part, reference, rest in found:
+    columns = _apart([reference for _, reference, _ in resolved])
+    for part, reference, rest in resolved:
         part["column_names"] = [columns[reference], *rest]
     wrap = _wrapper(con)
     return Expression([_nan_as_null(node, wrap) for node in nodes], columns, windowed)

@@ -50,10 +50,10 @@ def memory_limit() -> int:
     True
     """
     given = os.environ.get("ASSAY_SQL_MEMORY") or MEMORY
-    found = re.fullmatch(r"(\d{1,15})\s*([KMGT]?)B?", given.strip(), re.IGNORECASE)
-    if not found or not int(found[1]):
+    match = re.fullmatch(r"(\d{1,15})\s*([KMGT]?)B?", given.strip(), re.IGNORECASE)
+    if not match or not int(match[1]):
         raise ConfigError(f"ASSAY_SQL_MEMORY is {given!r}; write a size such as 4GB or 500MB.")
-    return int(found[1]) * _UNITS[found[2].upper()]
+    return int(match[1]) * _UNITS[match[2].upper()]
 
 
 def time_limit() -> int:
@@ -141,11 +141,11 @@ def took_too_much(limit: int) -> str:
 
 def _told_apart(names: list[str]) -> list[str]:
     """Return column names of which those that come again are numbered: a, a_1, a_2."""
-    found: dict[str, None] = {}
+    numbered: dict[str, None] = {}
     for name in names:
         own, n = name, 0
-        while own in found or (n and own in names):
+        while own in numbered or (n and own in names):
             n += 1
             own = f"{name}_{n}"
-        found[own] = None
-    return list(found)
+        numbered[own] = None
+    return list(numbered)
