@@ -47,16 +47,16 @@ class PoolMethod(Method, BaseEstimator):  # type: ignore[misc]
         if report is not None:
             yield from short_numbers(report)
 
-    def _inputs(self, **given: Any) -> Inputs:
+    def _inputs(self, **arguments: Any) -> Inputs:
         """Check what was given against `needs` and put rows in canonical order."""
         # a log and seeds are parameters, which the method checks
         for need in (need for need in self.needs if need in _NEEDS):
             argument, what = _NEEDS[need]
-            if given[argument] is None:
+            if arguments[argument] is None:
                 raise MissingInputError(
                     f"{type(self).__name__} needs {need}, and {argument} was not given; pass {what}."
                 )
-        return Inputs(**given, method=type(self).__name__)
+        return Inputs(**arguments, method=type(self).__name__)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -214,9 +214,9 @@ class Selector(PoolMethod):
         self.sample_indices_ = self.indices_
         return rows_of(X, self.indices_), rows_of(y, self.indices_)
 
-    def _decide(self, **given: Any) -> Decision:
+    def _decide(self, **arguments: Any) -> Decision:
         """Choose rows of what was given to `fit`; by default `_select` does, in canonical order."""
-        inputs = self._inputs(**given)
+        inputs = self._inputs(**arguments)
         if self.covers_labeled:
             inputs.cover_labeled()
         budget = resolve_budget(self.budget, inputs.n)
@@ -225,9 +225,9 @@ class Selector(PoolMethod):
         choice = self._select(inputs, min(budget, inputs.n - len(covered)))
         position = np.arange(1, len(choice.chosen) + 1)
         detail = {"position": position, "score": choice.scores[choice.chosen], **choice.detail}
-        ids = given["ids"]
-        if ids is None and given["graph"] is not None:
-            ids = given["graph"].ids
+        ids = arguments["ids"]
+        if ids is None and arguments["graph"] is not None:
+            ids = arguments["graph"].ids
         return Decision(
             n=inputs.n,
             budget=budget,

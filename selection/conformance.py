@@ -105,14 +105,14 @@ def pool(n: int = N, order: Any = None, k: int = 6) -> dict[str, Any]:
 def arguments(entry: registry.Entry, columns: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of `fit` for a method: every input, X and target as it needs them."""
     wants_texts = "texts" in entry.needs or ("texts" in entry.uses and "vectors" not in entry.needs)
-    given = {name: value for name, value in columns.items() if name not in ("texts", "vectors")}
-    given["X"] = columns["texts" if wants_texts else "vectors"]
+    passed = {name: value for name, value in columns.items() if name not in ("texts", "vectors")}
+    passed["X"] = columns["texts" if wants_texts else "vectors"]
     if entry.covers_labeled:
         had = _marked(columns.get("covered"), columns["ids"])
-        given["y"] = pl.Series(columns["y"]).set(pl.Series(~had), None) if had.any() else None
+        passed["y"] = pl.Series(columns["y"]).set(pl.Series(~had), None) if had.any() else None
     vectors = np.random.default_rng(5).integers(-3, 4, size=(6, 5)) + 0.5
-    given["target"] = _TARGET_TEXTS if wants_texts else vectors
-    return given
+    passed["target"] = _TARGET_TEXTS if wants_texts else vectors
+    return passed
 
 
 def _marked(covered: Any, ids: Any) -> Any:
@@ -143,11 +143,11 @@ def _fitted(method: Any, entry: registry.Entry, columns: dict[str, Any], paramet
 
 
 def _parameters(method: Any, entry: registry.Entry, parameters: Any) -> Iterator[str]:
-    made = method(**parameters)
-    for name, value in made.get_params().items():
-        if getattr(made, name) is not value:
+    instance = method(**parameters)
+    for name, value in instance.get_params().items():
+        if getattr(instance, name) is not value:
             yield f"the parameter {name} is not stored as it was given"
-    if clone(made) is made:
+    if clone(instance) is instance:
         yield "clone returns the method itself"
     known = registry.parameter_defaults(method)
     for flag, name in (("has_cutoff", "cutoff"), ("has_metric", "metric")):
@@ -160,9 +160,9 @@ def _missing(method: Any, entry: registry.Entry, parameters: Any) -> Iterator[st
         if need in ("log", "seeds"):
             continue
         name = _ARGUMENTS.get(need, need)
-        given = arguments(entry, pool()) | {name: None}
+        passed = arguments(entry, pool()) | {name: None}
         try:
-            method(**parameters).fit(**given)
+            method(**parameters).fit(**passed)
         except MissingInputError:
             continue
         except AssayError as error:
@@ -197,18 +197,18 @@ def _selector(method: Any, entry: registry.Entry, parameters: Any) -> Iterator[s
     order = np.random.default_rng(9).permutation(N)
     columns, shuffled = pool(), pool(order=order)
     for budget in (1, 7, N):
-        made = _fitted(method, entry, columns, {**parameters, "budget": budget})
-        if len(set(made.indices_.tolist())) != budget or len(made.indices_) != budget:
-            yield f"a budget of {budget} gives {len(made.indices_)} rows"
-        decisions = made.decisions()
+        fitted = _fitted(method, entry, columns, {**parameters, "budget": budget})
+        if len(set(fitted.indices_.tolist())) != budget or len(fitted.indices_) != budget:
+            yield f"a budget of {budget} gives {len(fitted.indices_)} rows"
+        decisions = fitted.decisions()
         chosen = np.flatnonzero(decisions["selected"].to_numpy())
-        if decisions.height != N or sorted(made.indices_.tolist()) != chosen.tolist():
+        if decisions.height != N or sorted(fitted.indices_.tolist()) != chosen.tolist():
             yield "not every row has one decision, or they are not those of indices_"
-        if made.weights_.shape != made.indices_.shape or made.scores_.shape != (N,):
+        if fitted.weights_.shape != fitted.indices_.shape or fitted.scores_.shape != (N,):
             yield "weights_ or scores_ has a wrong shape"
-        if not np.isfinite(made.scores_).all():
+        if not np.isfinite(fitted.scores_).all():
             yield "scores_ holds NaN or infinite values"
-        json.dumps(made.report_, allow_nan=False)
+        json.dumps(fitted.report_, allow_nan=False)
     first, again = (_fitted(method, entry, columns, parameters) for _ in range(2))
     if not np.array_equal(first.indices_, again.indices_):
         yield "a second fit chooses other rows"
@@ -239,18 +239,18 @@ def _covered(method: Any, entry: registry.Entry, parameters: Any) -> Iterator[st
         yield "it does not honor covered rows, but takes them"
         return
     for budget in (1, 13, N - len(had), N):
-        made = _fitted(method, entry, with_mask, {**parameters, "budget": budget})
+        fitted = _fitted(method, entry, with_mask, {**parameters, "budget": budget})
         count = min(budget, N - len(had))
-        if len(set(made.indices_.tolist())) != count or len(made.indices_) != count:
-            yield f"beside covered rows a budget of {budget} gives {len(made.indices_)} rows"
-        if mask[made.indices_].any():
+        if len(set(fitted.indices_.tolist())) != count or len(fitted.indices_) != count:
+            yield f"beside covered rows a budget of {budget} gives {len(fitted.indices_)} rows"
+        if mask[fitted.indices_].any():
             yield "covered rows are handed out"
-        reasons = made.decisions()["reason"].to_numpy()
+        reasons = fitted.decisions()["reason"].to_numpy()
         if len(reasons) != N or ((reasons == "covered") != mask).any():
             yield "the rows with the reason covered are not the covered ones"
-        if not np.isfinite(made.scores_).all():
+        if not np.isfinite(fitted.scores_).all():
             yield "scores_ holds NaN or infinite values where rows are covered"
-        json.dumps(made.report_, allow_nan=False)
+        json.dumps(fitted.report_, allow_nan=False)
     first = _fitted(method, entry, with_mask, parameters)
     by_id = _fitted(method, entry, {**columns, "covered": columns["ids"][had]}, parameters)
     if not np.array_equal(first.indices_, by_id.indices_):

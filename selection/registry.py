@@ -469,13 +469,13 @@ def claims(method: Any) -> Claims | None:
     section = section_of(vars(method).get("__doc__") or "", "Claims")
     if section is None:
         return None
-    told = definitions(section)
-    if tuple(told) != Claims._fields or not all(told.values()):
+    parts = definitions(section)
+    if tuple(parts) != Claims._fields or not all(parts.values()):
         raise ConfigError(
-            f"The section Claims of {method.__name__} has {', '.join(told) or 'no entry'}; write, in "
+            f"The section Claims of {method.__name__} has {', '.join(parts) or 'no entry'}; write, in "
             f"this order and each with a text: {', '.join(Claims._fields)}."
         )
-    return Claims(**told)
+    return Claims(**parts)
 
 
 def declared_by(method: Any, name: str, package: str = "") -> Entry:
@@ -519,12 +519,12 @@ def _added() -> tuple[tuple[Entry, ...], tuple[Plugin, ...]]:
         problem = plugin.problem
         if not problem:
             try:
-                made = declared_by(plugin.target, plugin.name, plugin.package)
-                made = replace(made, path=plugin.path)
-                if (made.kind, made.name) in added:
-                    problem = f"there is a {made.kind} of that name already"
+                declared = declared_by(plugin.target, plugin.name, plugin.package)
+                declared = replace(declared, path=plugin.path)
+                if (declared.kind, declared.name) in added:
+                    problem = f"there is a {declared.kind} of that name already"
                 else:
-                    added[made.kind, made.name] = made
+                    added[declared.kind, declared.name] = declared
             except Exception as error:
                 problem = str(error)
         if problem:
@@ -582,7 +582,7 @@ def claims_table() -> str:
     """
     lines = ["| method | its source claims | here | deviates | measured |", "|" + " --- |" * 5]
     for entry in _TABLE:
-        told = claims(entry.load())
-        cells = ("",) * 4 if told is None else told
+        claimed = claims(entry.load())
+        cells = ("",) * 4 if claimed is None else claimed
         lines.append(f"| `{entry.name}` ({entry.kind}) | {' | '.join(cells)} |")
     return "\n".join(lines)

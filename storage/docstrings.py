@@ -92,15 +92,15 @@ def definitions(section: str) -> dict[str, str]:
     >>> definitions("here\\n    The rows of the\\n    highest scores.")
     {'here': 'The rows of the highest scores.'}
     """
-    told: dict[str, str] = {}
+    terms: dict[str, str] = {}
     term = ""
     for line in section.splitlines():
         if line and not line.startswith(" "):
             term = line.strip()
-            told[term] = ""
+            terms[term] = ""
         elif line.strip() and term:
-            told[term] = f"{told[term]} {line.strip()}".strip()
-    return told
+            terms[term] = f"{terms[term]} {line.strip()}".strip()
+    return terms
 
 
 def described_parameters(doc: str) -> dict[str, str]:

@@ -232,5 +232,5 @@ def _short(value: float | None) -> str:
 
 def _cell(value: Any) -> str:
     # a label of the data is text: no markup, no new cell or row
-    said = "" if value is None else " ".join(str(value).split())[:200]
-    return re.sub(r"([\\|<>`\[\]*_#])", r"\\\1", said)
+    text = "" if value is None else " ".join(str(value).split())[:200]
+    return re.sub(r"([\\|<>`\[\]*_#])", r"\\\1", text)

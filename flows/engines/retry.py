@@ -109,7 +109,7 @@ def _status(error: BaseException) -> Any:
 
 
 def _final(message: str) -> bool:
-    said = (
+    explanation = (
         "No such file",
         "does not exist",
         "No files found",
@@ -117,7 +117,7 @@ def _final(message: str) -> bool:
         "Permission denied",
         "not a valid",
     )
-    return any(words in message for words in said)
+    return any(words in message for words in explanation)
 
 
 def retry(task: Any, task_run: Any, state: Any) -> bool:

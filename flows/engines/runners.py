@@ -111,11 +111,11 @@ def one_server(config: CurationConfig) -> Iterator[None]:
 
 def _options(config: CurationConfig) -> Mapping[str, Any]:
     count = config.workers or thread_count()
-    given = dict(config.engine_options)
+    options = dict(config.engine_options)
     if config.engine == "threads":
-        return {"max_workers": count} | given
-    if _THERE & given.keys():
-        return given
+        return {"max_workers": count} | options
+    if _THERE & options.keys():
+        return options
     if config.engine == "dask":
         local = {
             "n_workers": count,
@@ -125,5 +125,5 @@ def _options(config: CurationConfig) -> Mapping[str, Any]:
             "memory_limit": 0,
             "dashboard_address": "127.0.0.1:0",
         }
-        return {"cluster_kwargs": local} | given
-    return {"init_kwargs": {"num_cpus": count, "include_dashboard": False}} | given
+        return {"cluster_kwargs": local} | options
+    return {"init_kwargs": {"num_cpus": count, "include_dashboard": False}} | options

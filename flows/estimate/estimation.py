@@ -232,11 +232,11 @@ class Costs:
         for name in ("cpu_seconds", "seconds", "memory", "disk"):
             low, high = (getattr(sample[place], name) for sample in self.growth)
             time = name.endswith("seconds")
-            before, here, there = (
+            before, here, later = (
                 self._scale(cost.stage, n, time=time) for n in (*self.sizes, rows)
             )
             slope = max(0.0, (high - low) / (here - before)) if here > before else 0.0
-            value = values[name] + slope * (there - here)
+            value = values[name] + slope * (later - here)
             values[name] = value if time else round(value * (_MARGIN if name == "memory" else 1))
         return StageCost(**values)
 
@@ -277,8 +277,8 @@ def _measured(
     values |= {"pool": str(folder / "pool.parquet"), "store": str(folder / "store")}
     if size < rows and run.config.like:
         # as many seeds, of those that the sample holds
-        there = read_pool(values["pool"], **run.config.roles()).samples()
-        values["like"] = usable(there)["sample_id"].head(len(run.config.like)).to_list()
+        samples = read_pool(values["pool"], **run.config.roles()).samples()
+        values["like"] = usable(samples)["sample_id"].head(len(run.config.like)).to_list()
     if run.config.labels is not None:
         # as large a share of the sample's rows, with the same labels
         ids = read_pool(values["pool"], **run.config.roles()).samples()["sample_id"]

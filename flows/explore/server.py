@@ -75,12 +75,12 @@ def make_app(page: str, rows: ExploredRows, basket: Basket, token: str) -> Starl
         return HTMLResponse(page)
 
     async def search(request: Request) -> Response:
-        asked = request.query_params
+        query = request.query_params
         try:
-            offset = max(0, int(asked.get("offset", "0")))
+            offset = max(0, int(query.get("offset", "0")))
         except ValueError:
             return _refusal("`offset` must be a whole number.")
-        return await _answer(rows.page, asked.get("kind", "all"), asked.get("query", ""), offset)
+        return await _answer(rows.page, query.get("kind", "all"), query.get("query", ""), offset)
 
     async def row(request: Request) -> Response:
         return await _answer(rows.row, request.query_params.get("id", ""))

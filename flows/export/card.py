@@ -221,8 +221,8 @@ def weaknesses(selection: Selection, facts: Facts) -> list[str]:
     )
     refused = sum(counts.values())
     if refused:
-        said = ", ".join(f"{n:,} {reason}" for reason, n in counts.items())
-        lines.append(f"{refused:,} rows of the pool could not be used at all: {said}.")
+        counted = ", ".join(f"{n:,} {reason}" for reason, n in counts.items())
+        lines.append(f"{refused:,} rows of the pool could not be used at all: {counted}.")
     if selection.config.embedding.name == "default" and selection.pool.kind != "vector":
         lines.append(
             "Rows were compared by assay's default embedding, which needs no model and knows "

@@ -109,11 +109,11 @@ def _neighbors(store: ScoreStore, run_id: str, rows: pl.DataFrame) -> pl.DataFra
     row_of_node = np.full(len(graph), -1, np.int64)
     row_of_node[place[usable]] = np.flatnonzero(usable)
     neighbors, distances = graph.neighbors[place], graph.distances()[place]
-    there = (neighbors >= 0) & usable[:, None]
-    exported = there & (row_of_node[neighbors] >= 0)
+    listed = (neighbors >= 0) & usable[:, None]
+    exported = listed & (row_of_node[neighbors] >= 0)
     ids = graph.sample_ids
     assert ids is not None
-    names = ids.gather(neighbors[there]).to_arrow(compat_level=pl.CompatLevel.oldest())
+    names = ids.gather(neighbors[listed]).to_arrow(compat_level=pl.CompatLevel.oldest())
     parts = [
         _lists(row_of_node[neighbors], exported, usable),
         _lists(distances.astype(np.float64), exported, usable),
@@ -121,7 +121,7 @@ def _neighbors(store: ScoreStore, run_id: str, rows: pl.DataFrame) -> pl.DataFra
     empty = pa.array(~usable)
     pairs = pa.StructArray.from_arrays(parts, ["ids", "distances"], mask=empty)
     return pl.DataFrame(
-        {"neighbors": pl.Series(pairs), "neighbor_ids": pl.Series(_lists(names, there, usable))}
+        {"neighbors": pl.Series(pairs), "neighbor_ids": pl.Series(_lists(names, listed, usable))}
     )
 
 

@@ -59,14 +59,14 @@ def check_destination(
     if not real.parent.is_dir():
         raise ConfigError(f"There is no folder {real.parent} to write {real.name} into.")
     try:
-        there = os.stat(out)
+        status = os.stat(out)
     except FileNotFoundError:
-        there = None
+        status = None
     except OSError as error:
         raise ConfigError(
             f"{out} can't be written: {error.strerror}. Name another file."
         ) from error
-    if there is not None and stat.S_ISDIR(there.st_mode):
+    if status is not None and stat.S_ISDIR(status.st_mode):
         raise ConfigError(f"{out} is a folder; name a file in it.")
     inside = _store_around(real, store)
     if inside is not None:
@@ -75,15 +75,15 @@ def check_destination(
         )
     read = [(location, "which this command reads") for location in inputs]
     if store is not None:
-        made = f"which a run of the store {store.path} was made from"
-        read += [(location, made) for location in _inputs(store)]
+        role = f"which a run of the store {store.path} was made from"
+        read += [(location, role) for location in _inputs(store)]
     for location, how in read:
-        if _is_input(real, there, location):
+        if _is_input(real, status, location):
             raise ConfigError(
                 f"{out} is, or would become, a part of {location}, {how}. It is never written; name "
                 "another file."
             )
-    if there is not None and stat.S_ISREG(there.st_mode) and not overwrite:
+    if status is not None and stat.S_ISREG(status.st_mode) and not overwrite:
         raise already_there(out)
 
 
@@ -143,12 +143,12 @@ def _not_exported(folder: Path) -> str | None:
     if not folder.is_dir() or not any(folder.iterdir()):
         return None
     try:
-        made = set(json.loads((folder / MADE).read_bytes())["files"])
+        written = set(json.loads((folder / MADE).read_bytes())["files"])
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        made = set()
+        written = set()
     files = (p for p in folder.rglob("*") if p.is_symlink() or not p.is_dir())
-    there = sorted(p.relative_to(folder).as_posix() for p in files)
-    return next((name for name in there if name not in {*made, MADE}), "")
+    names = sorted(p.relative_to(folder).as_posix() for p in files)
+    return next((name for name in names if name not in {*written, MADE}), "")
 
 
 def _is_above(folder: Path, path: Path) -> bool:
@@ -229,10 +229,10 @@ def _strings(value: Any) -> Iterator[str]:
             yield from _strings(inner)
 
 
-def _is_input(real: Path, there: os.stat_result | None, location: str) -> bool:
+def _is_input(real: Path, status: os.stat_result | None, location: str) -> bool:
     """Return whether a file is the location, a link to it, or in the folder or glob that it names."""
     path = as_path(location).absolute()
-    if there is not None and _identity(path) == (there.st_dev, there.st_ino):
+    if status is not None and _identity(path) == (status.st_dev, status.st_ino):
         return True
     resolved = Path(os.path.realpath(path))
     if resolved == real:
@@ -241,14 +241,14 @@ def _is_input(real: Path, there: os.stat_result | None, location: str) -> bool:
         folder = _identity(resolved)
         above = [parent for parent in real.parents if _identity(parent) == folder]
         taken_in = bool(above) and bool(readable([real.relative_to(above[0])]))
-        return taken_in or _among(there, resolved, ("**", "*"))
+        return taken_in or _among(status, resolved, ("**", "*"))
     literal = [part for part in path.parts if not _is_pattern(part)]
     if len(literal) == len(path.parts):
         return False
     # links above the first pattern are followed, as a search does
     base = Path(*path.parts[: [_is_pattern(part) for part in path.parts].index(True)])
     pattern = Path(os.path.realpath(base), *path.parts[len(base.parts) :])
-    return _matches(real, pattern) or _among(there, base, path.parts[len(base.parts) :])
+    return _matches(real, pattern) or _among(status, base, path.parts[len(base.parts) :])
 
 
 def _is_pattern(part: str) -> bool:
@@ -263,9 +263,9 @@ def _matches(path: Path, pattern: Path) -> bool:
     )
 
 
-def _among(there: os.stat_result | None, base: Path, pattern: tuple[str, ...]) -> bool:
+def _among(status: os.stat_result | None, base: Path, pattern: tuple[str, ...]) -> bool:
     """Return whether a file of several names is one that a glob finds under another name."""
-    if there is None or there.st_nlink < 2:
+    if status is None or status.st_nlink < 2:
         return False
-    wanted = there.st_dev, there.st_ino
+    wanted = status.st_dev, status.st_ino
     return any(_identity(path) == wanted for path in base.glob(os.path.join(*pattern)))

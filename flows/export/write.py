@@ -248,8 +248,8 @@ def _write_folder(
                 put(CARD, texts[0])
                 if with_card:
                     put(DESCRIPTION, texts[1])
-            made = {"run": selection.run_id, "format": format, "files": sorted(files)}
-            (folder / MADE).write_text(json.dumps(made, indent=1, sort_keys=True) + "\n")
+            manifest = {"run": selection.run_id, "format": format, "files": sorted(files)}
+            (folder / MADE).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
     except FileExistsError:
         raise already_there(out) from None
 

@@ -106,7 +106,7 @@ def ledger_figure(ledger: pl.DataFrame) -> Any | None:
     if known.any():
         figure.scatter(
             x=after.filter(known).to_list(),
-            y=[name for name, there in zip(names, known, strict=True) if there],
+            y=[name for name, is_known in zip(names, known, strict=True) if is_known],
             marker="diamond",
             size=9,
             color=ALL,

@@ -16,15 +16,15 @@ from assay.storage.reading.frames import as_table, frame_metadata
 from assay.storage.reading.types import storable
 
 
-def stored_path(store: ScoreStore, name: str, given: Any) -> str:
-    """Return the path of `given`: its own, or that of the copy that the store keeps of a frame."""
-    if isinstance(given, (str, os.PathLike)):
-        return os.fspath(given)
-    frame = pl.DataFrame(as_table(given))
+def stored_path(store: ScoreStore, name: str, data: Any) -> str:
+    """Return the path of `data`: its own, or that of the copy that the store keeps of a frame."""
+    if isinstance(data, (str, os.PathLike)):
+        return os.fspath(data)
+    frame = pl.DataFrame(as_table(data))
     if frame.width == 0:
         raise ConfigError(f"The {name} is a frame without columns.")
     buffer = io.BytesIO()
-    metadata = frame_metadata(given) or None
+    metadata = frame_metadata(data) or None
     storable(frame, as_tables=False).write_parquet(buffer, metadata=metadata)
     content = buffer.getvalue()
     # a frame may have several roles, each with a copy of its own name

@@ -83,17 +83,17 @@ def pagerank(
     n = len(indptr) - 1
     start = np.full(n, 1.0 / n)
     if personalization is not None:
-        given = np.asarray(personalization, dtype=np.float64)
+        restarts = np.asarray(personalization, dtype=np.float64)
         if (
-            given.shape != (n,)
-            or not np.isfinite(given).all()
-            or (given < 0).any()
-            or not given.any()
+            restarts.shape != (n,)
+            or not np.isfinite(restarts).all()
+            or (restarts < 0).any()
+            or not restarts.any()
         ):
             raise InputError(
                 f"personalization must be {n} numbers from 0 that are not all 0, one per node."
             )
-        start = given / given.sum()
+        start = restarts / restarts.sum()
     weights = np.asarray(weights)
     arriving = (indptr, indices, weights)
     if not symmetric:

@@ -86,12 +86,12 @@ def flow_diffusion(
     start = as_seeds(seeds, n)
     # allocated here, since the system hands out pages of zeros only when they are touched
     queue, region = np.empty(n, np.int64), np.zeros(n, np.int64)
-    given = _feasible(indptr, indices, start, float(mass), _FILL, region, queue)
+    masses = _feasible(indptr, indices, start, float(mass), _FILL, region, queue)
     held, potentials, sums = np.zeros(n), np.zeros(n), np.zeros(n)
     waiting, touched = np.zeros(n, np.bool_), np.empty(n, np.int64)
     pushes = int(_PUSHES * max(mass, 1.0))
     count = _spread(
-        indptr, indices, weights, start, given, tol, pushes, held, potentials, sums, waiting,
+        indptr, indices, weights, start, masses, tol, pushes, held, potentials, sums, waiting,
         queue, touched,
     )  # fmt: skip
     nodes = touched[:count]
@@ -180,7 +180,7 @@ def _feasible(indptr, indices, seeds, mass, fill, region, queue):  # type: ignor
     count = len(seeds)
     each = mass / count
     holds = np.zeros(count)
-    given = np.zeros(count)
+    masses = np.zeros(count)
     for s in range(count):
         if region[seeds[s]] == 0:
             region[seeds[s]] = s + 1
@@ -201,17 +201,17 @@ def _feasible(indptr, indices, seeds, mass, fill, region, queue):  # type: ignor
                         large = True
                 large |= size >= 2.0 * mass
             holds[s] = np.inf if large else fill * size
-        given[region[seeds[s]] - 1] += each
+        masses[region[seeds[s]] - 1] += each
     out = np.empty(count)
     for s in range(count):
         r = region[seeds[s]] - 1
-        out[s] = each * min(1.0, holds[r] / given[r])
+        out[s] = each * min(1.0, holds[r] / masses[r])
     return out
 
 
 @njit(cache=True, nogil=True)
 def _spread(  # type: ignore[no-untyped-def]
-    indptr, indices, weights, seeds, given, tol, pushes, held, potentials, sums, waiting, queue,
+    indptr, indices, weights, seeds, masses, tol, pushes, held, potentials, sums, waiting, queue,
     touched,
 ):  # fmt: skip
     """Fill in the potentials; return how many nodes `touched` then lists."""
@@ -220,7 +220,7 @@ def _spread(  # type: ignore[no-untyped-def]
     head, length = 0, 0
     for s in range(len(seeds)):
         u = seeds[s]
-        held[u] = given[s]
+        held[u] = masses[s]
         touched[count] = u
         count += 1
         for e in range(indptr[u], indptr[u + 1]):

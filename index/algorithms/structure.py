@@ -90,9 +90,9 @@ def structure_vectors(
     """
     A = sparse.csr_array(adjacency, dtype=np.float64)
     if order is not None:
-        given = np.empty((A.shape[0], dimensions))
-        given[order] = structure_vectors(A[order][:, order], dimensions, method, most)
-        return given
+        vectors = np.empty((A.shape[0], dimensions))
+        vectors[order] = structure_vectors(A[order][:, order], dimensions, method, most)
+        return vectors
     if method == "spectral":
         root = np.sqrt(np.asarray(A.sum(axis=1)))
         scale = sparse.diags_array(_inverse(root))
@@ -150,9 +150,9 @@ def _trivial(
     _, side = connected_components(sparse.block_array([[None, A], [A, None]]), directed=False)
     split = side[:n] != side[n:]
     sign = np.where(side[:n] < side[n:], 1.0, -1.0)
-    there = np.arange(n)
+    nodes = np.arange(n)
     columns = [
-        sparse.csr_array((values, (there, component)), shape=(n, count))
+        sparse.csr_array((values, (nodes, component)), shape=(n, count))
         for values in (root, root * sign * split)
     ]
     both = sparse.csc_array(sparse.hstack(columns))

@@ -57,9 +57,9 @@ def find_rows(hashes: Any, among: Any) -> np.ndarray:
     >>> find_rows(pl.Series(["a", "b", "a"]), among=pl.Series(["c", "a"])).tolist()
     [1, -1, 1]
     """
-    wanted, there = _keys(hashes), _keys(among)
-    there = there.with_row_index("row").unique(there.columns, keep="first", maintain_order=True)
-    rows = wanted.join(there, on=wanted.columns, how="left", maintain_order="left")["row"]
+    wanted, known = _keys(hashes), _keys(among)
+    known = known.with_row_index("row").unique(known.columns, keep="first", maintain_order=True)
+    rows = wanted.join(known, on=wanted.columns, how="left", maintain_order="left")["row"]
     return rows.cast(pl.Int64).fill_null(-1).to_numpy()
 
 

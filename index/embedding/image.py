@@ -170,15 +170,15 @@ class ImageEmbedder(FittedEmbedder):
         self._check_fitted()
         column = as_images(images)
         out = np.zeros((len(column), self.dimensions), np.float32)
-        there = np.zeros(len(column), bool)
+        has_image = np.zeros(len(column), bool)
         row = 0
         for features, decoded in self._described(column):
-            there[row : row + len(decoded)] = decoded
+            has_image[row : row + len(decoded)] = decoded
             vectors = np.zeros((len(features), self.dimensions), np.float32)
             project_dense(features, self.mean_, self.directions_, vectors)
             out[row + np.flatnonzero(decoded)] = vectors
             row += len(decoded)
-        self.undecodable_ = np.flatnonzero(~there)
+        self.undecodable_ = np.flatnonzero(~has_image)
         return out
 
     def _fit_directions(self, features: np.ndarray) -> None:

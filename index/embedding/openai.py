@@ -176,10 +176,10 @@ class OpenAIEmbedder:
 
     def _ask(self, texts: list[str]) -> np.ndarray:
         """Return the vectors of one request's texts, in their order."""
-        asked: dict[str, Any] = {"model": self.model, "input": texts, "encoding_format": "float"}
+        request: dict[str, Any] = {"model": self.model, "input": texts, "encoding_format": "float"}
         if self.dimensions is not None:
-            asked["dimensions"] = self.dimensions
-        rows: Any = self._send(json.dumps(asked).encode()).get("data")
+            request["dimensions"] = self.dimensions
+        rows: Any = self._send(json.dumps(request).encode()).get("data")
         try:
             by_index = {int(row["index"]): row["embedding"] for row in rows}
             ordered = [by_index[i] for i in range(len(texts))]

@@ -65,13 +65,13 @@ def positions(graph: Graph, ids: ArrayLike) -> NDArray[np.int64]:
     """
     n = len(graph.indptr) - 1
     if graph.sample_ids is None:
-        asked = np.atleast_1d(np.asarray(ids))
-        if asked.dtype.kind not in "iu":
+        nodes = np.atleast_1d(np.asarray(ids))
+        if nodes.dtype.kind not in "iu":
             raise IdError("This graph has no ids; give positions, which are integers.")
-        unknown = asked[(asked < 0) | (asked >= n)]
+        unknown = nodes[(nodes < 0) | (nodes >= n)]
         if len(unknown):
             raise IdError(f"There is no position {int(unknown[0])} among {n} nodes.")
-        return asked.astype(np.int64)
+        return nodes.astype(np.int64)
     named = pl.Series("sample_id", np.atleast_1d(np.asarray(ids)).tolist()).cast(pl.String)
     rows = graph.sample_ids.is_in(named.implode()).arg_true()
     row_of = dict(zip(graph.sample_ids.gather(rows).to_list(), rows.to_list(), strict=True))

@@ -65,8 +65,8 @@ def context_neighbors(
     [1]
     """
     n = len(neighbors)
-    there = neighbors >= 0
-    weights = np.where(there, np.maximum(similarities, np.float32(0)), np.float32(0))
+    listed = neighbors >= 0
+    weights = np.where(listed, np.maximum(similarities, np.float32(0)), np.float32(0))
     lengths = np.sqrt(1.0 + np.einsum("ij,ij->i", weights, weights, dtype=np.float64))
     scores = np.empty_like(weights)
 
@@ -74,7 +74,7 @@ def context_neighbors(
         _context(neighbors, weights, lengths, begin, min(begin + _CHUNK, n), scores)
 
     run_threads(work, range(0, n, _CHUNK), threads)
-    scores[~there] = -np.inf
+    scores[~listed] = -np.inf
     best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(neighbors, best, axis=1), np.take_along_axis(scores, best, axis=1)
 

@@ -91,10 +91,10 @@ def hybrid_edges(
     ([1, 2, 0, 0], [0.25, 0.45, 0.25, 0.45])
     """
     n = len(positions)
-    there = (positions >= 0) & (cosines > 0)
-    indptr = np.concatenate([[0], np.cumsum(there.sum(axis=1))])
+    joined = (positions >= 0) & (cosines > 0)
+    indptr = np.concatenate([[0], np.cumsum(joined.sum(axis=1))])
     directed = sparse.csr_array(
-        (cosines[there].astype(np.float64), positions[there], indptr), shape=(n, n)
+        (cosines[joined].astype(np.float64), positions[joined], indptr), shape=(n, n)
     )
     directed.sort_indices()
     by_words = directed.maximum(directed.T.tocsr())

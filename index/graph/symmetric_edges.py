@@ -43,11 +43,11 @@ def symmetric_edges(
     Time and memory grow with n k; at its peak 32 bytes per neighbor.
     """
     n = len(neighbors)
-    there = neighbors >= 0
-    values = directed_weights(neighbors, distances, metric, weights)[there]
-    indptr = np.concatenate([[0], np.cumsum(there.sum(axis=1))])
-    directed = sparse.csr_array((values, neighbors[there], indptr), shape=(n, n))
-    del values, there
+    listed = neighbors >= 0
+    values = directed_weights(neighbors, distances, metric, weights)[listed]
+    indptr = np.concatenate([[0], np.cumsum(listed.sum(axis=1))])
+    directed = sparse.csr_array((values, neighbors[listed], indptr), shape=(n, n))
+    del values, listed
     directed.sort_indices()
     backward = directed.T.tocsr()
     if weights == "fuzzy":

@@ -129,9 +129,9 @@ def update(
 
 def _present_vectors(graph: Graph, vectors: Any, most: int) -> Vectors:
     """Return `vectors`, or those that the graph holds, for its rows or for `most` rows."""
-    made = _FIXED.get(graph.report_.get("robust")) or _FIXED.get(graph.report_.get("kind"))
-    if made is not None:
-        raise InputError(f"A graph {made} can't be updated; build it again.")
+    origin = _FIXED.get(graph.report_.get("robust")) or _FIXED.get(graph.report_.get("kind"))
+    if origin is not None:
+        raise InputError(f"A graph {origin} can't be updated; build it again.")
     present = graph.vectors if vectors is None else as_vectors(vectors)
     if present is None:
         raise InputError("This graph holds no vectors: pass those of its rows as `vectors`.")

@@ -132,13 +132,13 @@ def cut(
     return Cut(laid, own[order], bounds, cells), order
 
 
-def means_of(made: Cut) -> Vectors:
+def means_of(cells_cut: Cut) -> Vectors:
     """Return the mean of each cell's rows, for the cosine of their directions and of length 1."""
-    layout = made.layout
+    layout = cells_cut.layout
     cosine = layout.metric == "cosine"
     weights = 1 / np.sqrt(layout.squares) if cosine else np.ones(len(layout))
-    means = np.zeros((len(made.cells), layout.X.shape[1]))
-    cell_means(layout.exact[1], layout.at, weights, made.bounds, means)
+    means = np.zeros((len(cells_cut.cells), layout.X.shape[1]))
+    cell_means(layout.exact[1], layout.at, weights, cells_cut.bounds, means)
     release(mapping(layout.X))
     return unit_rows(means.astype(np.float32)) if cosine else means.astype(np.float32)
 
@@ -173,61 +173,64 @@ class _Whole:
 
     def __init__(
         self,
-        made: Cut,
+        cells_cut: Cut,
         k: int,
         sample: NDArray[np.int64],
         worst: NDArray[np.float64],
         threads: int,
         progress: Progress | None,
     ) -> None:
-        self._made, self._k, self._sample, self._worst = made, k, sample, worst
+        self._cut, self._k, self._sample, self._worst = cells_cut, k, sample, worst
         self._threads, self._progress = threads, progress
-        n = len(made.layout)
-        groups = min(_GROUPS_PER_THREAD * threads, _MOST_GROUPS, len(made.cells))
-        cells = np.searchsorted(made.bounds[:-1], np.linspace(0, n, groups + 1)[1:-1])
-        self._ends = np.concatenate([[0], cells, [len(made.cells)]])
+        n = len(cells_cut.layout)
+        groups = min(_GROUPS_PER_THREAD * threads, _MOST_GROUPS, len(cells_cut.cells))
+        cells = np.searchsorted(cells_cut.bounds[:-1], np.linspace(0, n, groups + 1)[1:-1])
+        self._ends = np.concatenate([[0], cells, [len(cells_cut.cells)]])
         self._lists = empty_code_lists(n, list_width(n, k))
         self._joined = False
         self.visits: Visits | None = None
 
     def join(self, tau: float) -> Recall | None:
-        made, threads, progress = self._made, self._threads, self._progress
-        visits = self.visits = made.visits(tau, threads, progress)
-        if made.meets_nearly_all(visits):
+        cells_cut, threads, progress = self._cut, self._threads, self._progress
+        visits = self.visits = cells_cut.visits(tau, threads, progress)
+        if cells_cut.meets_nearly_all(visits):
             return None
         first = not self._joined
-        scanned = made.layout.codes.scanned()
-        mapped = mapping(made.layout.codes.codes)
+        scanned = cells_cut.layout.codes.scanned()
+        mapped = mapping(cells_cut.layout.codes.codes)
 
         def meet(pair: tuple[int, int]) -> None:
             one, other = pair
-            everyone = 0, len(made.layout)
+            everyone = 0, len(cells_cut.layout)
             tasks = [(kernels.TRIANGLE, one, everyone)] if one == other and first else []
             for guests, hosts in {(one, other), (other, one)}:
-                rows = made.bounds[self._ends[guests]], made.bounds[self._ends[guests + 1]]
+                rows = (
+                    cells_cut.bounds[self._ends[guests]],
+                    cells_cut.bounds[self._ends[guests + 1]],
+                )
                 tasks.append((kernels.AMONG, hosts, rows))
             for how, hosts, rows in tasks:
                 kernels.meet_cells(
-                    *scanned, made.bounds, self._ends[hosts], self._ends[hosts + 1],
+                    *scanned, cells_cut.bounds, self._ends[hosts], self._ends[hosts + 1],
                     visits.starts, visits.rows, *rows, how, *self._lists,
                 )  # fmt: skip
             release(mapped)
 
         run_pairs(meet, len(self._ends) - 1, threads, "join", progress)
         self._joined = True
-        keys, _ = self._finish(self._sample, slice(0, len(made.layout)), visits)
-        return recall_interval((keys <= self._worst).mean(axis=1), len(made.layout))
+        keys, _ = self._finish(self._sample, slice(0, len(cells_cut.layout)), visits)
+        return recall_interval((keys <= self._worst).mean(axis=1), len(cells_cut.layout))
 
     def _finish(self, which: NDArray[np.int64], rows: slice, visits: Visits) -> Lists:
         limits, _, listed = self._lists
-        made = self._made
-        return made.layout.finish(
-            which, limits[which], listed[which], self._k, made.bounds, visits, rows
+        cells_cut = self._cut
+        return cells_cut.layout.finish(
+            which, limits[which], listed[which], self._k, cells_cut.bounds, visits, rows
         )
 
     def lists(self) -> Lists:
         """Return the exact lists of all rows."""
-        n, visits = len(self._made.layout), self.visits
+        n, visits = len(self._cut.layout), self.visits
         assert visits is not None
         lists = np.empty((n, self._k)), np.empty((n, self._k), np.int32)
         part = max(_PART, -(-n // _MOST_PARTS))
@@ -328,21 +331,21 @@ def block_join(
     if progress is not None:
         progress("assign", n, n)
     plan = make_plan(codes, cells, cell, own, sample, true)
-    made, order = cut(before, own, cell, cells, scratch)
+    cells_cut, order = cut(before, own, cell, cells, scratch)
     del before, codes
     place = np.empty(n, np.int64)
     place[order] = np.arange(n)
     worst = true_keys[:, -1:] + 1e-12 * np.abs(true_keys[:, -1:])
-    steps = _Whole(made, k, place[sample], worst, threads, progress)
+    steps = _Whole(cells_cut, k, place[sample], worst, threads, progress)
     recall, rounds = seek(steps, plan, target_recall)
     if rounds == 0:
-        lists = exact_join(made.layout, k, threads=threads, progress=progress)
+        lists = exact_join(cells_cut.layout, k, threads=threads, progress=progress)
         probes = len(cells)
     else:
         lists = steps.lists()
-        probes = made.probes(steps.visits) if steps.visits is not None else 1
+        probes = cells_cut.probes(steps.visits) if steps.visits is not None else 1
     keys, rows = by_position(lists, order)
-    return Join(keys, rows, means_of(made), recall, rounds, probes, cell)
+    return Join(keys, rows, means_of(cells_cut), recall, rounds, probes, cell)
 
 
 def by_position(lists: Lists, order: NDArray[np.int64]) -> Lists:

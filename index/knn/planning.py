@@ -76,8 +76,8 @@ def make_plan(
     """
     ones, twos = np.repeat(sample, true.shape[1]), true.ravel().astype(np.int64)
     need = np.full(len(ones), np.inf)
-    there = twos >= 0
-    for i, j in ((ones[there], twos[there]), (twos[there], ones[there])):
+    listed = twos >= 0
+    for i, j in ((ones[listed], twos[listed]), (twos[listed], ones[listed])):
         keys = np.empty(len(i), np.float32)
         code_keys(
             codes.codes, codes.by_distance().facts, i, cells.centroids.codes,
@@ -88,5 +88,5 @@ def make_plan(
             plane = (keys - own[i]).astype(np.float64) / (2 * apart)
         # a row that has no code finds nobody this way
         plane = np.where(np.isnan(plane), np.inf, plane)
-        need[there] = np.minimum(need[there], np.where(cell[i] == cell[j], -np.inf, plane))
+        need[listed] = np.minimum(need[listed], np.where(cell[i] == cell[j], -np.inf, plane))
     return Plan(need.reshape(true.shape), len(codes))

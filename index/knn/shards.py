@@ -172,8 +172,8 @@ def cells_of_shard(begun: Path, rows: slice, *, threads: int = 1) -> NDArray[np.
     return assigned
 
 
-def lay_out(folder: Path, X: Vectors, begun: Path, found: Sequence[NDArray[np.void]]) -> None:
-    """Write the layout into a folder; `found` are the shards' cells, in their order."""
+def lay_out(folder: Path, X: Vectors, begun: Path, assigned: Sequence[NDArray[np.void]]) -> None:
+    """Write the layout into a folder; `assigned` are the shards' cells, in their order."""
     facts, take = _facts(begun), np.load(begun / "take.npy")
     room = np.lib.format.open_memmap(
         folder / "X.npy", mode="w+", dtype=np.float32, shape=(len(take), X.shape[1])
@@ -183,7 +183,7 @@ def lay_out(folder: Path, X: Vectors, begun: Path, found: Sequence[NDArray[np.vo
         take_rows(X, take, room)
         room.flush()
         return
-    own, cell = (np.concatenate([part[name] for part in found]) for name in ("own", "cell"))
+    own, cell = (np.concatenate([part[name] for part in assigned]) for name in ("own", "cell"))
     codes, cells = _load_codes(begun / "codes"), Cells.of(_load_codes(begun / "centroids"))
     sample = np.load(begun / "sample.npy")
     plan = make_plan(codes, cells, cell, own, sample, np.load(begun / "true.npy"))
@@ -226,9 +226,15 @@ def visits_of_shard(
     begun: Path, laid: Path, rows: slice, tau: float, *, threads: int = 1
 ) -> NDArray[np.void]:
     """Return which of some of the rows laid out visit which cells."""
-    made = _cut(begun, laid)
+    cells_cut = _cut(begun, laid)
     visitors, cells = find_visits(
-        made.layout.codes, made.own, made.bounds, made.cells, tau, rows, threads=threads
+        cells_cut.layout.codes,
+        cells_cut.own,
+        cells_cut.bounds,
+        cells_cut.cells,
+        tau,
+        rows,
+        threads=threads,
     )
     visits = np.empty(len(cells), _VISIT)
     visits["row"], visits["cell"] = visitors, cells
@@ -250,10 +256,10 @@ def join_shard(
         searched = BlockScan(np.load(laid / "X.npy", mmap_mode="r"), facts["metric"])
         exact = exact_knn(searched.X[rows], searched, facts["k"], itself=which, threads=threads)
         return Part(*exact)
-    made = _cut(begun, laid)
-    k, layout = facts["k"], made.layout
-    together = Visits.of([(part["row"], part["cell"]) for part in visits], len(made.cells))
-    if made.meets_nearly_all(together):
+    cells_cut = _cut(begun, laid)
+    k, layout = facts["k"], cells_cut.layout
+    together = Visits.of([(part["row"], part["cell"]) for part in visits], len(cells_cut.cells))
+    if cells_cut.meets_nearly_all(together):
         return Part(*layout.search(which, k, threads=threads))
     limits, keys, found_rows = empty_code_lists(len(which), list_width(len(layout), k))
     ends = np.linspace(rows.start, rows.stop, threads + 1).astype(np.int64)
@@ -264,10 +270,22 @@ def join_shard(
         here = slice(begin - rows.start, end - rows.start)
         mine = limits[here], keys[here], found_rows[here]
         kernels.meet_slice(
-            *layout.codes.scanned(), made.bounds, together.starts, together.rows, begin, end, *mine
+            *layout.codes.scanned(),
+            cells_cut.bounds,
+            together.starts,
+            together.rows,
+            begin,
+            end,
+            *mine,
         )
         lists[at] = layout.finish(
-            np.arange(begin, end), mine[0], mine[2], k, made.bounds, together, slice(begin, end)
+            np.arange(begin, end),
+            mine[0],
+            mine[2],
+            k,
+            cells_cut.bounds,
+            together,
+            slice(begin, end),
         )
 
     run_threads(work, range(threads), threads)
@@ -276,9 +294,9 @@ def join_shard(
 
 def meets_nearly_all(begun: Path, laid: Path, visits: Sequence[NDArray[np.void]]) -> bool:
     """Return whether all pairs are compared, so that the lists of `join_shard` are exact."""
-    made = _cut(begun, laid)
-    return made.meets_nearly_all(
-        Visits.of([(part["row"], part["cell"]) for part in visits], len(made.cells))
+    cells_cut = _cut(begun, laid)
+    return cells_cut.meets_nearly_all(
+        Visits.of([(part["row"], part["cell"]) for part in visits], len(cells_cut.cells))
     )
 
 
@@ -311,11 +329,11 @@ def collect(
     lists = np.concatenate([part.keys for part in parts]), np.concatenate([p.rows for p in parts])
     if _facts(begun)["method"] == "exact":
         return distinct, Search(*lists, recall)
-    made = _cut(begun, laid)
+    cells_cut = _cut(begun, laid)
     order = np.load(laid / "order.npy")
     keys, rows = by_position(lists, order)
     cell = np.empty(len(order), np.int32)
     cell[order] = np.load(laid / "cell.npy")
-    together = Visits.of([(part["row"], part["cell"]) for part in visits], len(made.cells))
-    probes = made.probes(together) if rounds else len(made.cells)
-    return distinct, Search(keys, rows, recall, means_of(made), rounds, probes, cell)
+    together = Visits.of([(part["row"], part["cell"]) for part in visits], len(cells_cut.cells))
+    probes = cells_cut.probes(together) if rounds else len(cells_cut.cells)
+    return distinct, Search(keys, rows, recall, means_of(cells_cut), rounds, probes, cell)

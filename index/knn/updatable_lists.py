@@ -123,9 +123,9 @@ class NeighborLists:
             keys, places = self.layout.search(self.place[which], self.k, threads=self.threads)
             return keys, np.append(self.layout.at, -1).astype(np.int32)[places]
         keys, rows = empty_lists(len(which), self.k)
-        there = np.flatnonzero(self.listed)
-        for begin in range(0, len(there), _SEARCHED):
-            part = there[begin : begin + _SEARCHED]
+        listed = np.flatnonzero(self.listed)
+        for begin in range(0, len(listed), _SEARCHED):
+            part = listed[begin : begin + _SEARCHED]
             place = np.minimum(np.searchsorted(part, which), len(part) - 1)
             near = exact_knn(
                 X[which],
@@ -239,9 +239,9 @@ class NeighborLists:
     def copies(self, which: Rows) -> Rows:
         """Return the listed rows that equal some of the rows `which`, these among them."""
         group, starts, members = self._groups
-        asked = np.zeros(len(starts) - 1, bool)
-        asked[group[which]] = True
-        return members[asked[group[members]]]
+        wanted = np.zeros(len(starts) - 1, bool)
+        wanted[group[which]] = True
+        return members[wanted[group[members]]]
 
     def enter_with_copies(self, which: Rows, sources: Rows) -> None:
         """Give each row which[s] the best of the rows that equal sources[s, ...] (-1: none)."""
@@ -249,11 +249,11 @@ class NeighborLists:
         offsets = np.arange(self.k + 1)
         for begin in range(0, len(which), _CHUNK):
             part = slice(begin, begin + _CHUNK)
-            asked = np.sort(np.where(sources[part] < 0, -1, group[sources[part]]), axis=1)
-            asked[:, 1:][asked[:, 1:] == asked[:, :-1]] = -1
-            first = starts[asked][..., None] + offsets
-            there = (first < starts[asked + 1][..., None]) & (asked >= 0)[..., None]
-            candidates = np.where(there, members[np.where(there, first, 0)], -1)
-            candidates = candidates.reshape(len(asked), -1)
+            groups = np.sort(np.where(sources[part] < 0, -1, group[sources[part]]), axis=1)
+            groups[:, 1:][groups[:, 1:] == groups[:, :-1]] = -1
+            first = starts[groups][..., None] + offsets
+            present = (first < starts[groups + 1][..., None]) & (groups >= 0)[..., None]
+            candidates = np.where(present, members[np.where(present, first, 0)], -1)
+            candidates = candidates.reshape(len(groups), -1)
             candidates[candidates == which[part, None]] = -1
             self.enter(which[part], *self.rank(which[part], candidates))

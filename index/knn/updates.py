@@ -143,7 +143,7 @@ def _finish(
     else:
         recall = lists.recall(noise)
         mean, low, high = recall.mean, recall.low, recall.high
-    said = {
+    counts = {
         "method": report.get("method") if exact else "block_join",
         "recall": mean,
         "recall_low": low,
@@ -153,7 +153,7 @@ def _finish(
         "zero_rows": int((kept & ~lists.listed).sum()),
         "touched": int(lists.changed.sum()),
     }
-    return NearestNeighbors(lists.rows, lists.distances, centroids, report | said, cells)
+    return NearestNeighbors(lists.rows, lists.distances, centroids, report | counts, cells)
 
 
 def _compare_all(lists: NeighborLists, n: int) -> None:

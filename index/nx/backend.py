@@ -90,9 +90,9 @@ class Dispatcher:
 
     def can_run(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool | str:
         """Say whether the backend can run the function with these arguments, or why not."""
-        given = [*args, *kwargs.values()]
-        given += [g for listed in given if isinstance(listed, list | tuple) for g in listed]
-        if any(isinstance(graph, SimilarityGraph) for graph in given):
+        arguments = [*args, *kwargs.values()]
+        arguments += [g for listed in arguments if isinstance(listed, list | tuple) for g in listed]
+        if any(isinstance(graph, SimilarityGraph) for graph in arguments):
             algorithm = _registered(name)
             if algorithm is not None and _changes_its_graph(algorithm, args, kwargs):
                 return "it changes the graph; convert it first with graph.to_networkx()"

@@ -94,8 +94,8 @@ def scan(  # type: ignore[no-untyped-def]
                 continue
             set_columns(other_facts, low, end, column_facts)
             for c in range(COLUMNS):
-                there = served != QUERIES and low + c < end
-                column_facts[2, c] = limits[low + c - first] if there else nothing
+                has_list = served != QUERIES and low + c < end
+                column_facts[2, c] = limits[low + c - first] if has_list else nothing
             for r in range(len(part)):
                 row_facts[2, r] = limits[part[r] - first] if served != MET else nothing
             count = near_pairs(

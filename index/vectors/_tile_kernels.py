@@ -136,9 +136,9 @@ def set_queries(kind, facts, offsets, queries, out, out_offsets):  # type: ignor
 def set_columns(facts, begin, end, out):  # type: ignore[no-untyped-def]
     """Set shift and scale of 64 columns; those that are missing are far from everything."""
     for c in range(COLUMNS):
-        there = begin + c < end
-        out[0, c] = facts[0, begin + c] if there else np.float32(np.inf)
-        out[1, c] = facts[1, begin + c] if there else np.float32(0.0)
+        exists = begin + c < end
+        out[0, c] = facts[0, begin + c] if exists else np.float32(np.inf)
+        out[1, c] = facts[1, begin + c] if exists else np.float32(0.0)
 
 
 @njit(cache=True, nogil=True)

@@ -210,7 +210,7 @@ def enter_short(typing, keys, rows, length, key, row):  # type: ignore[no-untype
         align = ir.Constant(_INT32, 4)
         places = ir.Constant(ints, [ir.Constant(_INT32, lane) for lane in range(LANES)])
         count = builder.trunc(length, _INT32)
-        there = builder.icmp_unsigned("<", places, _lanes(builder, count, LANES))
+        filled = builder.icmp_unsigned("<", places, _lanes(builder, count, LANES))
         key_at, row_at = (
             builder.inttoptr(address, ir.PointerType(kind))
             for address, kind in ((keys, floats), (rows, ints))
@@ -219,7 +219,7 @@ def enter_short(typing, keys, rows, length, key, row):  # type: ignore[no-untype
         def load(name: str, kind: Any, pointer: Any, missing: Any) -> Any:
             arguments = [ir.PointerType(kind), _INT32, bits, kind]
             read = _function(builder, f"llvm.masked.load.{name}.p0", kind, arguments)
-            return builder.call(read, [pointer, align, there, missing])
+            return builder.call(read, [pointer, align, filled, missing])
 
         infinite = ir.Constant(floats, [ir.Constant(_FLOAT, float("inf"))] * LANES)
         old_keys = load("v32f32", floats, key_at, infinite)
@@ -243,7 +243,7 @@ def enter_short(typing, keys, rows, length, key, row):  # type: ignore[no-untype
         moved_rows = builder.shuffle_vector(old_rows, new_row, before)
         keys_now = builder.select(stays, old_keys, builder.select(follows, new_key, moved_keys))
         rows_now = builder.select(stays, old_rows, builder.select(follows, new_row, moved_rows))
-        written = builder.and_(there, _lanes(builder, builder.not_(known), LANES))
+        written = builder.and_(filled, _lanes(builder, builder.not_(known), LANES))
 
         def store(name: str, kind: Any, value: Any, pointer: Any) -> None:
             arguments = [kind, ir.PointerType(kind), _INT32, bits]

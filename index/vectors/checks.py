@@ -170,17 +170,17 @@ def as_ids(ids: Any, n: int) -> pl.Series | None:
     return series
 
 
-def find_ids(ids: pl.Series | None, n: int, asked: Any) -> NDArray[np.bool_]:
-    """Mark the rows of n that are `asked` for by id, or by position if there are no ids."""
+def find_ids(ids: pl.Series | None, n: int, wanted: Any) -> NDArray[np.bool_]:
+    """Mark the rows of n that are `wanted` by id, or by position if there are no ids."""
     if ids is None:
-        positions = np.asarray(asked, dtype=np.int64).ravel()
+        positions = np.asarray(wanted, dtype=np.int64).ravel()
         unknown = positions[(positions < 0) | (positions >= n)]
         if len(unknown):
             raise IdError(f"There is no position {int(unknown[0])} among {n} rows.")
         marked = np.zeros(n, bool)
         marked[positions] = True
         return marked
-    named = pl.Series("sample_id", asked).cast(pl.String)
+    named = pl.Series("sample_id", wanted).cast(pl.String)
     unknown_ids = named.filter(~named.is_in(ids.implode()))
     if len(unknown_ids):
         names = ", ".join(map(repr, unknown_ids.head(5)))

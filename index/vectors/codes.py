@@ -77,12 +77,12 @@ def tile_kind() -> int:
     ConfigError
         ASSAY_TILES names no kind, or one that the processor lacks.
     """
-    asked = os.environ.get(TILES)
-    if asked:
-        if asked not in KINDS or not _works(asked):
+    named = os.environ.get(TILES)
+    if named:
+        if named not in KINDS or not _works(named):
             able = ", ".join(kind for kind in KINDS if _works(kind))
-            raise ConfigError(f"{TILES} is {asked!r}; this processor has: {able}.")
-        return KINDS[asked]
+            raise ConfigError(f"{TILES} is {named!r}; this processor has: {able}.")
+        return KINDS[named]
     return next(number for kind, number in KINDS.items() if _works(kind))
 
 

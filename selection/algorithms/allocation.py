@@ -199,12 +199,12 @@ def _above(weight: Floats, threshold: float, low: Counts, high: Counts) -> Count
 
 def _whole(name: str, values: Any) -> Counts:
     """Return whole numbers >= 0 as int64."""
-    given = np.asarray(values)
-    if given.size == 0:
-        given = given.astype(np.int64)
-    if given.dtype.kind not in "iu" or given.ndim > 1 or (given < 0).any():
+    numbers = np.asarray(values)
+    if numbers.size == 0:
+        numbers = numbers.astype(np.int64)
+    if numbers.dtype.kind not in "iu" or numbers.ndim > 1 or (numbers < 0).any():
         raise ConfigError(f"{name} must be whole numbers >= 0, one per bin; given: {values!r}.")
-    return given.astype(np.int64)
+    return numbers.astype(np.int64)
 
 
 def _bounds(name: str, values: Any, sizes: Counts, default: Any) -> Counts:

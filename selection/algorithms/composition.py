@@ -264,11 +264,11 @@ def target_shares(
     >>> target_shares(P, np.array([0.5, 0.5]))[0].round(4).tolist()
     [0.8125, 0.1875]
     """
-    there = pool_shares > 0
-    ratio = posteriors[:, there] / pool_shares[there]
+    present = pool_shares > 0
+    ratio = posteriors[:, present] / pool_shares[present]
     times = np.full(len(ratio), 1.0) if counts is None else counts
     total = times.sum()
-    q = pool_shares[there] / pool_shares[there].sum()
+    q = pool_shares[present] / pool_shares[present].sum()
     rounds, moved = 0, np.inf
     while moved >= _TOLERANCE and rounds < _ROUNDS:
         rounds += 1
@@ -276,7 +276,7 @@ def target_shares(
         moved = float(np.abs(updated - q).max())
         q = updated / updated.sum()
     shares = np.zeros(len(pool_shares))
-    shares[there] = q
+    shares[present] = q
     return shares, rounds
 
 
@@ -293,10 +293,10 @@ def _intervals(
         return np.full(len(estimated), np.nan), np.full(len(estimated), np.nan)
     # by content, so that the order of the target's rows does not matter
     order = np.argsort(uniform(target, random_state), kind="stable")[:_RESAMPLED]
-    m, there = len(order), pool_shares > 0
-    ratio = posteriors[order][:, there] / pool_shares[there]
+    m, present = len(order), pool_shares > 0
+    ratio = posteriors[order][:, present] / pool_shares[present]
     times = np.random.default_rng(random_state).multinomial(m, np.full(m, 1 / m), bootstraps)
-    q = np.tile(0.9 * estimated[there] + 0.1 * pool_shares[there], (bootstraps, 1))
+    q = np.tile(0.9 * estimated[present] + 0.1 * pool_shares[present], (bootstraps, 1))
     with threadpool_limits(1):
         for _ in range(_FEW_ROUNDS):
             updated = q * ((times / np.maximum(q @ ratio.T, 1e-300)) @ ratio) / m
@@ -307,7 +307,7 @@ def _intervals(
     low, high = estimated.copy(), estimated.copy()
     scale = np.sqrt(m / len(target))
     sides = np.quantile(q, [0.025, 0.975], axis=0)
-    low[there], high[there] = estimated[there] + scale * (sides - estimated[there])
+    low[present], high[present] = estimated[present] + scale * (sides - estimated[present])
     return np.clip(np.minimum(low, estimated), 0, 1), np.clip(np.maximum(high, estimated), 0, 1)
 
 

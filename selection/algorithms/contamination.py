@@ -143,8 +143,8 @@ def estimate_contamination(
         raise InputError("No scores were given; pass those of one detector or more.")
     columns = [_column(column) for column in scores]
     if len({len(column) for column in columns}) > 1:
-        told = ", ".join(str(len(column)) for column in columns)
-        raise InputError(f"The scores differ in length ({told}); pass one number per row each.")
+        lengths = ", ".join(str(len(column)) for column in columns)
+        raise InputError(f"The scores differ in length ({lengths}); pass one number per row each.")
     S = _prepared(np.column_stack(columns), max_rows)
     if len(S) < 2 or not S.any():
         return Contamination(np.zeros(draws), 0.0, 1)

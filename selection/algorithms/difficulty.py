@@ -41,8 +41,8 @@ def label_agreement(graph: Graph, labels: Labels) -> tuple[Floats, int]:
 
     total = row_sums(weights)
     same = row_sums(np.where(of_neighbor == of_row, weights, 0.0))
-    told = (total > 0) & labeled
-    scores = np.divide(same, total, out=chance, where=told)
+    judged = (total > 0) & labeled
+    scores = np.divide(same, total, out=chance, where=judged)
     return scores, int(n - (total > 0).sum())
 
 

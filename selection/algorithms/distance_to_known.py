@@ -41,12 +41,12 @@ def known_distances(rows: Vectors, known: Vectors, k: int) -> KnownDistances:
     """
     index = VectorIndex.from_vectors(known, metric="l2")
     reach = min(k, len(known))
-    asked, _ = index.search_keys(rows, reach)
+    distances, _ = index.search_keys(rows, reach)
     own = np.empty(0)
     if len(known) > 1:
         among_others = min(k, len(known) - 1)
         own = index.search_keys(known, among_others + 1)[0][:, among_others]
-    return KnownDistances(np.sqrt(asked[:, reach - 1]), np.sqrt(own), reach)
+    return KnownDistances(np.sqrt(distances[:, reach - 1]), np.sqrt(own), reach)
 
 
 def discoveries(p_values: Floats, rate: float) -> NDArray[np.bool_]:

@@ -158,5 +158,5 @@ def _distances(X: NDArray[np.float32], rows: NDArray[np.int64]) -> Floats:
 
 def filled(values: Floats) -> Floats:
     """Return values with those that are not finite replaced by the largest finite one (else 0)."""
-    there = np.isfinite(values)
-    return np.where(there, values, values[there].max(initial=0.0))
+    finite = np.isfinite(values)
+    return np.where(finite, values, values[finite].max(initial=0.0))

@@ -139,14 +139,14 @@ class InfluenceNetwork(BaseEstimator):  # type: ignore[misc]
             np.argsort(-inputs.noise(self.random_state, f"influence/{side}"), kind="stable")[:count]
             for side in ("left", "right")
         )
-        told = _utilities(utility, inputs.given_rows(left), inputs.given_rows(right))
+        utilities = _utilities(utility, inputs.given_rows(left), inputs.given_rows(right))
         held = int(_HELD_OUT * count)
         kept = count - held
         apart = left[:, None] != right
         learned = np.argwhere(apart[:kept, :kept])
         if not len(learned):
             raise InputError(f"There are {inputs.n} rows; pass at least 2 to learn from.")
-        values = told[tuple(learned.T)]
+        values = utilities[tuple(learned.T)]
         self._center = float(values.mean())
         self._spread = float(values.std()) or 1.0
         self._learn(
@@ -158,10 +158,10 @@ class InfluenceNetwork(BaseEstimator):  # type: ignore[misc]
         predicted = self.predict(vectors[left[tested[:, 0]]], vectors[right[tested[:, 1]]])
         self.report_: dict[str, Any] = {
             "rows": inputs.n,
-            "evaluations": told.size,
+            "evaluations": utilities.size,
             "pairs": len(learned),
             "held_out": len(tested),
-            **_fit_of(predicted, told[tuple(tested.T)]),
+            **_fit_of(predicted, utilities[tuple(tested.T)]),
         }
         return self
 
@@ -200,13 +200,13 @@ class InfluenceNetwork(BaseEstimator):  # type: ignore[misc]
         weights = self._of_pairs(
             vectors, np.repeat(np.arange(n), np.diff(graph.indptr)), graph.indices
         )
-        there = graph.neighbors >= 0
-        rows, _ = np.nonzero(there)
+        listed = graph.neighbors >= 0
+        rows, _ = np.nonzero(listed)
         near = np.full(graph.neighbors.shape, -np.inf)
-        near[there] = self._of_pairs(vectors, rows, graph.neighbors[there])
+        near[listed] = self._of_pairs(vectors, rows, graph.neighbors[listed])
         highest = max(weights.max(initial=0), near.max(initial=0)) or 1.0
         weights = np.maximum(weights, 0) / highest
-        near[there] = np.maximum(near[there], 0) / highest
+        near[listed] = np.maximum(near[listed], 0) / highest
         order = np.argsort(-near, axis=1, kind="stable")
         return UtilityGraph(
             indptr=graph.indptr,
@@ -254,7 +254,7 @@ class InfluenceNetwork(BaseEstimator):  # type: ignore[misc]
 def _utilities(utility: Any, left: Rows, right: Rows) -> Floats:
     """Return the utilities of all pairs, checked."""
     if callable(utility):
-        given = utility(left.copy(), right.copy())
+        values = utility(left.copy(), right.copy())
     else:
         matrix = np.asarray(utility)
         if (
@@ -265,8 +265,8 @@ def _utilities(utility: Any, left: Rows, right: Rows) -> Floats:
             raise InputError(
                 f"utility has shape {matrix.shape}; pass one value per pair of rows, or a callable."
             )
-        given = matrix[np.ix_(left, right)]
-    utilities = np.asarray(given, dtype=np.float64)
+        values = matrix[np.ix_(left, right)]
+    utilities = np.asarray(values, dtype=np.float64)
     if utilities.shape != (len(left), len(right)):
         raise InputError(
             f"The utility of {len(left)} x {len(right)} pairs has shape {utilities.shape}; return one "

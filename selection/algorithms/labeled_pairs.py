@@ -221,8 +221,8 @@ def held_out_similarity(
         rest = fold != held
         if same[rest].all() or not same[rest].any():
             continue
-        made = pair_weights(texts, rows[rest], same[rest], **options)
-        learned[~rest] = made.similarity(texts, rows[~rest])
+        weights = pair_weights(texts, rows[rest], same[rest], **options)
+        learned[~rest] = weights.similarity(texts, rows[~rest])
     return learned, plain
 
 

@@ -84,13 +84,13 @@ class Trials:
                     f"The metric {metric!r} of the {what} holds {frame[metric].dtype}; name a column "
                     "of numbers."
                 )
-            given = _numbers(frame.select(metric), what)[:, 0]
+            losses = _numbers(frame.select(metric), what)[:, 0]
             frame = frame.drop(metric)
         else:
-            given = np.asarray(metric, dtype=np.float64)
-            if given.shape != (frame.height,) or not np.isfinite(given).all():
+            losses = np.asarray(metric, dtype=np.float64)
+            if losses.shape != (frame.height,) or not np.isfinite(losses).all():
                 raise InputError(
-                    f"The metric has shape {given.shape} for {frame.height} {what}; pass one finite "
+                    f"The metric has shape {losses.shape} for {frame.height} {what}; pass one finite "
                     "number for each."
                 )
         names = sorted(name for name, dtype in frame.schema.items() if dtype.is_numeric())
@@ -104,9 +104,9 @@ class Trials:
                 "one for each of two or more sources."
             )
         values = _numbers(frame.select(names), what)
-        given = -given if higher_is_better else given
-        order = np.lexsort([*values.T[::-1], given])
-        return cls(names, values[order], given[order])
+        losses = -losses if higher_is_better else losses
+        order = np.lexsort([*values.T[::-1], losses])
+        return cls(names, values[order], losses[order])
 
 
 def _numbers(frame: pl.DataFrame, what: str) -> Floats:

@@ -74,22 +74,22 @@ class Similarities:
         For the first rows only, as many as take `most` similarities; not for inner products. Pairs are
         compared in float32, and those that may be near enough again in float64.
         """
-        asked = rows[: max(1, most // max(1, len(rows)))]
-        near = np.zeros(len(asked), dtype=np.bool_)
+        queries = rows[: max(1, most // max(1, len(rows)))]
+        near = np.zeros(len(queries), dtype=np.bool_)
         rough, sizes, reach = self._rough(rows, threshold - 1e-9)
         slack = (rough.shape[1] + 16) * 2.0**-23
-        for first in range(0, len(asked), _BLOCK):
-            part = slice(first, min(first + _BLOCK, len(asked)))
+        for first in range(0, len(queries), _BLOCK):
+            part = slice(first, min(first + _BLOCK, len(queries)))
             for begin in range(0, len(rows), _BLOCK):
                 others = slice(begin, begin + _BLOCK)
                 reached = 2 * (rough[part] @ rough[others].T)
                 pairs = sizes[part, None] + sizes[others]
                 possible = pairs - reached <= reach + slack * (pairs + reach)
-                possible &= asked[part, None] != rows[others]
+                possible &= queries[part, None] != rows[others]
                 possible[near[part]] = False
                 while len(left := np.flatnonzero(possible.any(axis=1))):
                     right = possible[left].argmax(axis=1)
-                    similar = self.of_pairs(asked[first + left], rows[begin + right])
+                    similar = self.of_pairs(queries[first + left], rows[begin + right])
                     possible[left, right] = False
                     hit = left[similar >= threshold - 1e-9]
                     possible[hit] = False
@@ -166,12 +166,12 @@ def copy_threshold(
     usual = float(np.median(last[listed]))
     if among is not None and metric in _JUMP:
         order = np.argsort(noise, kind="stable")
-        asked, others = order[:_ASKED], order[:_AMONG]
+        queries, others = order[:_ASKED], order[:_AMONG]
         beyond = _distances_beyond_copies(
-            among, asked, others, ends[asked], metric, values.shape[1]
+            among, queries, others, ends[queries], metric, values.shape[1]
         )
         if not np.isnan(beyond).all():
-            inside = np.where(listed[asked], ends[asked], np.nan)
+            inside = np.where(listed[queries], ends[queries], np.nan)
             distance = _CLOSE * float(np.nanmedian(np.where(np.isnan(beyond), inside, beyond)))
             return 1 / (1 + distance) if metric == "l2" else 1 - distance
     if metric == "l2":
@@ -185,18 +185,18 @@ def _distances(similarities: Floats, metric: str) -> Floats:
 
 
 def _distances_beyond_copies(
-    among: Similarities, asked: Rows, others: Rows, ends: Floats, metric: str, k: int
+    among: Similarities, queries: Rows, others: Rows, ends: Floats, metric: str, k: int
 ) -> Floats:
     """Return each row's distance to the k-th row behind its copies; NaN where its list holds more."""
     power = 2.0 if metric == "l2" else 1.0
-    beyond = np.full(len(asked), np.nan)
-    for first in range(0, len(asked), _ASKED_AT_ONCE):
-        rows = asked[first : first + _ASKED_AT_ONCE]
+    beyond = np.full(len(queries), np.nan)
+    for first in range(0, len(queries), _ASKED_AT_ONCE):
+        rows = queries[first : first + _ASKED_AT_ONCE]
         distances = _distances(among.between(rows, others), metric)
         distances[(rows[:, None] == others) | ~np.isfinite(distances)] = np.inf
         distances.sort(axis=1)
         finite = np.isfinite(distances).sum(axis=1)
-        for place, own, count in zip(range(first, len(asked)), distances, finite, strict=False):
+        for place, own, count in zip(range(first, len(queries)), distances, finite, strict=False):
             beyond[place] = _beyond(own[:count], float(ends[place]), power, metric, k)
     return beyond
 

@@ -16,9 +16,9 @@ def typicality(inputs: Inputs) -> Floats:
     distances = inputs.graph_distances().astype(np.float64)
     if inputs.metric == "cosine":
         distances = np.sqrt(np.maximum(2 * distances, 0))
-    there = np.asarray(inputs.graph.neighbors) >= 0
-    counts = there.sum(axis=1)
-    sums = np.where(there, np.maximum(distances, 0), 0.0).sum(axis=1)
+    listed = np.asarray(inputs.graph.neighbors) >= 0
+    counts = listed.sum(axis=1)
+    sums = np.where(listed, np.maximum(distances, 0), 0.0).sum(axis=1)
     means = np.maximum(sums / np.maximum(counts, 1), 1e-6)
     return np.asarray(np.where(counts > 0, 1 / means, 0.0))
 

@@ -196,11 +196,11 @@ def _by_lists(
         part = rest[begin : begin + _PART]
         places = place[lists.neighbors[part]]
         first = (places >= 0).argmax(axis=1)
-        there = places[np.arange(len(part)), first] >= 0
-        rows, first = part[there], first[there]
-        owner[rows] = places[there, first]
+        listed = places[np.arange(len(part)), first] >= 0
+        rows, first = part[listed], first[listed]
+        owner[rows] = places[listed, first]
         similarity[rows] = lists.similarities[rows, first]
-        missing[begin : begin + _PART] = ~there
+        missing[begin : begin + _PART] = ~listed
     return missing
 
 

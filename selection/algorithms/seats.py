@@ -98,8 +98,8 @@ def share_seats(
             f"No alliance has importance above 0 and {threshold:.0%} of all; lower the threshold, or rank "
             "by a method whose scores are positive."
         )
-    given = allocate(np.full(len(counted), seats), seats, rule="dhondt", weights=counted)
+    shared = allocate(np.full(len(counted), seats), seats, rule="dhondt", weights=counted)
     votes_of_columns = votes.select("alliance", pl.col("columns").cast(pl.Int64)).with_columns(
-        share=pl.Series(share), seats=pl.Series(given)
+        share=pl.Series(share), seats=pl.Series(shared)
     )
     return votes_of_columns.sort("seats", "share", "alliance", descending=[True, True, False])

@@ -164,8 +164,8 @@ def _potential(cost: Floats, other: Floats, log_mass: Floats, epsilon: float) ->
 def _masses(name: str, masses: ArrayLike | None, count: int) -> Floats:
     if masses is None:
         return np.full(count, 1 / count)
-    given = np.asarray(masses, dtype=np.float64)
-    positive = given.shape == (count,) and bool(np.isfinite(given).all() and (given > 0).all())
-    if not positive or abs(given.sum() - 1) > 1e-6:
+    array = np.asarray(masses, dtype=np.float64)
+    positive = array.shape == (count,) and bool(np.isfinite(array).all() and (array > 0).all())
+    if not positive or abs(array.sum() - 1) > 1e-6:
         raise InputError(f"{name} must be {count} masses above 0 that sum to 1.")
-    return np.asarray(given / given.sum())
+    return np.asarray(array / array.sum())

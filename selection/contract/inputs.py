@@ -137,21 +137,27 @@ class Inputs:
         if not lengths:
             raise InputError("Nothing was given; pass X, ids or another input with one row each.")
         if len(set(lengths.values())) > 1:
-            told = ", ".join(f"{name} {length}" for name, length in lengths.items())
-            raise InputError(f"The inputs differ in length ({told}); pass one row of each.")
+            counted = ", ".join(f"{name} {length}" for name, length in lengths.items())
+            raise InputError(f"The inputs differ in length ({counted}); pass one row of each.")
         self.n = next(iter(lengths.values()))
         if self.n == 0:
             raise InputError("The pool has no rows; pass at least one.")
         self._X, self._y, self._graph, self._scores, self._groups = X, y, graph, scores, groups
         self.target = target
         graph_ids = None if graph is None else graph.ids
-        given = _id_series(ids if ids is not None else graph_ids, self.n)
-        if ids is not None and graph_ids is not None and not given.equals(_id_series(graph_ids, 0)):
+        id_series = _id_series(ids if ids is not None else graph_ids, self.n)
+        if (
+            ids is not None
+            and graph_ids is not None
+            and not id_series.equals(_id_series(graph_ids, 0))
+        ):
             raise IdError("The graph's ids are not the ids given; pass both in the same order.")
         positions = ids is None and graph_ids is None
-        in_order = positions or given.is_sorted()
-        self.order: Rows | None = None if in_order else given.arg_sort().to_numpy().astype(np.int64)
-        self.ids = given if self.order is None else given.gather(self.order)
+        in_order = positions or id_series.is_sorted()
+        self.order: Rows | None = (
+            None if in_order else id_series.arg_sort().to_numpy().astype(np.int64)
+        )
+        self.ids = id_series if self.order is None else id_series.gather(self.order)
         self.covered = covered_mask(covered, self.ids, self.order)
 
     @property

@@ -172,8 +172,8 @@ def learning_curve(
             order = train[np.argsort(keys, kind="stable")][:largest]
             features = judge.features(order)
             for at, size in enumerate(sizes):
-                made = judge.fit(order[:size], features[:size])
-                accuracies[repeat, at] = judge.right(made, test, tested).mean()
+                fitted = judge.fit(order[:size], features[:size])
+                accuracies[repeat, at] = judge.right(fitted, test, tested).mean()
     mean = accuracies.mean(axis=0)
     a, b, c = power_law(sizes, np.maximum(1 - mean, 0.5 / len(test)))
     frame = pl.DataFrame(

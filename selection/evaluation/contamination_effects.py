@@ -111,11 +111,11 @@ def _effect(
     usable = (below >= _LEAST) & (n - below >= _LEAST)
     levels, below = levels[usable], below[usable]
     accuracy = float(correct.mean())
-    told: dict[str, Any] = {"items": n, "threshold": None, "marked": None, "accuracy": accuracy}
-    told |= dict.fromkeys(("accuracy_below", "gain", "z", "p"))
+    effect: dict[str, Any] = {"items": n, "threshold": None, "marked": None, "accuracy": accuracy}
+    effect |= dict.fromkeys(("accuracy_below", "gain", "z", "p"))
     spread = correct.std()
     if not len(levels) or spread == 0:
-        return told
+        return effect
     # the mean of m of n values drawn without replacement
     error = spread * np.sqrt((n - below) / (below * max(n - 1, 1)))
 
@@ -127,7 +127,7 @@ def _effect(
     draw = np.random.default_rng(random_state)
     drawn = np.array([best(draw.permutation(correct))[1] for _ in range(permutations)])
     mean_below = float(correct[: below[at]].mean())
-    return told | {
+    return effect | {
         "threshold": int(levels[at]),
         "marked": float(1 - below[at] / n),
         "accuracy_below": mean_below,

@@ -51,11 +51,11 @@ def nearest_distances(queries: Vectors, centers: Vectors) -> Floats:
     for start in range(0, len(queries), _QUERIES):
         block = queries[start : start + _QUERIES]
         ones = np.ones((len(block), 1), dtype=np.float32)
-        asked = np.column_stack([block - origin, ones])
+        extended = np.column_stack([block - origin, ones])
         best = np.full(len(block), -np.inf, dtype=np.float32)
         nearest = np.zeros(len(block), dtype=np.int64)
         for first in range(0, len(table), _CENTERS):
-            products = asked @ table[first : first + _CENTERS].T
+            products = extended @ table[first : first + _CENTERS].T
             place = products.argmax(axis=1)
             value = products[np.arange(len(block)), place]
             closer = value > best

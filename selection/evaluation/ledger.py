@@ -198,8 +198,8 @@ def evaluate_selection(
     inputs = Inputs(X=X, y=y, graph=graph, groups=groups, scores=scores, ids=ids)
     n = inputs.n
     noise = inputs.as_given(inputs.noise(random_state, "evaluation"))
-    given = _chosen(chosen, n)
-    rows = _in_order(np.unique(given), noise)
+    chosen_rows = _chosen(chosen, n)
+    rows = _in_order(np.unique(chosen_rows), noise)
     kept = None if cutoff_kept is None else np.asarray(cutoff_kept, dtype=bool)
     if kept is not None and kept.shape != (n,):
         raise InputError(f"cutoff_kept has shape {kept.shape}; pass one true or false per row.")
@@ -278,7 +278,7 @@ def evaluate_selection(
                 progress("subset", len(figures), len(subsets))
     value, random, cut = figures[0], figures[1 : 1 + draws], figures[1 + draws :]
     if weights is not None:
-        value["effective_sample_size"] = _effective_size(weights, given)
+        value["effective_sample_size"] = _effective_size(weights, chosen_rows)
         for drawn in (*random, *cut):
             drawn["effective_sample_size"] = float(len(rows))
     lines = [
@@ -308,7 +308,7 @@ def _near_copies(inputs: Inputs) -> Callable[[Rows], NDArray[np.bool_]]:
     return lambda some: among.have_another(canonical[some], threshold, _COMPARED)
 
 
-def _text_measures(texts: pl.Series, target: Any, asked: Rows, duplicates: Any) -> list[Measure]:
+def _text_measures(texts: pl.Series, target: Any, measured: Rows, duplicates: Any) -> list[Measure]:
     measures: list[Measure] = []
     if duplicates is None:
         measures.append(
@@ -316,7 +316,7 @@ def _text_measures(texts: pl.Series, target: Any, asked: Rows, duplicates: Any) 
         )
     if target is not None:
         wanted = ngram_counts(text_series(target, "target"))
-        pool = ngram_counts(texts, asked)
+        pool = ngram_counts(texts, measured)
         before = backed_off_divergence(wanted, pool, pool)
 
         def divergence(rows: Rows) -> dict[str, float]:
@@ -399,9 +399,14 @@ def _line(
     better = _BETTER.get(name.rpartition(".")[2])
     if not has_target:
         better = _BETTER_FOR_THE_POOL.get(name, better)
-    told = None if better is None else _verdict(value, random, cut, better)
+    verdict = None if better is None else _verdict(value, random, cut, better)
     numbers = (value, float(np.mean(random)), float(np.mean(cut)) if cut else math.nan)
-    return (name, *(number if math.isfinite(number) else None for number in numbers), better, told)
+    return (
+        name,
+        *(number if math.isfinite(number) else None for number in numbers),
+        better,
+        verdict,
+    )
 
 
 def _verdict(

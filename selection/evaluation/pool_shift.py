@@ -162,8 +162,8 @@ def explain_shift(
     """
     check_parameters(cells=(cells, Whole(2)), random_state=(random_state, *SEED))
     sides = [
-        _Side.of(*given)
-        for given in (("a", a, loss_a, vectors_a, ids_a), ("b", b, loss_b, vectors_b, ids_b))
+        _Side.of(*side)
+        for side in (("a", a, loss_a, vectors_a, ids_a), ("b", b, loss_b, vectors_b, ids_b))
     ]
     one, two = sides
     if (one.loss is None) != (two.loss is None):

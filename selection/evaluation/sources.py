@@ -136,8 +136,8 @@ def source_value(
     offered = known.filter(~known.is_in(owned.implode()))
     if not len(offered):
         raise InputError("No source is on offer: all are had already.")
-    asked = _asked(len(np.asarray(wanted)), random_state)
-    T = unit_length(np.asarray(wanted, dtype=np.float32)[asked])
+    sampled = _asked(len(np.asarray(wanted)), random_state)
+    T = unit_length(np.asarray(wanted, dtype=np.float32)[sampled])
     if T.shape[1:] != vectors.shape[1:]:
         raise InputError(
             f"wanted has vectors of {T.shape[-1]} numbers, and the rows of {vectors.shape[1]}; make both "
@@ -152,9 +152,11 @@ def source_value(
     if inputs.labels is not None:
         classes = [str(label) for label in inputs.labels.classes]
         place = {label: code for code, label in enumerate(classes)}
-        goal = np.array([place.get(str(label), -1) for label in np.asarray(wanted_y)[asked]])
+        goal = np.array([place.get(str(label), -1) for label in np.asarray(wanted_y)[sampled]])
         codes = np.asarray(inputs.labels.codes)
-        gains = _gains(inputs.vectors(), codes, T, goal, mine, members, wanted, asked, random_state)
+        gains = _gains(
+            inputs.vectors(), codes, T, goal, mine, members, wanted, sampled, random_state
+        )
         report["accuracy"] = gains.before
         labeled = np.flatnonzero(codes >= 0)
         values = np.zeros(n)
@@ -184,11 +186,11 @@ class _Gains(NamedTuple):
 
 def _gains(
     X: NDArray[Any], codes: NDArray[Any], T: NDArray[Any], goal: NDArray[Any], mine: NDArray[Any],
-    members: list[NDArray[Any]], wanted: Any, asked: NDArray[Any], random_state: int,
+    members: list[NDArray[Any]], wanted: Any, sampled: NDArray[Any], random_state: int,
 ) -> _Gains:  # fmt: skip
     """Return what models with each source get right more, and the standard errors."""
     n = len(X)
-    both = np.concatenate([X, np.asarray(wanted, dtype=np.float32)[asked]])
+    both = np.concatenate([X, np.asarray(wanted, dtype=np.float32)[sampled]])
     every, judged = np.arange(n), np.arange(n, n + len(T))
     judge = RidgeJudge(lambda rows: both[rows], np.concatenate([codes, goal]), every, random_state)
     F, G = judge.features(every), judge.features(judged)
@@ -233,7 +235,7 @@ def _novelty(
     known = np.unique(vectors[mine].astype(np.float32), axis=0)
     if not len(known):
         return pl.Series("novelty", [None] * len(members), dtype=pl.Float64)
-    asked = np.concatenate(members)
-    far = known_distances(vectors[asked].astype(np.float32), known, 5).asked
+    queries = np.concatenate(members)
+    far = known_distances(vectors[queries].astype(np.float32), known, 5).asked
     ends = np.cumsum([len(rows) for rows in members])[:-1]
     return pl.Series("novelty", [float(part.mean()) for part in np.split(far, ends)])

@@ -64,17 +64,17 @@ class Space:
 
 
 def vector_measures(
-    space: Space, asked: Rows, pool: Rows, sample: int, graph: Any = None
+    space: Space, rows_measured: Rows, pool: Rows, sample: int, graph: Any = None
 ) -> list[Measure]:
-    queries = space.rows(asked)
-    listed = _lists_of(graph, asked)
+    queries = space.rows(rows_measured)
+    listed = _lists_of(graph, rows_measured)
     held = pool[:_KERNEL_ROWS]
     of_pool = space.rows(held)
     bandwidth = median_bandwidth(of_pool)
     within = mean_within(of_pool, bandwidth)
 
     def cover(rows: Rows) -> dict[str, float]:
-        distances = np.empty(len(asked))
+        distances = np.empty(len(rows_measured))
         first = _first_listed(listed, rows)
         near = np.flatnonzero(first >= 0)
         apart = queries[near].astype(np.float64) - space.rows(first[near])
@@ -82,7 +82,7 @@ def vector_measures(
         far = np.flatnonzero(first < 0)
         if len(far):
             distances[far] = nearest_distances(queries[far], space.rows(rows))
-        figures = coverage(distances, np.isin(asked, rows))
+        figures = coverage(distances, np.isin(rows_measured, rows))
         return {f"coverage.{name}": value for name, value in figures.items()}
 
     def discrepancy(rows: Rows) -> dict[str, float]:
@@ -102,19 +102,19 @@ def vector_measures(
     return [cover, discrepancy, spread]
 
 
-def _lists_of(graph: Any, asked: Rows) -> Rows:
+def _lists_of(graph: Any, rows: Rows) -> Rows:
     """Return each row with the rows nearest to it, nearest first, as far as the graph lists them."""
-    itself = asked[:, None]
+    itself = rows[:, None]
     if not (lists_nearest(graph, "cosine") or lists_nearest(graph, "l2")):
         return itself
-    return np.hstack([itself, graph.neighbors[asked].astype(np.int64)])
+    return np.hstack([itself, graph.neighbors[rows].astype(np.int64)])
 
 
 def _first_listed(listed: Rows, rows: Rows) -> Rows:
     """Return the first of each line's rows that is among `rows`, -1 where none is."""
-    there = np.isin(listed, rows) & (listed >= 0)
-    first = listed[np.arange(len(listed)), there.argmax(axis=1)]
-    return np.where(there.any(axis=1), first, -1)
+    present = np.isin(listed, rows) & (listed >= 0)
+    first = listed[np.arange(len(listed)), present.argmax(axis=1)]
+    return np.where(present.any(axis=1), first, -1)
 
 
 def target_measures(space: Space, target: Vectors, pool: Rows, noise: Floats) -> list[Measure]:

@@ -73,11 +73,11 @@ def _quotas(
     had = np.bincount(codes[covered & (codes >= 0)], minlength=len(quotas))
     if not had.any():
         return np.array(list(quotas.values()))
-    there = np.bincount(codes[usable & (codes >= 0)], minlength=len(quotas))
-    in_all = min(budget + int(had.sum()), int((there + had).sum()))
+    available = np.bincount(codes[usable & (codes >= 0)], minlength=len(quotas))
+    in_all = min(budget + int(had.sum()), int((available + had).sum()))
     shares = composition.frame["target_share"].to_numpy()
-    missing = np.maximum(0, target_quotas(there + had, shares, in_all) - had)
-    return target_quotas(there, missing if missing.any() else shares, budget)
+    missing = np.maximum(0, target_quotas(available + had, shares, in_all) - had)
+    return target_quotas(available, missing if missing.any() else shares, budget)
 
 
 def told_of(composition: Composition) -> dict[str, Any]:

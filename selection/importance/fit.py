@@ -118,10 +118,10 @@ def population(X: Any, n: int, ids: Any, **others: Any) -> Population:
             ids = X.take(rows, [roles.id])[roles.id]
         if others.get("groups") is None and roles.group is not None:
             others["groups"] = X.take(rows, [roles.group])[roles.group]
-    given = {name: value for name, value in others.items() if value is not None}
-    if ids is None and not given:
+    named = {name: value for name, value in others.items() if value is not None}
+    if ids is None and not named:
         return Positions(n)
-    return Given(Inputs(X=_Length(n), ids=ids, **given))
+    return Given(Inputs(X=_Length(n), ids=ids, **named))
 
 
 class _Length:
@@ -208,7 +208,7 @@ def fit_evidence(
         if settings.mode == "dsir" or embedding:
             raise ConfigError("X holds vectors; mode 'dsir' and embedding=True are for texts.")
         rows = rows or population(X, len(vectors), ids, **others)
-        wanted = {name: _target_vectors(given, name) for name, given in targets.items()}
+        wanted = {name: _target_vectors(sample, name) for name, sample in targets.items()}
         sampled = rows.noise(0, "sample")
         evidence = VectorEvidence(vectors, wanted, sampled)
         covered, had = _dealt(rows, evidence, len(targets))
@@ -225,10 +225,10 @@ def fit_evidence(
         texts = Texts(X)
         hasher, threads = settings.hasher(), thread_count(settings.threads)
         # what is wrong with a target is said before the pool is hashed
-        hashed = {name: TextTarget(given, hasher, name) for name, given in targets.items()}
+        hashed = {name: TextTarget(sample, hasher, name) for name, sample in targets.items()}
         stream = BucketStream.of(texts.batches(), hasher, threads=threads)
     if texts is None:
-        hashed = {name: TextTarget(given, X.hasher, name) for name, given in targets.items()}
+        hashed = {name: TextTarget(sample, X.hasher, name) for name, sample in targets.items()}
     rows = rows or population(X, len(stream), ids, **others)
     replaced = 0 if texts is None else texts.replaced
     text_evidence = _text_evidence(stream, hashed, rows, settings, replaced)
@@ -276,7 +276,7 @@ def fit_stream_ratio(
     settings.check()
     settings.accept(X.hasher)
     targets = named_targets(target)
-    hashed = {name: TextTarget(given, X.hasher, name) for name, given in targets.items()}
+    hashed = {name: TextTarget(sample, X.hasher, name) for name, sample in targets.items()}
     return _text_evidence(X, hashed, _in_memory(X, ids, {}), settings, 0).ratio
 
 
@@ -308,12 +308,12 @@ def need(X: Any, target: Any, who: str) -> None:
 
 def _in_memory(X: Any, ids: Any, others: dict[str, Any]) -> Population:
     """Return the rows of data in memory, checked before any expensive work."""
-    given = {name: value for name, value in others.items() if value is not None}
+    named = {name: value for name, value in others.items() if value is not None}
     if isinstance(X, BucketStream):
         if not len(X):
             raise InputError("The pool has no rows; pass at least one.")
-        return population(X, len(X), ids, **given)
-    return Given(Inputs(X=X, ids=ids, **given))
+        return population(X, len(X), ids, **named)
+    return Given(Inputs(X=X, ids=ids, **named))
 
 
 def _target_vectors(target: Any, name: str) -> Any:

@@ -35,15 +35,15 @@ def missing_share(wanted: Floats, had: Floats, drawn: float) -> Floats:
     >>> missing_share(np.array([5.0, 5.0]), np.array([3.0, 3.0]), 10.0).tolist()
     [1.0, 1.0]
     """
-    there = wanted > 0
+    present = wanted > 0
     shares = wanted / wanted.sum()
     mass = float(had.sum())
-    less = np.divide(had, shares, out=np.zeros(len(had)), where=there)
-    left = np.where(there, np.maximum(0.0, 1 - less / (mass + drawn)), 0.0)
+    less = np.divide(had, shares, out=np.zeros(len(had)), where=present)
+    left = np.where(present, np.maximum(0.0, 1 - less / (mass + drawn)), 0.0)
     mean = float(left @ shares)
     if not mean:
         # nothing is missing, so that the draw is one from the target
-        return there.astype(np.float64)
+        return present.astype(np.float64)
     share: Floats = np.minimum(1.0, left / mean)
     return share
 
@@ -59,9 +59,9 @@ def thinned(grams: NGrams, share: Floats) -> NGrams:
         np.repeat(np.arange(len(grams.n_tokens)), np.diff(grams.indptr))[kept],
         minlength=len(grams.n_tokens),
     )
-    there = sizes > 0
-    indptr = np.concatenate([[0], np.cumsum(sizes[there])])
-    return NGrams(indptr, grams.buckets[kept], grams.n_tokens[there])
+    filled = sizes > 0
+    indptr = np.concatenate([[0], np.cumsum(sizes[filled])])
+    return NGrams(indptr, grams.buckets[kept], grams.n_tokens[filled])
 
 
 def thinned_rows(share: Floats) -> Rows:

@@ -104,14 +104,14 @@ def group_shares(labels: Labels, rows: Rows, times: Rows, random: Rows) -> dict[
     }
     shares = {side: count / max(1, count.sum()) for side, count in counts.items()}
     order = np.argsort(-counts["pool"], kind="stable")[: np.count_nonzero(counts["pool"])]
-    told = {
+    by_group = {
         names[group]: {side: float(share[group]) for side, share in shares.items()}
         for group in order[:_GROUPS_TOLD]
     }
     others = order[_GROUPS_TOLD:]
     if len(others):
-        told["(other)"] = {side: float(share[others].sum()) for side, share in shares.items()}
-    return told
+        by_group["(other)"] = {side: float(share[others].sum()) for side, share in shares.items()}
+    return by_group
 
 
 class Decided:
@@ -148,11 +148,11 @@ class Decided:
         order = in_order(np.arange(len(scores)))
         rank = np.empty(len(scores), dtype=np.int64)
         rank[order] = rank_of(scores[order])
-        told = {"score": scores[rest], "rank": rank[rest]}
+        numbers = {"score": scores[rest], "rank": rank[rest]}
         if keys is not None:
             cut = np.full(len(rest), keys[chosen.rows].min())
-            told |= {"key": keys[rest], "threshold": cut}
-        yield Outcome(rest, "select", "not_drawn", told)
+            numbers |= {"key": keys[rest], "threshold": cut}
+        yield Outcome(rest, "select", "not_drawn", numbers)
         if covered.any():
             yield Outcome(np.flatnonzero(covered), "select", "covered", {})
         yield Outcome(np.flatnonzero(~usable & ~covered), "read", "empty", {})

@@ -242,18 +242,23 @@ class ImportanceResampler(Selector):
         self.check_parameters()
         return TextSettings.of(self).hasher()
 
-    def _decide(self, **given: Any) -> Decision:
+    def _decide(self, **arguments: Any) -> Decision:
         """Draw rows; X may be a `Pool` or a stream, of which no more than is needed is held."""
         check_temperature(self.temperature, replace=self.replace)
         if self.replace and self.mode == "dsir":
             raise ConfigError("mode 'dsir' draws without replacement; set replace=False.")
-        X, target = given.pop("X"), given.pop("target")
+        X, target = arguments.pop("X"), arguments.pop("target")
         need(X, target, type(self).__name__)
         self._check_composition(X, target)
         # a budget that is no budget is said before the work
         parse_budget(self.budget)
         fitted = fit_evidence(
-            X, target, TextSettings.of(self), embedding=self.embedding, budget=self.budget, **given
+            X,
+            target,
+            TextSettings.of(self),
+            embedding=self.embedding,
+            budget=self.budget,
+            **arguments,
         )
         rows, evidence = fitted.rows, fitted.evidence
         proportions = checked_proportions(self.proportions, fitted.names)

@@ -212,11 +212,11 @@ class TextTarget:
         `drawn` is how many n-grams a draw brings.
         """
         share = missing_share(self.counts.astype(np.float64), had.astype(np.float64), drawn)
-        made = copy(self)
-        made.grams = thinned(self.grams, share)
-        made.counts = _counts(made.grams, len(self.counts))
-        made.rows = len(made.grams.n_tokens)
-        return made
+        rest = copy(self)
+        rest.grams = thinned(self.grams, share)
+        rest.counts = _counts(rest.grams, len(self.counts))
+        rest.rows = len(rest.grams.n_tokens)
+        return rest
 
 
 class TextEvidence:

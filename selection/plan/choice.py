@@ -83,14 +83,14 @@ def choose(
     else:
         constraints = constraints_of(mixture, groups, rows, must, cost)
     entry = registry.entry(plan.selector, "selector")
-    given = pool.given({*entry.needs, *entry.uses}, rows, selector=True)
+    inputs = pool.given({*entry.needs, *entry.uses}, rows, selector=True)
     scores = _scores(plan, pool, rows)
-    given["scores"] = scores
+    inputs["scores"] = scores
     had = np.flatnonzero(covered[rows])
     if len(had):
-        given["covered"] = covered[rows]
+        inputs["covered"] = covered[rows]
     n_open = len(rows) - len(had)
-    fitted = _fitted(plan, given, constraints, n_open)
+    fitted = _fitted(plan, inputs, constraints, n_open)
     kept, barred, churn = _NONE, _NONE, {}
     if bound is not None:
         if not constraints.shape_the_order and not constraints.must.any():
@@ -100,10 +100,10 @@ def choose(
             fitted,
             bound,
             rows,
-            given["ids"],
+            inputs["ids"],
             counted=cost is None,
-            refit=lambda held, start: _fitted(plan, given, constraints, n_open, held, start),
-            meets=lambda made: _least_met(made.taken, constraints),
+            refit=lambda held, start: _fitted(plan, inputs, constraints, n_open, held, start),
+            meets=lambda selection: _least_met(selection.taken, constraints),
         )
         fitted, kept, barred, churn = held.fitted, held.kept, held.barred, held.report
     selector, taken = fitted.selector, fitted.taken
@@ -125,7 +125,7 @@ def choose(
             raise BudgetError(f"{message}; lower the budget, loosen it, or set strict=False.")
         warnings.warn(f"{message}.", ShortfallWarning, stacklevel=3)
     stands_for, nearest, similarity = _represented(
-        pool, rows, np.concatenate([taken.rows, had]), given
+        pool, rows, np.concatenate([taken.rows, had]), inputs
     )
     if noise is not None:
         weights = noise[rows[taken.rows]]
@@ -161,16 +161,16 @@ def choose(
 
 
 def _represented(
-    pool: PlanInputs, rows: Rows, chosen: Rows, given: dict[str, Any]
+    pool: PlanInputs, rows: Rows, chosen: Rows, inputs: dict[str, Any]
 ) -> tuple[Floats | None, Rows | None, NDArray[Any] | None]:
     """Return `representation_weights` by vectors, or by the graph where those cost too much."""
     X = pool.vectors(rows)
-    graph = given["graph"]
+    graph = inputs["graph"]
     if X is not None and (graph is None or len(rows) * len(chosen) * X.shape[1] <= SEARCHED):
-        return representation_weights(chosen, X=X, graph=graph, ids=given["ids"])
+        return representation_weights(chosen, X=X, graph=graph, ids=inputs["ids"])
     if graph is None:
         return None, None, None
-    return representation_weights(chosen, graph=graph, ids=given["ids"])
+    return representation_weights(chosen, graph=graph, ids=inputs["ids"])
 
 
 def _constraints(
@@ -182,9 +182,9 @@ def _constraints(
     cost: Floats | None,
     budget: float,
 ) -> Constraints:
-    given: dict[str, Any] = {"budget": budget, "must": must[rows]}
+    options: dict[str, Any] = {"budget": budget, "must": must[rows]}
     if cost is not None:
-        given["cost"] = cost[rows]
+        options["cost"] = cost[rows]
     if plan.quotas or plan.minima:
         named = next((c for c in ("group_id", "label") if c in pool.ours.columns), None)
         name = plan.by or (f"assay.{named}" if named else None)
@@ -192,7 +192,7 @@ def _constraints(
             raise MissingInputError("Quotas and minima need groups: pass groups, or name `by`.")
         codes, names = coded(pool.column(name, "column of groups"))
         whole = cost is None
-        given |= {
+        options |= {
             # covered rows are not there to be taken
             "groups": np.where(covered, -1, codes)[rows],
             "names": names,
@@ -203,10 +203,10 @@ def _constraints(
                 plan.minima or {}, names, budget, default=0.0, whole=whole, what="minima"
             ),
         }
-        if (given["least"] > given["most"]).any():
-            worst = names[int(np.argmax(given["least"] > given["most"]))]
+        if (options["least"] > options["most"]).any():
+            worst = names[int(np.argmax(options["least"] > options["most"]))]
             raise BudgetError(f"The minimum of group {worst!r} is above its quota; change one.")
-    return Constraints(**given)
+    return Constraints(**options)
 
 
 def _scores(plan: Rules, pool: PlanInputs, rows: Rows) -> Floats | None:
@@ -219,7 +219,7 @@ def _scores(plan: Rules, pool: PlanInputs, rows: Rows) -> Floats | None:
 
 def _fitted(
     plan: Rules,
-    given: dict[str, Any],
+    inputs: dict[str, Any],
     constraints: Constraints,
     n: int,
     held: Rows = _NONE,
@@ -238,7 +238,7 @@ def _fitted(
     if plan.cutoff is not None and entry.has_cutoff:
         options.setdefault("cutoff", 0.0)
     must = np.flatnonzero(constraints.must)
-    must = must[given["ids"].gather(must).arg_sort().to_numpy()]
+    must = must[inputs["ids"].gather(must).arg_sort().to_numpy()]
     selector, size = (start.selector, start.size) if start else (None, _first_size(constraints, n))
     while True:
         if selector is None:
@@ -246,7 +246,7 @@ def _fitted(
             with warnings.catch_warnings():
                 # told for the whole plan
                 warnings.simplefilter("ignore", ShortfallWarning)
-                selector.fit(**given)
+                selector.fit(**inputs)
         order, taken = _walked(selector.indices_, must, constraints, held)
         if not len(must) and not len(held) and not constraints.shape_the_order:
             # draws with replacement are fewer rows than were asked for, and right so
@@ -295,7 +295,7 @@ def _least_met(taken: Taken, constraints: Constraints) -> bool:
     groups, size = constraints.groups, len(constraints.least)
     unit = np.ones(len(groups)) if cost is None else cost
     of_group = groups >= 0
-    there = np.bincount(groups[of_group], unit[of_group], size)
+    available = np.bincount(groups[of_group], unit[of_group], size)
     mine = taken.rows[groups[taken.rows] >= 0]
     got = np.bincount(groups[mine], unit[mine], size)
-    return bool((got >= np.minimum(constraints.least, there) * (1 - 1e-9)).all())
+    return bool((got >= np.minimum(constraints.least, available) * (1 - 1e-9)).all())

@@ -161,7 +161,7 @@ def bounded(
     places = min(n_mine, len(first)) if counted else n_mine
     wanted = places - bound.limit
     kept = barred = np.empty(0, dtype=np.int64)
-    made = free
+    selection = free
     if len(stay) < wanted:
         dropped = _best_first(free, np.flatnonzero(mine & ~_mask(first, len(rows))), cut, ids)
         full = refit(np.concatenate([stay, dropped]), free)
@@ -170,13 +170,13 @@ def bounded(
         options = [refit(held, full), full, free]
         if meets(free):
             options = [option for option in options if meets(option)]
-        made = max(options, key=lambda option: min(wanted, mine[option.taken.rows].sum()))
-        chosen = _mask(made.taken.rows, len(rows))
+        selection = max(options, key=lambda option: min(wanted, mine[option.taken.rows].sum()))
+        chosen = _mask(selection.taken.rows, len(rows))
         kept = dropped[chosen[dropped]]
         barred = np.sort(first[~chosen[first]])
-        in_order = _ordered(made, kept, free)
-        made = made._replace(taken=made.taken._replace(rows=in_order))
-    n_kept = int(mine[made.taken.rows].sum())
+        in_order = _ordered(selection, kept, free)
+        selection = selection._replace(taken=selection.taken._replace(rows=in_order))
+    n_kept = int(mine[selection.taken.rows].sum())
     no_room = max(0, wanted - n_kept)
     report = {
         "churn_limit": bound.limit,
@@ -185,7 +185,7 @@ def bounded(
         "churn_replaced": max(0, places - n_kept - no_room),
         "churn_kept": len(kept),
     }
-    return Bounded(fitted=made, kept=kept, barred=barred, report=report)
+    return Bounded(fitted=selection, kept=kept, barred=barred, report=report)
 
 
 def _mask(rows: Rows, n: int) -> Mask:
@@ -214,12 +214,12 @@ def _best_first(free: Fitted, rows: Rows, cut: Mask, ids: pl.Series) -> Rows:
     return rows[np.lexsort((by_id, -worth, place[rows], cut[rows]))]
 
 
-def _ordered(made: Fitted, kept: Rows, free: Fitted) -> Rows:
+def _ordered(selection: Fitted, kept: Rows, free: Fitted) -> Rows:
     """Return the rows chosen in the selector's order, those that the bound kept behind the others."""
-    n = len(made.selector.scores_)
+    n = len(selection.selector.scores_)
     place = np.full(n, 3 * n, dtype=np.int64)
-    place[made.order] = n + np.arange(len(made.order))
+    place[selection.order] = n + np.arange(len(selection.order))
     place[free.order] = np.arange(len(free.order))
     place[kept] = 2 * n + np.arange(len(kept))
-    chosen = made.taken.rows
+    chosen = selection.taken.rows
     return chosen[np.argsort(place[chosen], kind="stable")]

@@ -82,8 +82,8 @@ class PlanInputs:
         self._texts, self._images, self._stream = texts, images, stream
         self._groups, self._target, self.scores = groups, target, named
         self._wanted = target if wanted is None else wanted
-        given: dict[str, Any] = {"label": y, "group_id": groups, **named}
-        columns = [_column(name, v, self.n) for name, v in given.items() if v is not None]
+        by_name: dict[str, Any] = {"label": y, "group_id": groups, **named}
+        columns = [_column(name, v, self.n) for name, v in by_name.items() if v is not None]
         if frame.width and frame.height != self.n:
             raise InputError(f"table has {frame.height} rows for {self.n} of the pool.")
         known = {"sample_id", *(c.name for c in columns)}
@@ -241,8 +241,8 @@ class PlanInputs:
 def rule_counter(score: str) -> type[TextRules] | None:
     """Return the scorer of a score that counts broken rules, None for any other."""
     entry = next((e for e in registry.entries("scorer") if e.name == score), None)
-    made = None if entry is None else entry.load()
-    return made if isinstance(made, type) and issubclass(made, TextRules) else None
+    scorer = None if entry is None else entry.load()
+    return scorer if isinstance(scorer, type) and issubclass(scorer, TextRules) else None
 
 
 def _named(scores: Any) -> dict[str, Any]:

@@ -66,14 +66,14 @@ def mixture_of(
     codes, names = coded(pool.column(name, "column of sources"))
     groups = np.where(covered, -1, codes)[rows]
     unit = np.ones(len(rows)) if cost is None else cost[rows]
-    there = np.bincount(groups[groups >= 0], unit[groups >= 0], len(names)).astype(np.float64)
+    available = np.bincount(groups[groups >= 0], unit[groups >= 0], len(names)).astype(np.float64)
     repeat = plan.repeat if cost is None else 1
-    learned = _learned(plan, names, there, budget, repeat) if learns else None
-    given = plan.mixture if learned is None else learned.shares
+    learned = _learned(plan, names, available, budget, repeat) if learns else None
+    shares = plan.mixture if learned is None else learned.shares
     mixture = Mixture.of(
-        given,
+        shares,
         names,
-        there,
+        available,
         budget,
         counted=cost is None,
         repeat=plan.repeat,
@@ -85,7 +85,7 @@ def mixture_of(
 
 
 def _learned(
-    plan: MixingRules, names: Sequence[str], there: Floats, budget: float, repeat: int
+    plan: MixingRules, names: Sequence[str], available: Floats, budget: float, repeat: int
 ) -> LearnedMixture:
     """Learn the mixture, within what the pool has of each source."""
     options = dict(plan.mixture_options or {})
@@ -93,7 +93,7 @@ def _learned(
     table = pl.DataFrame(
         plan.mixture_from_models if plan.mixture_from_runs is None else plan.mixture_from_runs
     )
-    sizes = dict(zip(names, there.tolist(), strict=True))
+    sizes = dict(zip(names, available.tolist(), strict=True))
     sources = [n for n, dtype in table.schema.items() if dtype.is_numeric() and n != metric]
     unknown = [name for name in sources if name not in sizes]
     if unknown:
@@ -104,7 +104,7 @@ def _learned(
         )
     # where the pool has too little for the budget, every source gives what it has
     most = repeat * sum(sizes[name] for name in sources)
-    asked: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "sizes": sizes,
         "budget": min(budget, most) or budget,
         "repeat": repeat,
@@ -112,7 +112,7 @@ def _learned(
         **options,
     }
     what: Literal["runs", "models"] = "models" if plan.mixture_from_runs is None else "runs"
-    return learner(what)(table, metric, **asked)
+    return learner(what)(table, metric, **settings)
 
 
 def _of_target(
@@ -141,11 +141,11 @@ def _of_target(
     names = composition.frame["group"].cast(pl.String).to_list()
     shares = composition.frame["target_share"].to_list()
     unit = np.ones(len(rows)) if cost is None else cost[rows]
-    there = np.bincount(groups[groups >= 0], unit[groups >= 0], len(names)).astype(np.float64)
+    available = np.bincount(groups[groups >= 0], unit[groups >= 0], len(names)).astype(np.float64)
     mixture = Mixture.of(
         dict(zip(names, shares, strict=True)),
         names,
-        there,
+        available,
         budget,
         counted=cost is None,
         repeat=plan.repeat,

@@ -50,9 +50,9 @@ class Mixture:
     @classmethod
     def of(
         cls,
-        given: Any,
+        mixture: Any,
         names: Sequence[str],
-        there: Floats,
+        available: Floats,
         budget: float,
         *,
         counted: bool,
@@ -63,10 +63,10 @@ class Mixture:
 
         Parameters
         ----------
-        given : mapping of source to weight, or {"even", "proportional", "sqrt"}
+        mixture : mapping of source to weight, or {"even", "proportional", "sqrt"}
             Weights are brought to the sum 1. "proportional" is by what the pool has, "sqrt" by its
             square root, as for languages of unequal size.
-        names, there : the sources of the pool, and what it has of each
+        names, available : the sources of the pool, and what it has of each
         budget : float
         counted : bool
             Whether the budget is in rows, which are shared out by `rounding`.
@@ -89,7 +89,7 @@ class Mixture:
         >>> mixture.wanted.tolist(), mixture.given_by_pool().tolist(), mixture.shortfall()
         ([0.0, 5.0, 15.0], [0.0, 4.0, 15.0], 1.0)
         """
-        weights = _weights(given, names, there)
+        weights = _weights(mixture, names, available)
         shares = weights / weights.sum()
         wanted = shares * budget
         if counted:
@@ -97,7 +97,7 @@ class Mixture:
             room = np.full(len(names), count)
             whole = allocate(room, count, rule=rounding, weights=shares)
             wanted = whole.astype(np.float64)
-        return cls(names=names, shares=shares, wanted=wanted, there=there, repeat=repeat)
+        return cls(names=names, shares=shares, wanted=wanted, there=available, repeat=repeat)
 
     def distinct(self) -> Floats:
         """Return how much of each source is taken once."""
@@ -142,21 +142,21 @@ class Mixture:
         }
 
 
-def check_mixture(given: Any, repeat: Any) -> None:
+def check_mixture(mixture: Any, repeat: Any) -> None:
     """Raise `ConfigError` where a mixture is none, whatever the pool holds."""
-    if isinstance(given, str):
-        if given not in RULES:
+    if isinstance(mixture, str):
+        if mixture not in RULES:
             raise ConfigError(
-                f"mixture is {given!r}; it may be {', '.join(RULES)}, or a share for each source."
+                f"mixture is {mixture!r}; it may be {', '.join(RULES)}, or a share for each source."
             )
-    elif not isinstance(given, Mapping) or not given:
-        raise ConfigError(f"mixture is {given!r}; pass a share for each source, or {RULES}.")
+    elif not isinstance(mixture, Mapping) or not mixture:
+        raise ConfigError(f"mixture is {mixture!r}; pass a share for each source, or {RULES}.")
     else:
-        for name, value in given.items():
+        for name, value in mixture.items():
             number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
             if not number or not 0 <= value < np.inf:
                 raise ConfigError(f"mixture[{name!r}] is {value!r}; pass a number >= 0.")
-        if not sum(given.values()):
+        if not sum(mixture.values()):
             raise ConfigError("The shares of the mixture are all 0; pass at least one above 0.")
     if isinstance(repeat, bool) or not isinstance(repeat, int) or repeat < 1:
         raise ConfigError(f"repeat is {repeat!r}; pass a whole number >= 1.")
@@ -187,8 +187,8 @@ def check_learned(
     ...
     assay.storage.errors.ConfigError: A plan has one of mixture, mixture_from_runs and mixture_from_models; leave out the others.
     """
-    given = [each for each in (mixture, from_runs, from_models) if each is not None]
-    if len(given) > 1:
+    sources = [each for each in (mixture, from_runs, from_models) if each is not None]
+    if len(sources) > 1:
         raise ConfigError(
             "A plan has one of mixture, mixture_from_runs and mixture_from_models; leave out the "
             "others."
@@ -213,23 +213,23 @@ def check_learned(
         )
 
 
-def _weights(given: Any, names: Sequence[str], there: Floats) -> Floats:
+def _weights(mixture: Any, names: Sequence[str], available: Floats) -> Floats:
     if not len(names):
         raise InputError("No row has a source, so that nothing can be mixed; name `by`.")
-    if given == "even":
-        return (there > 0).astype(np.float64)
-    if given == "proportional":
-        return there.copy()
-    if given == "sqrt":
-        return np.sqrt(there)
+    if mixture == "even":
+        return (available > 0).astype(np.float64)
+    if mixture == "proportional":
+        return available.copy()
+    if mixture == "sqrt":
+        return np.sqrt(available)
     place = {name: at for at, name in enumerate(names)}
-    unknown = [name for name in given if name not in place]
+    unknown = [name for name in mixture if name not in place]
     if unknown:
         shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
         raise ConfigError(
             f"mixture names the source {unknown[0]!r}, which no row has; there are: {shown}."
         )
     weights = np.zeros(len(names))
-    for name, value in given.items():
+    for name, value in mixture.items():
         weights[place[name]] = float(value)
     return weights

@@ -42,8 +42,8 @@ def unreliable(
             )
         entry = registry.entry(SCORE, "scorer")
         scorer = registry.get(SCORE, "scorer")(random_state=random_state)
-        given = pool.given({*entry.needs, *entry.uses}, np.arange(pool.n))
-        scorer.fit(**{name: given[name] for name in ("X", "y", "graph", "ids")})
+        inputs = pool.given({*entry.needs, *entry.uses}, np.arange(pool.n))
+        scorer.fit(**{name: inputs[name] for name in ("X", "y", "graph", "ids")})
         weights = scorer.scores_
         report = {"noise": {"rate": scorer.report_["noise"]}}
     out = np.flatnonzero((weights < LEAST) & alive & ~must)

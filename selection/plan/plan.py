@@ -208,9 +208,9 @@ class SelectionPlan(Shown, BaseEstimator):  # type: ignore[misc]
     strict: bool = False
 
     def _notebook_rows(self) -> Iterable[tuple[str, Any]]:
-        given = self.get_params(deep=False)
-        given |= {name: "a table" for name in _TABLES if given[name] is not None}
-        yield from ((k, v) for k, v in given.items() if v)
+        parameters = self.get_params(deep=False)
+        parameters |= {name: "a table" for name in _TABLES if parameters[name] is not None}
+        yield from ((k, v) for k, v in parameters.items() if v)
         report = vars(self).get("report_")
         if report is not None:
             yield from short_numbers(report)
@@ -318,8 +318,8 @@ class SelectionPlan(Shown, BaseEstimator):  # type: ignore[misc]
         if not (alive & ~covered).any():
             counts = [(len(o.rows), o.reason) for o in outcomes]
             counts.append((int(covered.sum()), "covered"))
-            told = ", ".join(f"{count} by {reason}" for count, reason in counts if count)
-            raise InputError(f"The plan leaves no row to select from ({told}); loosen it.")
+            counted = ", ".join(f"{count} by {reason}" for count, reason in counts if count)
+            raise InputError(f"The plan leaves no row to select from ({counted}); loosen it.")
         seen = np.flatnonzero(alive | had)
         begin("choice")
         choice = choose(self, pool, seen, must, had, cost, budget, bound, noise)

@@ -235,12 +235,12 @@ def _across(
         by_shingles = first_of_each(set_codes(shingles(inputs.texts(), _NGRAMS)), rows)
         alike = by_shingles[alike]
     first, second, similarity, kind = pairs_and_kinds
-    there, back = alike[first], alike[second]
-    apart = there != back
+    of_first, of_second = alike[first], alike[second]
+    apart = of_first != of_second
     links = pl.DataFrame(
         {
-            "class": np.concatenate([there[apart], back[apart], alike]),
-            "to": np.concatenate([back[apart], there[apart], alike]),
+            "class": np.concatenate([of_first[apart], of_second[apart], alike]),
+            "to": np.concatenate([of_second[apart], of_first[apart], alike]),
             "similarity": np.concatenate(
                 [similarity[apart], similarity[apart], np.ones(len(rows))]
             ),
@@ -266,8 +266,8 @@ def _content_codes(inputs: Inputs) -> Rows:
     if inputs.holds_vectors:
         return content_codes(hash_rows(inputs.vectors()))
     texts = normalized(inputs.texts())
-    there = (texts.is_not_null() & (texts != "")).fill_null(False).to_numpy()
-    return np.where(there, content_codes(hash_rows(texts)), -1)
+    filled = (texts.is_not_null() & (texts != "")).fill_null(False).to_numpy()
+    return np.where(filled, content_codes(hash_rows(texts)), -1)
 
 
 def _nearest(
@@ -283,7 +283,7 @@ def _nearest(
     if not len(train):
         return {}
     index = VectorIndex("cosine").build(np.ascontiguousarray(rows[train]))
-    told = {}
+    shares = {}
     for code, name in enumerate(names):
         mine = np.flatnonzero((codes == code) & (y >= 0))
         if code == largest or not len(mine):
@@ -291,11 +291,11 @@ def _nearest(
         _, neighbors = index.search(rows[mine], 1)
         right = y[train[neighbors[:, 0]]] == y[mine]
         clean = right[~leaking[mine]]
-        told[name] = {
+        shares[name] = {
             "accuracy": float(right.mean()),
             "without": float(clean.mean()) if len(clean) else None,
         }
-    return told
+    return shares
 
 
 def _parts(parts: Any) -> tuple[list[str], Floats]:

@@ -104,10 +104,10 @@ def deduplicated(
         entry = registry.entry(name, "step")
         rows = np.flatnonzero(alive)
         step = make(**options)
-        given = pool.given(
+        inputs = pool.given(
             {*entry.needs, *entry.uses}, rows, images_for_texts=entry.images_for_texts
         )
-        step.fit(**given, priority=priority[rows])
+        step.fit(**inputs, priority=priority[rows])
         out = ~step.keep_ & ~must[rows]
         groups.append(step.duplicates())
         detail = {

@@ -273,10 +273,10 @@ class FeatureRanker(_Options, Method, SelectorMixin, BaseEstimator):  # type: ig
 
     def require_column_blocks(self) -> None:
         """Raise `ConfigError` unless columns can be scored in blocks."""
-        made = type(self).__name__
+        name = type(self).__name__
         if not self._by_column:
             raise ConfigError(
-                f"{made} with these parameters compares columns with each other, so that it needs "
+                f"{name} with these parameters compares columns with each other, so that it needs "
                 "the whole table in memory; use `fit`."
             )
         if self._validates:

@@ -265,16 +265,16 @@ class InfFS(FeatureRanker):
     def _column_weights(self) -> tuple[float, ...]:
         """Return what `alpha` stands for: a share, or the weights of three relations."""
         three = self.supervised and self.scaling != "2016"
-        given: Any = self.alpha
-        if isinstance(given, str) and given == "cv":
+        alpha_given: Any = self.alpha
+        if isinstance(alpha_given, str) and alpha_given == "cv":
             if not self.supervised:
                 raise ConfigError("alpha='cv' needs labels, which only supervised=True uses.")
-            given = DEFAULT_ALPHA
-        if isinstance(given, Real) and 0 <= float(given) <= 1:
-            alpha = float(given)
+            alpha_given = DEFAULT_ALPHA
+        if isinstance(alpha_given, Real) and 0 <= float(alpha_given) <= 1:
+            alpha = float(alpha_given)
             return (1 - alpha, alpha / 2, alpha / 2) if three else (alpha,)
         try:
-            weights = tuple(float(weight) for weight in given)
+            weights = tuple(float(weight) for weight in alpha_given)
         except (TypeError, ValueError):
             weights = ()
         if three and len(weights) == 3 and min(weights) >= 0 < sum(weights) < np.inf:

@@ -183,8 +183,8 @@ class CMIM(JMI):
 
     @staticmethod
     def _joined(merit: Floats | None, joint: Floats, own: float) -> Floats:
-        given = joint - own
-        return given if merit is None else np.minimum(merit, given)
+        conditional = joint - own
+        return conditional if merit is None else np.minimum(merit, conditional)
 
 
 class _Information:

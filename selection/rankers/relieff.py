@@ -126,10 +126,10 @@ class ReliefF(FeatureRanker):
             among[hit, np.searchsorted(members, np.flatnonzero(hit))] = np.inf  # itself
             nearest = np.argsort(among, axis=1, kind="stable")[:, :k]
             # a row of the smallest classes has fewer hits than there are slots
-            there = np.isfinite(np.take_along_axis(among, nearest, axis=1))
+            exists = np.isfinite(np.take_along_axis(among, nearest, axis=1))
             factor = np.where(hit, -1.0, share[c] / (1.0 - share[own]))
             slots.append(members[nearest])
-            weights.append(factor[:, None] * there / np.maximum(there.sum(axis=1), 1)[:, None])
+            weights.append(factor[:, None] * exists / np.maximum(exists.sum(axis=1), 1)[:, None])
         return np.concatenate(slots, axis=1), np.concatenate(weights, axis=1)
 
 

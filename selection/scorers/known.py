@@ -47,11 +47,11 @@ def known_rows(inputs: Inputs) -> NDArray[np.float32]:
     InputError
         They are not vectors of the pool's length, or there is none.
     """
-    given = inputs.target
-    if isinstance(given, Pool):
-        given = given.vectors()
+    known = inputs.target
+    if isinstance(known, Pool):
+        known = known.vectors()
     try:
-        rows = np.ascontiguousarray(np.asarray(given, dtype=np.float32))
+        rows = np.ascontiguousarray(np.asarray(known, dtype=np.float32))
     except (TypeError, ValueError) as error:
         raise InputError(f"The reference is not a numeric array: {error}.") from error
     width = inputs.vectors().shape[1]

@@ -90,11 +90,11 @@ class LocalOutlierFactor(MetricScorer):
 
 def local_outlier_factors(neighbors: DistinctNeighbors) -> Floats:
     """Return the factor of every distinct row."""
-    there = neighbors.rows >= 0
-    count = np.maximum(there.sum(axis=1), 1)
-    furthest = np.where(there, neighbors.distances, 0).max(axis=1)
-    reach = np.where(there, np.maximum(furthest[neighbors.rows], neighbors.distances), 0)
+    listed = neighbors.rows >= 0
+    count = np.maximum(listed.sum(axis=1), 1)
+    furthest = np.where(listed, neighbors.distances, 0).max(axis=1)
+    reach = np.where(listed, np.maximum(furthest[neighbors.rows], neighbors.distances), 0)
     usual = float(furthest.mean())
     density = 1 / (reach.sum(axis=1) / count + _SMALLEST * (usual if usual > 0 else 1.0))
-    around = np.where(there, density[neighbors.rows], 0).sum(axis=1) / count
-    return np.where(there.any(axis=1), around / density, 1.0)
+    around = np.where(listed, density[neighbors.rows], 0).sum(axis=1) / count
+    return np.where(listed.any(axis=1), around / density, 1.0)

@@ -89,9 +89,9 @@ class Outlierness(KnownRowsScorer, MetricScorer):
                 "reference_rows": len(known),
             }
         neighbors = distinct_neighbors(inputs, self.k, self.metric)
-        there = np.isfinite(neighbors.distances)
-        last = np.where(there, neighbors.distances, 0).max(axis=1)
-        own = filled(np.where(there.any(axis=1), last, np.inf))
+        finite = np.isfinite(neighbors.distances)
+        last = np.where(finite, neighbors.distances, 0).max(axis=1)
+        own = filled(np.where(finite.any(axis=1), last, np.inf))
         scores = own[neighbors.place]
         return scores, {
             "k": int(neighbors.rows.shape[1]),

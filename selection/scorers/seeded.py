@@ -36,8 +36,8 @@ class SeededScorer(Scorer):
 
     seeds: Sequence[Any] | None = None
 
-    def _inputs(self, **given: Any) -> Inputs:
-        inputs: Inputs = super()._inputs(**given)
+    def _inputs(self, **arguments: Any) -> Inputs:
+        inputs: Inputs = super()._inputs(**arguments)
         check_seeds(type(self).__name__, self.seeds)
         return inputs
 

@@ -50,14 +50,14 @@ class CrossFitted(Scorer):
     def _values(self, predicted: Predictions) -> Floats:
         """Return what each row would score with each of the labels."""
 
-    def _inputs(self, **given: Any) -> Inputs:
+    def _inputs(self, **arguments: Any) -> Inputs:
         if self.probabilities is None:
-            return super()._inputs(**given)
-        if given["y"] is None:
+            return super()._inputs(**arguments)
+        if arguments["y"] is None:
             raise MissingInputError(
                 f"{type(self).__name__} needs labels, and y was not given; pass one label per row."
             )
-        return Inputs(**given, method=type(self).__name__)
+        return Inputs(**arguments, method=type(self).__name__)
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
         predicted = predictions(

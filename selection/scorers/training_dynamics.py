@@ -49,10 +49,10 @@ class FromTrainingLog(Scorer):
     def _of(self, log: TrainingLog, labels: Labels | None) -> tuple[Floats, dict[str, Any]]:
         """Return one score per row, and a report."""
 
-    def _inputs(self, **given: Any) -> Inputs:
-        if self.log is not None and all(value is None for value in given.values()):
-            given["ids"] = log_ids(self.log)
-        inputs = Inputs(**given, method=type(self).__name__)
+    def _inputs(self, **arguments: Any) -> Inputs:
+        if self.log is not None and all(value is None for value in arguments.values()):
+            arguments["ids"] = log_ids(self.log)
+        inputs = Inputs(**arguments, method=type(self).__name__)
         if self.log is None:
             raise MissingInputError(
                 f"{type(self).__name__} needs log, and log was not given; pass log=frame with the "
@@ -63,8 +63,8 @@ class FromTrainingLog(Scorer):
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
         log = read_log(self.log, inputs.ids)
         scores, report = self._of(log, inputs.labels)
-        told = {"log": log.describe(), "epochs": log.epochs, "mean": float(scores.mean())}
-        return scores, {**told, **report}
+        of_log = {"log": log.describe(), "epochs": log.epochs, "mean": float(scores.mean())}
+        return scores, {**of_log, **report}
 
 
 class AUM(FromTrainingLog):

@@ -117,9 +117,9 @@ def local_weights(neighbors: DistinctNeighbors, t: float) -> Floats:
         apart -= 2 * np.matmul(points, points.transpose(0, 2, 1))
         kernel = np.exp(-t * neighbors.unit * np.sqrt(np.maximum(apart, 0)))
         # a missing neighbor is infinitely far from all others
-        there = members >= 0
-        kernel *= there[:, :, None] & there[:, None, :]
+        listed = members >= 0
+        kernel *= listed[:, :, None] & listed[:, None, :]
         kernel[:, np.arange(k + 1), np.arange(k + 1)] = 1 + _JITTER
-        right = there[:, :, None].astype(np.float64)
+        right = listed[:, :, None].astype(np.float64)
         out[begin : begin + len(rows)] = np.linalg.solve(kernel, right)[:, 0, 0]
     return out

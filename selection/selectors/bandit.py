@@ -154,28 +154,28 @@ class BanditSelector(Selector):
             lacking.append("groups")
         return tuple(lacking)
 
-    def _inputs(self, **given: Any) -> Inputs:
-        if self.reward is None and given["target"] is None and given["scores"] is None:
+    def _inputs(self, **arguments: Any) -> Inputs:
+        if self.reward is None and arguments["target"] is None and arguments["scores"] is None:
             raise MissingInputError(
                 "BanditSelector needs a reward; pass a callable as reward=, or a sample of the "
                 "distribution wanted as target, or one number per row as scores."
             )
         if self.reward == _INFLUENCE:
-            if given["y"] is None:
+            if arguments["y"] is None:
                 raise MissingInputError(
                     "BanditSelector with reward='influence' needs labels, and y was not given; pass "
                     "one label per row."
                 )
-            return super()._inputs(**given)
-        targeted = self.reward is None and given["target"] is not None
+            return super()._inputs(**arguments)
+        targeted = self.reward is None and arguments["target"] is not None
         if self.arms == "kmeans" or targeted:
-            return super()._inputs(**given)
+            return super()._inputs(**arguments)
         argument = "groups" if self.arms == "groups" else "graph"
-        if given[argument] is None:
+        if arguments[argument] is None:
             raise MissingInputError(
                 f"BanditSelector with arms={self.arms!r} needs {argument}, and it was not given."
             )
-        return Inputs(**given, method=type(self).__name__)
+        return Inputs(**arguments, method=type(self).__name__)
 
     def _select(self, inputs: Inputs, budget: int) -> Choice:
         reward, source = self._reward(inputs)
@@ -224,8 +224,8 @@ class BanditSelector(Selector):
 
             return influence_reward(inputs, int(self.random_state)), _INFLUENCE
         if callable(self.reward):
-            given = self.reward
-            return lambda rows: _checked(given(inputs.given_rows(rows).copy()), rows), "callable"
+            reward = self.reward
+            return lambda rows: _checked(reward(inputs.given_rows(rows).copy()), rows), "callable"
         if inputs.target is None:
             assert scores is not None
             return lambda rows: scores[rows], "scores"

@@ -101,9 +101,9 @@ class LazyGreedySelector(Selector):
     def ranking_(self) -> Rows:  # type: ignore[override]
         """All rows but the covered ones in order of preference; every budget is a prefix."""
         check_is_fitted(self)
-        ranking, given = self._ranked
+        ranking, as_given = self._ranked
         ranking.extend(len(ranking.order))
-        return ranking.order.copy() if given is None else given[ranking.order]
+        return ranking.order.copy() if as_given is None else as_given[ranking.order]
 
     def _select(self, inputs: Inputs, budget: int) -> Choice:
         assert inputs.graph is not None

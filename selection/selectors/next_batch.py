@@ -178,8 +178,8 @@ class NextBatchSelector(Selector):
         }
         if probabilities is not None and labels is not None:
             codes = commonest(labels).codes
-            there = codes >= 0
-            right = probabilities[there].argmax(axis=1) == codes[there]
+            labeled = codes >= 0
+            right = probabilities[labeled].argmax(axis=1) == codes[labeled]
             for name in ("uncertainty", "disagreement"):
                 if name in terms:
                     report[name] = float(terms[name][inputs.open_rows].mean())

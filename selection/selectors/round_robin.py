@@ -125,7 +125,7 @@ class RoundRobinSelector(Selector):
         filled, rest = np.split(others, [budget - len(taken.rows)])
         chosen = np.concatenate([taken.rows, filled])
         rest = np.sort(rest)
-        told = {
+        facts = {
             "target": np.concatenate([tasks.given[taken.target], np.full(len(filled), -1)]),
             "round": np.concatenate([taken.round, np.zeros(len(filled), np.int64)]),
             "similarity": np.concatenate([taken.similarity, scores[filled]]),
@@ -134,13 +134,13 @@ class RoundRobinSelector(Selector):
             "targets": len(target),
             "rounds": int(taken.round.max(initial=0)),
             "filled": len(filled),
-            "mean_similarity": float(told["similarity"].mean()),
+            "mean_similarity": float(facts["similarity"].mean()),
         }
         if tasks.names:
             of = np.searchsorted(tasks.starts, taken.target, side="right") - 1
             counts = np.bincount(of, minlength=len(tasks.names)).tolist()
             report["tasks"] = dict(zip(tasks.names, counts, strict=True))
-            told["task"] = np.array([*tasks.names, ""])[
+            facts["task"] = np.array([*tasks.names, ""])[
                 np.concatenate([of, np.full(len(filled), len(tasks.names))])
             ]
         detail = {"score": scores[rest], "rank": rank_of(scores)[rest]}
@@ -148,7 +148,7 @@ class RoundRobinSelector(Selector):
             chosen=chosen,
             scores=scores,
             outcomes=[Outcome(rest, "select", "farther_from_target", detail)],
-            detail=told,
+            detail=facts,
             report=report,
         )
 
@@ -204,16 +204,16 @@ def _tasks(target: Any, width: int) -> _Tasks:
         raise InputError("target is an empty mapping; pass the vectors of at least one task.")
     names = tuple(sorted(map(str, target))) if named else ()
     parts = [target[name] for name in sorted(target, key=str)] if named else [target]
-    vectors, given = [], []
+    vectors, positions = [], []
     for part in parts:
         rows = check_width(as_vectors(part, what="targets"), width)
         hashes = hash_rows(rows + np.float32(0.0))
         order = np.lexsort((hashes[:, 1], hashes[:, 0]))
         vectors.append(rows[order])
-        given.append(order)
+        positions.append(order)
     sizes = [len(part) for part in vectors] if named else [1] * len(vectors[0])
     starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    return _Tasks(np.concatenate(vectors), np.concatenate(given), starts, names)
+    return _Tasks(np.concatenate(vectors), np.concatenate(positions), starts, names)
 
 
 @njit(cache=True, nogil=True)

@@ -136,27 +136,27 @@ class TransportSelector(Selector):
         target = check_width(as_vectors(inputs.target, what="targets"), X.shape[1])
         # equal rows are alike, so the order of the target rows has no effect either
         hashes = hash_rows(target + np.float32(0.0))
-        given = np.lexsort((hashes[:, 1], hashes[:, 0]))
-        target = target[given]
+        order = np.lexsort((hashes[:, 1], hashes[:, 0]))
+        target = target[order]
         X, target = directions(X, target, whiten=self.whiten, eps=self.eps)
         scores = nearest_cosine(X, target)
         noise = inputs.noise(self.random_state, "transport")
         target_noise = uniform(
-            hex_digests(hashes[given]), derived_seed(self.random_state, "transport/target")
+            hex_digests(hashes[order]), derived_seed(self.random_state, "transport/target")
         )
         lists, layers = self._search(X, target, budget, inputs.covered)
         context = Context(X, target, noise, target_noise, int(self.transport_rows))
         taken, passed, rest = _take(layers, scores, budget, context, inputs.covered)
-        told = {
+        facts = {
             "layer": np.zeros(inputs.n, dtype=np.int64),
             "target": np.full(inputs.n, -1),
             "similarity": scores.copy(),
         }
-        told["layer"][layers.rows] = layers.rank
-        told["target"][layers.rows] = given[layers.target]
-        told["similarity"][layers.rows] = layers.similarity
+        facts["layer"][layers.rows] = layers.rank
+        facts["target"][layers.rows] = order[layers.target]
+        facts["similarity"][layers.rows] = layers.similarity
         ranks = rank_of(scores)
-        last = int(told["layer"][taken].max())
+        last = int(facts["layer"][taken].max())
         random = inputs.random_rows(self.random_state, budget)
         had = inputs.covered_rows
         estimate = None
@@ -172,7 +172,7 @@ class TransportSelector(Selector):
                     "less_use_to_transport",
                     {
                         "score": scores[passed.rows],
-                        **{name: values[passed.rows] for name, values in told.items()},
+                        **{name: values[passed.rows] for name, values in facts.items()},
                         "potential": passed.potential,
                         "threshold": np.full(len(passed.rows), passed.threshold),
                     },
@@ -184,12 +184,12 @@ class TransportSelector(Selector):
                     {"score": scores[rest], "rank": ranks[rest]},
                 ),
             ],
-            detail={name: values[taken] for name, values in told.items()},
+            detail={name: values[taken] for name, values in facts.items()},
             report={
                 "targets": len(target),
                 "depth": last,
-                "layers": np.bincount(told["layer"][taken])[1 : _LAYERS_TOLD + 1].tolist(),
-                "filled": int(np.count_nonzero(told["layer"][taken] == 0)),
+                "layers": np.bincount(facts["layer"][taken])[1 : _LAYERS_TOLD + 1].tolist(),
+                "filled": int(np.count_nonzero(facts["layer"][taken] == 0)),
                 "distance": context.distance(np.concatenate([had, taken])),
                 "distance_random": context.distance(np.concatenate([had, random])),
                 "estimated_budget": None if estimate is None else estimate.budget,

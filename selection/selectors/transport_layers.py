@@ -51,8 +51,8 @@ def layered(lists: Lists) -> Layers:
     m, depth = lists.rows.shape
     rank, target = np.divmod(np.arange(m * depth), m)
     rows, similarity = lists.rows.T.ravel(), lists.similarity.T.ravel()
-    there = np.flatnonzero(rows >= 0)
-    order = there[np.lexsort((rows[there], -similarity[there], rank[there]))]
+    listed = np.flatnonzero(rows >= 0)
+    order = listed[np.lexsort((rows[listed], -similarity[listed], rank[listed]))]
     _, first = np.unique(rows[order], return_index=True)
     order = order[np.sort(first)]
     return Layers(rows[order], rank[order] + 1, target[order], similarity[order])

@@ -276,15 +276,15 @@ def merge(
         # a shard that proposed fewer rows than the budget is filled up
         more = union.rows[~np.isin(union.rows, best.rows)]
         filled = np.concatenate([best.rows, more])[:count]
-        made = Proposal(filled, function.along(filled)[0])
+        merged = Proposal(filled, function.along(filled)[0])
     else:
-        made = union
+        merged = union
     report = {
-        "objective": made.value,
+        "objective": merged.value,
         "objective_best_shard": best.value,
         "candidates": len(candidates),
     }
-    return made.rows, made.gains, report
+    return merged.rows, merged.gains, report
 
 
 def _left_out(

@@ -67,15 +67,15 @@ class ExactDuplicates(Deduplicator):
         if inputs.holds_images:
             pixels = inputs.pixel_digests()
             hashes = hash_rows(pixels)
-            there = pixels.is_not_null().to_numpy()
+            filled = pixels.is_not_null().to_numpy()
         elif inputs.holds_vectors:
             hashes = hash_rows(inputs.vectors())
-            there = np.ones(inputs.n, dtype=bool)
+            filled = np.ones(inputs.n, dtype=bool)
         else:
             texts = inputs.texts()
             if self.normalise:
                 texts = normalized(texts)
             hashes = hash_rows(texts)
-            there = (texts.is_not_null() & (texts != "")).fill_null(False).to_numpy()
-        keeper = first_of_each(np.where(there, content_codes(hashes), -1), order)
+            filled = (texts.is_not_null() & (texts != "")).fill_null(False).to_numpy()
+        keeper = first_of_each(np.where(filled, content_codes(hashes), -1), order)
         return keeper, np.ones(inputs.n), {}

@@ -168,5 +168,7 @@ class HardCutoff(PoolMethod):
             a JSON object with value and rank, and threshold where it is cut).
         """
         check_is_fitted(self)
-        told = pl.concat([explained(outcome) for outcome in self._outcomes]).sort("row")
-        return told.select((pl.col("reason") == "kept").alias("kept"), "stage", "reason", "detail")
+        decided = pl.concat([explained(outcome) for outcome in self._outcomes]).sort("row")
+        return decided.select(
+            (pl.col("reason") == "kept").alias("kept"), "stage", "reason", "detail"
+        )

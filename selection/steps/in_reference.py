@@ -177,27 +177,27 @@ class InReference(PoolMethod):
         if texts is not None and self.compares_words:
             self._match_words(sets, texts, best)
         threshold = self._match_vectors(sets, rows, graph, inputs, best)
-        there = best.similarity >= 0
-        self.keep_ = ~there
+        matched = best.similarity >= 0
+        self.keep_ = ~matched
         self.reference_ = _gathered(pl.Series([*sets]), best.owner).alias("reference")
         self.match_ = _matches(list(sets.values()), best)
         self.kind_ = _gathered(pl.Series(KINDS), best.kind).alias("kind")
-        self.similarity_ = np.where(there, best.similarity, np.nan)
+        self.similarity_ = np.where(matched, best.similarity, np.nan)
         self.report_: dict[str, Any] = {
             "rows": inputs.n,
-            "in_reference": int(there.sum()),
+            "in_reference": int(matched.sum()),
             "sets": {name: int((best.owner == at).sum()) for at, name in enumerate(sets)},
             "threshold": threshold,
         }
         return self
 
-    def _set(self, given: Any, texts: pl.Series | None) -> ReferenceSet:
-        if isinstance(given, ReferenceSet):
-            return given
+    def _set(self, reference: Any, texts: pl.Series | None) -> ReferenceSet:
+        if isinstance(reference, ReferenceSet):
+            return reference
         if texts is None:
-            return ReferenceSet.of(vectors=given)
+            return ReferenceSet.of(vectors=reference)
         return ReferenceSet.of(
-            given,
+            reference,
             words=self.compares_words,
             ngrams=self.ngrams,
             permutations=self.permutations,
@@ -211,14 +211,14 @@ class InReference(PoolMethod):
         best: _Best,
     ) -> None:
         if texts is not None:
-            hashes, there = hashed(texts)
+            hashes, filled = hashed(texts)
         else:
             assert vectors is not None
-            hashes, there = hash_rows(vectors), np.ones(len(vectors), dtype=bool)
+            hashes, filled = hash_rows(vectors), np.ones(len(vectors), dtype=bool)
         pool = pl.DataFrame(
-            {"low": hashes[:, 0], "high": hashes[:, 1], "row": np.arange(len(there))}
+            {"low": hashes[:, 0], "high": hashes[:, 1], "row": np.arange(len(filled))}
         )
-        pool = pool.filter(pl.Series(there))
+        pool = pool.filter(pl.Series(filled))
         for owner, held in enumerate(sets.values()):
             own = pl.DataFrame(
                 {"low": held.hashes[:, 0], "high": held.hashes[:, 1], "id": held.ids}
@@ -248,18 +248,18 @@ class InReference(PoolMethod):
             likeness = np.zeros(len(open_rows))
             match = np.full(len(open_rows), -1, dtype=np.int64)
             # only rows that share a band with one of the pool are sorted and compared
-            there = _sharing(held.signature, held.texts.indptr, wanted, rows)
+            sharing = _sharing(held.signature, held.texts.indptr, wanted, rows)
             place = np.full(len(held.ids), -1, dtype=np.int64)
-            place[there[held.ids.gather(there).arg_sort().to_numpy()]] = np.arange(len(there))
-            signed = np.asarray(held.signature[there])
+            place[sharing[held.ids.gather(sharing).arg_sort().to_numpy()]] = np.arange(len(sharing))
+            signed = np.asarray(held.signature[sharing])
             for band in range(bands):
                 keys = band_keys(signed, band * rows, rows)
-                order = np.lexsort((place[there], keys))
-                sought = band_keys(signature, band * rows, rows)
-                begin = np.searchsorted(keys[order], sought)
+                order = np.lexsort((place[sharing], keys))
+                wanted_keys = band_keys(signature, band * rows, rows)
+                begin = np.searchsorted(keys[order], wanted_keys)
                 _compare(
-                    own.indptr, own.values, held.texts.indptr, held.texts.values, sought,
-                    keys[order], there[order], place, begin, filled, threshold, _COMPARED,
+                    own.indptr, own.values, held.texts.indptr, held.texts.values, wanted_keys,
+                    keys[order], sharing[order], place, begin, filled, threshold, _COMPARED,
                     likeness, match,
                 )  # fmt: skip
             rows_matched = np.flatnonzero(match >= 0)
@@ -400,7 +400,7 @@ def _gathered(values: pl.Series, places: NDArray[np.int64]) -> pl.Series:
 
 @njit(cache=True, nogil=True)
 def _compare(  # pragma: no cover
-    indptr: Any, values: Any, held_indptr: Any, held_values: Any, sought: Any, keys: Any, rows: Any,
+    indptr: Any, values: Any, held_indptr: Any, held_values: Any, wanted: Any, keys: Any, rows: Any,
     place: Any, begin: Any, filled: Any, threshold: float, limit: int, likeness: Any, match: Any,
 ) -> None:  # fmt: skip
     """Compare each row with those of a reference that share its band; keep the most similar."""
@@ -408,7 +408,7 @@ def _compare(  # pragma: no cover
         size = indptr[row + 1] - indptr[row]
         at = begin[row]
         steps = 0
-        while at < len(keys) and keys[at] == sought[row] and steps < limit:
+        while at < len(keys) and keys[at] == wanted[row] and steps < limit:
             other = rows[at]
             at += 1
             steps += 1

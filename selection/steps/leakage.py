@@ -184,11 +184,11 @@ class Leakage(PoolMethod):
 def _items(evaluation: Mapping[str, Any]) -> pl.DataFrame:
     """Return evaluation_set, item and text of every item."""
     frames = []
-    for name, given in evaluation.items():
-        if isinstance(given, pl.DataFrame) and {"item", "text"} <= set(given.columns):
-            item, text = given["item"].cast(pl.String), given["text"]
+    for name, table in evaluation.items():
+        if isinstance(table, pl.DataFrame) and {"item", "text"} <= set(table.columns):
+            item, text = table["item"].cast(pl.String), table["text"]
         else:
-            text = text_series(given, name=f"evaluation[{name!r}]")
+            text = text_series(table, name=f"evaluation[{name!r}]")
             item = pl.Series(np.arange(len(text))).cast(pl.String)
         if not len(text):
             raise InputError(f"The evaluation set {name!r} is empty; leave it out.")
@@ -201,11 +201,11 @@ def _items(evaluation: Mapping[str, Any]) -> pl.DataFrame:
 def _by_set(
     items: pl.DataFrame, words: Words, matches: np.ndarray, ngrams: int
 ) -> dict[str, dict[str, int]]:
-    told = items.select("evaluation_set").with_columns(
+    counted = items.select("evaluation_set").with_columns(
         short=pl.Series(np.diff(words.indptr) < ngrams),
         rows=pl.Series(np.bincount(matches, minlength=items.height)),
     )
-    by = told.group_by("evaluation_set", maintain_order=True).agg(
+    by = counted.group_by("evaluation_set", maintain_order=True).agg(
         items=pl.len(), short=pl.col("short").sum(), found=(pl.col("rows") > 0).sum(),
         rows=pl.col("rows").sum(),
     )  # fmt: skip

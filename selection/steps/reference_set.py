@@ -97,13 +97,13 @@ class ReferenceSet:
         if series is None:
             assert rows is not None
             return cls(named, hash_rows(rows), np.ones(m, dtype=bool), vectors=rows)
-        hashes, there = hashed(series)
+        hashes, filled = hashed(series)
         by_words = SparseIndex.from_texts(series, ids=named) if words else None
         if not near:
-            return cls(named, hashes, there, vectors=rows, words=by_words)
+            return cls(named, hashes, filled, vectors=rows, words=by_words)
         sets = shingles(series, ngrams)
         signature = signatures(sets, permutations, SEED)
-        return cls(named, hashes, there, sets, signature, rows, by_words)
+        return cls(named, hashes, filled, sets, signature, rows, by_words)
 
     @classmethod
     def write(
@@ -136,7 +136,7 @@ class ReferenceSet:
         """
         shares: list[Path] = []
         m, begin = len(ids), 0
-        hashes, there = np.empty((m, 2), dtype=np.uint64), np.empty(m, dtype=bool)
+        hashes, filled = np.empty((m, 2), dtype=np.uint64), np.empty(m, dtype=bool)
         sizes = np.zeros(m + 1, dtype=np.int64)
         if near:
             _room(folder / "signature.npy", (m, permutations))
@@ -145,7 +145,7 @@ class ReferenceSet:
             end = begin + len(texts)
             if end > m:
                 raise IdError(f"A reference has {m} ids, but more texts.")
-            hashes[begin:end], there[begin:end] = hashed(texts)
+            hashes[begin:end], filled[begin:end] = hashed(texts)
             if near:
                 sets = shingles(texts, ngrams)
                 sizes[begin + 1 : end + 1] = np.diff(sets.indptr)
@@ -166,7 +166,7 @@ class ReferenceSet:
                 place += len(values)
                 share.unlink()
             np.save(folder / "indptr.npy", indptr)
-        cls(ids.cast(pl.String), hashes, there).save(folder)
+        cls(ids.cast(pl.String), hashes, filled).save(folder)
 
     def save(self, folder: Path) -> None:
         """Write it into a folder, with checksums of its files; vectors are kept elsewhere."""
@@ -224,8 +224,8 @@ class ReferenceSet:
 def hashed(texts: pl.Series) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
     """Return hashes of normalized texts, and which have content."""
     plain = normalized(texts)
-    there = (plain.is_not_null() & (plain != "")).fill_null(False).to_numpy().astype(bool)
-    return hash_rows(plain), there
+    filled = (plain.is_not_null() & (plain != "")).fill_null(False).to_numpy().astype(bool)
+    return hash_rows(plain), filled
 
 
 def _room(path: Path, shape: tuple[int, ...]) -> None:

@@ -99,13 +99,13 @@ def column_mask(columns: Any, d: int) -> NDArray[np.bool_] | None:
     """
     if columns is None:
         return None
-    given = np.asarray(columns)
+    listed = np.asarray(columns)
     mask = np.zeros(d, dtype=bool)
-    if given.dtype == bool and given.shape == (d,):
-        return given
-    if given.dtype.kind in "iu" and given.ndim == 1 and ((given >= 0) & (given < d)).all():
-        mask[given] = True
-    elif given.size:
+    if listed.dtype == bool and listed.shape == (d,):
+        return listed
+    if listed.dtype.kind in "iu" and listed.ndim == 1 and ((listed >= 0) & (listed < d)).all():
+        mask[listed] = True
+    elif listed.size:
         raise ConfigError(
             f"discrete_features is {columns!r}; it may be a mask of {d} booleans or positions from "
             f"0 to {d - 1}."

@@ -112,7 +112,7 @@ def _levels(series: pl.Series, bins: int) -> CodedColumn:
 def _bins(series: pl.Series, bins: int) -> CodedColumn:
     numbers = series.to_physical() if series.dtype.is_temporal() else series
     values = numbers.cast(pl.Float64).fill_nan(None)
-    there = values.is_not_null().to_numpy()
+    present = values.is_not_null().to_numpy()
     known = values.drop_nulls().to_numpy()
     different = np.unique(known)
     shown = dict(zip(known.tolist(), series.filter(values.is_not_null()).to_list(), strict=True))
@@ -127,8 +127,8 @@ def _bins(series: pl.Series, bins: int) -> CodedColumn:
         inner = [f"({low}, {high}]" for low, high in pairwise(names)]
         words = [f"<= {names[0]}", *inner, f"> {names[-1]}"]
     codes = np.full(len(series), len(words), dtype=np.int64)
-    codes[there] = np.searchsorted(edges, known, side="left")
-    if not there.all():
+    codes[present] = np.searchsorted(edges, known, side="left")
+    if not present.all():
         words = [*words, MISSING]
     return CodedColumn(series.name, "levels" if len(different) <= bins else "bins", codes, words)
 

@@ -104,10 +104,10 @@ def accuracies(
     learn, test = fold
     columns = order[: counts[-1]]
     Z = dense_rows(X[np.concatenate(fold)], columns).T
-    known, asked = Z[: len(learn)], Z[len(learn) :]
+    known, held_out = Z[: len(learn)], Z[len(learn) :]
     center, scale = known.mean(axis=0), known.std(axis=0)
     scale = np.where(scale > 1e-12 * np.abs(center), scale, np.inf)  # constant: of no use
-    known, asked = (known - center) / scale, (asked - center) / scale
+    known, held_out = (known - center) / scale, (held_out - center) / scale
     classes = y.dtype.kind in "iu"
     labels = np.unique(y[learn]) if classes else np.empty(0)
     means = np.array([known[y[learn] == c].mean(axis=0) for c in labels])
@@ -117,10 +117,10 @@ def accuracies(
     shares, done = [], 0
     for count in counts:
         new = slice(done, count)
-        to_rows += cdist(asked[:, new], known[:, new], "sqeuclidean")
+        to_rows += cdist(held_out[:, new], known[:, new], "sqeuclidean")
         nearest = np.argpartition(to_rows, few - 1, axis=1)[:, :few]
         if classes:
-            to_means += cdist(asked[:, new], means[:, new], "sqeuclidean")
+            to_means += cdist(held_out[:, new], means[:, new], "sqeuclidean")
             votes = (y[learn][nearest][:, :, None] == labels).sum(axis=1)
             right = [labels[of.argmax(axis=1)] == y[test] for of in (votes, -to_means)]
             shares.append(np.mean(right))

@@ -147,19 +147,19 @@ def encode(table: pl.DataFrame, y: NDArray[Any], missing: str = "median") -> Fea
         )
     columns: dict[str, pl.Series] = {}
     report: dict[str, str] = {}
-    told: list[dict[str, Any]] = []
+    treatments: list[dict[str, Any]] = []
     own = set(table.columns)
-    for name, given in zip(table.columns, table.iter_columns(), strict=True):
-        column, note = _encode(given)
-        absent = _absent(given)
+    for name, series in zip(table.columns, table.iter_columns(), strict=True):
+        column, note = _encode(series)
+        absent = _absent(series)
         if column is not None:
             columns[name] = column
         if note:
             report[name] = note
         if absent is not None:
-            named = given.dtype in _NAMES
+            named = series.dtype in _NAMES
             treatment = "left out" if column is None else "level" if named else missing
-            told.append(_missing_row(name, absent, treatment, y))
+            treatments.append(_missing_row(name, absent, treatment, y))
             if treatment == "indicator":
                 added = name + ADDED
                 if added in own:
@@ -168,10 +168,10 @@ def encode(table: pl.DataFrame, y: NDArray[Any], missing: str = "median") -> Fea
                         "value of missing."
                     )
                 columns[added] = pl.Series(absent).cast(pl.Int8)
-    if missing == "raise" and told:
-        shown = ", ".join(f"{row['feature']} ({row['missing']:,})" for row in told[:10])
+    if missing == "raise" and treatments:
+        shown = ", ".join(f"{row['feature']} ({row['missing']:,})" for row in treatments[:10])
         raise InputError(
-            f"{len(told)} of {table.width} columns hold missing values: {shown}. Fill them, or "
+            f"{len(treatments)} of {table.width} columns hold missing values: {shown}. Fill them, or "
             "declare how they are handled with missing='median' or 'indicator'."
         )
     names = list(columns)
@@ -184,7 +184,7 @@ def encode(table: pl.DataFrame, y: NDArray[Any], missing: str = "median") -> Fea
     _refuse_infinite(X, names)
     matrix = FeatureMatrix(X, names, y, report)
     matrix.discrete = np.array([kind in _NAMES for kind in kinds], dtype=bool)
-    matrix.missing = pl.DataFrame(told, schema=_MISSING)
+    matrix.missing = pl.DataFrame(treatments, schema=_MISSING)
     return matrix
 
 

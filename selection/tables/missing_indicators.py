@@ -90,8 +90,8 @@ def missing_relevance(frame: Any, y: Any) -> pl.DataFrame:
         if not 0 < missing < n:
             continue
         expected = of_class * (missing / n)
-        there = expected > 0
-        squares = np.square(gone_of - expected)[there] / expected[there]
+        possible = expected > 0
+        squares = np.square(gone_of - expected)[possible] / expected[possible]
         # both rows of the table are as far from what is expected
         statistic = float(squares.sum()) * (1 + missing / (n - missing))
         rates = gone_of / missing, (of_class - gone_of) / (n - missing)

@@ -88,10 +88,10 @@ def _parts(X: Any, y: Counts, sizes: Counts, start: int, stop: int, bins: int | 
     count = np.bincount(group, minlength=m * k)
     zeros = np.tile(sizes, m) - count
     first = np.concatenate([[0], np.cumsum(count)[:-1]])
-    there = count > 0
+    filled = count > 0
     smallest, largest = np.full(m * k, np.inf), np.full(m * k, -np.inf)
-    smallest[there] = values[first[there]]
-    largest[there] = values[(first + count - 1)[there]]
+    smallest[filled] = values[first[filled]]
+    largest[filled] = values[(first + count - 1)[filled]]
     smallest = np.where(zeros > 0, np.minimum(smallest, 0.0), smallest)
     largest = np.where(zeros > 0, np.maximum(largest, 0.0), largest)
 

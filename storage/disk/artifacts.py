@@ -67,8 +67,8 @@ class ArtifactStore:
         try:
             self.open(kind, fingerprint)
         except CorruptArtifactError as error:
-            told = str(error).removesuffix(_REMEDY).strip()
-            logger.warning("artifact %s/%s: %s It is made again.", kind, fingerprint, told)
+            problem = str(error).removesuffix(_REMEDY).strip()
+            logger.warning("artifact %s/%s: %s It is made again.", kind, fingerprint, problem)
             self.discard(kind, fingerprint)
             return False
         return True

@@ -221,10 +221,10 @@ def output_directory(path: Path | str, *, replace: bool = False) -> Iterator[Pat
                 _fsync(entry)
         _fsync(temporary)
         boundary("output folder synced", real)
-        there = real.is_dir() and any(real.iterdir())
-        if there and not replace:
+        filled = real.is_dir() and any(real.iterdir())
+        if filled and not replace:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(real))
-        if not there:
+        if not filled:
             if real.is_dir():
                 real.rmdir()  # Windows renames to no folder that is there
             os.rename(temporary, real)

@@ -134,16 +134,16 @@ def wait_limit(wait: float | None = None) -> float | None:
         The environment holds no number of seconds.
     """
     if wait is None:
-        given = os.environ.get(WAIT, "").strip()
-        if not given:
+        setting = os.environ.get(WAIT, "").strip()
+        if not setting:
             return None
         try:
-            wait = float(given)
+            wait = float(setting)
         except ValueError:
             wait = -1.0
         if not wait >= 0:
             raise ConfigError(
-                f"{WAIT} is {given!r}; it is how many seconds to wait for another writer of a "
+                f"{WAIT} is {setting!r}; it is how many seconds to wait for another writer of a "
                 "store: 0 to refuse at once, unset to wait for ever."
             )
     return wait
@@ -193,7 +193,7 @@ def write_lock(
 
 def _acquire(path: Path, wait: float | None, prepare: Callable[[], None]) -> int:
     began = time.monotonic()
-    said: float | None = None
+    last_notice: float | None = None
     for _ in range(_ATTEMPTS):
         prepare()
         try:
@@ -211,8 +211,8 @@ def _acquire(path: Path, wait: float | None, prepare: Callable[[], None]) -> int
                         + (f", for longer than {wait:g} s" if wait else "")
                         + f". Wait for it to end, or set {WAIT} to how many seconds to wait."
                     )
-                if said is None or now - said >= _REMIND:
-                    said = now
+                if last_notice is None or now - last_notice >= _REMIND:
+                    last_notice = now
                     logger.warning("%s is being written by %s; waiting", path.parent, holder(path))
                 time.sleep(_POLL)
             if _is_at(file, path):

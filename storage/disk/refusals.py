@@ -26,17 +26,17 @@ def refusals_explained(store: Path) -> Iterator[None]:
     try:
         yield
     except StoreError as error:
-        told = _told(error.__cause__, store)
-        if told is None:
+        explanation = _told(error.__cause__, store)
+        if explanation is None:
             raise
-        raise StoreError(told) from error
+        raise StoreError(explanation) from error
     except AssayError:
         raise
     except Exception as error:
-        told = _told(error, store)
-        if told is None:
+        explanation = _told(error, store)
+        if explanation is None:
             raise
-        raise StoreError(told) from error
+        raise StoreError(explanation) from error
 
 
 def reserve(file: Path | int) -> None:

@@ -130,8 +130,8 @@ def _kept(role: Any, offsets: Any, turns: str | None, system: bool | None) -> An
         last = np.full(len(offsets), -1)
         np.maximum.at(last, conversation[kept], place[kept])
         begin = np.full(len(offsets), -1)
-        asked = kept & is_one_of(_USER)
-        np.maximum.at(begin, conversation[asked], place[asked])
+        of_users = kept & is_one_of(_USER)
+        np.maximum.at(begin, conversation[of_users], place[of_users])
         begin = np.where(begin < 0, last, begin)
         kept &= place >= begin[conversation]
     return kept

@@ -124,19 +124,19 @@ def _table(frame: Any) -> pa.Table:
     )
 
 
-def _texts(given: Any) -> Any:
+def _texts(data: Any) -> Any:
     """Return texts that are a pool by themselves as a column, None where something else is given."""
-    if isinstance(given, np.ndarray) and given.ndim == 1 and given.dtype.kind in "OTU":
-        given = given.tolist()
-    if isinstance(given, pl.Series) and given.dtype == pl.String:
-        return given.to_arrow(compat_level=pl.CompatLevel.oldest())
-    if type(given).__module__.partition(".")[0] == "pandas" and type(given).__name__ == "Series":
-        given = given.astype(object).where(given.notna(), None).tolist()
-    if not isinstance(given, list | tuple) or not given:
+    if isinstance(data, np.ndarray) and data.ndim == 1 and data.dtype.kind in "OTU":
+        data = data.tolist()
+    if isinstance(data, pl.Series) and data.dtype == pl.String:
+        return data.to_arrow(compat_level=pl.CompatLevel.oldest())
+    if type(data).__module__.partition(".")[0] == "pandas" and type(data).__name__ == "Series":
+        data = data.astype(object).where(data.notna(), None).tolist()
+    if not isinstance(data, list | tuple) or not data:
         return None
-    if not all(text is None or isinstance(text, str) for text in given):
+    if not all(text is None or isinstance(text, str) for text in data):
         return None
-    return pa.array(given, pa.large_string())
+    return pa.array(data, pa.large_string())
 
 
 def _hugging_face(dataset: Any) -> pa.Table:

@@ -130,10 +130,10 @@ def read_pool(
     [(8, None, 1602)]
     """
     kept = (keep,) if isinstance(keep, str) else tuple(keep)
-    given = Roles(
+    named = Roles(
         id, text, vector, image, label, group, kept, template, turns, system, delimiter, encoding
     )
-    reading = given.reading
+    reading = named.reading
     sources: list[Source]
     if isinstance(source, str | os.PathLike):
         found_name, sources = open_sources(source, reading)
@@ -144,7 +144,7 @@ def read_pool(
     sources = [each for each in sources if each.n_rows != 0]
     schemas = {each.name: each.schema for each in sources}
     try:
-        roles = resolve_roles(given, schemas, partial(_repeats, sources)) if sources else given
+        roles = resolve_roles(named, schemas, partial(_repeats, sources)) if sources else named
     except ConfigError as error:
         if isinstance(source, str | os.PathLike) and (beside := images_beside(source)):
             raise ConfigError(f"{error}{beside}") from None

@@ -175,10 +175,10 @@ def _is_object(entry: dict[str, Any], within: str) -> bool:
 
 def _nothing(system: Any, url: str, path: str) -> str:
     bucket = path.lstrip("/").partition("/")[0]
-    there = True
+    exists = True
     with suppress(OSError):
-        there = bool(system.exists(bucket))
-    if not there and scheme_of(url) != "memory":
+        exists = bool(system.exists(bucket))
+    if not exists and scheme_of(url) != "memory":
         return f"There is no bucket {bucket!r} ({url}). Check its name, region and endpoint."
     return f"There is no object, folder or match of {url} in object storage."
 
@@ -221,8 +221,8 @@ def _copy(system: Any, url: str, entry: dict[str, Any]) -> Path:
                 f"{named} changed while it was copied. Let whatever writes it finish, then start "
                 "again."
             )
-        told = json.dumps({"url": named, "version": version})
-        (temporary / "object.json").write_text(told + "\n", encoding="utf-8")
+        identity = json.dumps({"url": named, "version": version})
+        (temporary / "object.json").write_text(identity + "\n", encoding="utf-8")
     _remove_unused(objects)
     return copy
 

@@ -66,7 +66,7 @@ class Roles:
 
 
 def resolve_roles(
-    given: Roles,
+    roles_given: Roles,
     schemas: Mapping[str, pa.Schema],
     repeats: Callable[[str], bool] = lambda column: False,
 ) -> Roles:
@@ -83,15 +83,21 @@ def resolve_roles(
     InputError
         A column whose type is not what its role needs.
     """
-    check_kept(given.keep)
-    if given.template is not None:
-        check_template(given.template)
-    check_parameters(turns=(given.turns, *TURNS, None), system=(given.system, Flag(), None))
-    contents = [name for name in (given.text, given.vector, given.image) if name is not None]
+    check_kept(roles_given.keep)
+    if roles_given.template is not None:
+        check_template(roles_given.template)
+    check_parameters(
+        turns=(roles_given.turns, *TURNS, None), system=(roles_given.system, Flag(), None)
+    )
+    contents = [
+        name
+        for name in (roles_given.text, roles_given.vector, roles_given.image)
+        if name is not None
+    ]
     if len(contents) > 1:
         raise ConfigError(f"Give one of text, vector and image, not {' and '.join(contents)}.")
     types = {field.name: field.type for schema in schemas.values() for field in schema}
-    roles = given if contents else _with_default_content(given, types, repeats)
+    roles = roles_given if contents else _with_default_content(roles_given, types, repeats)
     for column in roles.columns:
         if column not in types:
             raise ColumnError.missing(column, types)
@@ -119,9 +125,9 @@ def _listed(names: Sequence[str], most: int = 30) -> str:
 
 
 def _with_default_content(
-    given: Roles, types: Mapping[str, pa.DataType], repeats: Callable[[str], bool]
+    roles: Roles, types: Mapping[str, pa.DataType], repeats: Callable[[str], bool]
 ) -> Roles:
-    other = {given.id, given.label, given.group, *given.keep}
+    other = {roles.id, roles.label, roles.group, *roles.keep}
     texts = [name for name, kind in types.items() if _is_text(kind) and name not in other]
     images = _has_image(types, other)
     # its name says what it is, unless images are there and it repeats as labels do
@@ -130,22 +136,22 @@ def _with_default_content(
         and "text" not in other
         and not ("text" in texts and images and repeats("text"))
     ):
-        return replace(given, text="text")
+        return replace(roles, text="text")
     labels = []
     # categories are content only where no other text is
     for names in ([name for name in texts if not pa.types.is_dictionary(types[name])], texts):
         if len(names) == 1 and not images:
             if fold(names[0]) not in _LABELS and not repeats(names[0]):
-                return replace(given, text=names[0])
+                return replace(roles, text=names[0])
             labels = names
     for name in ("messages", "conversations"):
         if name in types and message_fields(types[name]):
-            return replace(given, text=name)
+            return replace(roles, text=name)
     for name in ("vector", "embedding"):
         if name in types and _is_vector(types[name]):
-            return replace(given, vector=name)
+            return replace(roles, vector=name)
     if _has_image(types, other):
-        return replace(given, image="image")
+        return replace(roles, image="image")
     because = (
         f" Column {labels[0]!r} looks like a label: by its name, or as its values come again."
         if labels

@@ -49,10 +49,10 @@ def memory_limit() -> int:
     >>> memory_limit() > 0
     True
     """
-    given = os.environ.get("ASSAY_SQL_MEMORY") or MEMORY
-    match = re.fullmatch(r"(\d{1,15})\s*([KMGT]?)B?", given.strip(), re.IGNORECASE)
+    setting = os.environ.get("ASSAY_SQL_MEMORY") or MEMORY
+    match = re.fullmatch(r"(\d{1,15})\s*([KMGT]?)B?", setting.strip(), re.IGNORECASE)
     if not match or not int(match[1]):
-        raise ConfigError(f"ASSAY_SQL_MEMORY is {given!r}; write a size such as 4GB or 500MB.")
+        raise ConfigError(f"ASSAY_SQL_MEMORY is {setting!r}; write a size such as 4GB or 500MB.")
     return int(match[1]) * _UNITS[match[2].upper()]
 
 
@@ -64,10 +64,10 @@ def time_limit() -> int:
     ConfigError
         `ASSAY_SQL_SECONDS` is no whole number above 0.
     """
-    given = os.environ.get("ASSAY_SQL_SECONDS") or str(SECONDS)
-    if not re.fullmatch(r"[1-9]\d{0,7}", given.strip()):
-        raise ConfigError(f"ASSAY_SQL_SECONDS is {given!r}; write a whole number above 0.")
-    return int(given)
+    setting = os.environ.get("ASSAY_SQL_SECONDS") or str(SECONDS)
+    if not re.fullmatch(r"[1-9]\d{0,7}", setting.strip()):
+        raise ConfigError(f"ASSAY_SQL_SECONDS is {setting!r}; write a whole number above 0.")
+    return int(setting)
 
 
 def close_off(con: duckdb.DuckDBPyConnection, *, bounded: bool = True) -> None:

@@ -212,8 +212,8 @@ def _requests(store: ScoreStore, repair: bool) -> Iterator[Finding]:
 
 
 def _others(folder: Path, known: Container[Path]) -> list[Path]:
-    there = sorted(folder.glob("[!.]*")) if folder.is_dir() else []
-    return [path for path in there if path not in known]
+    paths = sorted(folder.glob("[!.]*")) if folder.is_dir() else []
+    return [path for path in paths if path not in known]
 
 
 def _false_notes(store: ScoreStore) -> Iterator[tuple[Path, str]]:
