@@ -41,6 +41,26 @@ _GROUPS_TOLD = 100
 class PoolMethod(Method, BaseEstimator):  # type: ignore[misc]
     """Base of what is fitted on a pool: selectors, scorers and steps."""
 
+    def fit(
+        self,
+        X: Any = None,
+        y: Any = None,
+        *,
+        graph: Any = None,
+        scores: Any = None,
+        target: Any = None,
+        ids: Any = None,
+        groups: Any = None,
+    ) -> Self:
+        """Look at every row. Takes the inputs of `Selector.fit`, uses those that the method needs."""
+        self.check_parameters()
+        self._fit(X=X, y=y, graph=graph, scores=scores, target=target, ids=ids, groups=groups)
+        return self
+
+    def _fit(self, **arguments: Any) -> None:
+        """Set the attributes, from the arguments of `fit`."""
+        raise NotImplementedError(f"{type(self).__name__} defines no _fit.")
+
     def _notebook_rows(self) -> Iterable[tuple[str, Any]]:
         yield from self.get_params(deep=False).items()
         report = vars(self).get("report_")
@@ -333,26 +353,11 @@ class Scorer(PoolMethod):
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
         """Return one score per row, and a report."""
 
-    def fit(
-        self,
-        X: Any = None,
-        y: Any = None,
-        *,
-        graph: Any = None,
-        scores: Any = None,
-        target: Any = None,
-        ids: Any = None,
-        groups: Any = None,
-    ) -> Self:
-        """Score every row. Takes the inputs of `Selector.fit`, uses those that the method needs."""
-        self.check_parameters()
-        inputs = self._inputs(
-            X=X, y=y, graph=graph, scores=scores, target=target, ids=ids, groups=groups
-        )
+    def _fit(self, **arguments: Any) -> None:
+        inputs = self._inputs(**arguments)
         values, report = self._score(inputs)
         self.scores_ = inputs.as_given(np.asarray(values, dtype=np.float64))
         self.report_: dict[str, Any] = {"rows": inputs.n, **report}
-        return self
 
 
 def _without(outcomes: Sequence[Outcome], covered: NDArray[np.bool_]) -> list[Outcome]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -107,24 +107,12 @@ class ImportanceScorer(Scorer):
         self.check_parameters()
         return TextSettings.of(self).hasher()
 
-    def fit(
-        self,
-        X: Any = None,
-        y: Any = None,
-        *,
-        graph: Any = None,
-        scores: Any = None,
-        target: Any = None,
-        ids: Any = None,
-        groups: Any = None,
-    ) -> Self:
-        """Score every row. The inputs are those of `ImportanceResampler.fit`."""
-        self.check_parameters()
+    def _fit(self, **arguments: Any) -> None:
+        X, target = arguments.pop("X"), arguments.pop("target")
         need(X, target, type(self).__name__)
         fitted = fit_evidence(
-            X, target, TextSettings.of(self), embedding=self.embedding, ids=ids,
-            y=y, graph=graph, scores=scores, groups=groups,
-        )  # fmt: skip
+            X, target, TextSettings.of(self), embedding=self.embedding, **arguments
+        )
         evidence = fitted.evidence
         self.scores_ = best(evidence.log_weights)
         self.log_ratio_ = evidence.log_ratio if fitted.named else evidence.log_ratio[0]
@@ -135,7 +123,6 @@ class ImportanceScorer(Scorer):
             "log_weight_quantiles": quantiles(self.scores_),
             **({"targets": by_target} if fitted.named else next(iter(by_target.values()))),
         }
-        return self
 
     def ratio(self, X: BucketStream, target: Any, ids: Any) -> DensityRatio:
         """Return what every text is weighed by; `weigh_rows` of it may run elsewhere."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
@@ -119,28 +119,14 @@ class Leakage(PoolMethod):
     span: int = 50
     share: float = 0.4
 
-    def fit(
-        self,
-        X: Any = None,
-        y: Any = None,
-        *,
-        graph: Any = None,
-        scores: Any = None,
-        target: Any = None,
-        ids: Any = None,
-        groups: Any = None,
-    ) -> Self:
-        """Search the texts X. Takes the inputs of `Selector.fit`, uses texts and ids."""
-        self.check_parameters()
-        inputs: Inputs = self._inputs(
-            X=X, y=y, graph=graph, scores=scores, target=target, ids=ids, groups=groups
-        )
+    def _fit(self, **arguments: Any) -> None:
+        inputs: Inputs = self._inputs(**arguments)
         if not self.evaluation:
             raise ConfigError("evaluation is empty; name at least one evaluation set.")
         items = _items(self.evaluation or {})
         words = words_of(items["text"])
         matcher = SpanMatcher(words, self.ngrams)
-        texts = text_series(X)
+        texts = text_series(arguments["X"])
         parts = [
             matcher.longest(words_of(texts[start : start + _PART]))
             for start in range(0, len(texts), _PART)
@@ -163,7 +149,6 @@ class Leakage(PoolMethod):
             "items": items.height,
             "sets": _by_set(items, words, item[leaks], self.ngrams),
         }
-        return self
 
     def leaks(self) -> pl.DataFrame:
         """Return the rows that leak: sample_id, evaluation_set, item, span (words), kind."""
