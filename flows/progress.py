@@ -93,14 +93,14 @@ class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
         super().emit(record)
 
 
-def log_to_stderr(level: int = logging.INFO) -> None:
+def log_to_stderr() -> None:
     """Send the log to standard error, one plain line each; once."""
     if not logger.handlers:
         handler = _Stderr()
         handler.setFormatter(logging.Formatter("assay: %(message)s"))
         logger.addHandler(handler)
         logger.propagate = False
-    logger.setLevel(level)
+    logger.setLevel(logging.INFO)
 
 
 @contextmanager

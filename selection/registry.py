@@ -550,18 +550,16 @@ def _parameter_docs(method: Any) -> dict[str, str]:
     return meanings
 
 
-def markdown_table(kind: str | None = None) -> str:
+def markdown_table() -> str:
     """Return the documentation's table of this package's methods.
 
     Examples
     --------
-    >>> print(markdown_table("ranker").splitlines()[0])
+    >>> print(markdown_table().splitlines()[0])
     | name | kind | what it does | needs | nested | class |
     """
     lines = ["| name | kind | what it does | needs | nested | class |", "|" + " --- |" * 6]
     for entry in _TABLE:
-        if kind not in (None, entry.kind):
-            continue
         module, _, attribute = entry.path.partition(":")
         needs = ", ".join([*entry.describe_needs(), *(f"[{name}]" for name in entry.uses)])
         nested = "yes" if entry.nested else ""

@@ -16,18 +16,14 @@ from assay.index.nx.graph import BackendGraph, CSRGraph
 def single_source_shortest_path_length(
     G: BackendGraph, source: Any, cutoff: float | None = None
 ) -> dict[Any, int]:
-    graph = CSRGraph.of(G)
-    if source not in graph:
-        raise nx.NodeNotFound(f"Source {source} is not in G")
+    graph = _graph_with(G, source, f"Source {source} is not in G")
     return _lengths(graph, _visited(graph, [source], cutoff))
 
 
 def single_target_shortest_path_length(
     G: BackendGraph, target: Any, cutoff: float | None = None
 ) -> dict[Any, int]:
-    graph = CSRGraph.of(G)
-    if target not in graph:
-        raise nx.NodeNotFound(f"Target {target} is not in G")
+    graph = _graph_with(G, target, f"Target {target} is not in G")
     return _lengths(graph, _visited(graph, [target], cutoff, backward=True))
 
 
@@ -42,18 +38,14 @@ def all_pairs_shortest_path_length(
 def single_source_shortest_path(
     G: BackendGraph, source: Any, cutoff: float | None = None
 ) -> dict[Any, list[Any]]:
-    graph = CSRGraph.of(G)
-    if source not in graph:
-        raise nx.NodeNotFound(f"Source {source} not in G")
+    graph = _graph_with(G, source, f"Source {source} not in G")
     return _paths(graph, _visited(graph, [source], cutoff))
 
 
 def single_target_shortest_path(
     G: BackendGraph, target: Any, cutoff: float | None = None
 ) -> dict[Any, list[Any]]:
-    graph = CSRGraph.of(G)
-    if target not in graph:
-        raise nx.NodeNotFound(f"Target {target} not in G")
+    graph = _graph_with(G, target, f"Target {target} not in G")
     return _paths(graph, _visited(graph, [target], cutoff, backward=True), backward=True)
 
 
@@ -66,10 +58,8 @@ def all_pairs_shortest_path(
 
 
 def bidirectional_shortest_path(G: BackendGraph, source: Any, target: Any) -> list[Any]:
-    graph = CSRGraph.of(G)
-    for name, node in (("Source", source), ("Target", target)):
-        if node not in graph:
-            raise nx.NodeNotFound(f"{name} {node} is not in G")
+    graph = _graph_with(G, source, f"Source {source} is not in G")
+    _graph_with(graph, target, f"Target {target} is not in G")
     visited = _visited(graph, [source])
     reached = np.flatnonzero(visited.nodes == graph.place(target))
     if not len(reached):
@@ -102,10 +92,9 @@ def shortest_path(
     if source is not None:
         return single_source_shortest_path(G, source)
     if target is not None:
-        graph = CSRGraph.of(G)
-        if target not in graph:
-            raise nx.NodeNotFound(f"Source {target} not in G")
-        return single_target_shortest_path(graph, target)
+        return single_target_shortest_path(
+            _graph_with(G, target, f"Source {target} not in G"), target
+        )
     return all_pairs_shortest_path(G)
 
 
@@ -122,10 +111,9 @@ def shortest_path_length(
     if source is not None:
         return single_source_shortest_path_length(G, source)
     if target is not None:
-        graph = CSRGraph.of(G)
-        if target not in graph:
-            raise nx.NodeNotFound(f"Source {target} is not in G")
-        return single_target_shortest_path_length(graph, target)
+        return single_target_shortest_path_length(
+            _graph_with(G, target, f"Source {target} is not in G"), target
+        )
     return all_pairs_shortest_path_length(G)
 
 
@@ -189,6 +177,14 @@ def descendants_at_distance(G: BackendGraph, source: Any, distance: int) -> set[
     visited = _visited(graph, [source], max(distance, 0))
     rows = visited.nodes[visited.distances == distance].tolist()
     return {graph.nodes[row] for row in rows}
+
+
+def _graph_with(G: BackendGraph, node: Any, message: str) -> CSRGraph:
+    """Return the graph over arrays, or raise `NodeNotFound` where it lacks the node."""
+    graph = CSRGraph.of(G)
+    if node not in graph:
+        raise nx.NodeNotFound(message)
+    return graph
 
 
 def _visited(

@@ -15,6 +15,9 @@ LIST_SIZE = 500
 SAMPLES_PER_LIST = 64
 _CHUNK = 8_192
 _COLUMNS = 1_024
+# of k-means; cells that are far too large are cut up in one of them
+_ITERATIONS = 6
+_CUT_UP_IN = 2
 
 
 def list_count(n: int, k: int = 1) -> int:
@@ -22,14 +25,7 @@ def list_count(n: int, k: int = 1) -> int:
     return max(min(16, n), n // max(LIST_SIZE, isqrt(n), 10 * k))
 
 
-def train_centroids(
-    sample: Vectors,
-    count: int,
-    metric: str,
-    *,
-    iterations: int = 6,
-    threads: int = 1,
-) -> Vectors:
+def train_centroids(sample: Vectors, count: int, metric: str, *, threads: int = 1) -> Vectors:
     """Return centroids of `sample` by k-means (spherical for the cosine), float32[lists, d].
 
     The first `count` rows of the sample are the seeds. In the third iteration, cells with more than
@@ -39,7 +35,7 @@ def train_centroids(
     cosine = metric == "cosine"
     sample = unit_rows(sample) if cosine else sample
     centroids = sample[:count].copy()
-    for iteration in range(iterations):
+    for iteration in range(_ITERATIONS):
         cells = assign(sample, centroids, metric, 1, threads=threads)[:, 0]
         order = np.argsort(cells, kind="stable")
         sizes = np.bincount(cells, minlength=len(centroids))
@@ -47,7 +43,7 @@ def train_centroids(
         full = np.flatnonzero(sizes)
         sums = np.add.reduceat(sample[order], starts[full], axis=0, dtype=np.float64)
         centroids[full] = sums / sizes[full, None]
-        if iteration == min(2, iterations - 1):
+        if iteration == _CUT_UP_IN:
             share = len(sample) / len(centroids)
             pieces = np.where(sizes > 4 * share, np.ceil(sizes / (2 * share)).astype(int) - 1, 0)
             seeds = np.concatenate(

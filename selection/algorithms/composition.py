@@ -245,9 +245,7 @@ def estimate_composition(
     )
 
 
-def target_shares(
-    posteriors: Floats, pool_shares: Floats, *, counts: Floats | None = None
-) -> tuple[Floats, int]:
+def target_shares(posteriors: Floats, pool_shares: Floats) -> tuple[Floats, int]:
     """Return the shares of maximum likelihood by EM, and the rounds that it took.
 
     Parameters
@@ -255,8 +253,6 @@ def target_shares(
     posteriors : float64[m, G]
         Of the target's rows, from a model of the pool.
     pool_shares : float64[G]
-    counts : float64[m], optional
-        How often each row counts.
 
     Examples
     --------
@@ -266,13 +262,11 @@ def target_shares(
     """
     present = pool_shares > 0
     ratio = posteriors[:, present] / pool_shares[present]
-    times = np.full(len(ratio), 1.0) if counts is None else counts
-    total = times.sum()
     q = pool_shares[present] / pool_shares[present].sum()
     rounds, moved = 0, np.inf
     while moved >= _TOLERANCE and rounds < _ROUNDS:
         rounds += 1
-        updated = q * (ratio.T @ (times / np.maximum(ratio @ q, 1e-300))) / total
+        updated = q * (ratio.T @ (1.0 / np.maximum(ratio @ q, 1e-300))) / len(ratio)
         moved = float(np.abs(updated - q).max())
         q = updated / updated.sum()
     shares = np.zeros(len(pool_shares))

@@ -145,19 +145,13 @@ class Inputs:
         self._X, self._y, self._graph, self._scores, self._groups = X, y, graph, scores, groups
         self.target = target
         graph_ids = None if graph is None else graph.ids
-        id_series = _id_series(ids if ids is not None else graph_ids, self.n)
-        if (
-            ids is not None
-            and graph_ids is not None
-            and not id_series.equals(_id_series(graph_ids, 0))
-        ):
+        named = _id_series(ids if ids is not None else graph_ids, self.n)
+        if ids is not None and graph_ids is not None and not named.equals(_id_series(graph_ids, 0)):
             raise IdError("The graph's ids are not the ids given; pass both in the same order.")
         positions = ids is None and graph_ids is None
-        in_order = positions or id_series.is_sorted()
-        self.order: Rows | None = (
-            None if in_order else id_series.arg_sort().to_numpy().astype(np.int64)
-        )
-        self.ids = id_series if self.order is None else id_series.gather(self.order)
+        in_order = positions or named.is_sorted()
+        self.order: Rows | None = None if in_order else named.arg_sort().to_numpy().astype(np.int64)
+        self.ids = named if self.order is None else named.gather(self.order)
         self.covered = covered_mask(covered, self.ids, self.order)
 
     @property

@@ -21,7 +21,7 @@ from assay.selection.plan.churn import Bound, bounded
 from assay.selection.plan.constraints import Constraints, Taken, bounds, coded, take
 from assay.selection.plan.fitted import Fitted
 from assay.selection.plan.inputs import PlanInputs
-from assay.selection.plan.mixing import constraints_of, described, mixture_of
+from assay.selection.plan.mixing import MixingRules, constraints_of, described, mixture_of
 from assay.selection.plan.outcomes import told
 from assay.selection.plan.stages import difficulty_of
 from assay.storage.errors import BudgetError, ConfigError, MissingInputError
@@ -31,7 +31,7 @@ _NONE = np.empty(0, dtype=np.int64)
 SEARCHED = 2e11
 
 
-class Rules(Protocol):
+class Rules(MixingRules, Protocol):
     """The parameters of `SelectionPlan` that its last stage reads."""
 
     selector: str
@@ -40,17 +40,7 @@ class Rules(Protocol):
     difficulty: str | None
     blend: Mapping[str, float] | None
     blend_method: Literal["rank", "z", "none", "rra", "median"]
-    by: str | None
-    quotas: Mapping[str, int | float] | None
-    minima: Mapping[str, int | float] | None
-    mixture: Any
-    mixture_from_runs: Any
-    mixture_from_models: Any
-    mixture_options: Mapping[str, Any] | None
-    repeat: int
-    rounding: Literal["largest_remainder", "dhondt"]
     weigh: bool | Literal["noise"]
-    random_state: int
     strict: bool
 
 

@@ -331,21 +331,3 @@ def names_in(
         [name for name in own if Reference(name, False) in columns],
         [name for name in ours if Reference(name, True) in columns],
     )
-
-
-def columns_named(
-    expression: str, known: Collection[str], *, what: str = "expression", order: bool = False
-) -> list[str]:
-    """Return the columns of `known` that an expression (or an SQL order) names.
-
-    Raises
-    ------
-    ConfigError
-        It is not valid SQL, or names another column.
-
-    Examples
-    --------
-    >>> columns_named("length(text) > 2 * n", ["id", "text", "n"])
-    ['text', 'n']
-    """
-    return names_in(expression, known, what=what, order=order).own

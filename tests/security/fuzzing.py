@@ -324,13 +324,13 @@ def check_query(query: str, folder: Path) -> str:
 
 def check_expression(expression: str, folder: Path) -> str:
     """Evaluate an expression: one value for each row, or an error says why."""
-    from assay.storage.sql.expressions import columns_named, evaluate, places
+    from assay.storage.sql.expressions import evaluate, names_in, places
 
     (folder / "canary.txt").write_text(CANARY)
     os.chdir(folder)
     frame = pl.DataFrame({"sample_id": ["a", "b"], "text": ["x", None], "n": [1, 2]})
     with contextlib.suppress(AssayError):
-        columns_named(expression, frame.columns)
+        names_in(expression, frame.columns)
     with contextlib.suppress(AssayError):
         assert sorted(places(frame, expression).tolist()) == [0, 1]
     try:

@@ -17,7 +17,7 @@ from assay.storage import ScoreStore
 from assay.storage.errors import AssayError, ConfigError, QueryError, StoreError
 from assay.storage.runs import query_process
 from assay.storage.runs.query_process import QueryProcess
-from assay.storage.sql.expressions import columns_named, evaluate, holds, places
+from assay.storage.sql.expressions import evaluate, holds, names_in, places
 from tests.security.fuzzing import small_store
 
 SECRET = "secret-3f9c"
@@ -415,7 +415,7 @@ def test_expressions_reach_their_frame_only(places_there: dict[str, str], way: s
             call(frame, expression)
         assert SECRET not in str(caught.value)
     try:
-        columns_named(expression, frame.columns)
+        names_in(expression, frame.columns)
     except AssayError as error:
         assert SECRET not in str(error)  # noqa: PT017
     assert sorted(os.listdir(places_there["folder"])) == listing

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.storage.errors import ConfigError
-from assay.storage.sql.expressions import columns_named, compared, evaluate, holds, numbers, places
+from assay.storage.sql.expressions import compared, evaluate, holds, names_in, numbers, places
 
 FRAME = pl.DataFrame(
     {
@@ -164,7 +164,7 @@ def test_a_quoted_name_means_its_column(names: list[str], data: st.DataObject) -
     quoted = '"' + name.replace('"', '""') + '"'
     at = names.index(name)
     assert evaluate(frame, f"{quoted} + 0").to_list() == [at, at + 10]
-    assert columns_named(f"{quoted} + 0", names) == [name]
+    assert names_in(f"{quoted} + 0", names).own == [name]
     everything = " + ".join('"' + n.replace('"', '""') + '"' for n in names)
     assert evaluate(frame, everything).to_list() == frame.sum_horizontal().to_list()
     ids = pl.DataFrame({"sample_id": ["b", "a"]})
