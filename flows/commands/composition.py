@@ -50,7 +50,7 @@ def composition(
             groups = groups.cast(float)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", CompositionWarning)
-        found = estimate_composition(
+        estimated = estimate_composition(
             contents.vectors,
             groups,
             target=contents.vectors_of(read_pool(target, **roles)),
@@ -59,14 +59,14 @@ def composition(
             random_state=seed,
         )
     notes = [str(w.message) for w in caught if issubclass(w.category, CompositionWarning)]
-    if found.report_.get("few"):
+    if estimated.report_.get("few"):
         notes.append(
-            f"The target has only {found.report_['target_rows']} rows for "
-            f"{found.report_['groups']} groups: look at the intervals."
+            f"The target has only {estimated.report_['target_rows']} rows for "
+            f"{estimated.report_['groups']} groups: look at the intervals."
         )
-    frame = found.frame.sort("target_share", "group", descending=[True, False])
+    frame = estimated.frame.sort("target_share", "group", descending=[True, False])
     if json:
-        print_json({**rows_json(frame), "report": found.report_, "notes": notes})
+        print_json({**rows_json(frame), "report": estimated.report_, "notes": notes})
         return
     print_table(frame)
     for note in notes:

@@ -51,12 +51,12 @@ def print_curve(config: CurationConfig, *, json: bool) -> None:
     """Print a pool's learning curve, and the budgets that it tells about."""
     curve = measure(config)
     largest = int(curve.frame["rows"].to_numpy().max())
-    told = [n for n in (largest, 2 * largest, 4 * largest) if n <= curve.reach]
+    sizes = [n for n in (largest, 2 * largest, 4 * largest) if n <= curve.reach]
     budgets: list[dict[str, Any]] = [
         {"budget": f"{share:.0%}-of-best", "rows": n, "accuracy": curve.accuracy(n)}
         for share, n in ((share, curve.budget(share)) for share in _SHARES)
     ]
-    expected = [{"rows": n, "accuracy": curve.accuracy(n)} for n in told]
+    expected = [{"rows": n, "accuracy": curve.accuracy(n)} for n in sizes]
     if json:
         law = {"a": curve.a, "b": curve.b, "c": curve.c}
         print_json(

@@ -15,20 +15,22 @@ _RUN = re.compile(r"[0-9a-f]{1,32}|latest|previous|")
 _FORMATS = {".parquet": "parquet", ".csv": "csv", ".json": "json"}
 
 
-def print_difference(found: Difference, *, rows: bool) -> None:
+def print_difference(difference: Difference, *, rows: bool) -> None:
     """Print what changed: counts by cause, then the rows themselves."""
-    told = found.summary()
-    if found.run_a["pool"] != found.run_b["pool"]:
-        print(f"The runs are of two pools: {found.run_a['pool']} and {found.run_b['pool']}.")
+    summary = difference.summary()
+    if difference.run_a["pool"] != difference.run_b["pool"]:
+        print(
+            f"The runs are of two pools: {difference.run_a['pool']} and {difference.run_b['pool']}."
+        )
     print(
-        f"From run {told['run_a']} to run {told['run_b']} of {told['pool']}: {told['in']:,} rows "
-        f"came in, {told['out']:,} went out, {told['stayed']:,} stayed."
+        f"From run {summary['run_a']} to run {summary['run_b']} of {summary['pool']}: {summary['in']:,} rows "
+        f"came in, {summary['out']:,} went out, {summary['stayed']:,} stayed."
     )
-    if found.rows.is_empty():
+    if difference.rows.is_empty():
         return
-    print_table(found.counts(), title="By cause:")
+    print_table(difference.counts(), title="By cause:")
     if rows:
-        print_table(found.rows)
+        print_table(difference.rows)
 
 
 def format_of(out: Path, format: str) -> str:

@@ -72,10 +72,10 @@ def init(
         typer.echo(f"{key} = {_toml(value)}" + (f"  ({why})" if why else ""))
     if "id" not in proposal.settings:
         typer.echo(f"No id: {proposal.because['id']}.")
-    there = "" if out == Path() else f"cd {out} && "
+    change_folder = "" if out == Path() else f"cd {out} && "
     typer.echo(
         f"\nWritten: {', '.join(str(path) for path in written)}\n"
-        f"Look at {CONFIG}, then: {there}assay curate {CONFIG}"
+        f"Look at {CONFIG}, then: {change_folder}assay curate {CONFIG}"
     )
 
 
@@ -100,10 +100,10 @@ def write_all(files: Mapping[str, str], folder: Path, *, overwrite: bool) -> lis
     ConfigError
         A file is there, and `overwrite` is not set.
     """
-    there = [name for name in files if os.path.lexists(folder / name)]
-    if there and not overwrite:
+    existing = [name for name in files if os.path.lexists(folder / name)]
+    if existing and not overwrite:
         raise ConfigError(
-            f"{' and '.join(there)} exist{'s' * (len(there) == 1)} in {folder.absolute()} already. "
+            f"{' and '.join(existing)} exist{'s' * (len(existing) == 1)} in {folder.absolute()} already. "
             "Write into another folder with --out, or replace with --overwrite."
         )
     for name, text in files.items():

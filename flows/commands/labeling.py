@@ -77,7 +77,7 @@ def next_batch(
     from assay.flows.config.form import merged, read_toml
     from assay.flows.running.results import curation_summary
 
-    given: dict[str, Any] = {
+    options: dict[str, Any] = {
         "labels": labels, "label": label, "pool": pool, "name": name, "id": id, "text": text,
         "vector": vector, "image": image, "columns": columns, "store": store, "seed": seed,
     }  # fmt: skip
@@ -86,11 +86,11 @@ def next_batch(
         "next": {"budget": budget, "scores": scores},
     }
     for table, values in tables.items():
-        there = {key: value for key, value in values.items() if value}
-        if there:
-            given[table] = there
+        named = {key: value for key, value in values.items() if value}
+        if named:
+            options[table] = named
     values = arguments.with_next_options(
-        merged(read_toml(config) if config else {}, given), option or ()
+        merged(read_toml(config) if config else {}, options), option or ()
     )
     settings = CurationConfig.build(values, where=str(config) if config else "the options")
     if save_config is not None:

@@ -46,7 +46,7 @@ def printable(text: str) -> str:
     >>> printable("plain\\tand \\x1b[31mred")
     'plain\\tand \\\\x1b[31mred'
     """
-    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
 def print_table(frame: pl.DataFrame, title: str | None = None, *, vertical: bool = False) -> None:

@@ -95,7 +95,7 @@ def _positions(ids: pl.Series, frame: pl.DataFrame, left: str, right: str) -> An
 
     from assay.storage.errors import ColumnError, IdError
 
-    found = []
+    columns = []
     place = pl.DataFrame({"id": ids, "place": np.arange(len(ids))})
     for name in (left, right):
         if name not in frame.columns:
@@ -108,8 +108,8 @@ def _positions(ids: pl.Series, frame: pl.DataFrame, left: str, right: str) -> An
                 f"{places.null_count():,} pairs name a record in {name} that is not there, {first!r} "
                 "first; give the records that they were made from, or name their column of ids (--id)."
             )
-        found.append(places.to_numpy())
-    return np.column_stack(found).astype(np.int64)
+        columns.append(places.to_numpy())
+    return np.column_stack(columns).astype(np.int64)
 
 
 def _labels(frame: pl.DataFrame, label: str) -> tuple[Any, Any]:

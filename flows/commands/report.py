@@ -63,9 +63,9 @@ def explore(
 
     listening = bind(port)
     with listening:
-        made = make_explorer(open_store(store), basket, run)
-        typer.echo(f"http://{HOST}:{listening.getsockname()[1]}/?token={made.token}")
-        serve(made.app, listening)
+        explorer = make_explorer(open_store(store), basket, run)
+        typer.echo(f"http://{HOST}:{listening.getsockname()[1]}/?token={explorer.token}")
+        serve(explorer.app, listening)
 
 
 COMMANDS = (report, explore)

@@ -51,9 +51,9 @@ def parse_interval(text: str) -> timedelta:
     >>> parse_interval("1h30m").total_seconds()
     5400.0
     """
-    given = text.strip().lower().replace(" ", "")
-    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd]?)", given)
-    whole = "".join(number + unit for number, unit in parts) == given
+    interval = text.strip().lower().replace(" ", "")
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd]?)", interval)
+    whole = "".join(number + unit for number, unit in parts) == interval
     # a number alone counts seconds; among others it would be a guess
     if not parts or not whole or (len(parts) > 1 and any(not unit for _, unit in parts)):
         raise ConfigError(

@@ -37,12 +37,12 @@ def check(
     """Verify checksums, counts and decisions of a store, and the libraries of linear algebra."""
     from assay.flows.commands.output import print_json
 
-    found = check_all(open_store(store), repair=repair)
+    report = check_all(open_store(store), repair=repair)
     if json:
-        print_json(found)
+        print_json(report)
     else:
-        print_check(found)
-    if any(f["level"] == "damage" and not f["repaired"] for f in found["findings"]):
+        print_check(report)
+    if any(f["level"] == "damage" and not f["repaired"] for f in report["findings"]):
         raise typer.Exit(1)
 
 
@@ -82,11 +82,11 @@ def gc(
     """Remove unreferenced files from a store: artifacts of runs that are no longer kept, and leftovers."""
     from assay.flows.commands.output import print_json
 
-    found = clean(open_store(store), dry_run=dry_run)
+    report = clean(open_store(store), dry_run=dry_run)
     if json:
-        print_json(found)
+        print_json(report)
     else:
-        print_cleaning(found)
+        print_cleaning(report)
 
 
 def estimate(
@@ -112,13 +112,13 @@ def estimate(
     from assay.flows.config.curation import CurationConfig
     from assay.flows.estimate import estimation
 
-    given = {"pool": pool, "memory_limit": memory_limit, "store": store}
+    settings = {"pool": pool, "memory_limit": memory_limit, "store": store}
     if curve:
         from assay.flows.commands.curve import print_curve
 
-        print_curve(CurationConfig.from_toml(config, **given), json=json)
+        print_curve(CurationConfig.from_toml(config, **settings), json=json)
         return
-    expected = estimation.estimate(CurationConfig.from_toml(config, **given))
+    expected = estimation.estimate(CurationConfig.from_toml(config, **settings))
     refused = expected.refused
     if json:
         error = {"type": type(refused).__name__, "message": str(refused)}
@@ -142,14 +142,14 @@ def check_all(store: ScoreStore, *, repair: bool = False) -> dict[str, Any]:
     }
 
 
-def print_check(found: dict[str, Any]) -> None:
+def print_check(report: dict[str, Any]) -> None:
     """Print what `check_all` returned."""
-    for finding in found["findings"]:
+    for finding in report["findings"]:
         mended = " (mended)" if finding["repaired"] else ""
         print(f"{finding['where']}: {finding['problem']}{mended}")
-    if not any(finding["level"] == "damage" for finding in found["findings"]):
-        print(f"{found['store']}: everything is as it was written.")
-    for library in found["blas"]:
+    if not any(finding["level"] == "damage" for finding in report["findings"]):
+        print(f"{report['store']}: everything is as it was written.")
+    for library in report["blas"]:
         kernels = library["architecture"] or "?"
         print(f"{library['library']} {library['version']} ({library['file']}): kernels {kernels}")
         if library["slow"]:
@@ -177,22 +177,22 @@ def _bytes(garbage: Iterable[Garbage]) -> int:
     return sum(one.bytes for one in garbage)
 
 
-def print_cleaning(found: dict[str, Any]) -> None:
+def print_cleaning(report: dict[str, Any]) -> None:
     """Print what `clean` returned."""
     from assay.storage.upkeep.gc import Garbage
 
-    removed = [Garbage(**one) for one in found["removed"]]
+    removed = [Garbage(**one) for one in report["removed"]]
     if not removed:
-        print(f"{found['store']}: there is nothing to remove.")
+        print(f"{report['store']}: there is nothing to remove.")
         return
-    for what, told in _GARBAGE.items():
+    for what, words in _GARBAGE.items():
         these = [one for one in removed if one.what == what]
         if these:
-            print(f"{len(these):>6,} {told}: {_size(_bytes(these))}")
+            print(f"{len(these):>6,} {words}: {_size(_bytes(these))}")
             for one in these:
                 print(f"       {one.where}")
-    done = "would be freed (nothing was removed)" if found["dry_run"] else "freed"
-    print(f"{found['store']}: {_size(found['bytes'])} {done}.")
+    done = "would be freed (nothing was removed)" if report["dry_run"] else "freed"
+    print(f"{report['store']}: {_size(report['bytes'])} {done}.")
 
 
 def _size(size: float) -> str:
@@ -203,7 +203,7 @@ def _size(size: float) -> str:
     return f"{size:,.1f} GiB"
 
 
-def print_estimate(found: Estimate) -> None:
+def print_estimate(estimated: Estimate) -> None:
     """Print the stages as a table, then the whole in words."""
     import polars as pl
 
@@ -213,37 +213,37 @@ def print_estimate(found: Estimate) -> None:
     print_table(
         pl.DataFrame(
             {
-                "stage": [stage.stage for stage in found.stages],
-                "memory": [memory_told(stage.memory) for stage in found.stages],
-                "disk": [memory_told(stage.disk) for stage in found.stages],
-                "CPU s": [round(stage.cpu_seconds, 1) for stage in found.stages],
-                "seconds": [round(stage.seconds, 1) for stage in found.stages],
+                "stage": [stage.stage for stage in estimated.stages],
+                "memory": [memory_told(stage.memory) for stage in estimated.stages],
+                "disk": [memory_told(stage.disk) for stage in estimated.stages],
+                "CPU s": [round(stage.cpu_seconds, 1) for stage in estimated.stages],
+                "seconds": [round(stage.seconds, 1) for stage in estimated.stages],
             }
         )
     )
-    peak = max(found.stages, key=lambda stage: stage.memory)
-    seconds = sum(stage.seconds for stage in found.stages)
-    sampled = " and ".join(f"{size:,}" for size in found.sampled)
+    peak = max(estimated.stages, key=lambda stage: stage.memory)
+    seconds = sum(stage.seconds for stage in estimated.stages)
+    sampled = " and ".join(f"{size:,}" for size in estimated.sampled)
     sys.stdout.write(
-        f"{found.rows:,} rows: {memory_told(found.memory)} of memory (stage {peak.stage}), "
-        f"{memory_told(found.disk)} on disk, about {_time_told(seconds)}; measured on samples of "
+        f"{estimated.rows:,} rows: {memory_told(estimated.memory)} of memory (stage {peak.stage}), "
+        f"{memory_told(estimated.disk)} on disk, about {_time_told(seconds)}; measured on samples of "
         f"{sampled} rows.\n"
     )
-    if found.shard_memory is not None:
+    if estimated.shard_memory is not None:
         sys.stdout.write(
-            f"{found.shards:,} shards of {found.shard_rows:,} rows: a worker takes about "
-            f"{memory_told(found.shard_memory)} for one.\n"
+            f"{estimated.shards:,} shards of {estimated.shard_rows:,} rows: a worker takes about "
+            f"{memory_told(estimated.shard_memory)} for one.\n"
         )
         return
-    room = found.memory_limit or machine_memory()
-    if room is None or found.shards == 1:
+    room = estimated.memory_limit or machine_memory()
+    if room is None or estimated.shards == 1:
         return
-    whose = "memory_limit" if found.memory_limit else "this machine's memory"
-    if found.shards is None:
+    whose = "memory_limit" if estimated.memory_limit else "this machine's memory"
+    if estimated.shards is None:
         sys.stdout.write(f"{whose} ({memory_told(room)}) has no room for any part of the pool.\n")
         return
     sys.stdout.write(
-        f"{whose} ({memory_told(room)}) has room for {found.rows_at_once:,} rows: {found.shards} "
+        f"{whose} ({memory_told(room)}) has room for {estimated.rows_at_once:,} rows: {estimated.shards} "
         "shards.\n"
     )
 

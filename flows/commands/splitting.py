@@ -52,18 +52,18 @@ def split(
     from assay.flows.running.splits import newest_run, split_run
 
     shares = arguments.weights([parts], "--parts")
-    given: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "pool": pool, "name": name, "id": id, "text": text, "vector": vector, "image": image
     }  # fmt: skip
-    given = {key: value for key, value in given.items() if value is not None}
+    settings = {key: value for key, value in settings.items() if value is not None}
     if config is not None or pool is not None:
-        values = merged(read_toml(config) if config else {}, given | {"store": str(store)})
+        values = merged(read_toml(config) if config else {}, settings | {"store": str(store)})
         with progress.bars():
             run = api.curate(CurationConfig.build(values)).run_id
     opened = open_store(store)
     run = run or newest_run(opened, name)
     with progress.bars():
-        split_id, made = split_run(
+        split_id, parts_made = split_run(
             opened, run, shares, stratify=stratify, by=by, time=time, seed=seed
         )
     counts = opened.run_table(
@@ -76,7 +76,7 @@ def split(
             {
                 "run_id": split_id,
                 "of_run": run,
-                "computed": made is not None,
+                "computed": parts_made is not None,
                 "parts": counts.rows(named=True),
                 "metrics": metrics,
             }
@@ -110,13 +110,13 @@ def leaks(
 
     opened = open_store(store)
     with progress.bars():
-        found, report = leaks_of_run(opened, run or newest_run(opened), split)
+        leaks_found, report = leaks_of_run(opened, run or newest_run(opened), split)
     if json:
-        print_json({**rows_json(found), "report": report})
+        print_json({**rows_json(leaks_found), "report": report})
         return
-    print_table(found.head(20), title=f"Leaks between the parts of {split}:")
-    if found.height > 20:
-        typer.echo(f"  and {found.height - 20:,} more pairs (--json lists all)")
+    print_table(leaks_found.head(20), title=f"Leaks between the parts of {split}:")
+    if leaks_found.height > 20:
+        typer.echo(f"  and {leaks_found.height - 20:,} more pairs (--json lists all)")
     for part, size in report["sizes"].items():
         typer.echo(f"{part}: {report['rows'][part]:,} of {size:,} rows leak")
     for part, scores in report.get("nearest", {}).items():

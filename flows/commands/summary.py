@@ -72,12 +72,12 @@ def print_labels(result: RunResult) -> None:
         ).iter_rows(named=True)
     }
     classes = int(metrics["classes"])
-    said = f"Labels so far: {int(metrics['labeled']):,} rows of {classes:,} classes"
+    text = f"Labels so far: {int(metrics['labeled']):,} rows of {classes:,} classes"
     if "accuracy" in metrics:
-        said += (
+        text += (
             f"; a model that was not fitted on them gets {metrics['accuracy']:.3f} of these right"
         )
-    print(f"{said}.")
+    print(f"{text}.")
     if classes < 2:
         print("  Fewer than two classes: the batch covers the pool, and no model counts yet.")
     print(
@@ -144,11 +144,11 @@ def _print_other_pools(result: RunResult, pool: str) -> None:
 
 def _print_churn(metrics: dict[str, float]) -> None:
     if metrics.get("churn_previous"):
-        said = {name: f"{int(value):,}" for name, value in metrics.items() if "churn_" in name}
+        figures = {name: f"{int(value):,}" for name, value in metrics.items() if "churn_" in name}
         print(
             "Of the {churn_previous} rows chosen before, {churn_replaced} were replaced (at most "
             "{churn_limit}), {churn_forced} could not stay, and {churn_kept} are in because of "
-            "that bound.".format(**said)
+            "that bound.".format(**figures)
         )
 
 
@@ -281,11 +281,11 @@ def explanation(store: ScoreStore, sample_id: str) -> list[dict[str, Any]]:
             f'`assay sql "select sample_id from latest_samples limit 5" --store '
             f"{shlex.quote(str(store.path))}` shows some."
         )
-    found = []
+    decisions = []
     for (pool,), part in rows.group_by("pool", maintain_order=True):
         decision = part.row(0, named=True)
         scores = part.filter(pl.col("method").is_not_null())
-        found.append(
+        decisions.append(
             {
                 "pool": pool,
                 "run_id": decision["run_id"],
@@ -298,7 +298,7 @@ def explanation(store: ScoreStore, sample_id: str) -> list[dict[str, Any]]:
                 "groups": _groups(store, decision["run_id"], sample_id),
             }
         )
-    return [one | {"sentences": _sentences(one)} for one in found]
+    return [one | {"sentences": _sentences(one)} for one in decisions]
 
 
 def _close_ids(store: ScoreStore, sample_id: str) -> str:
@@ -351,16 +351,16 @@ def _sentences(one: dict[str, Any]) -> list[str]:
     schema = {"position": pl.Int64}
     sentences = [pl.DataFrame([row], schema_overrides=schema).select(decision_words()).item()]
     for group in one["groups"]:
-        said = f"Of the {group['rows']:,} rows of {group['column']} {group['value']!r}, "
-        said += f"{group['chosen']:,} were chosen"
+        sentence = f"Of the {group['rows']:,} rows of {group['column']} {group['value']!r}, "
+        sentence += f"{group['chosen']:,} were chosen"
         for kind, words in (("quota", "at most"), ("minimum", "at least")):
             if kind in group:
                 amount = group[kind]
                 count = (
                     f"{100 * amount:.4g}% of the budget" if isinstance(amount, float) else amount
                 )
-                said += f", {words} {count}"
-        sentences.append(f"{said}.")
+                sentence += f", {words} {count}"
+        sentences.append(f"{sentence}.")
     if one["represented_by"]:
         near = one["represented_by"]
         similarity = next(
@@ -373,11 +373,11 @@ def _sentences(one: dict[str, Any]) -> list[str]:
     return sentences
 
 
-def print_explanation(sample_id: str, found: list[dict[str, Any]]) -> None:
+def print_explanation(sample_id: str, decisions: list[dict[str, Any]]) -> None:
     """Print why a sample is in or out."""
-    for one in found:
-        said = "IN" if one["selected"] else "OUT of"
-        print(f"{sample_id} is {said} the selection of {one['pool']} (run {one['run_id']})")
+    for one in decisions:
+        verdict = "IN" if one["selected"] else "OUT of"
+        print(f"{sample_id} is {verdict} the selection of {one['pool']} (run {one['run_id']})")
         for sentence in one["sentences"]:
             print(f"  {printable(sentence)}")
         if one["content"]:

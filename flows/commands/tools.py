@@ -152,8 +152,8 @@ def _tools(store: ScoreStore) -> list[Callable[..., dict[str, Any]]]:
         """
         if not 1 <= limit <= MOST_ROWS:
             raise ConfigError(f"limit must be from 1 to {MOST_ROWS}, not {limit}.")
-        found = difference(store, run_a, run_b, pool=pool)
-        return plain(found.summary() | rows_json(found.rows.head(limit)))
+        changes = difference(store, run_a, run_b, pool=pool)
+        return plain(changes.summary() | rows_json(changes.rows.head(limit)))
 
     def estimate(
         run: str | None = None, budget: str | None = None, select: str | None = None

@@ -56,7 +56,7 @@ def value(
     sources = contents.pool.typed_columns([by])[by].gather(contents.rows)
     wanted = read_pool(target, **roles)
     usable = wanted.samples().filter(pl.col("problem").is_null())
-    found = source_value(
+    measured = source_value(
         contents.vectors,
         sources,
         wanted=contents.vectors_of(wanted),
@@ -67,14 +67,14 @@ def value(
         random_state=seed,
     )
     if out is not None:
-        emit(found.frame, format_of(out, "table"), out, overwrite=overwrite)
+        emit(measured.frame, format_of(out, "table"), out, overwrite=overwrite)
     if json:
-        print_json({**rows_json(found.frame), "report": found.report})
+        print_json({**rows_json(measured.frame), "report": measured.report})
         return
-    start = f"{found.report['had']:,} rows are had"
-    if "accuracy" in found.report:
-        start += f", with which {found.report['accuracy']:.1%} of the target's rows are right"
-    print_table(found.frame, title=f"What each source adds ({start}):")
+    start = f"{measured.report['had']:,} rows are had"
+    if "accuracy" in measured.report:
+        start += f", with which {measured.report['accuracy']:.1%} of the target's rows are right"
+    print_table(measured.frame, title=f"What each source adds ({start}):")
 
 
 COMMANDS = (value,)

@@ -189,8 +189,8 @@ class Scrubbing(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let every record pass, its message without secrets."""
-        said = record.getMessage()
-        clean = scrub(said)
-        if clean != said:
+        message = record.getMessage()
+        clean = scrub(message)
+        if clean != message:
             record.msg, record.args = clean, ()
         return True

@@ -60,8 +60,8 @@ def read_labels(where: str, *, id: str | None, label: str | None) -> pl.DataFram
                     }
                 )
             )
-    found = pl.concat(frames).drop_nulls()
-    return found.unique("sample_id", keep="last").sort("sample_id")
+    labels = pl.concat(frames).drop_nulls()
+    return labels.unique("sample_id", keep="last").sort("sample_id")
 
 
 def labels_fingerprint(labels: pl.DataFrame) -> str:

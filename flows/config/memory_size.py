@@ -32,8 +32,8 @@ def parse_memory(given: Any) -> int:
     >>> parse_memory("16GiB"), parse_memory("1.5 MB"), parse_memory(4096)
     (17179869184, 1500000, 4096)
     """
-    if isinstance(given, str) and (found := _TEXT.fullmatch(given)):
-        number, unit = found.groups()
+    if isinstance(given, str) and (match := _TEXT.fullmatch(given)):
+        number, unit = match.groups()
         letter, base = _unit(unit.lower())
         if letter is not None:
             given = int(float(number) * base ** _POWERS[letter])

@@ -50,13 +50,13 @@ def recipes() -> tuple[Recipe, ...]:
     ['d4', 'dclm']
     """
     folder = files(__package__).joinpath("recipes")
-    made = []
+    listed = []
     for file in folder.iterdir():
         if file.name.endswith(".toml"):
             values = tomllib.loads(file.read_text(encoding="utf-8"))
             words = {key: " ".join(text.split()) for key, text in values.pop("recipe").items()}
-            made.append(Recipe(name=file.name.removesuffix(".toml"), settings=values, **words))
-    return tuple(sorted(made))
+            listed.append(Recipe(name=file.name.removesuffix(".toml"), settings=values, **words))
+    return tuple(sorted(listed))
 
 
 def recipe(name: str) -> Recipe:

@@ -35,5 +35,10 @@ def asked_budget(run: Run, rows: pl.DataFrame, vectors: Ref) -> tuple[int | floa
         "with %s rows",
         budget, f"{count:,}", 100 * accuracy, 100 * best, f"{curve.reach:,}",
     )  # fmt: skip
-    found = {"rows": count, "accuracy": accuracy, "best_rows": curve.reach, "best_accuracy": best}
-    return count, {"learning_curve": found | {"a": curve.a, "b": curve.b, "c": curve.c}}
+    reported = {
+        "rows": count,
+        "accuracy": accuracy,
+        "best_rows": curve.reach,
+        "best_accuracy": best,
+    }
+    return count, {"learning_curve": reported | {"a": curve.a, "b": curve.b, "c": curve.c}}

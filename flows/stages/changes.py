@@ -61,9 +61,9 @@ def compare(run: Run, samples: Ref) -> Ref | None:
         frame = load_samples(run, samples)
         now = usable(frame)
         rows, contents = _likes(now, before)
-        for name, found in (("rows", rows), ("contents", contents)):
+        for name, matched in (("rows", rows), ("contents", contents)):
             spread = np.full(frame.height, -1, np.int32)
-            spread[now["key"].to_numpy()] = found
+            spread[now["key"].to_numpy()] = matched
             np.save(out / f"{name}.npy", spread)
         np.save(out / "before.npy", before["key"].to_numpy())
 
@@ -76,18 +76,18 @@ def _likes(now: pl.DataFrame, before: pl.DataFrame) -> tuple[np.ndarray, np.ndar
     if now.height == before.height and now.select(names).equals(before.select(names)):
         same = np.arange(now.height, dtype=np.int32)
         return same, same
-    there = before.select(names).with_row_index("place")
-    found = now.select(names).join(there, on=names, how="left", maintain_order="left")
-    rows = found["place"].cast(pl.Int32).fill_null(-1).to_numpy()
+    earlier = before.select(names).with_row_index("place")
+    joined = now.select(names).join(earlier, on=names, how="left", maintain_order="left")
+    rows = joined["place"].cast(pl.Int32).fill_null(-1).to_numpy()
     contents = rows.copy()
     left = np.flatnonzero(rows < 0)
     if len(left):
         hashes = now["content_hash"].gather(left).to_frame()
-        likes = there.join(hashes, on="content_hash", how="semi").unique(
+        likes = earlier.join(hashes, on="content_hash", how="semi").unique(
             "content_hash", keep="first", maintain_order=True
         )
-        found = hashes.join(likes, on="content_hash", how="left", maintain_order="left")
-        contents[left] = found["place"].cast(pl.Int32).fill_null(-1).to_numpy()
+        joined = hashes.join(likes, on="content_hash", how="left", maintain_order="left")
+        contents[left] = joined["place"].cast(pl.Int32).fill_null(-1).to_numpy()
     return rows, contents
 
 

@@ -62,9 +62,9 @@ def split_texts(run: Run, samples: Ref, changes: Ref | None) -> dict[str, Work]:
         if ref in targets or run.store.artifacts.intact(*ref):
             continue
         targets.add(ref)
-        found, _ = _changes(run, method.hasher(), changes)
+        change, _ = _changes(run, method.hasher(), changes)
         rows = len(load_samples(run, samples))
-        keys = np.arange(rows) if found is None else np.flatnonzero(found.keys < 0)
+        keys = np.arange(rows) if change is None else np.flatnonzero(change.keys < 0)
         work = cut(run, HASH, ref, keys)
         if work is not None:
             works[name] = work
@@ -101,26 +101,26 @@ def _hashing(run: Run) -> dict[str, Any]:
 
 def _changes(run: Run, hasher: Any, changes: Ref | None) -> tuple[Changes | None, Ref | None]:
     """Return what has changed since the parent, and its stream, if that can be built upon."""
-    found = load_changes(run, changes)
-    if run.parent and found:
+    change = load_changes(run, changes)
+    if run.parent and change:
         _, earlier = _stream_ref(run, run.parent.pool_fingerprint, hasher)
         if usable_parent(run.store, HASH, earlier):
-            return found, earlier
+            return change, earlier
     return None, None
 
 
 def _methods(run: Run) -> dict[str, Any]:
     """Return the methods of the run that take texts."""
     scorers = [name for name in run.scores if name not in run.config.expressions]
-    found: dict[str, Any] = {}
+    methods: dict[str, Any] = {}
     for name in scorers:
         entry = registry.entry(name, "scorer")
         if "texts" in {*entry.needs, *entry.uses} and "log" not in entry.needs:
-            found[name] = registry.get(name, "scorer")(**run.config.score_options.get(name, {}))
+            methods[name] = registry.get(name, "scorer")(**run.config.score_options.get(name, {}))
     if "texts" in registry.entry(run.select, "selector").needs:
         make = registry.get(run.select, "selector")
-        found[run.select] = make(budget=1, **run.config.options)
-    return found
+        methods[run.select] = make(budget=1, **run.config.options)
+    return methods
 
 
 def _hashes(method: Any) -> bool:
@@ -152,20 +152,20 @@ def _stream(
         from assay.index.threads import thread_count
 
         count = thread_count(threads)
-        found, earlier = _changes(run, hasher, changes)
+        change, earlier = _changes(run, hasher, changes)
         texts: Any = None
         hashed = [BucketStream.load(folder(run, part)) for part in parts if part != ref]
         if hashed:
             texts = join_streams(hashed)
-            new = found.keys < 0 if found else np.ones(len(load_samples(run, samples)), bool)
+            new = change.keys < 0 if change else np.ones(len(load_samples(run, samples)), bool)
             if len(texts) != int(new.sum()):
                 texts = None  # the parent's stream has gone or come since the work was cut
         with step("hash", None):
-            if found and earlier:
+            if change and earlier:
                 before = BucketStream.load(folder(run, earlier))
                 if texts is None:
-                    texts = contents_of(run, np.flatnonzero(found.keys < 0))
-                write_updated(out, before, found.keys, texts, threads=count, content=content)
+                    texts = contents_of(run, np.flatnonzero(change.keys < 0))
+                write_updated(out, before, change.keys, texts, threads=count, content=content)
             elif texts is not None:
                 write_stream(out, texts, content=content)
             else:
@@ -208,12 +208,12 @@ def vectors_of(run: Run, vectors: Ref, other: Pool) -> np.ndarray:
     if run.kind == "vector":
         return np.asarray(other.vectors()[keep])
     embedder = load_embedder(run)
-    found: np.ndarray = embedder.encode(other.contents().filter(pa.array(keep)))
+    encoded: np.ndarray = embedder.encode(other.contents().filter(pa.array(keep)))
     if run.kind == "image":
-        found = np.delete(found, embedder.undecodable_, axis=0)
-        if not len(found):
+        encoded = np.delete(encoded, embedder.undecodable_, axis=0)
+        if not len(encoded):
             raise InputError(f"None of the images of the {other.name} can be decoded.")
-    return found
+    return encoded
 
 
 def columns_of(run: Run, frame: pl.DataFrame, named: Sequence[str]) -> pl.DataFrame:

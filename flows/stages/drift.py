@@ -52,8 +52,8 @@ def _cells(vectors: np.ndarray, centroids: np.ndarray) -> np.ndarray:
 def _shares(vectors: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     """Return the share of the vectors in each cell; the last is that of the zero vectors."""
     counts = np.bincount(_cells(vectors, centroids), minlength=len(centroids) + 1)
-    found: np.ndarray = counts / max(1, len(vectors))
-    return found
+    shares: np.ndarray = counts / max(1, len(vectors))
+    return shares
 
 
 def cell_ratios(fitted: Path, vectors: np.ndarray) -> np.ndarray:

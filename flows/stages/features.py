@@ -130,13 +130,13 @@ def rank(run: FeatureRun, method: str, started_at: datetime) -> Ref:
         # what can be wrong with the table is found before anything is written
         store.begin(run_info(run, started_at, samples))
 
-    found = []
+    rankings = []
     if not store.artifacts.exists(*ref):
         with step(f"rank {method}"):
-            found.append(_rank(config, method, began))
+            rankings.append(_rank(config, method, began))
 
     def make(out: Path) -> None:
-        result = found[0] if found else _rank(config, method, began)
+        result = rankings[0] if rankings else _rank(config, method, began)
         result.features.write_parquet(out / "features.parquet")
         result.missing.write_parquet(out / "missing.parquet")
         result.metrics.write_parquet(out / "metrics.parquet")
@@ -226,7 +226,7 @@ def _stability(
             f"{config.memory_mb}; raise that, or set stability to 0."
         )
     k = int(features["selected"].sum())
-    found = bootstrap_stability(
+    stability = bootstrap_stability(
         ranked.ranker,
         ranked.matrix.X,
         ranked.matrix.y,
@@ -235,13 +235,13 @@ def _stability(
         random_state=config.seed,
     )
     frequency = features.select("feature", "rank", "selected").with_columns(
-        found.features["frequency"]
+        stability.features["frequency"]
     )
     chosen = frequency.filter("selected").sort("rank")
     return [
-        (f"stability:{method}", found.overall, 0.0),
-        (f"stability_low:{method}", found.low, None),
-        (f"stability_high:{method}", found.high, None),
+        (f"stability:{method}", stability.overall, 0.0),
+        (f"stability_low:{method}", stability.low, None),
+        (f"stability_high:{method}", stability.high, None),
         *(
             (f"frequency:{method}:{row['feature']}", row["frequency"], k / features.height)
             for row in chosen.iter_rows(named=True)
@@ -293,13 +293,13 @@ def _anomalies(quality: pl.DataFrame, rows: int) -> list[tuple[str, float, None]
     return [(name, value, None) for name, value in pl.concat(frames).rows()]
 
 
-def _relevance(found: pl.DataFrame) -> list[tuple[str, float, float | None]]:
+def _relevance(table: pl.DataFrame) -> list[tuple[str, float, float | None]]:
     """Return metrics for the columns whose missing values tell about the label.
 
     The corrected p, and the share of the class that differs most: where values are missing, and elsewhere.
     """
     rows: list[tuple[str, float, float | None]] = []
-    for row in found.filter(pl.col("p_adjusted") < _TELLS).iter_rows(named=True):
+    for row in table.filter(pl.col("p_adjusted") < _TELLS).iter_rows(named=True):
         name = f"missing_relevance:{row['feature']}"
         rows += [
             (f"{name}:p", row["p_adjusted"], None),
@@ -318,7 +318,7 @@ def _seats(config: FeatureConfig, ranked: pl.DataFrame) -> list[tuple[str, float
     rows: list[tuple[str, float, float | None]] = []
     for (method,), part in ranked.group_by("method", maintain_order=True):
         try:
-            found = share_seats(
+            shared = share_seats(
                 part["feature"].to_list(),
                 part["score"],
                 seats=config.seats,
@@ -331,7 +331,7 @@ def _seats(config: FeatureConfig, ranked: pl.DataFrame) -> list[tuple[str, float
             continue
         rows += [
             (f"seats:{method}:{name}", float(seats), share * config.seats)
-            for name, share, seats in found.select("alliance", "share", "seats").iter_rows()
+            for name, share, seats in shared.select("alliance", "share", "seats").iter_rows()
         ]
     return rows
 
@@ -354,7 +354,7 @@ def persist(run: FeatureRun, started_at: datetime, refs: dict[str, Ref], quality
         frames.append(agreed)
     ranked = pl.concat(frames)
     looked_at = run.store.artifacts.open(*quality)
-    told = [
+    figures = [
         ("samples", float(samples), None),
         ("features", float(ranked["feature"].n_unique()), None),
         *_anomalies(pl.read_parquet(looked_at / "quality.parquet"), samples),
@@ -365,7 +365,7 @@ def persist(run: FeatureRun, started_at: datetime, refs: dict[str, Ref], quality
     ]
     data = RunTablesData(
         feature_scores=ranked,
-        metrics=pl.concat([pl.DataFrame(told, schema=METRICS, orient="row"), *metrics]),
+        metrics=pl.concat([pl.DataFrame(figures, schema=METRICS, orient="row"), *metrics]),
         artifacts=artifact_rows(
             {f"rank {method}": ref for method, ref in refs.items()} | {"quality": quality}
         ),
@@ -405,18 +405,18 @@ def _consensus(frames: list[pl.DataFrame], how: str) -> tuple[pl.DataFrame, floa
 
     names = frames[0]["feature"].sort()
     ranks = [frame.sort("feature")["rank"].to_numpy() for frame in frames]
-    found = consensus_ranking(ranks, method=how)
+    consensus = consensus_ranking(ranks, method=how)
     kept = int(np.median([frame["selected"].sum() for frame in frames]))
     ranked = pl.DataFrame(
         {
             "feature": names,
-            "score": found.scores,
-            "rank": found.ranking,
-            "selected": found.ranking <= kept,
+            "score": consensus.scores,
+            "rank": consensus.ranking,
+            "selected": consensus.ranking <= kept,
             "method": ["consensus"] * len(names),
         }
     )
-    return ranked.sort("rank"), found.breakdown
+    return ranked.sort("rank"), consensus.breakdown
 
 
 def publish(run: FeatureRun, run_id: str) -> str:

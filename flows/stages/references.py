@@ -69,8 +69,8 @@ def _prepared(run: Run, vectors: Ref, name: str, pool: Pool) -> ReferenceRefs:
             if run.kind == "text" and not by_words:
                 ReferenceSet.write(out, _texts(pool, keep), ids, **how)
             else:
-                given = _content(run, pool, keep)
-                ReferenceSet.of(**given, ids=ids, words=by_words, **how).save(out)
+                own_content = _content(run, pool, keep)
+                ReferenceSet.of(**own_content, ids=ids, words=by_words, **how).save(out)
 
     make_stage(run, REFER, content, hash_content, name)
     # images that can't be decoded have no vectors

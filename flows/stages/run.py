@@ -152,11 +152,11 @@ def evaluation_sets(config: CurationConfig, kind: str) -> dict[str, Pool]:
     ConfigError, ColumnError, InputError
         The pool holds no texts, or a set can't be read.
     """
-    given = config.plan.leakage
-    if given and kind != "text":
+    locations = config.plan.leakage
+    if locations and kind != "text":
         raise ConfigError(f"Leakage is looked for in texts, and the pool holds {kind}s.")
     how = {"text": config.text} | config.reading()
-    return {name: read_pool(path, name=name, **how) for name, path in given.items()}
+    return {name: read_pool(path, name=name, **how) for name, path in locations.items()}
 
 
 def resolve_run(config: CurationConfig) -> Run:
@@ -181,8 +181,8 @@ def resolve_run(config: CurationConfig) -> Run:
     decided: dict[str, Any] = {"name": pool.name, pool.kind: pool.roles.content}
     if config.labels is not None and config.label is None:
         decided["label"] = LABEL
-    there = given_inputs(config, pool)
-    decided |= decide_methods(config, there)
+    available = given_inputs(config, pool)
+    decided |= decide_methods(config, available)
     resolved = config.model_copy(update=decided)
     check_rules(resolved, pool.columns)
     check_steps(resolved, pool.kind)

@@ -42,20 +42,20 @@ def inputs(
     frame = load_rows(run, samples, vectors)
     rows = usable(frame)
     needs = {*entry.needs, *entry.uses}
-    given: dict[str, Any] = {"ids": rows["sample_id"]}
+    arguments: dict[str, Any] = {"ids": rows["sample_id"]}
     if run.config.label:
-        given["y"] = rows["label"].to_numpy()
+        arguments["y"] = rows["label"].to_numpy()
     if run.config.group:
-        given["groups"] = rows["group_id"].to_numpy()
+        arguments["groups"] = rows["group_id"].to_numpy()
     if "texts" in needs and run.kind == "text":
-        given["X"] = texts_of(run, frame["problem"].is_null().to_numpy(), stream)
+        arguments["X"] = texts_of(run, frame["problem"].is_null().to_numpy(), stream)
     elif needs & {"texts", "vectors"}:
-        given["X"] = load_vectors(run, vectors)
+        arguments["X"] = load_vectors(run, vectors)
     if "target" in needs and run.config.target:
-        given["target"] = target_of(run, vectors, needs)
+        arguments["target"] = target_of(run, vectors, needs)
     if "graph" in needs:
-        given["graph"] = load_graph(run, graph)
-    return given
+        arguments["graph"] = load_graph(run, graph)
+    return arguments
 
 
 def score(
@@ -77,17 +77,17 @@ def score(
         with step(f"score {method}", None):
             scorer = scorer_of(run, method)
             if parts:
-                found = scorer.combined(_weights(run, parts))
+                scores = scorer.combined(_weights(run, parts))
             else:
                 stream = streams.get(method)
                 scorer.fit(**inputs(run, entry, samples, vectors, graph, stream))
-                found = scorer.scores_
+                scores = scorer.scores_
                 if scorer.reported:
                     metrics = {name: scorer.report_[name] for name in scorer.reported}
                     write_report(out / "report.json", metrics)
                 if "log" in entry.needs:
                     logger.info("%s: the training log is %s", method, scorer.report_["log"])
-            np.save(out / "scores.npy", np.asarray(found, dtype=np.float64))
+            np.save(out / "scores.npy", np.asarray(scores, dtype=np.float64))
 
     return make_stage(run, SCORE, ref, make, method)
 
@@ -132,13 +132,13 @@ def _weights(run: Run, parts: Sequence[Ref]) -> list[Any]:
     """Return what every shard was weighed as."""
     from assay.selection.algorithms.density_ratio import Components
 
-    found = []
+    parts_weighed = []
     for part in parts:
         at = folder(run, part)
         presence = at / "presence.npy"
-        there = np.load(presence) if presence.is_file() else None
-        found.append(Components(np.load(at / "backoff.npy"), there))
-    return found
+        presence_weights = np.load(presence) if presence.is_file() else None
+        parts_weighed.append(Components(np.load(at / "backoff.npy"), presence_weights))
+    return parts_weighed
 
 
 def _expression(run: Run, name: str, samples: Ref, vectors: Ref) -> Ref:
@@ -174,5 +174,5 @@ def load_report(run: Run, ref: Ref) -> dict[str, Any]:
 
 def load_scores(run: Run, ref: Ref) -> np.ndarray:
     """Return one score of every usable row."""
-    found: np.ndarray = np.load(folder(run, ref) / "scores.npy")
-    return found
+    scores: np.ndarray = np.load(folder(run, ref) / "scores.npy")
+    return scores

@@ -102,42 +102,42 @@ def select(
         frame = load_rows(run, samples, vectors)
         rows = usable(frame)
         budget, curve = asked_budget(run, rows, vectors)
-        made, wanted = _plan(run, budget, frame.height, rows.height)
+        plan, wanted = _plan(run, budget, frame.height, rows.height)
         if previous is not None:
-            made.set_params(previous=previous)
+            plan.set_params(previous=previous)
         if references:
-            made.set_params(reference=load_references(run, dict(references)))
+            plan.set_params(reference=load_references(run, dict(references)))
         if run.config.plan.covered and condition_of(run.config.plan.covered) is None:
-            made.set_params(covered=covered_ids(run, frame))
+            plan.set_params(covered=covered_ids(run, frame))
         with step(f"select {run.select}", None) as progress, warnings.catch_warnings():
             # said over the whole pool
             warnings.simplefilter("ignore", ShortfallWarning)
-            given = _given(run, frame, vectors, graph, scores, streams.get(run.select))
-            made.fit(**given, progress=progress.reached)
+            inputs = _given(run, frame, vectors, graph, scores, streams.get(run.select))
+            plan.fit(**inputs, progress=progress.reached)
         if config.plan.weigh == "noise":
-            made.report_["noise"] = {"rate": load_report(run, scores[NOISE_WEIGHT])["noise"]}
-        made.report_ |= curve
+            plan.report_["noise"] = {"rate": load_report(run, scores[NOISE_WEIGHT])["noise"]}
+        plan.report_ |= curve
         if wanted is not None:
-            made.report_["budget"] = wanted
-            made.report_["shortfall"] = wanted - made.report_["selected"]
-            mixture = made.report_.get("mixture", {})
+            plan.report_["budget"] = wanted
+            plan.report_["shortfall"] = wanted - plan.report_["selected"]
+            mixture = plan.report_.get("mixture", {})
             short = [name for name, part in mixture.items() if part["shortfall"] > 0]
             if short:
                 logger.warning(
                     "sources with too few rows for their share of the mixture: %s; %s rows of the "
                     "budget are not filled",
                     ", ".join(short),
-                    f"{made.report_['shortfall']:,}",
+                    f"{plan.report_['shortfall']:,}",
                 )
-            elif made.report_["shortfall"]:
+            elif plan.report_["shortfall"]:
                 logger.warning(
                     "the budget is %s rows, but only %s of the pool's %s are usable: all of them "
                     "are chosen",
                     f"{wanted:,}",
-                    f"{made.report_['selected']:,}",
+                    f"{plan.report_['selected']:,}",
                     f"{frame.height:,}",
                 )
-        _write(out, frame, rows, made, _leaks(run, vectors, frame, made.leaks_))
+        _write(out, frame, rows, plan, _leaks(run, vectors, frame, plan.leaks_))
 
     return make_stage(run, SELECT, ref, make)
 
@@ -200,7 +200,7 @@ def _given(
     if config.difficulty in values:
         own = values[config.difficulty]
         values["difficulty"] = -own if points_easier(run, config.difficulty) else own
-    given: dict[str, Any] = {
+    inputs: dict[str, Any] = {
         "X": load_vectors(run, vectors),
         "ids": rows["sample_id"],
         "graph": load_graph(run, graph),
@@ -209,28 +209,28 @@ def _given(
         "samples": facts_of(frame),
     }
     if config.label:
-        given["y"] = rows["label"].to_numpy()
+        inputs["y"] = rows["label"].to_numpy()
     if config.group:
-        given["groups"] = rows["group_id"].to_numpy()
+        inputs["groups"] = rows["group_id"].to_numpy()
     keep = frame["problem"].is_null().to_numpy()
     if run.kind == "text" and "texts" in entry.needs:
-        given["stream"] = texts_of(run, keep, stream)
+        inputs["stream"] = texts_of(run, keep, stream)
     reads_texts = text_steps(config.plan) or counts_rules(config, run.read_pool().columns)
     if run.kind == "text" and (run.evaluation or run.references or reads_texts):
-        given["texts"] = run.read_pool().contents().filter(pa.array(keep))
+        inputs["texts"] = run.read_pool().contents().filter(pa.array(keep))
     elif run.kind == "image" and (run.references or text_steps(config.plan)):
         from assay.index.threads import thread_count
         from assay.selection.contract.images import Images
 
         count = thread_count(own_threads(run))
-        given["images"] = Images(run.read_pool().batches, np.flatnonzero(keep), count)
+        inputs["images"] = Images(run.read_pool().batches, np.flatnonzero(keep), count)
         if run.references:
-            given["texts"] = given["images"].digests()
+            inputs["texts"] = inputs["images"].digests()
     if "target" in entry.needs or (config.target and "target" in entry.uses):
-        given["target"] = target_of(run, vectors, entry.needs)
+        inputs["target"] = target_of(run, vectors, entry.needs)
     if config.plan.mixture == "target":
-        given["wanted"] = target_vectors(run, vectors)
-    return given
+        inputs["wanted"] = target_vectors(run, vectors)
+    return inputs
 
 
 def _named(run: Run) -> list[str]:
@@ -238,11 +238,11 @@ def _named(run: Run) -> list[str]:
     return columns_of_rules(run.config.plan, known_columns(run.config, pool)).own
 
 
-def _leaks(run: Run, vectors: Ref, frame: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
+def _leaks(run: Run, vectors: Ref, frame: pl.DataFrame, leaks: pl.DataFrame) -> pl.DataFrame:
     """Return the rows that hold items of evaluation sets, and those that lie next to one."""
     from assay.selection.steps.leakage import leak_neighbors
 
-    plan, frames = run.config.plan, [found]
+    plan, frames = run.config.plan, [leaks]
     rows = usable(frame)["sample_id"]
 
     def note(near: pl.DataFrame, name: str, names: pl.Series, kind: str) -> None:
@@ -257,8 +257,8 @@ def _leaks(run: Run, vectors: Ref, frame: pl.DataFrame, found: pl.DataFrame) -> 
         )
 
     for name, items in evaluation_sets(run.config, run.kind).items():
-        there = items.samples()["problem"].is_null()
-        names = items.samples().filter(there)["sample_id"]
+        has_content = items.samples()["problem"].is_null()
+        names = items.samples().filter(has_content)["sample_id"]
         if names.is_empty():
             continue
         if plan.leakage_neighbors is not None:
@@ -268,7 +268,7 @@ def _leaks(run: Run, vectors: Ref, frame: pl.DataFrame, found: pl.DataFrame) -> 
         if plan.leakage_words is not None and run.kind == "text":
             near = leak_neighbors(
                 run.read_pool().contents().filter(pa.array(frame["problem"].is_null())),
-                pl.Series(items.contents()).filter(there),
+                pl.Series(items.contents()).filter(has_content),
                 kind="words",
                 threshold=plan.leakage_words,
                 ids=rows,
@@ -278,18 +278,18 @@ def _leaks(run: Run, vectors: Ref, frame: pl.DataFrame, found: pl.DataFrame) -> 
 
 
 def _write(
-    out: Path, frame: pl.DataFrame, rows: pl.DataFrame, made: Any, leaks: pl.DataFrame
+    out: Path, frame: pl.DataFrame, rows: pl.DataFrame, plan: Any, leaks: pl.DataFrame
 ) -> None:
     key = rows["key"].to_numpy()
-    chosen = np.asarray(made.indices_)
+    chosen = np.asarray(plan.indices_)
     pl.DataFrame(
         {
             "key": key[chosen],
             "position": np.arange(1, len(chosen) + 1),
-            "weight": np.asarray(made.weights_, dtype=np.float64),
+            "weight": np.asarray(plan.weights_, dtype=np.float64),
         }
     ).write_parquet(out / "selections.parquet")
-    decided = made.decisions().with_columns(pl.Series("key", key))
+    decided = plan.decisions().with_columns(pl.Series("key", key))
     left_out = frame.filter(pl.col("problem").is_not_null()).select(
         pl.lit(False).alias("selected"),
         pl.lit("read").alias("stage"),
@@ -300,13 +300,13 @@ def _write(
     pl.concat([decided.select(left_out.columns), left_out]).sort("key").write_parquet(
         out / "decisions.parquet"
     )
-    found = made.duplicates_.join(rows.select("sample_id", "key"), on="sample_id")
-    found.drop("sample_id").write_parquet(out / "duplicates.parquet")
-    found = leaks.join(rows.select("sample_id", "key"), on="sample_id")
-    found.drop("sample_id").write_parquet(out / "leaks.parquet")
-    np.save(out / "scores.npy", np.asarray(made.scores_, dtype=np.float64))
-    np.save(out / "kept.npy", made.kept_)
-    write_report(out / "report.json", made.report_)
+    named = plan.duplicates_.join(rows.select("sample_id", "key"), on="sample_id")
+    named.drop("sample_id").write_parquet(out / "duplicates.parquet")
+    named = leaks.join(rows.select("sample_id", "key"), on="sample_id")
+    named.drop("sample_id").write_parquet(out / "leaks.parquet")
+    np.save(out / "scores.npy", np.asarray(plan.scores_, dtype=np.float64))
+    np.save(out / "kept.npy", plan.kept_)
+    write_report(out / "report.json", plan.report_)
 
 
 def judge(run: Run, samples: Ref, vectors: Ref, graph: Ref, selection: Ref) -> Ref:

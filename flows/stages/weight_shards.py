@@ -40,8 +40,10 @@ def fit_ratio(
     def make(out: Path) -> None:
         with step(f"score {method}: fit", None):
             entry = registry.entry(method, "scorer")
-            given = inputs(run, entry, samples, vectors, graph, streams[method])
-            ratio = scorer_of(run, method).ratio(given["X"], given["target"], given["ids"])
+            arguments = inputs(run, entry, samples, vectors, graph, streams[method])
+            ratio = scorer_of(run, method).ratio(
+                arguments["X"], arguments["target"], arguments["ids"]
+            )
             arrays = {"log_ratio": ratio.log_ratio, "means": ratio.means}
             if ratio.presence is not None:
                 arrays["presence"] = ratio.presence
@@ -63,12 +65,12 @@ def weigh(run: Run, work: Work, place: int, method: str, samples: Ref, stream: A
         return ref
 
     def make(out: Path) -> None:
-        there = folder(run, work.keys)
-        facts = json.loads((there / "facts.json").read_text())
-        presence = there / "presence.npy"
+        keys_folder = folder(run, work.keys)
+        facts = json.loads((keys_folder / "facts.json").read_text())
+        presence = keys_folder / "presence.npy"
         ratio = DensityRatio(
-            np.load(there / "log_ratio.npy"),
-            np.load(there / "means.npy"),
+            np.load(keys_folder / "log_ratio.npy"),
+            np.load(keys_folder / "means.npy"),
             facts["shrinkage"],
             facts["summed"],
             np.load(presence) if presence.is_file() else None,
@@ -77,7 +79,7 @@ def weigh(run: Run, work: Work, place: int, method: str, samples: Ref, stream: A
         rows = np.flatnonzero(usable)
         with step(f"score {method} {place + 1}/{work.shards}", None):
             whole = BucketStream.load(folder(run, stream[method]))
-            found = weigh_rows(whole, rows[shard(run, place, len(rows))], ratio)
-            save_all(out, **{k: v for k, v in found._asdict().items() if v is not None})
+            components = weigh_rows(whole, rows[shard(run, place, len(rows))], ratio)
+            save_all(out, **{k: v for k, v in components._asdict().items() if v is not None})
 
     return make_stage(run, SCORE, ref, make, f"{method} {place + 1}/{work.shards}")

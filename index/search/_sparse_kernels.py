@@ -121,13 +121,13 @@ def _offer(
 def search_rows(  # pragma: no cover
     query_starts: Any, query_terms: Any, query_counts: Any, own: Any,
     starts: Any, terms: Any, counts: Any, norms: Any, idf: Any,
-    begins: Any, rows: Any, parts: Any, limit: int, found: Any, cosines: Any,
+    begins: Any, rows: Any, parts: Any, limit: int, out_rows: Any, cosines: Any,
 ) -> None:  # fmt: skip
     """Write the rows of greatest cosine to each query, best first, ties in order of row.
 
     `own` is the row that a query is, which is left out, or -1.
     """
-    n, k = len(starts) - 1, found.shape[1]
+    n, k = len(starts) - 1, out_rows.shape[1]
     totals = np.zeros(n, dtype=np.int64)
     touched = np.empty(n, dtype=np.int32)
     dense = np.zeros(len(idf))
@@ -171,17 +171,17 @@ def search_rows(  # pragma: no cover
             to = filled if filled < k else k
             while to > 0 and (
                 cosine > cosines[query, to - 1]
-                or (cosine == cosines[query, to - 1] and row < found[query, to - 1])
+                or (cosine == cosines[query, to - 1] and row < out_rows[query, to - 1])
             ):
                 to -= 1
             if to == k:
                 continue
             for move in range(min(filled, k - 1), to, -1):
-                cosines[query, move], found[query, move] = (
+                cosines[query, move], out_rows[query, move] = (
                     cosines[query, move - 1],
-                    found[query, move - 1],
+                    out_rows[query, move - 1],
                 )
-            cosines[query, to], found[query, to] = cosine, row
+            cosines[query, to], out_rows[query, to] = cosine, row
             filled = min(filled + 1, k)
         for at in range(first, last):
             dense[query_terms[at]] = 0.0

@@ -281,16 +281,16 @@ class SparseIndex:
                 for name in _ARRAYS
             }
             ids = pl.read_parquet(folder / "ids.parquet")["sample_id"] if header["ids"] else None
-            made = cls(**header["parameters"])
+            index = cls(**header["parameters"])
             n, starts, begins = header["n"], kept["starts"], kept["begins"]
             whole = (
                 header["format"] == _FORMAT
                 and len(starts) == n + 1 == len(kept["norms"]) + 1 == len(kept["order"]) + 1
                 and len(kept["terms"]) == len(kept["counts"]) == starts[-1]
-                and len(begins) == made.buckets + 1 == len(kept["frequencies"]) + 1
+                and len(begins) == index.buckets + 1 == len(kept["frequencies"]) + 1
                 and len(kept["rows"]) == len(kept["parts"]) == begins[-1]
                 and bool((np.diff(starts) >= 0).all() and (np.diff(begins) >= 0).all())
-                and _within(kept["terms"], made.buckets)
+                and _within(kept["terms"], index.buckets)
                 and _within(kept["rows"], n)
                 and _within(kept["order"], n)
                 and (ids is None or len(ids) == n)
@@ -302,8 +302,8 @@ class SparseIndex:
                 f"The index in {folder} can't be read ({type(error).__name__}: {error}); "
                 "build it again."
             ) from error
-        made._kept, made._ids, made._texts = kept, ids, int(header["texts"])
-        return made
+        index._kept, index._ids, index._texts = kept, ids, int(header["texts"])
+        return index
 
     def _terms_of(self, column: Any) -> Terms:
         hasher = NGramHasher(self.ngrams, self.buckets)
@@ -335,9 +335,9 @@ class SparseIndex:
         heaviest(
             rows.starts, rows.terms, rows.counts, idf, norms, searched, self.terms, kept, codes, sizes
         )  # fmt: skip
-        there = np.arange(self.terms) < sizes[:, None]
+        filled = np.arange(self.terms) < sizes[:, None]
         begins = np.zeros(self.buckets + 1, np.int64)
-        np.cumsum(np.bincount(kept[there], minlength=self.buckets), out=begins[1:])
+        np.cumsum(np.bincount(kept[filled], minlength=self.buckets), out=begins[1:])
         posted, parts = np.empty(begins[-1], np.int32), np.empty(begins[-1], np.uint8)
         fill_postings(kept, codes, sizes, begins[:-1].copy(), posted, parts)
         return {
@@ -362,20 +362,20 @@ class SparseIndex:
         def searched(first: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
             last = min(first + _QUERIES, len(queries))
             part = queries.part(first, last)
-            found = np.full((last - first, k), -1, np.int64)
+            rows = np.full((last - first, k), -1, np.int64)
             cosines = np.zeros((last - first, k))
             search_rows(
                 part.starts, part.terms, part.counts, own[first:last],
                 kept["starts"], kept["terms"], kept["counts"], kept["norms"], idf,
-                kept["begins"], kept["rows"], kept["parts"], limit, found, cosines,
+                kept["begins"], kept["rows"], kept["parts"], limit, rows, cosines,
             )  # fmt: skip
-            return cosines, found
+            return cosines, rows
 
         parts = list(ordered_map(searched, range(0, len(queries), _QUERIES), thread_count(threads)))
         if not parts:
             return np.zeros((0, k), np.float32), np.full((0, k), -1)
-        found = np.concatenate([part[1] for part in parts])
-        positions = np.where(found >= 0, kept["order"][found], -1) if len(self) else found
+        rows = np.concatenate([part[1] for part in parts])
+        positions = np.where(rows >= 0, kept["order"][rows], -1) if len(self) else rows
         return np.concatenate([part[0] for part in parts]).astype(np.float32), positions
 
     def _built(self) -> dict[str, Any]:

@@ -116,13 +116,13 @@ def open_runs(
     close_off(con, bounded=bounded)
     # columns and macros were looked at when the files were listed
     problems = views_in(con)
-    there = {
+    attached = {
         row[0] for row in con.execute("SELECT database_name FROM duckdb_databases()").fetchall()
     }
     fitting = []
     for run in runs:
         alias = run.tables.alias
-        if alias in there:
+        if alias in attached:
             problem = problems.get(alias) or _unlike(con, run)
             if problem is None:
                 fitting.append(run)

@@ -31,12 +31,12 @@ def run_paths(folder: Path) -> list[Path]:
     The folder is read until two readings agree. A newer run may come, and an older one go to the
     archive, while it is read; the reading after that sees the newer one, so they are not both missed.
     """
-    found: list[str] | None = None
+    paths: list[str] | None = None
     while True:
         again = sorted(_names(folder))
-        if again == found:
-            return [folder / name for name in found]
-        found = again
+        if again == paths:
+            return [folder / name for name in paths]
+        paths = again
 
 
 def _names(folder: Path) -> Iterator[str]:
@@ -109,12 +109,12 @@ def survey(
 
 def _unrecorded(store: Path, run_ids: Container[str]) -> dict[str, Request]:
     """Return the requests of finished runs whose process was killed before they were recorded."""
-    found = {}
+    requests = {}
     for note in read_notes(store / RUNS):
         if note["run_id"] in run_ids and note["request"] is not None:
             at = microseconds(datetime.fromisoformat(note["requested_at"] or note["started_at"]))
-            found[note["run_id"]] = Request(note["run_id"], note["request"], at, None)
-    return found
+            requests[note["run_id"]] = Request(note["run_id"], note["request"], at, None)
+    return requests
 
 
 def finished_run(store: Path, run_id: str) -> RunFile | None:

@@ -39,7 +39,7 @@ def common_type(types: Iterable[str]) -> str:
         return _whole(distinct)
     if all(t in _TIMES for t in distinct):
         return "TIMESTAMP"
-    decimals = [found for t in distinct if (found := _DECIMAL.fullmatch(t))]
+    decimals = [match for t in distinct if (match := _DECIMAL.fullmatch(t))]
     numbers = [t for t in distinct if t in _DIGITS or t in _FLOATS]
     if len(decimals) + len(numbers) < len(distinct):
         return TEXT

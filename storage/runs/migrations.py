@@ -123,9 +123,9 @@ def _backup(store: Path, version: int) -> Path:
     """Copy what the steps change, unless an interrupted migration has done so."""
     changed = {path.relative_to(store) for path in (store / MARKER, *_notes(store))}
     folder = store / BACKUP
-    for there in sorted(folder.glob(f"{version}-*"), reverse=True):
-        if all((there / path).is_file() for path in changed):
-            return there
+    for folder_before in sorted(folder.glob(f"{version}-*"), reverse=True):
+        if all((folder_before / path).is_file() for path in changed):
+            return folder_before
     now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     with atomic_directory(folder / f"{version}-{now}") as backup:
         for path in changed:

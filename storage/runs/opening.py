@@ -84,8 +84,8 @@ def attach(con: duckdb.DuckDBPyConnection, store: Path, paths: Sequence[Path]) -
         The system does not let so many files be open at once, or this user read one of them.
     """
     allow_open_files(len(paths) + _OTHER_FILES)
-    found = (_attach_one(con, store, path, len(paths)) for path in paths)
-    return [misfit for misfit in found if misfit is not None]
+    misfits = (_attach_one(con, store, path, len(paths)) for path in paths)
+    return [misfit for misfit in misfits if misfit is not None]
 
 
 def _attach_one(
@@ -150,10 +150,10 @@ def unexpected(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
     shapes: dict[str, dict[str, dict[str, str]]] = {}
     for alias, table, column, type, generated in con.execute(_COLUMNS).fetchall():
         shapes.setdefault(alias, {}).setdefault(table, {})[column] = "" if generated else type
-    there = con.execute(
+    objects = con.execute(
         "SELECT database_name FROM duckdb_databases() WHERE database_name[:2] = 'r_'"
     ).fetchall()
-    for (alias,) in there:
+    for (alias,) in objects:
         problem = _misshapen(shapes.get(alias, {}))
         if problem:
             problems.setdefault(alias, problem)

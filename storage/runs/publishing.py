@@ -88,13 +88,13 @@ def outdated(store: Path, *, grace: float = GRACE) -> list[Path]:
     files = published_files(store)
     link = store / PUBLISHED / LINK
     now = time.time()
-    found = []
+    outdated_files = []
     for old, newer in pairwise(files[:-1]):
         with suppress(OSError):
             waited = now - newer.stat().st_mtime > grace
             if waited and not points_at(link, old) and read_record(store, old) is not None:
-                found.append(old)
-    return found
+                outdated_files.append(old)
+    return outdated_files
 
 
 def remove_published(store: Path, path: Path) -> None:

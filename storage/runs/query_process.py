@@ -140,12 +140,12 @@ def query_apart(store: Path, query: str, **how: Any) -> pa.Table:
         query.encode()
     except UnicodeEncodeError:
         raise QueryError(f"The query {query!a} is not valid UTF-8; write it in UTF-8.") from None
-    asked = {"store": str(store), "folder": os.getcwd(), "query": query, "how": how}
+    request = {"store": str(store), "folder": os.getcwd(), "query": query, "how": how}
     with _lock:
         process = _idle.pop() if _idle else None
     if process is not None and process.alive:
         try:
-            return _run(process, asked)
+            return _run(process, request)
         except _EndedError:  # it may have been dying before it was asked
             pass
     try:
@@ -153,15 +153,15 @@ def query_apart(store: Path, query: str, **how: Any) -> pa.Table:
     except OSError:  # no room for another process
         return query_store(store, query, **how)
     try:
-        return _run(process, asked)
+        return _run(process, request)
     except _EndedError:
         raise QueryError(took_too_much(memory_limit())) from None
 
 
-def _run(process: QueryProcess, asked: dict[str, Any]) -> pa.Table:
+def _run(process: QueryProcess, request: dict[str, Any]) -> pa.Table:
     """Run a query in a process, which waits for the next one afterward."""
     try:
-        return process.run(asked)
+        return process.run(request)
     finally:
         if process.alive:
             with _lock:
@@ -189,13 +189,13 @@ if hasattr(os, "register_at_fork"):
 # --- the process --------------------------------------------------------------------------------
 
 
-def serve(asked: BinaryIO, answers: BinaryIO) -> None:
+def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     """Run a query for each line of JSON, and answer with a line of JSON and an Arrow stream."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asked is told, and ends this process
     warnings = _Warnings()
     logger.addHandler(warnings)
     _tell(answers, {})
-    for line in asked:
+    for line in requests:
         query = json.loads(line)
         os.environ |= query["limits"]
         try:
@@ -207,8 +207,10 @@ def serve(asked: BinaryIO, answers: BinaryIO) -> None:
             answer = {"error": type(error).__name__, "message": str(error)}
             _tell(answers, answer | warnings.taken())
         except MemoryError:
-            told = took_too_much(memory_limit())
-            _tell(answers, {"error": QueryError.__name__, "message": told} | warnings.taken())
+            explanation = took_too_much(memory_limit())
+            _tell(
+                answers, {"error": QueryError.__name__, "message": explanation} | warnings.taken()
+            )
         else:
             _tell(answers, warnings.taken())
             with pa.ipc.new_stream(answers, table.schema) as writer:

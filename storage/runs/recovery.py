@@ -41,7 +41,7 @@ def leftovers(store: Path) -> list[Path]:
     """Return the temporary files and folders in a store that no living process is writing."""
     folders = [store / name for name in _FOLDERS]
     folders += (store / "artifacts").glob("*") if not folders[1].is_symlink() else []
-    found = []
+    paths = []
     for folder in folders:
         # what lies behind a link is not ours to judge
         if not folder.is_dir() or (folder.is_symlink() and folder != store):
@@ -49,8 +49,8 @@ def leftovers(store: Path) -> list[Path]:
         for path in folder.glob(".*"):
             writer = writer_of(path)
             if writer is not None and not is_under_way(path) and not _writes(writer, path):
-                found.append(path)
-    return sorted(found)
+                paths.append(path)
+    return sorted(paths)
 
 
 def _writes(process: int, path: Path) -> bool:

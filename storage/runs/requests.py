@@ -53,13 +53,13 @@ def microseconds(at: datetime) -> int:
 
 def request_files(store: Path) -> list[tuple[Path, int, str]]:
     """Return the records of a store (path, number and run as their names say), the oldest first."""
-    found = []
+    records = []
     with suppress(FileNotFoundError, NotADirectoryError), os.scandir(store / REQUESTS) as entries:
         for entry in entries:
             name = _NAME.fullmatch(entry.name)
             if name is not None:
-                found.append((store / REQUESTS / entry.name, int(name[1]), name[2]))
-    return sorted(found, key=lambda one: one[1:])
+                records.append((store / REQUESTS / entry.name, int(name[1]), name[2]))
+    return sorted(records, key=lambda one: one[1:])
 
 
 def read_requests(store: Path) -> dict[str, Request]:
@@ -71,9 +71,9 @@ def read_requests(store: Path) -> dict[str, Request]:
 
 def broken_requests(store: Path) -> list[Path]:
     """Return the records that don't fit their names or checksums."""
-    there = request_files(store)
+    records = request_files(store)
     sound = {path for path, _ in _readable(store)}
-    return [path for path, _, _ in there if path not in sound and path.exists()]
+    return [path for path, _, _ in records if path not in sound and path.exists()]
 
 
 def _readable(store: Path) -> Iterator[tuple[Path, Request]]:
