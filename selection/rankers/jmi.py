@@ -151,11 +151,6 @@ class CMIM(JMI):
 
     so that one chosen column that says the same is enough to rule a column out.
 
-    Parameters
-    ----------
-    n_features_to_select, n_bins, candidates, depth, discrete_features, missing
-        All as in `JMI`.
-
     Claims
     ------
     paper

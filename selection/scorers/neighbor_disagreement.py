@@ -23,15 +23,6 @@ class NeighborDisagreement(LabelModelScorer):
     ----------
     scores_ : float64[n], from 0 to 1
         0 for rows without neighbors, and everywhere while fewer than two classes are labeled.
-    report_ : dict
-        `mean`, `labeled`, `classes`.
-
-    Raises
-    ------
-    MissingInputError
-        X or the graph was not given.
-    ConfigError
-        As in `Uncertainty`.
 
     Notes
     -----

@@ -31,11 +31,6 @@ class NoiseWeight(CrossFitted):
         `transition` (for each class, the shares of the labels given to its rows; the 20 classes
         with the most rows).
 
-    Raises
-    ------
-    MissingInputError, InputError, ConfigError
-        As `SelfConfidence`.
-
     Notes
     -----
     Time that of `SelfConfidence`, and O(50 n classes^2).

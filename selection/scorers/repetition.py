@@ -110,11 +110,6 @@ class GopherRepetition(TextRules):
 
     The shares are those of `Repetition`.
 
-    Attributes
-    ----------
-    scores_, rules_, report_
-        As of `GopherQuality`.
-
     Notes
     -----
     Linear in the text, some 30 to 50 MB/s for each core. As a filter: ``gopher_repetition = 0``.

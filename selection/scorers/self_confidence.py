@@ -33,6 +33,19 @@ class CrossFitted(Scorer):
         Most rows that a model is fitted on, so that the cost of fitting is bounded.
     random_state : int, default 0
         Seed of the folds.
+
+    Attributes
+    ----------
+    report_ : dict
+        `mean`, `classes`, `unlabeled`, `accuracy` (how often the likeliest class is the label),
+        `fitted` (False where probabilities were given).
+
+    Raises
+    ------
+    MissingInputError
+        X (without `probabilities`) or y was not given, or classes have no column.
+    InputError
+        The probabilities do not fit the rows, or do not sum to 1.
     """
 
     limits: ClassVar[Limits] = {
@@ -89,16 +102,6 @@ class SelfConfidence(CrossFitted):
     ----------
     scores_ : float64[n], from 0 to 1
         A row without a label gets the probability that a label drawn from its prediction has.
-    report_ : dict
-        `mean`, `classes`, `unlabeled`, `accuracy` (how often the likeliest class is the label),
-        `fitted` (False where probabilities were given).
-
-    Raises
-    ------
-    MissingInputError
-        X (without `probabilities`) or y was not given, or classes have no column.
-    InputError
-        The probabilities do not fit the rows, or do not sum to 1.
 
     Notes
     -----
@@ -150,13 +153,6 @@ class Margin(CrossFitted):
     ----------
     scores_ : float64[n], from -1 (surely another class) to 1
         A row without a label gets the mean over labels drawn from its prediction.
-    report_ : dict
-        As in `SelfConfidence`.
-
-    Raises
-    ------
-    MissingInputError, InputError, ConfigError
-        As in `SelfConfidence`.
 
     Notes
     -----
@@ -216,11 +212,6 @@ class PVI(CrossFitted):
     report_ : dict
         As in `SelfConfidence`, and of the labeled rows `v_information` and `label_entropy`, both
         in bits.
-
-    Raises
-    ------
-    MissingInputError, InputError, ConfigError
-        As in `SelfConfidence`.
 
     Notes
     -----

@@ -23,8 +23,12 @@ class TextRules(Scorer):
 
     Attributes
     ----------
+    scores_ : float64[n]
+        Rules broken; 0 = a text that the rules let through.
     rules_ : pl.DataFrame
         A column of booleans for each rule, in the order of the rows.
+    report_ : dict
+        `kept` (texts that break none), `rule.NAME` (texts that break it).
     """
 
     @classmethod
@@ -84,15 +88,6 @@ class GopherQuality(TextRules):
     ========================  ========================================================
 
     Words are what white space parts. The rule of stop words is for English.
-
-    Attributes
-    ----------
-    scores_ : float64[n]
-        Rules broken; 0 = a text that the rules let through.
-    rules_ : pl.DataFrame
-        A column of booleans for each rule.
-    report_ : dict
-        `kept` (texts that break none), `rule.NAME` (texts that break it).
 
     Notes
     -----
@@ -161,11 +156,6 @@ class C4Quality(TextRules):
 
     C4 itself removes single lines for the last three, and then counts sentences; here they count
     against the text, as rows are not changed.
-
-    Attributes
-    ----------
-    scores_, rules_, report_
-        As of `GopherQuality`.
 
     Notes
     -----

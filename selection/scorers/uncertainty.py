@@ -32,6 +32,11 @@ class LabelModelScorer(Scorer):
         Most rows that a model is fitted on, so that the cost of fitting is bounded.
     random_state : int, default 0
         Seed of the folds.
+
+    Attributes
+    ----------
+    report_ : dict
+        `mean`, `labeled`, `classes`.
     """
 
     limits: ClassVar[Limits] = {
@@ -73,8 +78,6 @@ class Uncertainty(LabelModelScorer):
     ----------
     scores_ : float64[n], from 0 to 1
         1 everywhere while fewer than two classes are labeled.
-    report_ : dict
-        `mean`, `labeled`, `classes`.
 
     Notes
     -----
@@ -121,13 +124,6 @@ class PredictedEntropy(LabelModelScorer):
     ----------
     scores_ : float64[n], from 0 to 1
         1 everywhere while fewer than two classes are labeled.
-    report_ : dict
-        `mean`, `labeled`, `classes`.
-
-    Raises
-    ------
-    MissingInputError, ConfigError
-        As in `Uncertainty`.
 
     Notes
     -----
