@@ -88,6 +88,7 @@ def _of_file(place: str) -> _Side:
 def _of_runs(store: ScoreStore, a: str, b: str) -> tuple[_Side, _Side]:
     from assay.flows.report.differences import difference
     from assay.flows.report.rows import graph_ids, stored_artifact, stored_graph
+    from assay.index.vectors.stored import read_vectors
 
     found = difference(store, a, b)
     sides = []
@@ -99,7 +100,7 @@ def _of_runs(store: ScoreStore, a: str, b: str) -> tuple[_Side, _Side]:
             raise InputError(
                 f"The vectors of run {run['run_id']} are no longer in the store; run it again."
             )
-        sides.append(_Side(graph_ids(graph), np.load(folder / "vectors.npy", mmap_mode="r")))
+        sides.append(_Side(graph_ids(graph), read_vectors(folder)))
     return sides[0], sides[1]
 
 

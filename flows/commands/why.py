@@ -22,6 +22,7 @@ from assay.flows.report.rows import graph_ids, stored_artifact, stored_graph
 from assay.flows.stages.places import pool_of
 from assay.index.embedding.embedders import embedder_class
 from assay.index.embedding.table import TableEmbedder
+from assay.index.vectors.stored import read_rows
 from assay.selection.contract.inputs import Inputs
 from assay.selection.evaluation.pool_shift import PoolShift, explain_shift
 from assay.selection.scorers.training_logs import read_log
@@ -287,8 +288,7 @@ def _of_run(
         )["node"]
         usable = place.is_not_null()
         table, wide = table.filter(usable), wide.filter(usable)
-        stored = np.load(folder / "vectors.npy", mmap_mode="r")
-        vectors = np.asarray(stored[place.drop_nulls().to_numpy()])
+        vectors = read_rows(folder, place.drop_nulls().to_numpy())
     kept = kept_columns(table)
     known = kept.with_columns(wide.get_columns())
     loss = _column(known, asked.loss)

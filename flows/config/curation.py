@@ -69,6 +69,9 @@ class EmbeddingConfig(Form):
     structure_method : {"spectral", "netmf"}
         What these are: singular directions of the edges, or of walks along them, which cost the square
         of the rows.
+    storage : {"float32", "float16", "int8"}
+        What a run's vectors are stored in: as they are, in half of that, in a quarter. Everything that
+        reads them goes by what is stored.
     """
 
     name: str = "default"
@@ -82,6 +85,7 @@ class EmbeddingConfig(Form):
     smooth: int = Field(default=0, ge=0, le=20)
     structure: int = Field(default=0, ge=0, le=1024)
     structure_method: Literal["spectral", "netmf"] = "spectral"
+    storage: Literal["float32", "float16", "int8"] = "float32"
 
     @field_validator("name")
     @classmethod
@@ -105,6 +109,19 @@ class EmbeddingConfig(Form):
         """Return what puts the pool's edges into its vectors; nothing where they stay as they are."""
         names = {"smooth", "structure"} | ({"structure_method"} if self.structure else set())
         return self.model_dump(include=names) if self.smooth or self.structure else {}
+
+
+class IndexConfig(Form):
+    """The index of a run's vectors, which `assay explore` searches; see `assay.index.VectorIndex`.
+
+    Parameters
+    ----------
+    storage : {"float32", "float16", "int8"}, optional
+        What the index keeps them in; that of `embedding.storage` by default. The 60 rows nearest by its
+        codes are compared by the stored vectors.
+    """
+
+    storage: Literal["float32", "float16", "int8"] | None = None
 
 
 class GraphConfig(Form):
@@ -393,6 +410,8 @@ class CurationConfig(Form):
         Filters, deduplication, cutoff, blend of scores and constraints.
     embedding : EmbeddingConfig
         The embedder.
+    index : IndexConfig
+        The index.
     graph : GraphConfig
         The similarity graph.
 
@@ -447,6 +466,7 @@ class CurationConfig(Form):
     next: NextConfig = NextConfig()
     plan: PlanConfig = PlanConfig()
     embedding: EmbeddingConfig = EmbeddingConfig()
+    index: IndexConfig = IndexConfig()
     graph: GraphConfig = GraphConfig()
 
     @model_validator(mode="before")
@@ -457,6 +477,11 @@ class CurationConfig(Form):
     def content(self, kind: str) -> str | None:
         """Return the column of content of a kind: "text", "vector" or "image"."""
         return {"text": self.text, "vector": self.vector, "image": self.image}[kind]
+
+    @property
+    def index_storage(self) -> str:
+        """What the index keeps the vectors in."""
+        return self.index.storage or self.embedding.storage
 
     @property
     def next_wanted(self) -> bool:

@@ -17,6 +17,7 @@ from assay.flows.report.decisions import decision_words
 from assay.flows.report.facts import run_rows
 from assay.flows.report.rows import graph_ids, stored_artifact
 from assay.index import SimilarityGraph, VectorIndex
+from assay.index.vectors.stored import read_rows
 from assay.storage import ScoreStore
 from assay.storage.errors import IdError, StoreError
 
@@ -117,12 +118,15 @@ class ExploredRows:
     def _like(self, sample_id: str) -> np.ndarray:
         self._key_of(sample_id)
         index = self._index
-        vectors = np.load(self._folder("embed") / "vectors.npy", mmap_mode="r")
         # vectors are in the order of the graph's rows, the index in one of its own
         at = self._usable_ids.index_of(sample_id)
         if at is None or index.ids is None:
             raise IdError(f"The row {sample_id!r} has no content to compare.")
-        _, positions = index.search(vectors[at : at + 1], min(LIKE, len(index)))
+        _, positions = index.search(
+            read_rows(self._folder("embed"), np.array([at])),
+            min(LIKE, len(index)),
+            vectors=self._vectors_at,
+        )
         near = pl.Series(index.ids[positions[0][positions[0] >= 0]], dtype=pl.String)
         keys = pl.DataFrame({"sample_id": near}).join(
             self._rows.select("sample_id", "key"), on="sample_id", maintain_order="left"
@@ -132,6 +136,17 @@ class ExploredRows:
     @cached_property
     def _usable_ids(self) -> pl.Series:
         return graph_ids(SimilarityGraph.load(self._folder("graph")))
+
+    def _vectors_at(self, positions: np.ndarray) -> np.ndarray:
+        """Return the vectors of positions of the index."""
+        ids = self._index.ids
+        assert ids is not None  # whoever searches has looked
+        wanted = pl.DataFrame({"id": pl.Series(ids[positions], dtype=pl.String)})
+        known = self._usable_ids.alias("id").to_frame().with_row_index("at")
+        return read_rows(
+            self._folder("embed"),
+            wanted.join(known, on="id", how="left", maintain_order="left")["at"].to_numpy(),
+        )
 
     @cached_property
     def _index(self) -> VectorIndex:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from assay.flows.report.rows import stored_artifact
 from assay.flows.running.maps import map_run
 from assay.index import SimilarityGraph
+from assay.index.vectors.stored import read_vectors
 from assay.storage import ScoreStore
 from assay.storage.errors import ConfigError, StoreError
 from assay.storage.names import fold
@@ -90,7 +91,7 @@ def _map(store: ScoreStore, run_id: str, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _vectors(store: ScoreStore, run_id: str, rows: pl.DataFrame) -> pl.DataFrame:
-    vectors = np.load(_folder(store, run_id, "embed", "vectors") / "vectors.npy", mmap_mode="r")
+    vectors = read_vectors(_folder(store, run_id, "embed", "vectors"))
     place = _places(_graph(store, run_id), rows)
     taken = np.zeros((rows.height, vectors.shape[1]), np.float32)
     taken[place >= 0] = vectors[place[place >= 0]]

@@ -16,6 +16,7 @@ from assay.flows.report.contents import Contents
 from assay.flows.report.decisions import decision_words, detail, representatives
 from assay.flows.stages.drift import cell_ratios
 from assay.index import SimilarityGraph
+from assay.index.vectors.stored import read_vectors
 from assay.storage import ScoreStore
 from assay.storage.errors import AssayError
 
@@ -236,7 +237,7 @@ def drift_ratios(store: ScoreStore, run_id: str, points: pl.DataFrame) -> NDArra
     if fitted is None or vectors is None or graph is None:
         return None
     try:
-        ratios = cell_ratios(fitted, np.load(vectors / "vectors.npy", mmap_mode="r"))
+        ratios = cell_ratios(fitted, read_vectors(vectors))
     except (AssayError, OSError, ValueError):
         return None
     nodes = graph_ids(graph)

@@ -19,6 +19,7 @@ from assay.flows.stages.maps import graph_of
 from assay.flows.stages.run import versions
 from assay.flows.stages.stage import SPLIT
 from assay.index import SimilarityGraph
+from assay.index.vectors.stored import read_vectors
 from assay.selection.plan.splitting import Split, split_leaks, split_pool
 from assay.storage import Pool, ScoreStore, read_pool
 from assay.storage.errors import StoreError
@@ -74,7 +75,7 @@ class Contents:
             run_id, "SELECT kind, fingerprint FROM artifacts WHERE stage = 'embed'"
         )
         if held.height and store.artifacts.intact(*held.row(0)):
-            vectors = np.load(store.artifacts.open(*held.row(0)) / "vectors.npy", mmap_mode="r")
+            vectors = read_vectors(store.artifacts.open(*held.row(0)))
         kept = samples.filter(pl.Series(keep))
         if config.labels is not None:
             labels = store.run_table(run_id, "SELECT sample_id, label FROM samples")

@@ -27,6 +27,7 @@ from assay.flows.stages.refs import Ref
 from assay.flows.stages.run import Run, labels_of
 from assay.flows.stages.run_info import run_info
 from assay.flows.stages.stage import EMBED, READ, Stage
+from assay.index.vectors.stored import read_vectors
 from assay.selection import registry
 from assay.storage import Pool, ScoreStore
 from assay.storage.errors import IdError, InputError
@@ -254,13 +255,14 @@ def embed_ref(run: Run) -> Ref:
     content: tuple[Any, ...] = (run.pool_fingerprint, run.kind, run.content, config.id)
     if written := config.writing():
         content += (written,)
+    if config.embedding.storage != "float32":
+        content += (("storage", config.embedding.storage),)
     return Ref("vectors", fingerprint(EMBED.revision, content, made_by))
 
 
 def load_vectors(run: Run, vectors: Ref) -> np.ndarray:
-    """Return the vectors of the usable rows, memory-mapped."""
-    found: np.ndarray = np.load(folder(run, vectors) / "vectors.npy", mmap_mode="r")
-    return found
+    """Return the vectors of the usable rows, float32, in a mapped file where they are many."""
+    return read_vectors(folder(run, vectors))
 
 
 def load_graph(run: Run, ref: Ref) -> Any:

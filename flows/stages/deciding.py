@@ -28,11 +28,13 @@ _ENGINE = {
 }
 # left at their defaults, keys that came later leave the ids of earlier runs as they are
 _LATER = ("like", "columns", "score_options", "recipe", "turns", "system")
+_LATER_OF_INDEX = {"storage": None}
 _LATER_OF_EMBEDDING = {
     "analyzer": "word",
     "smooth": 0,
     "structure": 0,
     "structure_method": "spectral",
+    "storage": "float32",
 }
 _LATER_OF_GRAPH = {"attribute_weight": None, "kind": "dense"}
 _LATER_RULES = {
@@ -52,6 +54,8 @@ def deciding(config: CurationConfig) -> dict[str, Any]:
         for name, default in later.items():
             if settings[part][name] == default:
                 del settings[part][name]
+    if settings["index"] == _LATER_OF_INDEX:
+        del settings["index"]
     # left at its default, a key that came later leaves the ids of earlier runs as they are
     for name in _LATER:
         if settings[name] in (None, [], {}):

@@ -37,6 +37,7 @@ from assay.flows.stages.sharding import (
     save_all,
 )
 from assay.flows.stages.stage import EMBED, FIT
+from assay.index.vectors.stored import read_vectors, storage_of, store_vectors
 from assay.storage.disk.refusals import reserve
 from assay.storage.errors import CorruptArtifactError, InputError
 from assay.storage.hashing.fingerprints import fingerprint
@@ -126,11 +127,22 @@ def _find(run: Run, frame: pl.DataFrame, keep: np.ndarray, changes: Changes | No
 
     keys = np.flatnonzero(keep)
     before = np.full(len(keys), -1, np.int32)
-    if run.parent and changes and usable_parent(run.store, EMBED, run.parent.vectors):
+    parent = run.parent
+    if (
+        parent
+        and changes
+        and usable_parent(run.store, EMBED, parent.vectors)
+        and _serves(run, folder(run, parent.vectors))
+    ):
         before = changes.contents[keys]
     hashes = frame["content_hash"].gather(keys[before < 0])
     first = new_rows(hashes)
     return _Room(keys, before, hashes, first, *_known(run, hashes[first]))
+
+
+def _serves(run: Run, there: Path) -> bool:
+    """Return whether vectors are stored as this run's will be, or as they were made."""
+    return storage_of(there) in ("float32", run.config.embedding.storage)
 
 
 def split(run: Run, samples: Ref, changes: Ref | None) -> Work | None:
@@ -187,10 +199,12 @@ def embed(
             if run.kind == "vector":
                 vectors = run.read_pool().vectors()[keep]
                 np.save(out / "vectors.npy", vectors)
+                store_vectors(out, run.config.embedding.storage)
                 progress.advance(len(vectors))
                 return
             room = _find(run, frame, keep, load_changes(run, changes))
             _encode(run, room, [part for part in parts if part != ref], out, progress)
+        store_vectors(out, run.config.embedding.storage)
         if run.embedder_fingerprint is not None:
             hashes = frame["content_hash"].filter(pl.Series(keep))
             hashes.alias("hash").to_frame().write_parquet(out / "content.parquet")
@@ -209,7 +223,7 @@ def _encode(run: Run, room: _Room, parts: Sequence[Ref], out: Path, progress: An
     keys, before, slots = room.keys, room.before, room.slots
     parent = None
     if run.parent and (before >= 0).any():
-        parent = np.load(folder(run, run.parent.vectors) / "vectors.npy", mmap_mode="r")
+        parent = read_vectors(folder(run, run.parent.vectors))
     _say(len(keys), len(slots))
     encoded, broken = _fill(run, room, parts, out, progress)
     place = np.full(len(keys), -1)
@@ -249,7 +263,7 @@ def _fill(
     """Return the vectors of the contents, known and new, and which of the new ones are broken."""
     encoded: np.memmap[Any, Any] | None = None
     for there, slots, rows in room.known:
-        vectors = np.load(there / "vectors.npy", mmap_mode="r")
+        vectors = read_vectors(there)
         if encoded is None:
             encoded = _room(out / "encoded.npy", len(room.first), vectors.shape[1])
         encoded[slots] = vectors[rows]
@@ -319,7 +333,8 @@ def _earlier(run: Run) -> Iterator[Path]:
     folders = [p for p in (artifacts.root / "vectors").glob("*") if (p / _MODEL).is_file()]
     for there in sorted(folders, key=lambda p: (-p.stat().st_mtime_ns, p.name)):
         try:
-            if json.loads((there / _MODEL).read_text()) == run.embedder_fingerprint:
+            made_by = json.loads((there / _MODEL).read_text())
+            if made_by == run.embedder_fingerprint and _serves(run, there):
                 yield artifacts.open("vectors", there.name)
         except (CorruptArtifactError, OSError, ValueError):
             continue

@@ -25,6 +25,7 @@ from assay.flows.stages.generations import usable_parent
 from assay.flows.stages.refs import Ref
 from assay.flows.stages.run import Run
 from assay.flows.stages.stage import EMBED, GRAPH, INDEX, Stage
+from assay.index.vectors.stored import storage_of
 from assay.storage.hashing.fingerprints import fingerprint
 from assay.storage.reading.tables import read_table
 
@@ -142,7 +143,13 @@ def index(run: Run, samples: Ref, changes: Ref | None, vectors: Ref, graph: Ref)
     """Make the FAISS index of the usable rows: the parent's with the changes, or a new one."""
     metric = run.config.graph.metric
     linking = run.config.embedding.linking()
-    settings = fingerprint(metric, run.config.seed, *([linking] if linking else []))
+    storage = run.config.index_storage
+    settings = fingerprint(
+        metric,
+        run.config.seed,
+        *([linking] if linking else []),
+        *([("storage", storage)] if storage != "float32" else []),
+    )
 
     def build(out: Path) -> None:
         from assay.index import VectorIndex
@@ -154,6 +161,7 @@ def index(run: Run, samples: Ref, changes: Ref | None, vectors: Ref, graph: Ref)
                 metric=metric,
                 random_state=run.config.seed,
                 centroids=load_graph(run, graph).centroids_,
+                storage=storage,
             ).save(out)
 
     def update(out: Path, parent: _Parent) -> None:
@@ -202,6 +210,7 @@ def _parent(
         usable_parent(run.store, stage, ref)
         and artifacts.made_by(*ref).get("settings") == settings
         and usable_parent(run.store, EMBED, parent.vectors)
+        and storage_of(folder(run, parent.vectors)) == run.config.embedding.storage
     ):
         return None
     rows = found.rows[usable(load_rows(run, samples, vectors))["key"].to_numpy()]

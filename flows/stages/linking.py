@@ -13,6 +13,7 @@ from assay.flows.stages.graphs import ids_of
 from assay.flows.stages.refs import Ref
 from assay.flows.stages.run import Run
 from assay.flows.stages.stage import LINK
+from assay.index.vectors.stored import store_vectors
 from assay.storage.hashing.fingerprints import fingerprint
 from assay.storage.reading.tables import read_table
 
@@ -48,6 +49,7 @@ def link(run: Run, samples: Ref, vectors: Ref) -> Ref:
             linked = np.empty_like(X)
             linked[order] = X
             np.save(out / "vectors.npy", linked)
+            store_vectors(out, run.config.embedding.storage)
             if run.kind == "image":
                 shutil.copyfile(folder(run, vectors) / _UNDECODABLE, out / _UNDECODABLE)
 

@@ -53,8 +53,10 @@ class SearchResult(NamedTuple):
 def begin(run: Run, samples: Ref, changes: Ref | None, vectors: Ref) -> Search | None:
     """Begin a search; None where the graph need not be built, or one shard holds all rows."""
     target = graphs.graph_to_build(run, samples, changes, vectors)
+    if target is None:
+        return None
     X = load_vectors(run, vectors)
-    if target is None or shard_count(run, len(X)) < 2:
+    if shard_count(run, len(X)) < 2:
         return None
     from assay.index.knn import shards as knn_shards
 

@@ -11,6 +11,7 @@ import faiss
 import numpy as np
 import polars as pl
 
+from assay.index.search.coding import SIZES, Coding
 from assay.index.search.kinds import centroids_of
 from assay.index.search.mapped_lists import CheckedLists
 from assay.index.search.rows import StoredRows
@@ -82,7 +83,8 @@ def read_index(
         path = directory / "index.faiss"
         if mmap and verify:
             # the vectors and labels of all lists are the last part of the file
-            size = said["stored"] * (4 * said["dimension"] + 8)
+            width = SIZES[said.get("storage", "float32")] * said["dimension"]
+            size = said["stored"] * (width + 8)
             checked["index.faiss"].check(0, path.stat().st_size - size)
         index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP if mmap else 0)
         labels, positions = np.load(directory / "rows.npy", allow_pickle=False)
@@ -94,7 +96,10 @@ def read_index(
             ids = pl.read_parquet(directory / "ids.parquet")["sample_id"]
         lists = CheckedLists(index, checked["index.faiss"]) if mmap and verify else None
         centroids = centroids_of(index)
-        rows = StoredRows(said["kind_"], said["metric"], index, centroids, labels, positions, lists)
+        rows = StoredRows(
+            said["kind_"], said["metric"], index, centroids, labels, positions, lists,
+            Coding.from_description(said),
+        )  # fmt: skip
         return rows, ids, said
     except ConfigError:
         raise

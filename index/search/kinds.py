@@ -9,6 +9,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.index.search.coding import Coding
 from assay.index.threads import thread_count
 from assay.index.vectors.centroids import assign
 from assay.index.vectors.checks import Vectors
@@ -29,13 +30,19 @@ _HNSW_LINKS = 16
 _HNSW_BUILD = 80
 # a few more are fetched than asked for, since they are put in order again in float64
 _SPARE = 8
+# of codes, so many are fetched, to be compared by their rows
+_RERANKED = 60
 _SEARCHED = 1_024
 _COPIED = 65_536
 
 
-def new_index(kind: str, metric: str, dimension: int, centroids: Vectors | None) -> Any:
+def new_index(
+    kind: str, metric: str, dimension: int, centroids: Vectors | None, coding: Coding
+) -> Any:
     """Return an empty FAISS index; `centroids` are those of 'ivf'."""
-    measure = faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT
+    if coding.coded:
+        return _new_coded(kind, dimension, centroids, coding)
+    measure = coding.measure
     if kind == "flat":
         return faiss.IndexFlatL2(dimension) if metric == "l2" else faiss.IndexFlatIP(dimension)
     if kind == "hnsw":
@@ -44,15 +51,40 @@ def new_index(kind: str, metric: str, dimension: int, centroids: Vectors | None)
         return graph
     quantizer = faiss.IndexFlatL2(dimension)
     quantizer.add(centroids)
-    index: Any = faiss.IndexIVFFlat(quantizer, dimension, quantizer.ntotal, measure)
-    # by label, so that rows can be read back and removed
+    return _by_label(faiss.IndexIVFFlat(quantizer, dimension, quantizer.ntotal, measure))
+
+
+def _new_coded(kind: str, dimension: int, centroids: Vectors | None, coding: Coding) -> Any:
+    """Return an empty index of codes, whose range does not depend on the rows."""
+    # a number, which the types that come with FAISS take for the quantizer itself
+    how: Any
+    how, ends = coding.quantizer(dimension)
+    measure = coding.measure
+    index: Any
+    if kind == "flat":
+        index = faiss.IndexScalarQuantizer(dimension, how, measure)
+    elif kind == "hnsw":
+        index = faiss.IndexHNSWSQ(dimension, how, _HNSW_LINKS, measure)
+        index.hnsw.efConstruction = _HNSW_BUILD
+    else:
+        quantizer = faiss.IndexFlatL2(dimension)
+        quantizer.add(centroids)
+        lists = quantizer.ntotal
+        index = faiss.IndexIVFScalarQuantizer(quantizer, dimension, lists, how, measure, False)
+        index = _by_label(index)
+    index.train(ends)
+    return index
+
+
+def _by_label(index: Any) -> Any:
+    """Return the index with its rows known by label, so that they can be read back and removed."""
     index.set_direct_map_type(faiss.DirectMap.Hashtable)  # type: ignore[attr-defined]
     return index
 
 
 def centroids_of(index: Any) -> Vectors | None:
     """Return the centroids of an 'ivf' index, None for the other kinds."""
-    if not isinstance(index, faiss.IndexIVFFlat):
+    if not isinstance(index, faiss.IndexIVF):
         return None
     quantizer = faiss.downcast_index(index.quantizer)
     return np.asarray(quantizer.reconstruct_n(0, quantizer.ntotal))
@@ -65,7 +97,12 @@ def stored_rows(index: Any) -> Vectors:
 
 
 def add_rows(
-    index: Any, rows: Vectors, labels: NDArray[np.int64], metric: str, centroids: Vectors | None
+    index: Any,
+    rows: Vectors,
+    labels: NDArray[np.int64],
+    metric: str,
+    centroids: Vectors | None,
+    coding: Coding,
 ) -> None:
     """Add rows; `labels` count for 'ivf', the other kinds number rows as they come.
 
@@ -76,14 +113,15 @@ def add_rows(
         lists = assign(rows, centroids, metric, 1, threads=thread_count())
         lists = lists[:, 0].astype(np.int64)
         labels = np.ascontiguousarray(labels)
+        rows = coding.encode(rows)
         pointers = [faiss.swig_ptr(array) for array in (rows, labels, lists)]
         index.add_core(len(rows), *pointers)
         return
     threads = faiss.omp_get_max_threads()
     # the links of a navigable graph depend on the order in which rows enter it
-    faiss.omp_set_num_threads(1 if isinstance(index, faiss.IndexHNSWFlat) else threads)
+    faiss.omp_set_num_threads(1 if isinstance(index, faiss.IndexHNSW) else threads)
     try:
-        index.add(rows)
+        index.add(coding.encode(rows))
     finally:
         faiss.omp_set_num_threads(threads)
 
@@ -96,14 +134,14 @@ def read_rows(index: Any, labels: NDArray[np.int64]) -> Vectors:
 
 
 def search_among(
-    index: Any,
     Q: Vectors,
     k: int,
     metric: str,
     labels: NDArray[np.int64],
     rank: NDArray[np.int32],
+    read: Callable[[NDArray[np.int64]], Vectors],
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Search the rows of `labels` exactly, a part of them at a time.
+    """Search the rows of `labels` exactly, a part of them at a time; `read` returns those of labels.
 
     Returns keys float64[m, k] and places in `labels` (-1: none).
     """
@@ -111,7 +149,7 @@ def search_among(
     rank = np.append(rank, np.iinfo(np.int32).max)
     for begin in range(0, len(labels), _COPIED):
         part = slice(begin, begin + _COPIED)
-        searched = BlockScan(read_rows(index, labels[part]), metric, rank[:-1][part])
+        searched = BlockScan(read(labels[part]), metric, rank[:-1][part])
         more, rows = exact_knn(Q, searched, k, threads=thread_count())
         keys = np.concatenate([keys, more], axis=1)
         places = np.concatenate([places, np.where(rows < 0, -1, rows + begin)], axis=1)
@@ -130,12 +168,15 @@ def search_approximately(
     centroids: Vectors | None,
     labels: NDArray[np.int64],
     rank: NDArray[np.int32],
+    read: Callable[[NDArray[np.int64]], Vectors],
+    coding: Coding,
     lists_used: Callable[[NDArray[np.int64]], None] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Search an 'ivf' or 'hnsw' index and put what it finds in order of exact keys, then of rank.
+    """Search an 'ivf' or 'hnsw' index, or codes, and put what is found in order of exact keys, then rank.
 
     Only rows of the ascending `labels` are found. Returns keys float64[m, k] and places in `labels`
-    (-1: none). `lists_used` is told which lists are about to be read.
+    (-1: none). `read` returns the rows of labels, which the keys are of. `lists_used` is told which
+    lists are about to be read.
     """
     keys, places = np.empty((len(Q), k)), np.empty((len(Q), k), np.int64)
     permitted = None
@@ -143,22 +184,25 @@ def search_approximately(
         bits = np.zeros(int(labels[-1]) + 1, bool)
         bits[labels] = True
         permitted = _Bitmap(np.packbits(bits, bitorder="little"))
-    count = min(k + _SPARE, len(labels))
+    count = min(max(k + _SPARE, _RERANKED if coding.coded else 0), len(labels))
     for begin in range(0, len(Q), _SEARCHED):
         part = slice(begin, begin + _SEARCHED)
         asked = unit_rows(Q[part]) if metric == "cosine" else Q[part]
         if centroids is None:
-            how = _SearchHNSW(efSearch=probes, sel=permitted)
-            near = index.search(asked, count, params=how)[1]
+            graph = isinstance(index, faiss.IndexHNSW)
+            how = _SearchHNSW(efSearch=probes, sel=permitted) if graph else None
+            near = index.search(coding.asked(asked), count, params=how)[1]
         else:
             width = min(probes, len(centroids))
             lists = assign(asked, centroids, metric, width, threads=thread_count())
+            asked = coding.asked(asked)
             near = _search_lists(index, asked, count, lists.astype(np.int64), permitted, lists_used)
         found = np.unique(near[near >= 0])
         local = np.where(near < 0, -1, np.searchsorted(found, near))
         at = np.searchsorted(labels, found)
-        stored = index.reconstruct_batch(found)
-        keys[part], rows = rank_candidates(Q[part], stored, local, k, metric=metric, rank=rank[at])
+        keys[part], rows = rank_candidates(
+            Q[part], read(found), local, k, metric=metric, rank=rank[at]
+        )
         # the last one stands for "none"
         places[part] = np.append(at, -1)[rows]
     return keys, places

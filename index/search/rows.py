@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.index.search.coding import Coding
 from assay.index.search.kinds import (
     DEFAULT_PROBES,
     FLAT_UP_TO,
@@ -28,6 +29,7 @@ from assay.index.vectors.exact import BlockScan, exact_knn, unit_rows
 EXACT_UP_TO = FLAT_UP_TO
 DEAD_SHARE = 0.2
 _ADDED = 65_536
+Rows = Callable[[NDArray[np.int64]], Vectors]
 
 
 def _none() -> NDArray[np.int64]:
@@ -50,6 +52,8 @@ class StoredRows:
         The position that each entry stands for, 0 .. n - 1 in any order.
     lists : CheckedLists, or None
         Where the lists are mapped, what checks them before they are read.
+    coding : Coding
+        What rows become in FAISS.
     """
 
     kind: str
@@ -59,13 +63,17 @@ class StoredRows:
     labels: NDArray[np.int64] = field(default_factory=_none)
     positions: NDArray[np.int64] = field(default_factory=_none)
     lists: CheckedLists | None = None
+    coding: Coding = field(default_factory=Coding)
     _rank: NDArray[np.int32] | None = None
     _searched: BlockScan | None = None
 
     @classmethod
-    def empty(cls, kind: str, metric: str, dimension: int, centroids: Vectors | None) -> StoredRows:
+    def empty(
+        cls, kind: str, metric: str, dimension: int, centroids: Vectors | None, coding: Coding
+    ) -> StoredRows:
         """Return rows of `dimension` columns, none yet."""
-        return cls(kind, metric, new_index(kind, metric, dimension, centroids), centroids)
+        index = new_index(kind, metric, dimension, centroids, coding)
+        return cls(kind, metric, index, centroids, coding=coding)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -76,6 +84,8 @@ class StoredRows:
 
     def append(self, X: Vectors, order: NDArray[np.int64]) -> None:
         """Enter X[order]; row i of X gets the position i after those there are."""
+        if self.coding.coded and self.metric != "cosine":
+            self._reach(X)
         if self.metric == "cosine":
             self._enter(lambda part: unit_rows(X[order[part]]), len(order))
         else:
@@ -102,14 +112,23 @@ class StoredRows:
 
     def build_again(self, order: NDArray[np.int64]) -> None:
         """Enter the rows at the positions `order`, all there are, into a new index."""
-        old = self.index
         labels = np.empty_like(self.labels)
         labels[self.positions] = self.labels
-        labels = labels[order]
-        self.index = new_index(self.kind, self.metric, old.d, self.centroids)
-        self.labels = _none()
-        self._enter(lambda part: read_rows(old, labels[part]), len(order))
+        self._move(labels[order], self.coding)
         self.positions = order
+
+    def _reach(self, X: Vectors) -> None:
+        """Widen the range of the codes, if need be, so that the rows X are in it."""
+        wider = self.coding.reaching(X)
+        if wider.reach > self.coding.reach and len(self):
+            self._move(self.labels, wider)
+
+    def _move(self, labels: NDArray[np.int64], coding: Coding) -> None:
+        """Enter the rows of labels into a new index."""
+        old, was = self.index, self.coding
+        self.index = new_index(self.kind, self.metric, old.d, self.centroids, coding)
+        self.labels, self.coding = _none(), coding
+        self._enter(lambda part: was.decode(read_rows(old, labels[part])), len(labels))
 
     def search(
         self,
@@ -118,11 +137,13 @@ class StoredRows:
         probes: int | None,
         allowed: NDArray[np.bool_] | None,
         order: Callable[[], NDArray[np.int64]],
+        vectors: Rows | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Return keys float64[m, k] and positions.
 
         `order` returns the positions in the order in which rows with equal keys are listed. It is
-        called when rows were added or removed.
+        called when rows were added or removed. `vectors` returns the rows of positions: what the
+        codes say is near is compared by them.
         """
         entries = slice(None) if allowed is None else np.flatnonzero(allowed[self.positions])
         labels, positions = self.labels[entries], self.positions[entries]
@@ -133,15 +154,16 @@ class StoredRows:
             by_position[order()] = np.arange(len(self), dtype=np.int32)
             self._rank = by_position[self.positions]
         rank = self._rank[entries]
-        if allowed is None and self.kind == "flat":
+        read = self._reading(vectors)
+        if allowed is None and self.kind == "flat" and not self.coding.coded:
             if self._searched is None:
                 self._searched = BlockScan(stored_rows(self.index), self.metric, rank)
             keys, rows = exact_knn(Q, self._searched, k, threads=thread_count())
             places = rows.astype(np.int64)
-        elif self.kind == "flat" or (allowed is not None and len(labels) <= EXACT_UP_TO):
+        elif allowed is not None and (self.kind == "flat" or len(labels) <= EXACT_UP_TO):
             if self.lists is not None:
                 self.lists.check_all()
-            keys, places = search_among(self.index, Q, k, self.metric, labels, rank)
+            keys, places = search_among(Q, k, self.metric, labels, rank, read)
         else:
             if probes is None:
                 probes = ceil(self.default_probes(k) * self.index.ntotal / len(labels))
@@ -154,9 +176,17 @@ class StoredRows:
                 self.centroids,
                 labels,
                 rank,
+                read,
+                self.coding,
                 None if self.lists is None else self.lists.check,
             )
         return keys, np.where(places < 0, -1, positions[places])
+
+    def _reading(self, vectors: Rows | None) -> Rows:
+        """Return what reads the rows of labels: from `vectors`, or what the index holds of them."""
+        if vectors is None or not self.coding.coded:
+            return lambda labels: self.coding.decode(read_rows(self.index, labels))
+        return lambda labels: vectors(self.positions[np.searchsorted(self.labels, labels)])
 
     def _enter(self, rows: Callable[[slice], Vectors], count: int) -> None:
         start = int(self.labels[-1]) + 1 if len(self.labels) else 0
@@ -166,6 +196,6 @@ class StoredRows:
         labels = np.arange(start, start + count)
         for begin in range(0, count, _ADDED):
             part = slice(begin, begin + _ADDED)
-            add_rows(self.index, rows(part), labels[part], self.metric, self.centroids)
+            add_rows(self.index, rows(part), labels[part], self.metric, self.centroids, self.coding)
         self.labels = np.concatenate([self.labels, labels])
         self._rank = self._searched = None

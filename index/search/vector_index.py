@@ -9,9 +9,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from assay.index.search.coding import Coding
 from assay.index.search.files import read_index, write_index
 from assay.index.search.kinds import FLAT_UP_TO
-from assay.index.search.rows import StoredRows
+from assay.index.search.rows import Rows, StoredRows
 from assay.index.threads import thread_count
 from assay.index.vectors.centroids import SAMPLES_PER_LIST, list_count, train_centroids
 from assay.index.vectors.checks import (
@@ -28,6 +29,7 @@ from assay.index.vectors.checks import (
 )
 from assay.index.vectors.exact import row_squares
 from assay.index.vectors.forms import as_array, as_queries
+from assay.index.vectors.stored import STORAGES
 from assay.storage.errors import ConfigError, CorruptArtifactError, IdError, InputError
 from assay.storage.limits import NEIGHBORS, SEED, check_parameters
 
@@ -55,6 +57,11 @@ class VectorIndex:
         50,000 rows and ivf beyond.
     random_state : int, default 0
         Chooses the rows that train the lists.
+    storage : {'float32', 'float16', 'int8'}, default 'float32'
+        What rows are kept in. 'float16' takes half of the memory and of the file, 'int8' a quarter:
+        rows are rotated, so that all coordinates need the same range, and rounded to 255 steps. The
+        60 rows that are nearest by the codes are then compared by what the codes stand for, or, if
+        `search` is given the vectors, exactly.
 
     Attributes
     ----------
@@ -73,16 +80,18 @@ class VectorIndex:
         Unknown metric or kind; rows to be added to or removed from a mapped index.
     InputError, NonFiniteError, IdError
         Vectors or ids that can't be used; rows longer than 3e18 or all shorter than 1e-16, where
-        the kind (ivf, hnsw) or the metric (ip) squares them in float32. The flat kind takes l2 and
-        cosine at any scale, and 'auto' is flat there.
+        the kind (ivf, hnsw), the metric (ip) or a storage below float32 squares them in float32. The
+        flat kind takes l2 and cosine at any scale, and 'auto' is flat there.
     CorruptArtifactError
         A saved index with a byte that is not as it was written.
 
     Notes
     -----
     Memory is that of the vectors (once more while they are added), with 150 bytes more per row for
-    hnsw and about 50 for ivf. A query costs 2 n d operations (flat), or probes / lists of that
-    (ivf). Flat searches use NumPy's BLAS: the one in the FAISS wheel is several times slower.
+    hnsw and about 50 for ivf; float16 and int8 take a half and a quarter of the vectors'. A query
+    costs 2 n d operations (flat), or probes / lists of that (ivf). The steps of int8 are a 28th (d = 128)
+    of a standard deviation of the coordinates of the longest row: with l2 and ip, a row that is many
+    times as long as the others makes their codes coarse, and float16 suits better. Flat searches use NumPy's BLAS: the one in the FAISS wheel is several times slower.
 
     FAISS hangs in a forked child once its threads were used in the parent: use threads, or start
     processes by spawning.
@@ -101,12 +110,21 @@ class VectorIndex:
     ['c', 'a']
     """
 
-    def __init__(self, metric: str = "cosine", kind: str = "auto", random_state: int = 0) -> None:
+    def __init__(
+        self,
+        metric: str = "cosine",
+        kind: str = "auto",
+        random_state: int = 0,
+        storage: str = "float32",
+    ) -> None:
         check_metric(metric)
-        check_parameters(kind=(kind, *KINDS), random_state=(random_state, *SEED))
+        check_parameters(
+            kind=(kind, *KINDS), random_state=(random_state, *SEED), storage=(storage, *STORAGES)
+        )
         self.metric = metric
         self.kind = kind
         self.random_state = random_state
+        self.storage = storage
         self.kind_ = kind
         self._rows: StoredRows | None = None
         self._ids: pl.Series | None = None
@@ -122,16 +140,18 @@ class VectorIndex:
         kind: str = "auto",
         centroids: Any = None,
         random_state: int = 0,
+        storage: str = "float32",
     ) -> VectorIndex:
         """Build an index of `X`; see `build`."""
-        return cls(metric, kind, random_state).build(X, ids, centroids)
+        return cls(metric, kind, random_state, storage).build(X, ids, centroids)
 
     def __repr__(self) -> str:
+        coded = f", storage={self.storage!r}" if self.storage != "float32" else ""
         if self._rows is None:
-            return f"VectorIndex(metric={self.metric!r}, kind={self.kind!r})"
+            return f"VectorIndex(metric={self.metric!r}, kind={self.kind!r}{coded})"
         return (
             f"VectorIndex(n={len(self)}, dimension={self.dimension}, metric={self.metric!r}, "
-            f"kind={self.kind_!r})"
+            f"kind={self.kind_!r}{coded})"
         )
 
     @property
@@ -167,8 +187,10 @@ class VectorIndex:
         self._check_scale(longest)
         self._mapped = None
         centroids = self._train(X, centroids)
-        self._rows = StoredRows.empty(self.kind_, self.metric, X.shape[1], centroids)
-        self._rows.append(X, id_order(self._ids, len(X)))
+        order = id_order(self._ids, len(X))
+        coding = Coding.of(self.storage, self.metric, X, order)
+        self._rows = StoredRows.empty(self.kind_, self.metric, X.shape[1], centroids, coding)
+        self._rows.append(X, order)
         return self
 
     def search(
@@ -179,6 +201,7 @@ class VectorIndex:
         among: Any = None,
         excluding: Any = None,
         probes: int | None = None,
+        vectors: Any = None,
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Return the k nearest stored rows of every query, best first.
 
@@ -194,6 +217,10 @@ class VectorIndex:
         probes : int, optional
             Lists compared per query (ivf, default 32) or breadth of the walk (hnsw, default 2 k and
             at least 64); the defaults grow with the share of rows left out. Flat ignores it.
+        vectors : float32[n, d], optional
+            With `storage` below float32: the rows in the order of their positions, in memory or in a
+            mapped file, by which the 60 (at least k + 8) that the codes find are compared exactly. A
+            function of positions int64[m] that returns their rows serves too. float32 ignores it.
 
         Returns
         -------
@@ -218,7 +245,7 @@ class VectorIndex:
             allowed = np.ones(len(self), bool) if among is None else self._find(among)
             if excluding is not None:
                 allowed &= ~self._find(excluding)
-        keys, positions = self.search_keys(Q, k, probes, allowed)
+        keys, positions = self.search_keys(Q, k, probes, allowed, self._exact(vectors))
         values = np.sqrt(keys) if self.metric == "l2" else -keys
         return values.astype(np.float32), positions
 
@@ -252,14 +279,16 @@ class VectorIndex:
         k: int,
         probes: int | None = None,
         allowed: NDArray[np.bool_] | None = None,
+        vectors: Rows | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Return keys float64[m, k] (lower is nearer) and positions; `Q` must be checked.
 
-        `allowed` tells for each position whether it may be found.
+        `allowed` tells for each position whether it may be found; `vectors` returns the rows of
+        positions.
         """
         rows = self._built()
         check_width(Q, self.dimension)
-        return rows.search(Q, k, probes, allowed, lambda: id_order(self._ids, len(rows)))
+        return rows.search(Q, k, probes, allowed, lambda: id_order(self._ids, len(rows)), vectors)
 
     def __len__(self) -> int:
         return 0 if self._rows is None else len(self._rows)
@@ -333,7 +362,8 @@ class VectorIndex:
         directory = Path(directory)
         rows, ids, said = read_index(directory, mmap=mmap, verify=verify)
         try:
-            found = cls(said["metric"], said["kind"], said["random_state"])
+            storage = said.get("storage", "float32")
+            found = cls(said["metric"], said["kind"], said["random_state"], storage)
             found.kind_ = said["kind_"]
             found._rows, found._ids = rows, ids
             actual = found._description()
@@ -364,6 +394,7 @@ class VectorIndex:
             "stored": int(index.ntotal),
             "rows": len(self),
             "ids": None if self._ids is None else len(self._ids),
+            **self._built().coding.described(),
         }
 
     def _built(self) -> StoredRows:
@@ -381,16 +412,34 @@ class VectorIndex:
         sample = X[np.argsort(noise, kind="stable")[: lists * SAMPLES_PER_LIST]]
         return train_centroids(sample, lists, self.metric, threads=thread_count())
 
+    def _exact(self, vectors: Any) -> Rows | None:
+        """Return what reads the rows of positions from the vectors that were given."""
+        if vectors is None:
+            return None
+        if callable(vectors):
+            read: Rows = vectors
+            return read
+        expected = (len(self), self.dimension)
+        if np.shape(vectors) != expected:
+            raise InputError(
+                f"`vectors` must be the rows that are in the index, an array of shape {expected}, and "
+                f"has {np.shape(vectors)}."
+            )
+        return lambda positions: np.ascontiguousarray(vectors[positions], np.float32)
+
     def _find(self, ids: Any) -> NDArray[np.bool_]:
         if isinstance(ids, str | bytes):
             raise IdError(f"Pass a list of ids, not the text {ids!r}.")
         return find_ids(self._ids, len(self), ids)
 
     def _check_scale(self, longest: float) -> None:
-        rough = self.kind_ in ("ivf", "hnsw")
-        how = "inner products are returned in" if self.metric == "ip" else (
-            f"kind={self.kind_!r} compares in"
-        )  # fmt: skip
+        coded = self.storage != "float32"
+        rough = coded or self.kind_ in ("ivf", "hnsw")
+        how = f"kind={self.kind_!r} compares in"
+        if self.metric == "ip":
+            how = "inner products are returned in"
+        elif coded:
+            how = f"storage={self.storage!r} compares in"
         check_scale(longest, self.metric, rough=rough, how=how)
 
     def _check_writable(self) -> None:
