@@ -247,6 +247,16 @@ def curate(
             "--map", rich_help_panel=_RUN, help="Lay the similarity graph out: latest_map."
         ),
     ] = False,
+    slices: Annotated[
+        str | None,
+        _option(_RUN, "A,B", "Find the values among whose rows these are high: left, a score."),
+    ] = None,
+    shortcuts: Annotated[
+        bool,
+        typer.Option(
+            "--shortcuts", rich_help_panel=_RUN, help="Measure what gives the labels away."
+        ),
+    ] = False,
     report: Annotated[
         str | None,
         _option(
@@ -302,7 +312,7 @@ def curate(
         "weigh": True if weigh == WEIGH else weigh,
     }
     plan = {key: value for key, value in rules.items() if value}
-    for switch in ("refit", "map"):
+    for switch in ("refit", "map", "shortcuts"):
         if not overrides[switch]:
             del overrides[switch]
     if plan:

@@ -10,10 +10,9 @@ import polars as pl
 import typer
 
 from assay.flows.commands.options import Json, Overwrite, Store, open_store
+from assay.flows.config.slices import LEAKED, LEFT, NEIGHBORS
 from assay.storage import ScoreStore
 from assay.storage.errors import ColumnError, ConfigError
-
-LEFT, LEAKED, NEIGHBORS = "left", "leaked", "neighbors"
 
 
 def slices(
@@ -47,6 +46,7 @@ def slices(
     from assay.flows.commands.output import emit, print_json, print_table
     from assay.flows.export.destination import check_destination
     from assay.flows.export.frames import rows_json
+    from assay.flows.stages.findings import above_least
     from assay.selection.evaluation.slices import weak_slices
     from assay.storage.reading.tables import read_table
 
@@ -71,14 +71,11 @@ def slices(
         raise ConfigError(
             f"{by!r} holds {values.dtype}; name a column of numbers or booleans with --by."
         )
-    values = values.cast(pl.Float64).rename("by")
     # slices are compared with the mean, which must be above 0
-    ahead = (
-        pl.col("by").max() - pl.col("by")
-        if low
-        else pl.col("by") - pl.min_horizontal(0, pl.col("by").min())
+    by_height = values.cast(pl.Float64).rename("by").to_frame()
+    numbers = above_least(
+        by_height.select(pl.col("by").max() - pl.col("by"))["by"] if low else values
     )
-    numbers = values.to_frame().select(ahead.alias("by"))["by"]
     found = weak_slices(table, numbers, most=most)
     if out is not None:
         emit(found.frame, format_of(out, "table"), out, overwrite=overwrite)
@@ -95,9 +92,10 @@ def slices(
 
 def _of_run(store: ScoreStore, run: str | None, by: str) -> tuple[pl.DataFrame, pl.Series]:
     """Return what a run knows of its rows, and what they are judged by."""
-    from assay.flows.commands.run_columns import kept_columns, samples_of, scores_of
+    from assay.flows.commands.run_columns import samples_of, scores_of
     from assay.flows.config.curation import CurationConfig
     from assay.flows.running.finished import curation_run
+    from assay.flows.stages.findings import cut_columns
 
     found = curation_run(store, run)
     run_id = found["run_id"]
@@ -106,15 +104,7 @@ def _of_run(store: ScoreStore, run: str | None, by: str) -> tuple[pl.DataFrame, 
         run_id, "SELECT key, selected, stage, reason FROM decisions ORDER BY key"
     )
     samples, scores = samples_of(store, run_id, decided), scores_of(store, run_id, decided)
-    kept = kept_columns(samples)
-    roles = {
-        "label": config.label or "label",
-        "group_id": config.group or "group",
-        "source": "source",
-    }
-    for stored, name in roles.items():
-        if name not in kept.columns and samples[stored].n_unique() > 1:
-            kept = kept.with_columns(samples[stored].alias(name))
+    kept = cut_columns(samples, config)
     if by in kept.columns:
         return kept.drop(by), kept[by]
     if by in scores.columns:
@@ -132,23 +122,18 @@ def _of_run(store: ScoreStore, run: str | None, by: str) -> tuple[pl.DataFrame, 
 def _other_neighbors(store: ScoreStore, run_id: str, samples: pl.DataFrame) -> pl.Series:
     """Return the share of each row's neighbors that carry another label (or group) than it does."""
     from assay.flows.report.rows import graph_ids, stored_graph
-    from assay.selection.scorers.label_agreement import LabelAgreement
+    from assay.flows.stages.findings import other_neighbors
 
     graph = stored_graph(store, run_id)
-    name = next(
-        (n for n in ("label", "group_id") if samples[n].null_count() < samples.height), None
-    )
-    if graph is None or name is None:
+    found = None
+    if graph is not None:
+        nodes = pl.DataFrame({"sample_id": graph_ids(graph)})
+        found = other_neighbors(graph, nodes, samples)
+    if found is None:
         raise ConfigError(
             f"Run {run_id} has no labels and no groups, or its graph is gone; name --by a score."
         )
-    nodes = pl.DataFrame({"sample_id": graph_ids(graph)})
-    known = nodes.join(
-        samples.select("sample_id", name), on="sample_id", how="left", maintain_order="left"
-    )
-    scores = LabelAgreement().fit(graph=graph, y=known[name]).scores_
-    other = known.with_columns(pl.Series("other", 1 - scores)).select("sample_id", "other")
-    return samples.join(other, on="sample_id", how="left", maintain_order="left")["other"]
+    return found
 
 
 def shortcuts(

@@ -208,6 +208,10 @@ def diff(
     vector: Annotated[str | None, typer.Option(help="--why, files: column of vectors.")] = None,
     image: Annotated[str | None, typer.Option(help="--why, files: column of images.")] = None,
     seed: Annotated[int, typer.Option(help="--why: random seed.")] = 0,
+    save: Annotated[
+        bool,
+        typer.Option("--save", help="--why, runs: keep the answer in the store: the view shift."),
+    ] = False,
     json: Json = False,
 ) -> None:
     """List the rows that entered or left the selection between two runs, and why. Default: the last two.
@@ -226,7 +230,7 @@ def diff(
     of_places = is_place(run_a) or is_place(run_b)
     asked_of_why: dict[str, Any] = {
         "--loss": loss, "--log": log, "--label": label, "--columns": columns, "--group": group,
-        "--seed": seed,
+        "--seed": seed, "--save": save,
     }  # fmt: skip
     of_files: dict[str, Any] = {f"--{role}": name for role, name in given.items()}
     of_two_runs: dict[str, Any] = {"--rows": rows if rows != "all" else None}
@@ -239,12 +243,14 @@ def diff(
         refuse_options(asked_of_why | of_files | of_two_runs, "are options of --why; add it")
     elif of_places:
         refuse_options(
-            of_two_runs | {"--pool": pool}, "are for runs, and two files are given; leave them out"
+            of_two_runs | {"--pool": pool, "--save": save},
+            "are for runs, and two files are given; leave them out",
         )
     else:
         refuse_options(of_files, "are for files, and two runs are given; leave them out")
     if why:
         from assay.flows.commands import why as reasons
+        from assay.flows.running.shifts import keep_shift
 
         named = assignments(group or (), "--group")
         groups = {name: value.split(",") for name, value in named.items()}
@@ -270,6 +276,9 @@ def diff(
                 check_destination(out, opened, overwrite=overwrite, inputs=logs)
             found = difference(opened, run_a, run_b, pool=pool)
             shift, notes = reasons.of_runs(opened, found, asked)
+            if save:
+                first, later = found.run_a["run_id"], found.run_b["run_id"]
+                keep_shift(opened, first, later, shift, asked.settings())
         if out is not None:
             emit(shift.columns, format_of(out, format), out, overwrite=overwrite)
         if json:

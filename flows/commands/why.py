@@ -55,6 +55,20 @@ class Asked:
     rows: str = "all"
     seed: int = 0
 
+    def settings(self) -> dict[str, Any]:
+        """Return what decides the explanation of two runs, as it is kept with it."""
+        from assay.storage.reading.tables import table_fingerprint
+
+        return {
+            "label": self.label,
+            "loss": self.loss,
+            "log": [table_fingerprint(str(path)) for path in self.log],
+            "columns": None if self.columns is None else list(self.columns),
+            "groups": self.groups,
+            "rows": self.rows,
+            "seed": self.seed,
+        }
+
 
 @dataclass(frozen=True, eq=False)
 class Side:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from assay.flows.config.curation import EmbeddingConfig, GraphConfig
+from assay.flows.config.curation import EmbeddingConfig, GraphConfig, IndexConfig
 from assay.flows.config.fields import toml_value
 from assay.selection import registry
 from assay.selection.contract.budgets import parse_budget
@@ -13,7 +13,7 @@ from assay.storage.errors import AssayError, ColumnError, ConfigError
 
 # steps that a key of the plan names, with their options beside it
 _STEPS_OF_THEIR_OWN = ("leakage", "in_reference")
-PARTS = ("graph", "embedding", "mixture", "select")
+PARTS = ("graph", "embedding", "index", "mixture", "select")
 
 
 def assignments(texts: Iterable[str], option: str) -> dict[str, str]:
@@ -138,7 +138,7 @@ def with_next_options(values: Mapping[str, Any], texts: Iterable[str]) -> dict[s
 def with_options(values: Mapping[str, Any], texts: Iterable[str]) -> dict[str, Any]:
     """Return the values of a configuration, in which texts PART.PARAMETER=VALUE have been put.
 
-    A part is ``graph``, ``embedding``, ``mixture`` (what is learned), the selector (by its name, as
+    A part is ``graph``, ``embedding``, ``index``, ``mixture`` (what is learned), the selector (by its name, as
     ``select``, or left out), a score, or a step of the plan.
 
     Raises
@@ -160,6 +160,9 @@ def with_options(values: Mapping[str, Any], texts: Iterable[str]) -> dict[str, A
         elif part == "graph":
             _require(parameter, GraphConfig.model_fields, "the graph")
             result["graph"] = {**result.get("graph", {}), parameter: value}
+        elif part == "index":
+            _require(parameter, IndexConfig.model_fields, "the index")
+            result["index"] = {**result.get("index", {}), parameter: value}
         elif part == "embedding":
             result["embedding"] = _embedding(result.get("embedding", {}), parameter, value)
         elif part == "mixture":

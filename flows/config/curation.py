@@ -404,6 +404,13 @@ class CurationConfig(Form):
         is replaced. It includes the map.
     map : bool, default False
         Whether the run's similarity graph is laid out in the plane (the view `latest_map`).
+    slices : tuple of str
+        What is bad where it is high: the one or two values of kept columns, label, group and source among
+        whose rows it is high are the view `slices`. "left" (left out), "leaked", "neighbors" (the
+        share of a row's neighbors with another label), a score, or a kept column.
+    shortcuts : bool, default False
+        Whether it is measured what length, first word, source, place and the like tell about the label
+        (the view `shortcuts`, the metric `shortcuts.share`), on 4,000 rows.
     next : NextConfig
         What `assay next` chooses; `assay curate` does not read it.
     plan : PlanConfig
@@ -463,6 +470,8 @@ class CurationConfig(Form):
     engine_options: Options = Field(default_factory=dict)
     report: str | None = None
     map: bool = False
+    slices: Names = ()
+    shortcuts: bool = False
     next: NextConfig = NextConfig()
     plan: PlanConfig = PlanConfig()
     embedding: EmbeddingConfig = EmbeddingConfig()
@@ -506,9 +515,8 @@ class CurationConfig(Form):
         >>> config.next_batch().select, config.next_batch().budget
         ('next_batch', 50)
         """
-        own = self.model_dump(
-            exclude_unset=True, exclude={"difficulty": True, "plan": _NOT_OF_NEXT}
-        )
+        whole = dict.fromkeys(("difficulty", "slices", "shortcuts"), True)
+        own = self.model_dump(exclude_unset=True, exclude={**whole, "plan": _NOT_OF_NEXT})
         scored = {*self.next.scores, *self.expressions}
         chosen = {
             "select": "next_batch",

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from assay.flows.config.curation import CurationConfig, PlanConfig
 from assay.flows.config.fields import best_share
 from assay.flows.config.had import condition_of
+from assay.flows.config.slices import check_slices
 from assay.selection import registry
 from assay.selection.contract.budgets import resolve_budget
 from assay.selection.plan.mixtures import check_learned, check_mixture, learner
@@ -100,6 +101,12 @@ def check_rules(config: CurationConfig, pool: Sequence[str]) -> None:
             "A plan has either a mixture, which fixes every source's part, or quotas and minima; "
             "leave one out."
         )
+    check_slices(config.slices, (*(config.scores or ()), *config.keep, *_roles(config)))
+    if config.shortcuts and config.label is None:
+        raise ConfigError(
+            "shortcuts = true measures what gives labels away, and there are none; name their column "
+            "with --label."
+        )
     columns_of_expressions(config, pool)
     columns_of_rules(config.plan, known_columns(config, pool))
     check_options(
@@ -108,6 +115,10 @@ def check_rules(config: CurationConfig, pool: Sequence[str]) -> None:
     for name, options in config.plan.steps():
         deduplicator(name)  # refuses other steps
         check_options(registry.entry(name, "step"), options)
+
+
+def _roles(config: CurationConfig) -> list[str]:
+    return [name for name in (config.label, config.group) if name is not None]
 
 
 def learned_from(plan: PlanConfig) -> str | None:

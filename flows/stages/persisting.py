@@ -14,6 +14,7 @@ from assay.flows.progress import step
 from assay.flows.stages.artifacts import labels_ref, load_graph, load_rows, usable
 from assay.flows.stages.changes import load_changes
 from assay.flows.stages.drift import load_drift
+from assay.flows.stages.findings import find
 from assay.flows.stages.generations import embedder_ref
 from assay.flows.stages.refs import Outputs, Ref
 from assay.flows.stages.run import Run
@@ -41,12 +42,14 @@ def persist(run: Run, started_at: datetime, outputs: Outputs) -> str:
             scores[method] = pl.DataFrame({"key": keys, "score": values}).filter(
                 pl.col("score").is_not_nan()
             )
+        graph = load_graph(run, outputs.graph)
+        findings = find(run, frame, selection.decisions, selection.leaks, scores, graph)
         metrics = _metrics(
             frame,
             len(selection.chosen),
-            load_graph(run, outputs.graph).report_,
+            graph.report_,
             selection.report | {m: load_report(run, ref) for m, ref in outputs.scores.items()},
-            _history(run, keys.to_numpy(), outputs),
+            _history(run, keys.to_numpy(), outputs) | findings.metrics,
         )
         # a selector that draws by weights reports how many rows they are worth: the run has one figure
         if metrics.filter(name=_EFFECTIVE).height:
@@ -62,6 +65,8 @@ def persist(run: Run, started_at: datetime, outputs: Outputs) -> str:
             ledger=ledger,
             duplicates=selection.duplicates,
             leaks=selection.leaks,
+            slices=findings.slices,
+            shortcuts=findings.shortcuts,
             artifacts=artifact_rows(_by_stage(run, outputs)),
         )
         run.store.finish(run_info(run, started_at, frame.height), data)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from assay.storage.runs.schema import (
+    KIND_OF,
     MACROS,
     SAMPLE_COLUMNS,
     TABLES,
@@ -73,7 +74,7 @@ def published_views(runs: Sequence[RunTables]) -> list[str]:
         f"FROM {table} t JOIN runs r USING (run_id) WHERE r.kind = 'curate'"
         for view, table in LATEST.items()
     }
-    for table in ("map", "splits"):
+    for table in KIND_OF:
         views[f"latest_{table}"] = f"SELECT r.pool, t.* FROM {table} t JOIN runs r USING (run_id)"
     views["latest_scores"] = (
         f"SELECT s.pool, s.run_id, s.sample_id{columns} "

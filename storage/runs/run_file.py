@@ -27,8 +27,8 @@ _FIXED = frozenset(map(fold, (KEY, *VIEW_NAMES, *SAMPLE_NAMES)))
 class RunInfo:
     """Who and what a run is.
 
-    `kind` is "curate", "features", "split" or "map"; `of_run` names the run that a split or a map
-    belongs to. `ranked_by` names the score that its selection was made by.
+    `kind` is "curate", "features", "split", "map" or "shift"; `of_run` names the run that a split, a
+    map or a shift belongs to. `ranked_by` names the score that its selection was made by.
     """
 
     run_id: str
@@ -56,7 +56,7 @@ class RunTablesData:
         content_hash, then the kept columns under their `stored_name`. Its row number is the key of the other frames.
     scores : dict of str to DataFrame
         Method -> columns key, score (rows without a score are left out).
-    selections, decisions, feature_scores, metrics, ledger, leaks, duplicates, artifacts, map, splits : DataFrame
+    selections, decisions, feature_scores, metrics, ledger, leaks, duplicates, artifacts, map, splits, slices, shortcuts, shift : DataFrame
         Columns as in `assay.storage.runs.schema.TABLES`, with `key` where samples are meant.
     """
 
@@ -72,6 +72,9 @@ class RunTablesData:
     artifacts: pl.DataFrame | None = None
     map: pl.DataFrame | None = None
     splits: pl.DataFrame | None = None
+    slices: pl.DataFrame | None = None
+    shortcuts: pl.DataFrame | None = None
+    shift: pl.DataFrame | None = None
 
 
 def write_run(path: Path, info: RunInfo, finished_at: datetime, data: RunTablesData) -> None:

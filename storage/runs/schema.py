@@ -47,6 +47,19 @@ TABLES = {
     "artifacts": "stage VARCHAR, kind VARCHAR, fingerprint VARCHAR",
     "map": "sample_id VARCHAR, x DOUBLE, y DOUBLE",
     "splits": "sample_id VARCHAR, part VARCHAR, group_id VARCHAR",
+    "slices": "judged_by VARCHAR, score DOUBLE, columns VARCHAR[], values VARCHAR[], n BIGINT, "
+    "mean DOUBLE, ratio DOUBLE, p DOUBLE",
+    "shortcuts": "attribute VARCHAR, bits DOUBLE, share DOUBLE",
+    "shift": "kind VARCHAR, name VARCHAR, value VARCHAR, share_a DOUBLE, share_b DOUBLE, "
+    "drift DOUBLE, noise DOUBLE, cost DOUBLE",
+}
+# tables of the run itself of which the newest of a pool is a view: the kind of run that holds each
+KIND_OF = {
+    "map": "map",
+    "splits": "split",
+    "slices": "curate",
+    "shortcuts": "curate",
+    "shift": "shift",
 }
 
 
@@ -201,15 +214,16 @@ def statements(runs: Sequence[RunTables], *, history: bool = True) -> list[str]:
         views[table] = union(
             [of_samples(r, table) for r in curated], f"{run_id}, {sample}, {rest(table)}"
         )
-    for table, kind in (("map", "map"), ("splits", "split")):
+    for table, kind in KIND_OF.items():
         views[f"latest_{table}"] = union(
             [
                 f"SELECT {literal(r.pool)} AS pool, * FROM ({of_run_only(r, table)})"
                 for r in latest(runs, kind)
+                if table in r.tables
             ],
             f"{pool}, {run_id}, {TABLES[table]}",
         )
-    for table in ("feature_scores", "metrics", "ledger", "artifacts", "map", "splits"):
+    for table in ("feature_scores", "metrics", "ledger", "artifacts", *KIND_OF):
         views[table] = union(
             [of_run_only(r, table) for r in runs if table in r.tables], f"{run_id}, {TABLES[table]}"
         )
