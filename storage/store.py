@@ -346,15 +346,15 @@ class ScoreStore:
         It runs in a process of its own, which is ended when it takes too much; that process is kept
         for the next query.
         """
-        return self._asked(query_apart, query, all_runs, runs, printable=printable)
+        return self._query(query_apart, query, all_runs, runs, printable=printable)
 
     def trusted_sql(
         self, query: str, *, all_runs: bool = False, runs: Collection[str] | None = None
     ) -> pl.DataFrame:
         """Run a statement that no user wrote, in this process; otherwise as `sql`."""
-        return self._asked(query_store, query, all_runs, runs)
+        return self._query(query_store, query, all_runs, runs)
 
-    def _asked(
+    def _query(
         self,
         ask: Callable[..., pa.Table],
         query: str,

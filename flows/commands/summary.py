@@ -43,7 +43,7 @@ def print_curation(result: RunResult) -> None:
         print(f"Defaults taken: {', '.join(summary['defaults'])}")
     if not result.computed:
         print(f"Nothing changed: run {summary['run_id']} was there already, nothing was computed.")
-    print(f"Asked for: {_asked(result.config)}")
+    print(f"Asked for: {_describe_request(result.config)}")
     print(
         f"Pool {summary['pool']}: {summary['samples']:,} rows went in, {summary['selected']:,} were "
         f"chosen by {summary['select']} (run {summary['run_id']})."
@@ -86,7 +86,7 @@ def print_labels(result: RunResult) -> None:
     )
 
 
-def _asked(config: CurationConfig | FeatureConfig) -> str:
+def _describe_request(config: CurationConfig | FeatureConfig) -> str:
     """Return what a configuration asks for, in one line."""
     assert isinstance(config, CurationConfig)
     budget = config.budget

@@ -40,10 +40,10 @@ def run_pairs(
     total = groups * (groups + 1) // 2
     done = 0
 
-    def told(stage: str, at: int, _: int) -> None:
+    def report_done(stage: str, at: int, _: int) -> None:
         if progress is not None:
             progress(stage, done + at, total)
 
     for pairs in rounds(groups):
-        run_threads(work, pairs, threads, stage, told)
+        run_threads(work, pairs, threads, stage, report_done)
         done += len(pairs)

@@ -136,7 +136,7 @@ def source_value(
     offered = known.filter(~known.is_in(owned.implode()))
     if not len(offered):
         raise InputError("No source is on offer: all are had already.")
-    sampled = _asked(len(np.asarray(wanted)), random_state)
+    sampled = _sample_places(len(np.asarray(wanted)), random_state)
     T = unit_length(np.asarray(wanted, dtype=np.float32)[sampled])
     if T.shape[1:] != vectors.shape[1:]:
         raise InputError(
@@ -211,7 +211,7 @@ def _gains(
     return _Gains(float(start.mean()), gain, error)
 
 
-def _asked(m: int, random_state: int) -> NDArray[np.int64]:
+def _sample_places(m: int, random_state: int) -> NDArray[np.int64]:
     """Return at most 2,000 of the wanted rows, by their places."""
     if not m:
         raise InputError("wanted holds no row; pass the rows that a source should help with.")

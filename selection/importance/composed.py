@@ -80,7 +80,7 @@ def _quotas(
     return target_quotas(available, missing if missing.any() else shares, budget)
 
 
-def told_of(composition: Composition) -> dict[str, Any]:
+def report_of(composition: Composition) -> dict[str, Any]:
     """Return the target's and the pool's share of every group, and what the estimate rests on."""
     shares = {
         group: {"pool": pool, "target": share}

@@ -38,7 +38,7 @@ def target_reports(fitted: Fitted, chosen: Chosen, random: Rows) -> dict[str, di
     """Return what became of each target's share of the budget; `random` are rows at random."""
     reports = {}
     for target, (name, drawn) in enumerate(chosen.by_target.items()):
-        report = fitted.evidence.told_of(target)
+        report = fitted.evidence.report_of(target)
         if len(drawn.rows):
             log_weights = fitted.evidence.log_weights[target]
             top = top_k(log_weights, len(drawn.rows), fitted.rows.in_order)

@@ -14,7 +14,7 @@ from assay.selection.base import Selector
 from assay.selection.contract.budgets import parse_budget, resolve_budget
 from assay.selection.contract.inputs import Floats, Rows
 from assay.selection.contract.outcomes import Decision
-from assay.selection.importance.composed import composition_of, told_of
+from assay.selection.importance.composed import composition_of, report_of
 from assay.selection.importance.draws import check_temperature
 from assay.selection.importance.fit import fit_evidence, need
 from assay.selection.importance.report import (
@@ -310,9 +310,9 @@ class ImportanceResampler(Selector):
             ),
             ids=rows.ids,
             report={
-                **evidence.told(),
+                **evidence.report(),
                 **summary(reports, chosen.quota, named=fitted.named),
-                **({} if composition is None else {"composition": told_of(composition)}),
+                **({} if composition is None else {"composition": report_of(composition)}),
                 **({"covered": int(fitted.covered.sum())} if fitted.covered.any() else {}),
             },
             groups=None

@@ -116,10 +116,10 @@ class ImportanceScorer(Scorer):
         evidence = fitted.evidence
         self.scores_ = best(evidence.log_weights)
         self.log_ratio_ = evidence.log_ratio if fitted.named else evidence.log_ratio[0]
-        by_target = {name: evidence.told_of(place) for place, name in enumerate(fitted.names)}
+        by_target = {name: evidence.report_of(place) for place, name in enumerate(fitted.names)}
         self.report_: dict[str, Any] = {
             "rows": fitted.rows.n,
-            **evidence.told(),
+            **evidence.report(),
             "log_weight_quantiles": quantiles(self.scores_),
             **({"targets": by_target} if fitted.named else next(iter(by_target.values()))),
         }

@@ -356,14 +356,14 @@ class TextEvidence:
         counts = [had + self._stream.counts_of(rows, times) for rows, times in subsets]
         return [divergence(p, backed_off(drawn, self._background, _BACKING)) for drawn in counts]
 
-    def told(self) -> dict[str, Any]:
+    def report(self) -> dict[str, Any]:
         """Return what a person should know about the pool."""
         dropped = {"empty": int((self._stream.n_tokens == 0).sum())}
         if self._settings.min_example_length > 1:
             dropped["short"] = int((~self.usable).sum()) - dropped["empty"]
         return {"mode": self._settings.mode, "dropped": dropped, "replaced": self._replaced}
 
-    def told_of(self, target: int) -> dict[str, Any]:
+    def report_of(self, target: int) -> dict[str, Any]:
         """Return what a person should know about one target."""
         whole = self._whole[target]
         unseen = int(whole.counts[self._stream.counts == 0].sum())

@@ -168,11 +168,11 @@ class VectorEvidence:
             for rows, times in subsets
         ]
 
-    def told(self) -> dict[str, Any]:
+    def report(self) -> dict[str, Any]:
         """Return what a person should know about the pool."""
         return {"mode": "calibrated", "dropped": {"empty": int((~self.usable).sum())}}
 
-    def told_of(self, target: int) -> dict[str, Any]:
+    def report_of(self, target: int) -> dict[str, Any]:
         """Return what a person should know about one target."""
         of = self._sums(self._whole[target])
         return {

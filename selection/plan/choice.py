@@ -22,7 +22,7 @@ from assay.selection.plan.constraints import Constraints, Taken, bounds, coded, 
 from assay.selection.plan.fitted import Fitted
 from assay.selection.plan.inputs import PlanInputs
 from assay.selection.plan.mixing import MixingRules, constraints_of, described, mixture_of
-from assay.selection.plan.outcomes import told
+from assay.selection.plan.outcomes import outcomes_of
 from assay.selection.plan.stages import difficulty_of
 from assay.storage.errors import BudgetError, ConfigError, MissingInputError
 
@@ -134,7 +134,9 @@ def choose(
         chosen=rows[taken.rows],
         weights=weights,
         scores=everywhere,
-        outcomes=told(fitted, constraints, kept, barred, rows, pool.ids, nearest, similarity),
+        outcomes=outcomes_of(
+            fitted, constraints, kept, barred, rows, pool.ids, nearest, similarity
+        ),
         report={
             **selector.report_,
             **churn,

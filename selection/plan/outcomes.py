@@ -15,7 +15,7 @@ from assay.selection.plan.constraints import Constraints
 from assay.selection.plan.fitted import Fitted
 
 
-def told(
+def outcomes_of(
     fitted: Fitted,
     constraints: Constraints,
     kept: Rows,

@@ -26,14 +26,14 @@ def refusals_explained(store: Path) -> Iterator[None]:
     try:
         yield
     except StoreError as error:
-        explanation = _told(error.__cause__, store)
+        explanation = _explanation(error.__cause__, store)
         if explanation is None:
             raise
         raise StoreError(explanation) from error
     except AssayError:
         raise
     except Exception as error:
-        explanation = _told(error, store)
+        explanation = _explanation(error, store)
         if explanation is None:
             raise
         raise StoreError(explanation) from error
@@ -70,7 +70,7 @@ def reserve(file: Path | int) -> None:
             raise
 
 
-def _told(error: BaseException | None, store: Path) -> str | None:
+def _explanation(error: BaseException | None, store: Path) -> str | None:
     for _ in range(10):
         if error is None:
             return None
