@@ -257,9 +257,13 @@ def _information(
     columns: list[tuple[Floats, bool]], codes: NDArray[np.int64], fold: NDArray[np.int64]
 ) -> float:
     """Return the bits that columns tell about the codes, out of fold."""
+    gain = np.zeros(len(codes))
+    # what is the same for all tells nothing, and trees can't split it
+    columns = [(values, coded) for values, coded in columns if len(np.unique(values)) > 1]
+    if not columns:
+        return 0.0
     matrix = np.stack([values for values, _ in columns], axis=1)
     levels = np.array([coded for _, coded in columns])
-    gain = np.zeros(len(codes))
     with threadpool_limits(1):
         for held in range(_FOLDS):
             train, test = fold != held, fold == held
