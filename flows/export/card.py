@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from assay.flows.export.card_facts import NOT_STATED, OF_PEOPLE, Facts, facts_of
+from assay.flows.export.card_facts import NOT_STATED, OF_PEOPLE, Facts
 from assay.flows.export.license import license_counts, license_fields
 from assay.flows.export.selection import Selection
 from assay.storage.reading.locations import scheme_of
@@ -18,12 +18,14 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]|#~])")
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (10**6, "100K<n<1M"))
 
 
-def dataset_card(selection: Selection, data_files: str | None) -> str:
+def dataset_card(selection: Selection, facts: Facts, data_files: str | None) -> str:
     """Return the card of a selection.
 
     Parameters
     ----------
     selection : Selection
+    facts : Facts
+        What its tables say, see `facts_of`.
     data_files : str or None
         A pattern of the files that `datasets.load_dataset` is to open, for the header.
 
@@ -32,7 +34,6 @@ def dataset_card(selection: Selection, data_files: str | None) -> str:
     It says nothing that differs between two computations of the same run: no times, no folders of
     this machine.
     """
-    facts = facts_of(selection)
     parts = [
         _header(selection, data_files),
         _title(selection),

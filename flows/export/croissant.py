@@ -11,7 +11,7 @@ from urllib.parse import quote
 import polars as pl
 
 from assay.flows.export.card import describe, location_name, weaknesses
-from assay.flows.export.card_facts import NOT_STATED, OF_PEOPLE, facts_of
+from assay.flows.export.card_facts import NOT_STATED, OF_PEOPLE, Facts
 from assay.flows.export.license import license_fields
 from assay.flows.export.selection import Selection
 
@@ -80,13 +80,20 @@ def _context() -> dict[str, Any]:
 
 
 def croissant(
-    selection: Selection, files: Mapping[str, File], *, data: str | None, columns: bool
+    selection: Selection,
+    facts: Facts,
+    files: Mapping[str, File],
+    *,
+    data: str | None,
+    columns: bool,
 ) -> bytes:
     """Return the description of an export as JSON-LD.
 
     Parameters
     ----------
     selection : Selection
+    facts : Facts
+        What its tables say, see `facts_of`.
     files : mapping of str to File
         The export's files, by their paths beside the description.
     data : str or None
@@ -118,7 +125,7 @@ def croissant(
     stated = fields.get("license_link") or fields.get("license")
     if stated:
         about["license"] = stated
-    about |= _responsible(selection)
+    about |= _responsible(selection, facts)
     about["distribution"] = _distribution(files, data)
     if columns:
         source: dict[str, Any] = (
@@ -130,9 +137,8 @@ def croissant(
     return (json.dumps(about, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def _responsible(selection: Selection) -> dict[str, str]:
+def _responsible(selection: Selection, facts: Facts) -> dict[str, str]:
     """Return what is known for Croissant's vocabulary of responsible use, and what only people know."""
-    facts = facts_of(selection)
     config = selection.config
     steps = [*config.plan.filters, *(name for name, _ in config.plan.steps()), str(config.select)]
     known = {

@@ -13,6 +13,7 @@ from typing import Any
 
 from assay.flows.config.fields import as_tuple
 from assay.flows.export.card import dataset_card
+from assay.flows.export.card_facts import facts_of
 from assay.flows.export.columns import check_additions
 from assay.flows.export.croissant import File, croissant
 from assay.flows.export.destination import MADE, check_destination, check_folder
@@ -298,9 +299,10 @@ def _about(
     data: str | None,
 ) -> tuple[bytes, bytes]:
     """Return the card and the description of what was written."""
-    text = dataset_card(selection, loads)
+    facts = facts_of(selection)
+    text = dataset_card(selection, facts, loads)
     shown = {name: file for name, file in files.items() if name != CARD}
-    described = croissant(selection, shown, data=data, columns=FORMATS[format].columns)
+    described = croissant(selection, facts, shown, data=data, columns=FORMATS[format].columns)
     return text.encode(), described
 
 
