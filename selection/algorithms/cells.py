@@ -70,6 +70,7 @@ def cluster(
     Arthur, Vassilvitskii, "k-means++: the advantages of careful seeding", 2007. Bahmani et al.,
     "Scalable k-means++", 2012 (batches).
     """
+    count = min(count, len(X))
     if count > _AT_ONCE:
         return _in_two_steps(X, count, metric, noise, iterations=iterations, resampling=resampling)
     rows = np.sort(np.argsort(-noise, kind="stable")[: _PER_CELL * count])
