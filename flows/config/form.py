@@ -78,10 +78,18 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     """
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"The configuration {path} can't be read: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The configuration {path} is not valid TOML: {error}.") from error
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        cause = (
+            f"can't be read: {error.strerror}"
+            if isinstance(error, OSError)
+            else f"is not valid TOML: {error}"
+        )
+        hint = (
+            ""
+            if Path(path).suffix == ".toml"
+            else " A data set is given by an option of its own, --pool."
+        )
+        raise ConfigError(f"The configuration {path} {cause}.{hint}") from error
 
 
 def merged(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:

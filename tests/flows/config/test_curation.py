@@ -88,6 +88,15 @@ def test_a_broken_file_is_named(tmp_path: Path, content: bytes) -> None:
         CurationConfig.from_toml(tmp_path / "nowhere.toml")
 
 
+@pytest.mark.parametrize("made", [b"PAR1\xca", b"id,text\n1,a\n", None])
+def test_data_in_place_of_a_configuration_is_named(tmp_path: Path, made: bytes | None) -> None:
+    path = tmp_path / "pool.parquet"
+    if made is not None:
+        path.write_bytes(made)
+    with pytest.raises(ConfigError, match=r"pool\.parquet .*--pool"):
+        CurationConfig.from_toml(path)
+
+
 def test_features_need_a_label() -> None:
     with pytest.raises(ConfigError, match="label"):
         FeatureConfig.build({"table": "t.parquet"})
