@@ -54,7 +54,7 @@ def agreement(
     )  # fmt: skip
     if both.is_empty():
         raise InputError(f"{a} and {b} have no id in common; compare vectors of the same rows.")
-    found = embedder_agreement(
+    agreement_found = embedder_agreement(
         one.vectors[both["one"].to_numpy()],
         two.vectors[both["two"].to_numpy()],
         ids=both["id"],
@@ -62,11 +62,11 @@ def agreement(
         sample=sample,
     )
     if json:
-        print_json(found._asdict() | {"common": both.height})
+        print_json(agreement_found._asdict() | {"common": both.height})
         return
     typer.echo(
-        f"Neighbors: {100 * found.neighbors:.1f} % in common (mean Jaccard index of the {found.k} "
-        f"nearest). CKA: {found.cka:.3f}. {found.rows:,} of {both.height:,} rows compared."
+        f"Neighbors: {100 * agreement_found.neighbors:.1f} % in common (mean Jaccard index of the {agreement_found.k} "
+        f"nearest). CKA: {agreement_found.cka:.3f}. {agreement_found.rows:,} of {both.height:,} rows compared."
     )
 
 
@@ -90,9 +90,9 @@ def _of_runs(store: ScoreStore, a: str, b: str) -> tuple[_Side, _Side]:
     from assay.flows.report.rows import graph_ids, stored_artifact, stored_graph
     from assay.index.vectors.stored import read_vectors
 
-    found = difference(store, a, b)
+    compared = difference(store, a, b)
     sides = []
-    for run in (found.run_a, found.run_b):
+    for run in (compared.run_a, compared.run_b):
         folder, graph = stored_artifact(store, run["run_id"], "embed"), None
         if folder is not None:
             graph = stored_graph(store, run["run_id"])

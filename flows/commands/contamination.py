@@ -37,13 +37,13 @@ def contamination(
 
     if out is not None:
         check_destination(out, overwrite=overwrite, inputs=[results])
-    found = contamination_effect(read_table(results), permutations=permutations, random_state=seed)
+    effect = contamination_effect(read_table(results), permutations=permutations, random_state=seed)
     if out is not None:
-        emit(found, format_of(out, "table"), out, overwrite=overwrite)
+        emit(effect, format_of(out, "table"), out, overwrite=overwrite)
     if json:
-        print_json(rows_json(found))
+        print_json(rows_json(effect))
         return
-    print_table(found, title="What models gain from items that their training data held:")
+    print_table(effect, title="What models gain from items that their training data held:")
 
 
 COMMANDS = (contamination,)

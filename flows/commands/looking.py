@@ -76,18 +76,18 @@ def slices(
     numbers = above_least(
         by_height.select(pl.col("by").max() - pl.col("by"))["by"] if low else values
     )
-    found = weak_slices(table, numbers, most=most)
+    weak = weak_slices(table, numbers, most=most)
     if out is not None:
-        emit(found.frame, format_of(out, "table"), out, overwrite=overwrite)
+        emit(weak.frame, format_of(out, "table"), out, overwrite=overwrite)
     if json:
-        print_json({**rows_json(found.frame), "report": found.report_})
+        print_json({**rows_json(weak.frame), "report": weak.report_})
         return
-    shown = found.frame.with_columns(pl.col("columns", "values").list.join(" & "))
+    shown = weak.frame.with_columns(pl.col("columns", "values").list.join(" & "))
     print_table(
-        shown, title=f"Slices with a high {by} (mean of all rows {found.report_['mean']:.4g}):"
+        shown, title=f"Slices with a high {by} (mean of all rows {weak.report_['mean']:.4g}):"
     )
-    if found.frame.is_empty():
-        typer.echo(f"None of {found.report_['looked_at']:,} slices stands out.")
+    if weak.frame.is_empty():
+        typer.echo(f"None of {weak.report_['looked_at']:,} slices stands out.")
 
 
 def _of_run(store: ScoreStore, run: str | None, by: str) -> tuple[pl.DataFrame, pl.Series]:
@@ -97,9 +97,9 @@ def _of_run(store: ScoreStore, run: str | None, by: str) -> tuple[pl.DataFrame, 
     from assay.flows.running.finished import curation_run
     from assay.flows.stages.findings import cut_columns
 
-    found = curation_run(store, run)
-    run_id = found["run_id"]
-    config = CurationConfig.build(json_module.loads(found["config"]))
+    run_row = curation_run(store, run)
+    run_id = run_row["run_id"]
+    config = CurationConfig.build(json_module.loads(run_row["config"]))
     decided = store.run_table(
         run_id, "SELECT key, selected, stage, reason FROM decisions ORDER BY key"
     )
@@ -176,7 +176,7 @@ def shortcuts(
         series for series in attributes.get_columns() if series.n_unique() > 1
     )
     content = None if opened.kind == "vector" else opened.contents_at(rows)
-    found = find_shortcuts(
+    shortcuts_found = find_shortcuts(
         content.to_pylist() if content is not None else None,
         samples["label"],
         attributes=attributes,
@@ -184,12 +184,18 @@ def shortcuts(
         random_state=seed,
     )
     if json:
-        print_json({**rows_json(found.frame), "share": found.share, "report": found.report_})
+        print_json(
+            {
+                **rows_json(shortcuts_found.frame),
+                "share": shortcuts_found.share,
+                "report": shortcuts_found.report_,
+            }
+        )
         return
-    print_table(found.frame, title=f"What attributes tell about {label}:")
-    if found.share > WARN:
+    print_table(shortcuts_found.frame, title=f"What attributes tell about {label}:")
+    if shortcuts_found.share > WARN:
         typer.echo(
-            f"They give away {found.share:.0%} of the label ({found.report_['entropy']:.2f} bits): a "
+            f"They give away {shortcuts_found.share:.0%} of the label ({shortcuts_found.report_['entropy']:.2f} bits): a "
             "model may learn them and not the task."
         )
 

@@ -45,11 +45,11 @@ def explain(
     from assay.flows.commands.output import print_json
     from assay.flows.commands.summary import explanation, print_explanation
 
-    found = explanation(open_store(store), sample_id)
+    explained = explanation(open_store(store), sample_id)
     if json:
-        print_json({"sample_id": sample_id, "pools": found})
+        print_json({"sample_id": sample_id, "pools": explained})
     else:
-        print_explanation(sample_id, found)
+        print_explanation(sample_id, explained)
 
 
 def export(
@@ -254,7 +254,7 @@ def diff(
 
         named = assignments(group or (), "--group")
         groups = {name: value.split(",") for name, value in named.items()}
-        asked = reasons.Asked(
+        question = reasons.Asked(
             roles={role: name for role, name in given.items() if name is not None},
             label=label,
             loss=loss,
@@ -265,20 +265,20 @@ def diff(
             seed=seed,
         )
         notes: list[str] = []
-        logs = [str(path) for path in asked.log]
+        logs = [str(path) for path in question.log]
         if of_places:
             if out is not None:
                 check_destination(out, overwrite=overwrite, inputs=[run_a, run_b, *logs])
-            shift = reasons.of_places(run_a, run_b, asked)
+            shift = reasons.of_places(run_a, run_b, question)
         else:
             opened = open_store(store)
             if out is not None:
                 check_destination(out, opened, overwrite=overwrite, inputs=logs)
-            found = difference(opened, run_a, run_b, pool=pool)
-            shift, notes = reasons.of_runs(opened, found, asked)
+            compared = difference(opened, run_a, run_b, pool=pool)
+            shift, notes = reasons.of_runs(opened, compared, question)
             if save:
-                first, later = found.run_a["run_id"], found.run_b["run_id"]
-                keep_shift(opened, first, later, shift, asked.settings())
+                first, later = compared.run_a["run_id"], compared.run_b["run_id"]
+                keep_shift(opened, first, later, shift, question.settings())
         if out is not None:
             emit(shift.columns, format_of(out, format), out, overwrite=overwrite)
         if json:
@@ -289,15 +289,15 @@ def diff(
     opened = open_store(store)
     if out is not None:
         check_destination(out, opened, overwrite=overwrite)
-    found = difference(opened, run_a, run_b, pool=pool)
+    compared = difference(opened, run_a, run_b, pool=pool)
     if out is not None:
-        emit(found.rows, format_of(out, format), out, overwrite=overwrite)
+        emit(compared.rows, format_of(out, format), out, overwrite=overwrite)
     if json:
-        print_json(found.summary() | ({} if out else rows_json(found.rows)))
+        print_json(compared.summary() | ({} if out else rows_json(compared.rows)))
     elif out is not None or format == "table":
-        print_difference(found, rows=out is None)
+        print_difference(compared, rows=out is None)
     else:
-        emit(found.rows, format)
+        emit(compared.rows, format)
 
 
 def relocate(

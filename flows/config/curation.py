@@ -280,8 +280,8 @@ class PlanConfig(Form):
 
     def steps(self) -> list[tuple[str, dict[str, Any]]]:
         """Return the deduplication steps as (name, parameters)."""
-        given = [{"name": s} if isinstance(s, str) else dict(s) for s in self.deduplicate]
-        return [(str(s.pop("name", "")), s) for s in given]
+        declared = [{"name": s} if isinstance(s, str) else dict(s) for s in self.deduplicate]
+        return [(str(s.pop("name", "")), s) for s in declared]
 
 
 class NextConfig(Form):
@@ -500,9 +500,9 @@ class CurationConfig(Form):
     def roles(self) -> dict[str, Any]:
         """Return the arguments of `read_pool` that this configuration fixes."""
         names = ("id", "text", "vector", "image", "label", "group", "keep", "name")
-        given = {name: getattr(self, name) for name in names} | self.reading()
+        roles_given = {name: getattr(self, name) for name in names} | self.reading()
         # the pool's own column is not read where labels are kept apart
-        return given if self.labels is None else given | {"label": None}
+        return roles_given if self.labels is None else roles_given | {"label": None}
 
     def next_batch(self) -> CurationConfig:
         """Return the configuration of the run that chooses the next batch to label.

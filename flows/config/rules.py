@@ -261,11 +261,11 @@ def _check_linking(config: CurationConfig) -> None:
         )
     plan = config.plan
     compared = {"target": config.target, "reference": plan.reference, "leakage": plan.leakage}
-    there = [name for name, given in compared.items() if given]
-    if there:
+    present = [name for name, given in compared.items() if given]
+    if present:
         raise ConfigError(
-            f"The rows of `{there[0]}` have no edges, so that their vectors can't be compared with those that "
-            f"`smooth` and `structure` of [embedding] make: leave these out, or `{there[0]}`."
+            f"The rows of `{present[0]}` have no edges, so that their vectors can't be compared with those that "
+            f"`smooth` and `structure` of [embedding] make: leave these out, or `{present[0]}`."
         )
 
 

@@ -54,8 +54,8 @@ def get_or_make(
 ) -> Ref:
     """Make the artifact of a stage unless it is there; say which."""
     made_by |= {"stage": stage.name, "revision": stage.revision, "run": run_id}
-    _, made = store.artifacts.get_or_make(*ref, make, **made_by)
-    if not made:
+    _, was_made = store.artifacts.get_or_make(*ref, make, **made_by)
+    if not was_made:
         found(stage.labeled(label).title)
     return ref
 
@@ -80,10 +80,10 @@ def read(run: Run, started_at: datetime) -> Ref:
     """
     ref = Ref("samples", fingerprint(READ.revision, run.pool_fingerprint, run.config.roles()))
     store = run.store
-    there = store.artifacts.intact(*ref)
+    stored = store.artifacts.intact(*ref)
     with step("read"):
         # the labels that are kept apart may not be there yet
-        held = folder(run, ref) / "samples.parquet" if there else None
+        held = folder(run, ref) / "samples.parquet" if stored else None
         frame = run.read_pool().samples() if held is None else pl.read_parquet(held)
         check(run, frame)
         store.begin(run_info(run, started_at, frame.height))

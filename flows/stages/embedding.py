@@ -262,8 +262,8 @@ def _fill(
 ) -> tuple[np.memmap[Any, Any] | None, np.ndarray]:
     """Return the vectors of the contents, known and new, and which of the new ones are broken."""
     encoded: np.memmap[Any, Any] | None = None
-    for there, slots, rows in room.known:
-        vectors = read_vectors(there)
+    for known_folder, slots, rows in room.known:
+        vectors = read_vectors(known_folder)
         if encoded is None:
             encoded = _room(out / "encoded.npy", len(room.first), vectors.shape[1])
         encoded[slots] = vectors[rows]
@@ -313,12 +313,12 @@ def _known(
 
     left = np.arange(len(hashes))
     known: list[tuple[Path, np.ndarray, np.ndarray]] = []
-    for there in _earlier(run) if len(left) else ():
-        at = find_rows(hashes[left], pl.read_parquet(there / "content.parquet")["hash"])
+    for earlier_folder in _earlier(run) if len(left) else ():
+        at = find_rows(hashes[left], pl.read_parquet(earlier_folder / "content.parquet")["hash"])
         found = at >= 0
         if not found.any():
             continue
-        known.append((there, left[found], at[found]))
+        known.append((earlier_folder, left[found], at[found]))
         left = left[~found]
         if not len(left):
             break
@@ -331,10 +331,10 @@ def _earlier(run: Run) -> Iterator[Path]:
         return
     artifacts = run.store.artifacts
     folders = [p for p in (artifacts.root / "vectors").glob("*") if (p / _MODEL).is_file()]
-    for there in sorted(folders, key=lambda p: (-p.stat().st_mtime_ns, p.name)):
+    for candidate in sorted(folders, key=lambda p: (-p.stat().st_mtime_ns, p.name)):
         try:
-            made_by = json.loads((there / _MODEL).read_text())
-            if made_by == run.embedder_fingerprint and _serves(run, there):
-                yield artifacts.open("vectors", there.name)
+            made_by = json.loads((candidate / _MODEL).read_text())
+            if made_by == run.embedder_fingerprint and _serves(run, candidate):
+                yield artifacts.open("vectors", candidate.name)
         except (CorruptArtifactError, OSError, ValueError):
             continue

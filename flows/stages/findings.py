@@ -110,11 +110,11 @@ def find(
     if config.slices:
         with step("slices", None):
             table = cut_columns(frame, config)
-            given: dict[str, Any] = {
+            columns: dict[str, Any] = {
                 "decisions": decisions, "leaks": leaks, "scores": scores, "graph": graph,
             }  # fmt: skip
             slices = pl.concat(
-                _slices(by, table, _judged(by, frame, table, **given)) for by in config.slices
+                _slices(by, table, _judged(by, frame, table, **columns)) for by in config.slices
             )
     if config.shortcuts:
         with step("shortcuts", None):
@@ -150,8 +150,8 @@ def _judged(
         left = decisions.select("key", ~pl.col("selected"))
         return keys.join(left, on="key", how="left", maintain_order="left")["selected"]
     if by == LEAKED:
-        found = leaks["key"] if leaks is not None else pl.Series([], dtype=pl.Int32)
-        return frame["key"].is_in(found.implode())
+        leaked = leaks["key"] if leaks is not None else pl.Series([], dtype=pl.Int32)
+        return frame["key"].is_in(leaked.implode())
     assert by == NEIGHBORS  # the rules of a run know no other
     nodes = frame.filter(pl.col("problem").is_null()).select("sample_id")
     return other_neighbors(graph, nodes, frame)

@@ -135,8 +135,8 @@ def _describe_edges(report: dict[str, Any]) -> str:
         )
         if report[name]
     ]
-    told = f"{report['edges']:,} undirected edges of {report['given']:,} given"
-    return f"{told} ({', '.join(left_out)})" if left_out else told
+    words = f"{report['edges']:,} undirected edges of {report['given']:,} given"
+    return f"{words} ({', '.join(left_out)})" if left_out else words
 
 
 def index(run: Run, samples: Ref, changes: Ref | None, vectors: Ref, graph: Ref) -> Ref:
@@ -168,18 +168,18 @@ def index(run: Run, samples: Ref, changes: Ref | None, vectors: Ref, graph: Ref)
         from assay.index import VectorIndex
 
         with step("index", None):
-            made = VectorIndex.load(folder(run, parent.ref), verify=False)
-            gone = np.ones(len(made), bool)
+            updated = VectorIndex.load(folder(run, parent.ref), verify=False)
+            gone = np.ones(len(updated), bool)
             gone[parent.rows[parent.rows >= 0]] = False
             if gone.any():
                 before = usable(load_rows(run, parent.samples, parent.vectors))
-                made.remove(before["sample_id"].filter(pl.Series(gone)))
+                updated.remove(before["sample_id"].filter(pl.Series(gone)))
             new = np.flatnonzero(parent.rows < 0)
             if len(new):
-                made.add(
+                updated.add(
                     load_vectors(run, vectors)[new], ids=ids_of(run, samples, vectors).gather(new)
                 )
-            made.save(out)
+            updated.save(out)
 
     # an edge may have moved any vector
     parent = None if linking else _parent(run, INDEX, samples, changes, vectors, settings)

@@ -80,8 +80,8 @@ def assign_cells(run: Run, search: Search, place: int) -> Ref:
 
     def make(out: Path) -> None:
         rows = shard(run, place, search.rows)
-        found = knn_shards.cells_of_shard(folder(run, search.begun), rows, threads=_threads(run))
-        np.save(out / "cells.npy", found)
+        nearest = knn_shards.cells_of_shard(folder(run, search.begun), rows, threads=_threads(run))
+        np.save(out / "cells.npy", nearest)
 
     return _make(run, search, "cells", place, make)
 
@@ -91,10 +91,10 @@ def lay_out(run: Run, search: Search, vectors: Ref, cells: Sequence[Ref]) -> Ref
     from assay.index.knn import shards as knn_shards
 
     def make(out: Path) -> None:
-        found = [np.load(folder(run, ref) / "cells.npy") for ref in cells]
+        cells_of_shards = [np.load(folder(run, ref) / "cells.npy") for ref in cells]
         X, begun = load_vectors(run, vectors), folder(run, search.begun)
         with step("graph: lay out", None):
-            knn_shards.lay_out(out, X, begun, found)
+            knn_shards.lay_out(out, X, begun, cells_of_shards)
 
     return _make(run, search, "layout", 0, make)
 
@@ -105,8 +105,8 @@ def visits(run: Run, search: Search, place: int, laid: Ref, name: str, tau: floa
 
     def make(out: Path) -> None:
         rows = shard(run, place, search.rows)
-        begun, there = folder(run, search.begun), folder(run, laid)
-        found = knn_shards.visits_of_shard(begun, there, rows, tau, threads=_threads(run))
+        begun, layout = folder(run, search.begun), folder(run, laid)
+        found = knn_shards.visits_of_shard(begun, layout, rows, tau, threads=_threads(run))
         np.save(out / "visits.npy", found)
 
     return _make(run, search, name, place, make)
@@ -119,14 +119,14 @@ def join(
     from assay.index.knn import shards as knn_shards
 
     def make(out: Path) -> None:
-        found = knn_shards.join_shard(
+        lists = knn_shards.join_shard(
             folder(run, search.begun),
             folder(run, laid),
             shard(run, place, search.rows),
             _visits(run, visits),
             threads=_threads(run),
         )
-        save_all(out, **found._asdict())
+        save_all(out, **lists._asdict())
 
     return _make(run, search, name, place, make)
 
@@ -264,8 +264,8 @@ def _make(run: Run, search: Search, name: str, place: int, make: Any) -> Ref:
 def _load(run: Run, ref: Ref) -> Any:
     from assay.index.knn.shards import Part
 
-    there = folder(run, ref)
-    return Part(*(np.load(there / f"{name}.npy") for name in Part._fields))
+    stored = folder(run, ref)
+    return Part(*(np.load(stored / f"{name}.npy") for name in Part._fields))
 
 
 def _visits(run: Run, visits: Sequence[Ref]) -> list[Any]:

@@ -130,15 +130,15 @@ def _history(run: Run, keys: np.ndarray, outputs: Outputs) -> dict[str, float]:
 
 
 def _numbers(report: dict[str, Any], prefix: str = "") -> dict[str, float]:
-    found: dict[str, float] = {}
+    numbers: dict[str, float] = {}
     for name, value in report.items():
         if isinstance(value, bool) or value is None:
             continue
         if isinstance(value, (int, float)) and math.isfinite(value):
-            found[prefix + name] = float(value)
+            numbers[prefix + name] = float(value)
         elif isinstance(value, dict):
-            found |= _numbers(value, f"{prefix}{name}.")
-    return found
+            numbers |= _numbers(value, f"{prefix}{name}.")
+    return numbers
 
 
 def _metrics(

@@ -58,8 +58,8 @@ class Coding:
             for begin in range(0, len(order), _BLOCK):
                 total += X[order[begin : begin + _BLOCK]].sum(axis=0, dtype=np.float64)
             mean = (total / max(1, len(order))).astype(np.float32)
-        found = cls(metric, storage, 0.0, mean).reaching(X)
-        return found if found.reach else replace(found, reach=1.0)
+        coding = cls(metric, storage, 0.0, mean).reaching(X)
+        return coding if coding.reach else replace(coding, reach=1.0)
 
     @property
     def coded(self) -> bool:

@@ -74,33 +74,33 @@ def read_index(
         if not (mmap and name == "index.faiss"):
             file.check()
     try:
-        said = json.loads((directory / "index.json").read_text())
-        if mmap and said["kind_"] != "ivf":
+        description = json.loads((directory / "index.json").read_text())
+        if mmap and description["kind_"] != "ivf":
             raise ConfigError(
-                f"Only an index of the kind 'ivf' can be mapped, not {said['kind_']!r}: load it "
+                f"Only an index of the kind 'ivf' can be mapped, not {description['kind_']!r}: load it "
                 "without mmap."
             )
         path = directory / "index.faiss"
         if mmap and verify:
             # the vectors and labels of all lists are the last part of the file
-            width = SIZES[said.get("storage", "float32")] * said["dimension"]
-            size = said["stored"] * (width + 8)
+            width = SIZES[description.get("storage", "float32")] * description["dimension"]
+            size = description["stored"] * (width + 8)
             checked["index.faiss"].check(0, path.stat().st_size - size)
         index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP if mmap else 0)
         labels, positions = np.load(directory / "rows.npy", allow_pickle=False)
-        hidden = 0 if said["kind_"] == "hnsw" else index.ntotal - len(labels)
+        hidden = 0 if description["kind_"] == "hnsw" else index.ntotal - len(labels)
         if hidden or not np.array_equal(np.sort(positions), np.arange(len(labels))):
             raise ValueError("its positions are not those of its rows")
         ids = None
-        if said["ids"] is not None:
+        if description["ids"] is not None:
             ids = pl.read_parquet(directory / "ids.parquet")["sample_id"]
         lists = CheckedLists(index, checked["index.faiss"]) if mmap and verify else None
         centroids = centroids_of(index)
         rows = StoredRows(
-            said["kind_"], said["metric"], index, centroids, labels, positions, lists,
-            Coding.from_description(said),
+            description["kind_"], description["metric"], index, centroids, labels, positions, lists,
+            Coding.from_description(description),
         )  # fmt: skip
-        return rows, ids, said
+        return rows, ids, description
     except ConfigError:
         raise
     except _BROKEN as error:

@@ -187,21 +187,23 @@ def search_approximately(
     count = min(max(k + _SPARE, _RERANKED if coding.coded else 0), len(labels))
     for begin in range(0, len(Q), _SEARCHED):
         part = slice(begin, begin + _SEARCHED)
-        asked = unit_rows(Q[part]) if metric == "cosine" else Q[part]
+        queries = unit_rows(Q[part]) if metric == "cosine" else Q[part]
         if centroids is None:
             graph = isinstance(index, faiss.IndexHNSW)
             how = _SearchHNSW(efSearch=probes, sel=permitted) if graph else None
-            near = index.search(coding.asked(asked), count, params=how)[1]
+            near = index.search(coding.asked(queries), count, params=how)[1]
         else:
             width = min(probes, len(centroids))
-            lists = assign(asked, centroids, metric, width, threads=thread_count())
-            asked = coding.asked(asked)
-            near = _search_lists(index, asked, count, lists.astype(np.int64), permitted, lists_used)
-        found = np.unique(near[near >= 0])
-        local = np.where(near < 0, -1, np.searchsorted(found, near))
-        at = np.searchsorted(labels, found)
+            lists = assign(queries, centroids, metric, width, threads=thread_count())
+            queries = coding.asked(queries)
+            near = _search_lists(
+                index, queries, count, lists.astype(np.int64), permitted, lists_used
+            )
+        candidates = np.unique(near[near >= 0])
+        local = np.where(near < 0, -1, np.searchsorted(candidates, near))
+        at = np.searchsorted(labels, candidates)
         keys[part], rows = rank_candidates(
-            Q[part], read(found), local, k, metric=metric, rank=rank[at]
+            Q[part], read(candidates), local, k, metric=metric, rank=rank[at]
         )
         # the last one stands for "none"
         places[part] = np.append(at, -1)[rows]

@@ -360,14 +360,16 @@ class VectorIndex:
             False leaves out the checksums, where `ArtifactStore.open` has compared its own.
         """
         directory = Path(directory)
-        rows, ids, said = read_index(directory, mmap=mmap, verify=verify)
+        rows, ids, description = read_index(directory, mmap=mmap, verify=verify)
         try:
-            storage = said.get("storage", "float32")
-            found = cls(said["metric"], said["kind"], said["random_state"], storage)
-            found.kind_ = said["kind_"]
-            found._rows, found._ids = rows, ids
-            actual = found._description()
-            wrong = [key for key in said if said[key] != actual[key]]
+            storage = description.get("storage", "float32")
+            loaded = cls(
+                description["metric"], description["kind"], description["random_state"], storage
+            )
+            loaded.kind_ = description["kind_"]
+            loaded._rows, loaded._ids = rows, ids
+            actual = loaded._description()
+            wrong = [key for key in description if description[key] != actual[key]]
         except (ValueError, KeyError) as error:
             raise CorruptArtifactError(
                 f"The description of the index in {directory} can't be used ({error}); build it again."
@@ -377,8 +379,8 @@ class VectorIndex:
                 f"The index in {directory} doesn't fit its description ({', '.join(wrong)}); build "
                 "it again."
             )
-        found._mapped = directory if mmap else None
-        return found
+        loaded._mapped = directory if mmap else None
+        return loaded
 
     def _description(self) -> dict[str, Any]:
         index = self._built().index

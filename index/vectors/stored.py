@@ -71,13 +71,13 @@ def read_vectors(folder: Path) -> Vectors:
     codes, scales = np.load(folder / _CODES, mmap_mode="r"), np.load(folder / _SCALES)
     if codes.size * 4 <= _IN_MEMORY:
         return decode(np.asarray(codes), scales)
-    found: Vectors = scratch_room(codes.shape, np.float32, None)
+    vectors: Vectors = scratch_room(codes.shape, np.float32, None)
     for begin in range(0, len(codes), _BLOCK):
         part = slice(begin, begin + _BLOCK)
-        found[part] = decode(np.asarray(codes[part]), scales[part])
+        vectors[part] = decode(np.asarray(codes[part]), scales[part])
         release(mapping(codes))
-        release(mapping(found))
-    return found
+        release(mapping(vectors))
+    return vectors
 
 
 def read_rows(folder: Path, rows: NDArray[np.integer]) -> Vectors:

@@ -99,15 +99,15 @@ def _in_two_steps(
     shares = np.diff(np.rint(ends * (count / len(X))).astype(np.int64), prepend=0)
     centroids: list[Vectors] = []
     of_row = np.empty(len(X), dtype=np.int64)
-    begin = made = 0
+    begin = numbered = 0
     for end, share in zip(ends, np.maximum(shares, 1), strict=True):
         rows = order[begin:end]
         cells = cluster(
             X[rows], int(share), metric, noise[rows], iterations=iterations, resampling=resampling
         )
-        of_row[rows] = cells.of_row + made
+        of_row[rows] = cells.of_row + numbered
         centroids.append(cells.centroids)
-        begin, made = end, made + len(cells.centroids)
+        begin, numbered = end, numbered + len(cells.centroids)
     return Cells(np.concatenate(centroids), of_row)
 
 

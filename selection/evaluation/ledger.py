@@ -334,8 +334,8 @@ def _parts_of(texts: Any) -> Reader:
         return lambda rows: [series.gather(rows)]
 
     def read(rows: Rows) -> Iterable[pl.Series]:
-        found = texts(rows)
-        return found if isinstance(found, Iterator) else [text_series(found, "texts")]
+        returned = texts(rows)
+        return returned if isinstance(returned, Iterator) else [text_series(returned, "texts")]
 
     return read
 

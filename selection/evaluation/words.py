@@ -90,6 +90,6 @@ class WordCoverage:
             begin += len(texts)
         shares = []
         for covered in held:
-            found = np.bincount(self._row, self._value * covered[self._place], self._rows)
-            shares.append(float((found[some] / self._total[some]).mean()))
+            held_value = np.bincount(self._row, self._value * covered[self._place], self._rows)
+            shares.append(float((held_value[some] / self._total[some]).mean()))
         return shares

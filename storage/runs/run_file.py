@@ -97,8 +97,8 @@ def write_run(path: Path, info: RunInfo, finished_at: datetime, data: RunTablesD
                 con.execute("CHECKPOINT")
                 boundary("run checkpointed", path)
         except duckdb.Error as error:
-            told = " ".join(str(error).split())
-            raise StoreError(f"The run {info.run_id} could not be written: {told}") from error
+            reason = " ".join(str(error).split())
+            raise StoreError(f"The run {info.run_id} could not be written: {reason}") from error
 
 
 def kept_columns(stored: Iterable[str]) -> list[str]:

@@ -255,11 +255,15 @@ def statements(runs: Sequence[RunTables], *, history: bool = True) -> list[str]:
             f"{run_id}, {TABLES['scores']}",
         ),
     }
-    made = [f"CREATE VIEW {name} AS {query}" for name, query in views.items()]
-    made += [f"CREATE MACRO {name}() AS TABLE {query}" for name, query in helpers.items()]
-    made += [*about_runs(runs), *MACROS]
+    statements_made = [f"CREATE VIEW {name} AS {query}" for name, query in views.items()]
+    statements_made += [
+        f"CREATE MACRO {name}() AS TABLE {query}" for name, query in helpers.items()
+    ]
+    statements_made += [*about_runs(runs), *MACROS]
     newest_only = ("latest_", "_latest_", "explain(", "top(")
-    return [sql for sql in made if history or sql.split(None, 2)[2].startswith(newest_only)]
+    return [
+        sql for sql in statements_made if history or sql.split(None, 2)[2].startswith(newest_only)
+    ]
 
 
 def about_runs(runs: Sequence[RunTables]) -> list[str]:
