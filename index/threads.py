@@ -1,12 +1,16 @@
-"""Work spread over threads, with results in the order of the items."""
+"""Work spread over threads, with results in the order of the items, or kept to one thread."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from contextlib import AbstractContextManager
+from typing import Any, Literal, TypeVar
+
+from threadpoolctl import ThreadpoolController
 
 from assay.storage.limits import MOST_THREADS, Whole, check_parameters
 
@@ -27,6 +31,24 @@ def thread_count(threads: Any = None) -> int:
         return int(threads)
     # macOS and Windows tell only how many there are
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+# the libraries that have threads, and the modules that were imported when they were looked for
+_pools: tuple[tuple[int, str], ThreadpoolController] | None = None
+
+
+def one_thread(user_api: Literal["blas"] | None = None) -> AbstractContextManager[Any]:
+    """Limit BLAS (or, by default, OpenMP too) to one thread while the context lasts.
+
+    So sums do not depend on the number of threads. To look for the libraries takes 5 ms, so it is
+    done again only after an import, which may have loaded one.
+    """
+    global _pools
+    imported = (len(sys.modules), next(reversed(sys.modules)))
+    if _pools is None or _pools[0] != imported:
+        _pools = imported, ThreadpoolController()
+    limited: AbstractContextManager[Any] = _pools[1].limit(limits=1, user_api=user_api)
+    return limited
 
 
 def ordered_map(

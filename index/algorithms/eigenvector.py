@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import ArpackError, eigsh
-from threadpoolctl import threadpool_limits
 
 from assay.index.algorithms.centrality import IndexArray, connected_components
+from assay.index.threads import one_thread
 from assay.storage.errors import ConvergenceError
 from assay.storage.limits import Number, check_parameters
 
@@ -136,7 +136,7 @@ def eigenvector_centrality(
         matrix = matrix[order][:, order]
     vectors = np.zeros(n)
     values = np.zeros(len(sizes))
-    with threadpool_limits(limits=1, user_api="blas"):
+    with one_thread("blas"):
         _solve_small(matrix, sizes, starts, vectors, values)
         for c in np.flatnonzero(sizes > _DENSE):
             own = slice(starts[c], starts[c + 1])

@@ -7,8 +7,8 @@ import math
 import numpy as np
 from numba import float32, float64
 from scipy.sparse import csr_array
-from threadpoolctl import threadpool_limits
 
+from assay.index.threads import one_thread
 from assay.storage.compiling import njit
 
 # Subspace iteration: extra dimensions and rounds. More change no neighbors that matter.
@@ -68,7 +68,7 @@ def singular_directions(
     size = min(dimensions + _EXTRA, n, terms)
     if not weights.nnz:
         return out, values
-    with threadpool_limits(limits=1):
+    with one_thread():
         transposed = weights.T.tocsr()
         start = np.random.default_rng(seed).standard_normal((n, size))
         basis = np.linalg.qr(start.astype(np.float32))[0]

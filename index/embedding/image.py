@@ -11,11 +11,11 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 from scipy.linalg import eigh
-from threadpoolctl import threadpool_limits
 
 from assay.index.embedding._image_kernels import CELLS, FEATURES, describe, project_dense
 from assay.index.embedding.fitted import FittedEmbedder, fixed_sample
 from assay.index.embedding.models import optional_module
+from assay.index.threads import one_thread
 from assay.storage.errors import ConfigError, InputError
 from assay.storage.limits import Limits, Whole, check_limits
 
@@ -185,7 +185,7 @@ class ImageEmbedder(FittedEmbedder):
         mean = features.mean(axis=0, dtype=np.float64)
         centered = features - mean
         size = min(self.dimensions, FEATURES)
-        with threadpool_limits(limits=1):
+        with one_thread():
             covariance = centered.T @ centered / len(features)
             variances, directions = eigh(
                 covariance, subset_by_index=[FEATURES - size, FEATURES - 1]

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
+from assay.index.threads import one_thread
 from assay.index.vectors import _knn_kernels as kernels
 from assay.index.vectors.checks import Vectors
 from assay.index.vectors.mapped import mapping, release, take_rows
@@ -44,7 +44,7 @@ def run_threads(
     items = list(items)
     with (
         _one_at_a_time,
-        threadpool_limits(1, user_api="blas"),
+        one_thread("blas"),
         ThreadPoolExecutor(threads) as pool,
     ):
         run = pool.map if min(threads, len(items)) > 1 else map

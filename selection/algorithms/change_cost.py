@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
+from assay.index.threads import one_thread
 from assay.selection.algorithms.cross_fitting import boosted_trees
 from assay.selection.contract.inputs import Floats
 
@@ -65,7 +65,7 @@ def density_ratio(
         rows = np.flatnonzero(side)
         fold[rows[np.argsort(noise[rows], kind="stable")]] = np.arange(len(rows)) % _FOLDS
     odds = np.empty(len(table))
-    with threadpool_limits(1):
+    with one_thread():
         for held in range(_FOLDS):
             test = fold == held
             model = boosted_trees(levels).fit(table[~test], of_b[~test])

@@ -11,9 +11,9 @@ import polars as pl
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from threadpoolctl import threadpool_limits
 
 from assay.index.embedding.text import HashedTextEmbedder
+from assay.index.threads import one_thread
 from assay.selection.algorithms.allocation import allocate
 from assay.selection.algorithms.cells import cluster, prepared
 from assay.selection.algorithms.target_shift import fit_target_shift
@@ -291,7 +291,7 @@ def _intervals(
     ratio = posteriors[order][:, present] / pool_shares[present]
     times = np.random.default_rng(random_state).multinomial(m, np.full(m, 1 / m), bootstraps)
     q = np.tile(0.9 * estimated[present] + 0.1 * pool_shares[present], (bootstraps, 1))
-    with threadpool_limits(1):
+    with one_thread():
         for _ in range(_FEW_ROUNDS):
             updated = q * ((times / np.maximum(q @ ratio.T, 1e-300)) @ ratio) / m
             moved = np.abs(updated - q).max()
@@ -339,7 +339,7 @@ def _predicted(
     scale = float(X.std(axis=0, dtype=np.float64).max()) or 1.0
     unit = np.sqrt(np.square((X - center) / scale).sum(axis=1).mean())
     model = LogisticRegression(C=_C, max_iter=300, tol=1e-4)
-    with threadpool_limits(1), warnings.catch_warnings():
+    with one_thread(), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit((X - center) / (scale * unit), codes)
         out[:, model.classes_] = model.predict_proba((rows - center) / (scale * unit))

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import expit
-from threadpoolctl import threadpool_limits
 
+from assay.index.threads import one_thread
 from assay.selection.contract.inputs import Floats
 from assay.storage.errors import InputError, NonFiniteError
 from assay.storage.limits import SEED, Number, Whole, check_parameters
@@ -149,7 +149,7 @@ def estimate_contamination(
     if len(S) < 2 or not S.any():
         return Contamination(np.zeros(draws), 0.0, 1)
     rng = np.random.default_rng(seed)
-    with threadpool_limits(limits=1):
+    with one_thread():
         weights, extremes = _draw(S, min(components, len(S)), draws, rng, seed)
         samples = np.sort(_shares(weights, extremes, none, high, above_high, most, rng))
     return Contamination(samples, float(samples.mean()), int((weights.mean(axis=0) > 0).sum()))

@@ -10,8 +10,8 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.sparse import issparse
-from threadpoolctl import threadpool_limits
 
+from assay.index.threads import one_thread
 from assay.selection.algorithms.class_features import TERMS, Neighbors, standard, tf_idf
 from assay.selection.algorithms.equal_content import content_codes, first_of_each
 from assay.selection.contract.inputs import Floats, Graph, Inputs, Labels, Rows
@@ -72,7 +72,7 @@ def predictions(
     check_parameters(folds=(folds, Whole(2)), train_rows=(train_rows, Whole(2)))
     labels = commonest(inputs.labels)
     noise = inputs.noise(random_state, "folds")
-    with threadpool_limits(limits=1):  # sums that do not depend on the number of threads
+    with one_thread():  # sums that do not depend on the number of threads
         if inputs.holds_vectors:
             contents: Any = inputs.vectors()
             X: Any = standard(contents)
@@ -98,7 +98,7 @@ def class_probabilities(
     labels = commonest(labels)
     noise = inputs.noise(random_state, "folds")
     rows = np.flatnonzero(labels.codes >= 0)
-    with threadpool_limits(limits=1):  # sums that do not depend on the number of threads
+    with one_thread():  # sums that do not depend on the number of threads
         X = standard(inputs.vectors())
         contents = content_codes(hash_rows(inputs.vectors()[rows]))
         codes = labels.codes[rows].astype(np.int64)

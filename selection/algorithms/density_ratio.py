@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from threadpoolctl import threadpool_limits
 
 from assay.index.ngrams._stream_kernels import distinct_rows, presence_rows, sum_rows
 from assay.index.ngrams.hasher import NGrams
 from assay.index.ngrams.stream import BucketStream
-from assay.index.threads import ordered_map
+from assay.index.threads import one_thread, ordered_map
 from assay.selection.contract.inputs import Floats, Rows
 
 Mode = Literal["calibrated", "dsir"]
@@ -163,7 +162,7 @@ def presence_weights(target: NGrams, pool: NGrams, buckets: int) -> Floats:
     held = csr_matrix((values, place[columns], indptr), shape=(rows, len(used)))
     wanted = np.arange(rows) < len(target.n_tokens)
     model = LogisticRegression(C=_C, class_weight="balanced", max_iter=200, tol=1e-3)
-    with threadpool_limits(1), warnings.catch_warnings():
+    with one_thread(), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(held, wanted)
     weights = np.zeros(buckets)

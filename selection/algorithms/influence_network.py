@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
-from threadpoolctl import threadpool_limits
 
+from assay.index.threads import one_thread
 from assay.index.vectors.checks import as_vectors, check_width
 from assay.selection.contract.inputs import (
     Floats,
@@ -175,7 +175,7 @@ class InfluenceNetwork(BaseEstimator):  # type: ignore[misc]
             )
         check_width(left, len(self._mean))
         predicted = np.empty(len(left))
-        with threadpool_limits(1, user_api="blas"):
+        with one_thread("blas"):
             for begin in range(0, len(left), _CHUNK):
                 part = slice(begin, begin + _CHUNK)
                 predicted[part] = self.network_.predict(self._features(left[part], right[part]))
@@ -245,7 +245,7 @@ class InfluenceNetwork(BaseEstimator):  # type: ignore[misc]
             tol=0.0,
             random_state=derived_seed(self.random_state, "influence") % 2**32,
         )
-        with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
+        with one_thread("blas"), warnings.catch_warnings():
             # a fixed number of epochs is what was asked for
             warnings.simplefilter("ignore", ConvergenceWarning)
             self.network_.fit(self._features(left, right), values.astype(np.float32))

@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike
 from scipy.stats import spearmanr
 from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.model_selection import KFold
-from threadpoolctl import threadpool_limits
 
+from assay.index.threads import one_thread
 from assay.selection.algorithms.learned_mixture import (
     LearnedMixture,
     Trials,
@@ -135,7 +135,7 @@ def mixture_from_runs(
     )
     weights = _as_shares(trials)
     caps = caps_of(trials.names, sizes, budget, repeat)
-    with threadpool_limits(1):
+    with one_thread():
         features = np.log(weights + _OFFSET)
         correlation = _cross_validated(features, trials.metric, random_state)
         if not correlation >= least_correlation:

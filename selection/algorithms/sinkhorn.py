@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from threadpoolctl import threadpool_limits
 
+from assay.index.threads import one_thread
 from assay.selection.contract.inputs import Floats
 from assay.storage.errors import InputError, NonFiniteError
 from assay.storage.limits import Number, check_parameters
@@ -102,7 +102,7 @@ def sinkhorn(
         blur = max(blur / 2, epsilon)
     iterations = 0
     # one BLAS thread, so that threads change no bit
-    with threadpool_limits(1, user_api="blas"):
+    with one_thread("blas"):
         while True:
             f = _potential(matrix, g, log_b, epsilon)
             fitted = _potential(matrix.T, f, log_a, epsilon)

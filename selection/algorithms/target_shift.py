@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.spatial.distance import cdist
-from threadpoolctl import threadpool_limits
 
+from assay.index.threads import one_thread
 from assay.selection.contract.inputs import Floats
 from assay.storage.hashing.rows import uniform
 
@@ -76,7 +76,7 @@ def fit_target_shift(X: Vectors, y: Floats, target: Vectors, noise: Floats) -> T
     own, labels = X[rows].astype(np.float64), y[rows]
     wanted = target[np.argsort(uniform(target, 0), kind="stable")[:_TARGET_ROWS]].astype(np.float64)
     n = len(rows)
-    with threadpool_limits(1):
+    with one_thread():
         eta = density_ratio(own, wanted)
         width_y = _median_distance(labels[:, None])
         K_x = _gaussian(own, own, _median_distance(own))

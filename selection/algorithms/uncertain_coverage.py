@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
+from assay.index.threads import one_thread
 from assay.selection.contract.inputs import Floats, Rows
 from assay.storage.compiling import njit
 
@@ -69,7 +69,7 @@ def cover(
     n = len(X)
     order = np.argsort(noise, kind="stable")
     at = np.sort(order[:points])
-    with threadpool_limits(limits=1):  # sums that do not depend on the number of threads
+    with one_thread():  # sums that do not depend on the number of threads
         lengths = np.einsum("ij,ij->i", X, X)
         P, own = np.ascontiguousarray(X[at].T), lengths[at]
         tiny = max(_ROUNDING * float(own.mean()), float(np.finfo(np.float32).tiny))

@@ -8,9 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cholesky, solve_triangular
-from threadpoolctl import threadpool_limits
 
-from assay.index.threads import thread_count
+from assay.index.threads import one_thread, thread_count
 from assay.index.vectors.exact import BlockScan, exact_knn, unit_rows
 from assay.selection.contract.inputs import Floats
 
@@ -27,7 +26,7 @@ class Whitening(NamedTuple):
     def apply(self, X: Vectors) -> Vectors:
         """Return (X - mean) L^-T, float32[n, d]."""
         whitened = np.empty(X.shape, dtype=np.float32)
-        with threadpool_limits(1, user_api="blas"):
+        with one_thread("blas"):
             for part in _parts(len(X)):
                 centered = X[part] - self.mean
                 whitened[part] = solve_triangular(self.factor, centered.T, lower=True).T
@@ -56,7 +55,7 @@ def fit_whitening(pools: Sequence[Vectors], eps: float = 1e-5) -> Whitening:
     n = sum(len(X) for X in pools)
     mean = np.zeros(pools[0].shape[1])
     covariance = eps * np.eye(len(mean))
-    with threadpool_limits(1, user_api="blas"):
+    with one_thread("blas"):
         for X in pools:
             mean += X.sum(axis=0, dtype=np.float64) / n
         for X in pools:

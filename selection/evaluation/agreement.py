@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from assay.index.algorithms.structure import unit_length
+from assay.index.threads import one_thread
 from assay.selection.contract.inputs import Floats, Inputs, Rows
 from assay.storage.errors import InputError
 from assay.storage.limits import SEED, Whole, check_parameters
@@ -102,7 +102,7 @@ def embedder_agreement(
     rows = np.argsort(first.noise(random_state, "agreement"), kind="stable")[:sample]
     if len(rows) <= k:
         raise InputError(f"Lists of {k} neighbors need more than {k} rows, not {len(rows)}.")
-    with threadpool_limits(1, user_api="blas"):
+    with one_thread("blas"):
         A, B = (unit_length(each.vectors()[rows]) for each in (first, second))
         near, other = _nearest(A, k), _nearest(B, k)
         cka = _alignment(A, B)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 from scipy.optimize import least_squares
-from threadpoolctl import threadpool_limits
 
+from assay.index.threads import one_thread
 from assay.selection.algorithms.ridge_judge import RidgeJudge
 from assay.selection.contract.inputs import Floats, Inputs, Rows
 from assay.selection.evaluation.vectors import Space
@@ -163,7 +163,7 @@ def learning_curve(
     steps = 2.0 ** (-np.arange(_SIZES) / 2)
     sizes = np.unique(np.maximum(np.round(largest * steps), min(_LEAST, largest)).astype(np.int64))
     space = Space(inputs.vectors(), False)
-    with threadpool_limits(1, user_api="blas"):
+    with one_thread("blas"):
         judge = RidgeJudge(space.rows, codes, labeled[: 2 * _TESTED], random_state)
         tested = judge.features(test)
         accuracies = np.zeros((repeats, len(sizes)))

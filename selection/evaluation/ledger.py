@@ -11,8 +11,8 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 from scipy.special import stdtrit
-from threadpoolctl import threadpool_limits
 
+from assay.index.threads import one_thread
 from assay.selection.algorithms.near_copies import Similarities, copy_threshold
 from assay.selection.contract.inputs import Floats, Inputs, Rows, text_series
 from assay.selection.evaluation.balance import Representation, balance, duplicates_left, kish_size
@@ -269,7 +269,7 @@ def evaluate_selection(
     if words is not None:
         shares_of_words = iter(words.of(subsets))
     figures: list[dict[str, float]] = []
-    with threadpool_limits(1, user_api="blas"):
+    with one_thread("blas"):
         for some in subsets:
             figures.append(
                 {name: figure for measure in measures for name, figure in measure(some).items()}

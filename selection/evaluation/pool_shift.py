@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from assay.index.embedding.embedders import embed
+from assay.index.threads import one_thread
 from assay.selection.algorithms.cells import cluster, nearest, prepared
 from assay.selection.algorithms.change_cost import (
     clipped,
@@ -477,7 +477,7 @@ def _matrix(
 
 def _principal(vectors: NDArray[np.float32]) -> Floats:
     """Return the vectors on their first principal directions."""
-    with threadpool_limits(1):
+    with one_thread():
         centered = vectors - vectors.mean(axis=0, dtype=np.float64)
         _, directions = np.linalg.eigh(centered.T @ centered)
         return np.asarray(centered @ directions[:, ::-1][:, :_DIRECTIONS])

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
+from assay.index.threads import one_thread
 from assay.selection.algorithms.cross_fitting import boosted_trees
 from assay.selection.contract.inputs import Floats, Inputs, Labels
 from assay.selection.tables.coded_columns import coded_columns
@@ -264,7 +264,7 @@ def _information(
         return 0.0
     matrix = np.stack([values for values, _ in columns], axis=1)
     levels = np.array([coded for _, coded in columns])
-    with threadpool_limits(1):
+    with one_thread():
         for held in range(_FOLDS):
             train, test = fold != held, fold == held
             present, own = np.unique(codes[train], return_inverse=True)

@@ -12,10 +12,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from threadpoolctl import threadpool_limits
 
 from assay.index.embedding.embedders import embed
 from assay.index.embedding.text import HashedTextEmbedder
+from assay.index.threads import one_thread
 from assay.selection.contract.inputs import Floats, Rows
 from assay.selection.importance.missing import missing_share, thinned_rows
 from assay.selection.importance.sample import halvings
@@ -51,7 +51,7 @@ class LogisticRatio:
         both = self.standardized(np.concatenate([target, pool]))
         wanted = np.arange(len(both)) < len(target)
         model = LogisticRegression(C=_C, class_weight="balanced", max_iter=200, tol=1e-3)
-        with threadpool_limits(1), warnings.catch_warnings():
+        with one_thread(), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(both, wanted)
         self.weights = model.coef_[0]

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
+from assay.index.threads import one_thread
 from assay.selection.contract.inputs import Floats
 from assay.selection.contract.row_order import rows_by_content
 from assay.selection.tables.blocks import dense
@@ -86,7 +86,7 @@ def forward_search(X: Any, y: NDArray[Any], steps: int, max_rows: int = 1024) ->
         chosen = np.append(chosen, best)
         q = Z[best] / np.sqrt(left[best])
         squared += len(y) * np.square(np.subtract.outer(q, q))
-        with threadpool_limits(1, user_api="blas"):
+        with one_thread("blas"):
             Z -= np.outer(Z @ q, q)
     score[chosen] = 1.0 + np.arange(len(chosen), 0, -1) / max(len(chosen), 1)
     return score

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 from scipy.stats import rankdata
-from threadpoolctl import threadpool_limits
 
+from assay.index.threads import one_thread
 from assay.selection.contract.inputs import Floats
 from assay.storage.hashing.rows import hash_rows
 
@@ -82,7 +82,7 @@ class AbsoluteSpearman:
         """Return sum_j |rho_ij| x_j of every distinct column i."""
         scaled = self._scale * x
         result = np.zeros(self.size)
-        with threadpool_limits(1, user_api="blas"):
+        with one_thread("blas"):
             for i in range(0, self.size, TILE):
                 for j in range(i, self.size, TILE):
                     tile = self._tile(i, j)
@@ -96,7 +96,7 @@ class AbsoluteSpearman:
         """Return sum_j |rho_ij| x_j of the distinct columns i in `rows`, j running over `columns`."""
         scaled = self._scale[columns] * x
         result = np.zeros(len(rows))
-        with threadpool_limits(1, user_api="blas"):
+        with one_thread("blas"):
             for i in range(0, len(rows), TILE):
                 left = self._take(rows[i : i + TILE])
                 for j in range(0, len(columns), TILE):

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, issparse
-from threadpoolctl import threadpool_limits
 
+from assay.index.threads import one_thread
 from assay.selection.contract.inputs import Floats
 from assay.selection.rankers.base import FeatureRanker
 from assay.selection.tables.blocks import bounds
@@ -126,7 +126,7 @@ def orthogonal_matching_pursuit(X: Any, Y: Floats, k: int) -> Floats:
     energy = float(np.square(R).sum())
     if energy == 0.0:
         return np.zeros(X.shape[1])
-    with threadpool_limits(1, user_api="blas"):
+    with one_thread("blas"):
         return _pursue(Z, R / np.sqrt(energy), k)
 
 

@@ -7,8 +7,8 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
+from assay.index.threads import one_thread
 from assay.index.vectors.checks import equal_rows
 from assay.selection.contract.inputs import Floats, Inputs
 from assay.selection.scorers.known import KnownRowsScorer, known_rows
@@ -65,7 +65,7 @@ class Mahalanobis(KnownRowsScorer):
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
         X = inputs.moved_vectors()[0] if inputs.target is None else inputs.vectors()
         first = equal_rows(X, np.arange(len(X))).first
-        with threadpool_limits(limits=1):  # sums that do not depend on the number of threads
+        with one_thread():  # sums that do not depend on the number of threads
             fitted = X[first] if inputs.target is None else known_rows(inputs)
             mean = fitted.mean(axis=0, dtype=np.float64)
             ellipsoid = Ellipsoid.of(fitted - mean)

@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from threadpoolctl import threadpool_limits
 
+from assay.index.threads import one_thread
 from assay.index.vectors.checks import equal_rows
 from assay.index.vectors.exact import unit_rows
 from assay.selection.algorithms.cells import cluster
@@ -286,7 +286,7 @@ class NoveltyMahalanobis(KnownRowsScorer):
         X = inputs.vectors()
         known, codes = self._classes(inputs)
         counts = np.bincount(codes)
-        with threadpool_limits(limits=1):  # sums that do not depend on the number of threads
+        with one_thread():  # sums that do not depend on the number of threads
             sums = np.zeros((len(counts), known.shape[1]))
             np.add.at(sums, codes, known.astype(np.float64))
             means = sums / counts[:, None]

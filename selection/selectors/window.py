@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
+from assay.index.threads import one_thread
 from assay.selection.algorithms.difficulty import difficulty_of
 from assay.selection.algorithms.ridge_judge import RidgeJudge
 from assay.selection.algorithms.windows import WindowJudge, window_starts
@@ -170,7 +170,7 @@ class WindowSelector(Selector):
         noise = inputs.noise(self.random_state, "window/scale")
         scaled_by = np.sort(np.argsort(noise, kind="stable")[:_SCALED_BY])
         codes = labels.codes.astype(np.int64)
-        with threadpool_limits(1, user_api="blas"):  # sums that do not depend on the threads
+        with one_thread("blas"):  # sums that do not depend on the threads
             features = RidgeJudge(lambda rows: X[rows], codes, scaled_by, self.random_state)
             judge = WindowJudge(features, codes, self.penalty)
             had = judge.sums(inputs.covered_rows)

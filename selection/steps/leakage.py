@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import polars as pl
 from sklearn.utils.validation import check_is_fitted
-from threadpoolctl import threadpool_limits
 
 from assay.index.search.sparse_index import SparseIndex
+from assay.index.threads import one_thread
 from assay.selection.algorithms.minhash import MOST_WORDS
 from assay.selection.algorithms.span_matching import SpanMatcher, Words, words_of
 from assay.selection.base import PoolMethod
@@ -289,7 +289,7 @@ def _nearest_by_vectors(vectors: Any, others: Any) -> tuple[np.ndarray, np.ndarr
     n = len(vectors)
     best = np.full(n, -np.inf, dtype=np.float32)
     which = np.zeros(n, dtype=np.int64)
-    with threadpool_limits(1, user_api="blas"):
+    with one_thread("blas"):
         for first in range(0, len(others), _ITEMS):
             part = _unit(others[first : first + _ITEMS])
             for start in range(0, n, _ROWS):

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
+from assay.index.threads import one_thread
 from assay.selection.contract.inputs import Floats, Inputs, Rows
 from assay.selection.steps.deduplication import Deduplicator
 from assay.storage.limits import SEED, Limits, Number, Whole
@@ -88,7 +88,7 @@ class PivotDeduplicator(Deduplicator):
         claim = np.argsort(-inputs.noise(self.random_state, "pivots"), kind="stable")
         claim = claim[length[claim] > 0]
         keeper, similarity = np.arange(inputs.n), np.ones(inputs.n)
-        with threadpool_limits(1, user_api="blas"):
+        with one_thread("blas"):
             unit = X / np.where(length > 0, length, 1)[:, None].astype(np.float32)
             pivots = _pivots(unit, claim, n_pivots, threshold)
             chosen = unit[pivots]
