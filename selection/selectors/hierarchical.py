@@ -94,7 +94,7 @@ class HierarchicalBalancedSelector(Selector):
     deviates
         The number of levels follows the size of the pool; rows inside a cell are random.
     measured
-        -0.8 and +0.2 points over random on two halves of ten sets, -8.1 at worst
+        -0.9 and +0.1 points over random on two halves of ten sets, -7.2 at worst
         (`default_selector.md`); rare classes are chosen more often than by chance.
 
     References
