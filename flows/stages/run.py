@@ -337,6 +337,10 @@ def _plugins(config: CurationConfig) -> dict[str, str]:
 
 def versions(plugins: Collection[str] = ()) -> dict[str, str]:
     """Return the versions of what computes a run; `plugins` are names with versions."""
-    of_plugins = dict(plugin.rsplit(" ", 1) for plugin in plugins)
+    return _own_versions() | dict(plugin.rsplit(" ", 1) for plugin in plugins)
+
+
+@cache
+def _own_versions() -> dict[str, str]:
     own = {"python": platform.python_version(), "assay": version("assay-curation")}
-    return own | {name: version(name) for name in _LIBRARIES} | of_plugins
+    return own | {name: version(name) for name in _LIBRARIES}
