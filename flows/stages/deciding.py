@@ -27,10 +27,7 @@ _ENGINE = {
     *SHOWING,
 }
 # left at their defaults, keys that came later leave the ids of earlier runs as they are
-_LATER = (
-    *("like", "columns", "score_options", "recipe", "turns", "system"),
-    *("slices", "shortcuts"),
-)
+_LATER = ("like", "columns", "score_options", "recipe", "turns", "system", "slices")
 _LATER_OF_INDEX = {"storage": None}
 _LATER_OF_EMBEDDING = {
     "analyzer": "word",
@@ -61,8 +58,10 @@ def deciding(config: CurationConfig) -> dict[str, Any]:
         del settings["index"]
     # left at its default, a key that came later leaves the ids of earlier runs as they are
     for name in _LATER:
-        if settings[name] in (None, [], {}, False):
+        if settings[name] in (None, [], {}):
             del settings[name]
+    if not settings["shortcuts"]:
+        del settings["shortcuts"]
     for name, default in _LATER_RULES.items():
         if not settings["plan"][name] or settings["plan"][name] == default:
             del settings["plan"][name]
