@@ -9,10 +9,10 @@ import numpy as np
 import polars as pl
 
 from assay.flows.export.selection import Selection
-from assay.selection.evaluation.shortcuts import WARN, find_shortcuts
+from assay.flows.stages.findings import label_shortcuts
+from assay.selection.evaluation.shortcuts import WARN
 from assay.selection.evaluation.slices import weak_slices
 from assay.storage.errors import AssayError
-from assay.storage.hashing.rows import uniform
 from assay.storage.names import own_name
 from assay.storage.runs.schema import SAMPLE_COLUMNS
 
@@ -26,8 +26,8 @@ OF_PEOPLE = (
     ("how labels were made", "dataAnnotationProtocol"),
     ("who annotated", "annotatorDemographics"),
 )
-# values of a column that are listed, slices that are listed, rows that shortcuts are measured on
-_VALUES, _SLICES, _ROWS = 12, 5, 4_000
+# values of a column that are listed, slices that are listed
+_VALUES, _SLICES = 12, 5
 _FIXED = ("key", *(part.split()[0] for part in SAMPLE_COLUMNS.split(", ")), "selected", "stage")
 
 
@@ -118,20 +118,21 @@ def _slices(rows: pl.DataFrame) -> list[tuple[str, int, float]]:
 
 
 def _shortcuts(selection: Selection, rows: pl.DataFrame) -> list[tuple[str, float]]:
-    """Return what simple attributes tell about the label, on at most 4,000 rows by the hash of their ids."""
+    """Return what simple attributes tell about the label."""
     labeled = rows.filter(pl.col("label").is_not_null() & (pl.col("stage") != "read"))
     if labeled["label"].n_unique() < 2:
         return []
-    drawn = labeled[np.argsort(uniform(labeled["sample_id"], 0), kind="stable")[:_ROWS]].sort("key")
-    attributes = drawn.select(source="source", group="group_id", place="key")
-    attributes = attributes.select(s for s in attributes.get_columns() if s.n_unique() > 1)
-    content: Any = None
-    if selection.pool.kind != "vector":
-        content = selection.pool.contents_at(drawn["key"].to_numpy()).to_pylist()
+
+    def contents(keys: np.ndarray) -> list[Any]:
+        content: list[Any] = selection.pool.contents_at(keys).to_pylist()
+        return content
+
     try:
-        shortcuts = find_shortcuts(
-            content, drawn["label"], attributes=attributes, ids=drawn["sample_id"]
-        ).frame
+        shortcuts = label_shortcuts(
+            labeled,
+            None if selection.pool.kind == "vector" else contents,
+            selection.config.seed,
+        )
     except AssayError:  # too few labels of a kind, or nothing to measure
         return []
-    return [(name, share) for name, share in shortcuts.select("attribute", "share").rows()]
+    return shortcuts.select("attribute", "share").rows()

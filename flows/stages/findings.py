@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -169,25 +169,47 @@ def _slices(by: str, table: pl.DataFrame, values: pl.Series | None) -> pl.DataFr
     return found.select(pl.lit(by).alias("judged_by"), *empty.columns)
 
 
-def _shortcuts(run: Run, frame: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows of the table `shortcuts`."""
-    labeled = frame.filter(pl.col("label").is_not_null() & pl.col("problem").is_null())
+def label_shortcuts(
+    labeled: pl.DataFrame, contents: Callable[[np.ndarray], list[Any]] | None, seed: int
+) -> pl.DataFrame:
+    """Return what simple attributes tell about the label, on at most 4,000 rows by the hash of their ids.
+
+    Parameters
+    ----------
+    labeled : DataFrame
+        `key`, `sample_id`, `label`, `group_id` and `source` of rows with a label, in order of the key.
+    contents : callable, optional
+        Returns the texts or images of ascending keys.
+    seed : int
+
+    Raises
+    ------
+    AssayError
+        Too few labels of a kind, or nothing to measure.
+    """
     order = np.argsort(uniform(labeled["sample_id"], 0), kind="stable")[:_ROWS]
     drawn = labeled[np.sort(order)]
     attributes = drawn.select("source", group="group_id", place="key")
     attributes = attributes.select(s for s in attributes.get_columns() if s.n_unique() > 1)
-    content: Any = None
-    if run.kind != "vector":
-        content = taken(run, drawn["key"].to_numpy()).to_list()
+    return find_shortcuts(
+        None if contents is None else contents(drawn["key"].to_numpy()),
+        drawn["label"],
+        attributes=attributes,
+        ids=drawn["sample_id"],
+        random_state=seed,
+    ).frame
+
+
+def _shortcuts(run: Run, frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of the table `shortcuts`."""
+    labeled = frame.filter(pl.col("label").is_not_null() & pl.col("problem").is_null())
+
+    def contents(keys: np.ndarray) -> list[Any]:
+        return taken(run, keys).to_list()
+
     try:
-        return find_shortcuts(
-            content,
-            drawn["label"],
-            attributes=attributes,
-            ids=drawn["sample_id"],
-            random_state=run.config.seed,
-        ).frame
-    except AssayError as error:  # no labels, too few of a kind, or nothing to measure
+        return label_shortcuts(labeled, None if run.kind == "vector" else contents, run.config.seed)
+    except AssayError as error:
         logger.warning("no shortcuts: %s", error)
         schema = {"attribute": pl.String, "bits": pl.Float64, "share": pl.Float64}
         return pl.DataFrame(schema=schema)

@@ -212,8 +212,6 @@ class ImportanceResampler(Selector):
     ['a dog ran', 'shares rose']
     """
 
-    # keys of the draw, where every budget is a prefix of their order
-
     limits: ClassVar[Limits] = {
         **TEXT_LIMITS,
         "embedding": (Flag(),),
@@ -337,8 +335,9 @@ class ImportanceResampler(Selector):
     @property
     def ranking_(self) -> Rows:  # type: ignore[override]
         """All usable rows in order of preference, where every budget is a prefix of it."""
-        if self._ranked_by is None:
+        keys = vars(self).get("_ranked_by")
+        if keys is None:
             raise AttributeError(
                 "ranking_ is there for one target, drawn without replacement at a fixed temperature"
             )
-        return top_k(self._ranked_by, len(self._ranked_by), self._in_order)
+        return top_k(keys, len(keys), self._in_order)

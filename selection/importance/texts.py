@@ -230,7 +230,8 @@ class TextEvidence:
     sample : int64[m]
         Rows on which temperatures are tried, in an order that is that of their ids' noise.
     ratio : DensityRatio
-        Fitted to what the covered rows `had` and a draw of `drawn` rows lack of each target. What texts are weighed by. `log_weights` are there once `weigh` was called.
+        What texts are weighed by, fitted to what the covered rows `had` and a draw of `drawn` rows
+        lack of each target. `log_weights` are there once `weigh` was called.
     """
 
     reason = "empty"

@@ -60,7 +60,8 @@ class StratifiedSelector(Selector):
     Notes
     -----
     4 sqrt(n) cells, at most 4,096, then eighths of that while 4 remain. Time O(n * c * d), c the
-    cells up to 1,024 and twice their square root beyond; memory O(n + cells * d) beside the vectors. Not nested: another budget has other steps.
+    cells up to 1,024 and twice their square root beyond; memory O(n + cells * d) beside the vectors.
+    Not nested: another budget has other steps.
 
     Claims
     ------
