@@ -338,3 +338,8 @@ def test_a_pool_of_texts_that_are_all_too_short_is_refused(mode, temperature):
     resampler = ImportanceResampler(budget=5, mode=mode, min_example_length=100, **options)
     with pytest.raises(InputError, match="min_example_length=100 tokens; the longest has 12"):
         resampler.fit(texts, target=texts[:5])
+
+
+def test_a_ranking_before_fit_says_when_there_is_one() -> None:
+    with pytest.raises(AttributeError, match="ranking_ is there for one target"):
+        _ = ImportanceResampler(budget=2).ranking_
