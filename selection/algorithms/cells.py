@@ -61,8 +61,8 @@ def cluster(
     -----
     Seeds are drawn in proportion to their squared distance to those drawn before, in batches that
     double. More than 1,024 cells are made in two steps: sqrt(count) cells, each of which is cut into
-    its share of `count` by its rows; a row is then in the nearest cell of its part. With
-    c = min(count, 2 sqrt(count)) centroids that a row meets, time is
+    its share of `count` by its rows; a row is then in the nearest cell of its part. Where a row
+    meets c centroids (`count` of them, or 2 sqrt(count) in two steps), time is
     O((iterations + resampling + 1) * min(n, 32 count) * c * d) and one pass of n * c * d.
 
     References
