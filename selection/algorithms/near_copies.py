@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.selection.contract.inputs import Floats, Rows
+from assay.selection.contract.inputs import Floats, Graph, Rows
 from assay.storage.compiling import njit
 from assay.storage.errors import InputError
 
@@ -62,36 +62,47 @@ class Similarities:
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(lengths > 0, np.round(products / lengths, _PLACES), -np.inf)
 
+    def from_each(self, queries: Rows, rows: Rows) -> Iterator[tuple[int, Floats]]:
+        """Yield the similarities of a few queries at a time to all rows, and the first of them."""
+        right = self._taken(rows)
+        sizes = _squares(right)
+        for first in range(0, len(queries), _ASKED_AT_ONCE):
+            left = self._taken(queries[first : first + _ASKED_AT_ONCE])
+            yield first, self._scaled(left @ right.T, _squares(left)[:, None], sizes)
+
     def blocks(self, rows: Rows, others: Rows) -> Iterator[tuple[slice, Floats]]:
         """Yield the similarities of `rows` to blocks of `others`, and which those are."""
         for first in range(0, len(others), _BLOCK):
             part = slice(first, first + _BLOCK)
             yield part, self.between(rows, others[part])
 
-    def have_another(self, rows: Rows, threshold: float, most: int) -> Mask:
-        """Return which rows have another of them at `threshold` or more.
+    def have_another(self, rows: Rows, asked: Rows, threshold: float) -> Mask:
+        """Return which of the rows at the places `asked` have another of all rows at `threshold`.
 
-        For the first rows only, as many as take `most` similarities; not for inner products. Pairs are
-        compared in float32, and those that may be near enough again in float64.
+        Not for inner products. Pairs are compared in float32, and those that may be near enough
+        again in float64.
         """
-        queries = rows[: max(1, most // max(1, len(rows)))]
+        queries = rows[asked]
         near = np.zeros(len(queries), dtype=np.bool_)
+        if not len(queries):
+            return near
         rough, sizes, reach = self._rough(rows, threshold - 1e-9)
         slack = (rough.shape[1] + 16) * 2.0**-23
         for first in range(0, len(queries), _BLOCK):
             part = slice(first, min(first + _BLOCK, len(queries)))
+            left, left_sizes = rough[asked[part]], sizes[asked[part], None]
             for begin in range(0, len(rows), _BLOCK):
                 others = slice(begin, begin + _BLOCK)
-                reached = 2 * (rough[part] @ rough[others].T)
-                pairs = sizes[part, None] + sizes[others]
+                reached = 2 * (left @ rough[others].T)
+                pairs = left_sizes + sizes[others]
                 possible = pairs - reached <= reach + slack * (pairs + reach)
                 possible &= queries[part, None] != rows[others]
                 possible[near[part]] = False
-                while len(left := np.flatnonzero(possible.any(axis=1))):
-                    right = possible[left].argmax(axis=1)
-                    similar = self.of_pairs(queries[first + left], rows[begin + right])
-                    possible[left, right] = False
-                    hit = left[similar >= threshold - 1e-9]
+                while len(open_rows := np.flatnonzero(possible.any(axis=1))):
+                    right = possible[open_rows].argmax(axis=1)
+                    similar = self.of_pairs(queries[first + open_rows], rows[begin + right])
+                    possible[open_rows, right] = False
+                    hit = open_rows[similar >= threshold - 1e-9]
                     possible[hit] = False
                     near[first + hit] = True
         return near
@@ -120,6 +131,40 @@ class Similarities:
     def _taken(self, rows: Rows) -> Floats:
         taken: Floats = self._vectors[rows].astype(np.float64) - self._center
         return taken
+
+
+def have_copies(
+    rows: Rows, threshold: float, most: int, among: Similarities, graph: Graph | None
+) -> Mask:
+    """Return which of some rows have a near copy among them; of the first ones only.
+
+    Parameters
+    ----------
+    rows : int64[m]
+        Different rows of the pool.
+    threshold : float
+        Similarity from which rows are copies.
+    most : int
+        Similarities that may be computed: rows are looked at as long as they take no more, one at least.
+    among : Similarities
+        Not of inner products.
+    graph : SimilarityGraph or None
+        One whose lists hold the rows nearest to each: then what they tell is not computed, and only
+        rows that are as near to all of their list are compared with all others.
+    """
+    allowed = max(1, most // max(1, len(rows)))
+    if graph is None:
+        return among.have_another(rows, np.arange(min(allowed, len(rows))), threshold)
+    neighbors = np.asarray(graph.neighbors[rows])
+    close = (neighbors >= 0) & (np.asarray(graph.similarities[rows]) >= threshold - 1e-9)
+    present = np.zeros(len(graph.indptr) - 1, dtype=np.bool_)
+    present[rows] = True
+    near: Mask = (close & present[neighbors]).any(axis=1)
+    unsure = np.flatnonzero(~near & (close | (neighbors < 0)).all(axis=1))
+    if len(unsure) > allowed:
+        near, unsure = near[: unsure[allowed]], unsure[:allowed]
+    near[unsure] = among.have_another(rows, unsure, threshold)
+    return near
 
 
 def _squares(vectors: Floats) -> Floats:
@@ -190,9 +235,9 @@ def _distances_beyond_copies(
     """Return each row's distance to the k-th row behind its copies; NaN where its list holds more."""
     power = 2.0 if metric == "l2" else 1.0
     beyond = np.full(len(queries), np.nan)
-    for first in range(0, len(queries), _ASKED_AT_ONCE):
-        rows = queries[first : first + _ASKED_AT_ONCE]
-        distances = _distances(among.between(rows, others), metric)
+    for first, similar in among.from_each(queries, others):
+        rows = queries[first : first + len(similar)]
+        distances = _distances(similar, metric)
         distances[(rows[:, None] == others) | ~np.isfinite(distances)] = np.inf
         distances.sort(axis=1)
         finite = np.isfinite(distances).sum(axis=1)

@@ -13,7 +13,8 @@ from scipy.sparse import issparse
 from scipy.special import stdtrit
 
 from assay.index.threads import one_thread
-from assay.selection.algorithms.near_copies import Similarities, copy_threshold
+from assay.selection.algorithms.near_copies import Similarities, copy_threshold, have_copies
+from assay.selection.algorithms.representation import lists_nearest
 from assay.selection.contract.inputs import Floats, Inputs, Rows, text_series
 from assay.selection.evaluation.balance import Representation, balance, duplicates_left, kish_size
 from assay.selection.evaluation.divergence import backed_off_divergence, ngram_counts
@@ -305,7 +306,8 @@ def _near_copies(inputs: Inputs) -> Callable[[Rows], NDArray[np.bool_]]:
     canonical = np.arange(inputs.n)
     if inputs.order is not None:
         canonical[inputs.order] = np.arange(inputs.n)
-    return lambda some: among.have_another(canonical[some], threshold, _COMPARED)
+    lists = graph if lists_nearest(graph, inputs.metric) else None
+    return lambda some: have_copies(canonical[some], threshold, _COMPARED, among, lists)
 
 
 def _text_measures(texts: pl.Series, target: Any, measured: Rows, duplicates: Any) -> list[Measure]:

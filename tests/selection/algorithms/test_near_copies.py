@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from assay.selection.algorithms.near_copies import Similarities
+from assay.index import SimilarityGraph
+from assay.selection.algorithms.near_copies import Similarities, have_copies
 
 THRESHOLDS = {"cosine": (0.6, 0.95, 0.999999), "l2": (0.05, 0.3, 0.999)}
 
@@ -39,10 +40,14 @@ def test_who_has_another_is_what_all_similarities_say(metric: str, kind: str) ->
         # squared distances of near copies are differences of nearly equal numbers
         clear = np.abs(every.max(axis=1) - threshold) > 1e-7
         assert clear.any()
-        found = among.have_another(rows, threshold, 10**9)
+        found = among.have_another(rows, np.arange(600), threshold)
         np.testing.assert_array_equal(found[clear], expected[clear])
-        some = among.have_another(rows, threshold, 250 * 600)
-        np.testing.assert_array_equal(some, found[:250])
+        asked = rng.permutation(600)[:250]
+        some = among.have_another(rows, asked, threshold)
+        np.testing.assert_array_equal(some, found[asked])
+        first = have_copies(rows, threshold, 250 * 600, among, None)
+        np.testing.assert_array_equal(first, found[:250])
+        assert len(have_copies(rows, threshold, 1, among, None)) == 1
 
 
 @pytest.mark.parametrize("metric", ["cosine", "l2", "ip"])
@@ -52,3 +57,28 @@ def test_similarities_of_pairs_are_those_of_all(metric: str) -> None:
     left, right = rng.integers(0, 700, (2, 300))
     every = among.between(left, right)
     np.testing.assert_allclose(among.of_pairs(left, right), np.diag(every), rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", ["plain", "copies", "zero and far"])
+@pytest.mark.parametrize("metric", ["cosine", "l2"])
+def test_lists_of_neighbors_tell_of_the_copies_that_all_pairs_hold(metric: str, kind: str) -> None:
+    rng = np.random.default_rng(2)
+    X = data(kind, rng).astype(np.float32)
+    # groups of 20 copies do not fit on lists of 4
+    graph = SimilarityGraph.from_vectors(X, k=4, metric=metric, method="exact")
+    among = Similarities(X, metric)
+    rows = np.sort(rng.permutation(700)[:400])
+    every = among.between(rows, rows)
+    np.fill_diagonal(every, -np.inf)
+    ordered = np.sort(every.max(axis=1)[np.isfinite(every.max(axis=1))])
+    for share in (0.2, 0.5, 0.9):
+        place = int(share * len(ordered))
+        place += int(np.argmax(np.diff(ordered[place:])))
+        threshold = float(ordered[place : place + 2].mean())
+        clear = np.abs(every.max(axis=1) - threshold) > 1e-5
+        expected = every.max(axis=1) >= threshold
+        found = have_copies(rows, threshold, 10**9, among, graph)
+        np.testing.assert_array_equal(found[clear], expected[clear])
+        assert clear.any()
+        few = have_copies(rows, threshold, 5 * len(rows), among, graph)
+        np.testing.assert_array_equal(few[clear[: len(few)]], found[: len(few)][clear[: len(few)]])
