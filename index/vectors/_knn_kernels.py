@@ -57,6 +57,19 @@ def squared_norms(X):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def unit(X):  # type: ignore[no-untyped-def]
+    """Return the rows divided by their lengths in float64, as float32; rows of 0 stay."""
+    out = np.empty(X.shape, np.float32)
+    for i in range(X.shape[0]):
+        length = np.sqrt(_dot(X, i, X, i))
+        if length == 0:
+            length = 1.0
+        for j in range(X.shape[1]):
+            out[i, j] = X[i, j] / length
+    return out
+
+
+@njit(cache=True, nogil=True)
 def enter(keys, rows, slot, key, row, rank):  # type: ignore[no-untyped-def]
     last = keys.shape[1] - 1
     if key > keys[slot, last] or (key == keys[slot, last] and rank[row] >= rank[rows[slot, last]]):

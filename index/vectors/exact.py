@@ -86,8 +86,7 @@ def row_squares(X: Vectors) -> NDArray[np.float64]:
 
 def unit_rows(X: Vectors) -> Vectors:
     """Return the rows scaled to length 1; zero rows stay."""
-    lengths = np.sqrt(kernels.squared_norms(frozen(X)))
-    return (X / np.where(lengths > 0, lengths, 1.0)[:, None]).astype(np.float32)
+    return np.asarray(kernels.unit(frozen(X)))
 
 
 def empty_lists(n: int, k: int) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
