@@ -75,9 +75,11 @@ class PageRank(Scorer):
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
         assert inputs.graph is not None
         graph = inputs.graph
-        weights = np.maximum(graph.weights, 0)
+        weights = graph.weights
+        if weights.min(initial=0) < 0:
+            weights = np.maximum(weights, 0)
         scores = centrality.pagerank(
-            graph.indptr, graph.indices, weights, alpha=self.alpha, tol=self.tol
+            graph.indptr, graph.indices, weights, alpha=self.alpha, tol=self.tol, symmetric=True
         )
         return scores, {"largest_share": float(scores.max() * inputs.n)}
 
