@@ -82,27 +82,28 @@ class Similarities:
         Not for inner products. Pairs are compared in float32, and those that may be near enough
         again in float64.
         """
-        queries = rows[asked]
-        near = np.zeros(len(queries), dtype=np.bool_)
-        if not len(queries):
+        near = np.zeros(len(asked), dtype=np.bool_)
+        if not len(asked):
             return near
         rough, sizes, reach = self._rough(rows, threshold - 1e-9)
         slack = (rough.shape[1] + 16) * 2.0**-23
-        for first in range(0, len(queries), _BLOCK):
-            part = slice(first, min(first + _BLOCK, len(queries)))
-            left, left_sizes = rough[asked[part]], sizes[asked[part], None]
+        # a pair may be near enough where its product is at least the sum of what its rows need
+        needs = (sizes * (1 - slack) - reach * (1 + slack) / 2) / 2
+        for first in range(0, len(asked), _BLOCK):
+            here = asked[first : first + _BLOCK]
             for begin in range(0, len(rows), _BLOCK):
                 others = slice(begin, begin + _BLOCK)
-                reached = 2 * (left @ rough[others].T)
-                pairs = left_sizes + sizes[others]
-                possible = pairs - reached <= reach + slack * (pairs + reach)
-                possible &= queries[part, None] != rows[others]
-                possible[near[part]] = False
-                while len(open_rows := np.flatnonzero(possible.any(axis=1))):
-                    right = possible[open_rows].argmax(axis=1)
-                    similar = self.of_pairs(queries[first + open_rows], rows[begin + right])
-                    possible[open_rows, right] = False
-                    hit = open_rows[similar >= threshold - 1e-9]
+                above = rough[here] @ rough[others].T
+                above -= needs[others]
+                possible = above >= needs[here, None]
+                own = np.flatnonzero((here >= begin) & (here < begin + _BLOCK))
+                possible[own, here[own] - begin] = False
+                possible[near[first : first + _BLOCK]] = False
+                while len(left := np.flatnonzero(possible.any(axis=1))):
+                    right = possible[left].argmax(axis=1)
+                    similar = self.of_pairs(rows[here[left]], rows[begin + right])
+                    possible[left, right] = False
+                    hit = left[similar >= threshold - 1e-9]
                     possible[hit] = False
                     near[first + hit] = True
         return near

@@ -227,7 +227,9 @@ def _write(store: Path, target: Path, runs: Sequence[RunFile]) -> None:
         opened, misfits = open_runs(con, store, runs, bounded=False)
         if misfits:
             raise StoreError(str(misfits[0]))
+        con.begin()
         _fill(con, opened)
+        con.commit()
         con.execute("CHECKPOINT published")
         con.execute("USE memory")
         con.execute("DETACH published")

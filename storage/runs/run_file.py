@@ -92,7 +92,9 @@ def write_run(path: Path, info: RunInfo, finished_at: datetime, data: RunTablesD
                 str(temporary),
                 config={"threads": 2, "storage_compatibility_version": STORAGE_VERSION},
             ) as con:
+                con.begin()
                 _fill(con, info, finished_at, data)
+                con.commit()
                 boundary("run filled", path)
                 con.execute("CHECKPOINT")
                 boundary("run checkpointed", path)
