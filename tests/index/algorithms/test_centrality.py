@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
+from assay.index import SimilarityGraph
+from assay.index.algorithms import centrality
 from assay.index.algorithms.centrality import connected_components, core_number, hubness, pagerank
 from assay.storage.errors import ConfigError, InputError
 from tests.data import shared
@@ -58,6 +60,64 @@ def test_pagerank_stops_at_the_same_precision_whatever_the_size() -> None:
         rough = pagerank(A.indptr, A.indices, A.data, tol=1e-6)
         assert np.abs(rough - true).sum() <= 1e-6 * 0.85 / 0.15
         assert np.abs(rough - true).sum() > 0
+
+
+SHAPES = {
+    "random": lambda n, seed: nx.gnp_random_graph(n, 0.2, seed=seed),
+    "path": lambda n, seed: nx.path_graph(n),
+    "star": lambda n, seed: nx.star_graph(n - 1),
+    "two sides": lambda n, seed: nx.complete_bipartite_graph(n // 2, n - n // 2),
+    "ring and alone": lambda n, seed: nx.disjoint_union(nx.cycle_graph(n - 1), nx.empty_graph(1)),
+    "loops": lambda n, seed: nx.Graph([(i, i) for i in range(n)] + [(0, n - 1)]),
+}
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    shape=st.sampled_from(sorted(SHAPES)),
+    n=st.integers(2, 40),
+    alpha=st.sampled_from([0.1, 0.5, 0.85, 0.99]),
+    seed=st.integers(0, 1_000),
+    personal=st.booleans(),
+)
+def test_pagerank_of_an_undirected_graph_solves_its_equations(
+    shape: str, n: int, alpha: float, seed: int, personal: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    A = sparse.coo_array(nx.to_scipy_sparse_array(SHAPES[shape](n, seed), dtype=float))
+    upper = sparse.triu(A) * 1.0
+    upper.data = rng.random(len(upper.data)) ** 8
+    A = sparse.csr_array(upper + sparse.triu(upper, 1).T)
+    size = A.shape[0]
+    start = np.full(size, 1 / size)
+    if personal:
+        start = np.where(np.arange(size) % 3 == seed % 3, 0.0, rng.random(size)) + 1e-9
+        start /= start.sum()
+    sums = A.sum(axis=1)
+    P = A.toarray() / np.where(sums > 0, sums, 1)[:, None]
+    expected = np.linalg.solve(np.eye(size) - alpha * P.T, (1 - alpha) * start)
+    expected /= expected.sum()
+    tol = 1e-10
+    found = pagerank(
+        A.indptr, A.indices, A.data, alpha=alpha, tol=tol, symmetric=True,
+        personalization=start if personal else None,
+    )  # fmt: skip
+    assert np.abs(found - expected).sum() <= tol * alpha / (1 - alpha) ** 2 + 1e-13
+    assert (found > 0).all()
+
+
+def test_pagerank_of_an_undirected_graph_takes_few_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(3_000, 3))
+    graph = SimilarityGraph.from_vectors(X, k=10)
+    sweep, sweeps = centrality._sweep, []
+    monkeypatch.setattr(centrality, "_sweep", lambda *given: sweeps.append(1) or sweep(*given))
+    counts = {}
+    for symmetric in (False, True):
+        sweeps.clear()
+        pagerank(graph.indptr, graph.indices, graph.weights, tol=1e-10, symmetric=symmetric)
+        counts[symmetric] = len(sweeps)
+    assert counts[True] < 0.65 * counts[False], counts
 
 
 def test_pagerank_without_edges_or_following_none() -> None:
