@@ -31,6 +31,7 @@ def personalized_pagerank(
     *,
     alpha: float = 0.85,
     tol: float = 1e-8,
+    symmetric: bool = False,
 ) -> NDArray[np.float64]:
     """Return the PageRank of walks that start, each equally often, at the seeds.
 
@@ -42,7 +43,7 @@ def personalized_pagerank(
     indptr, indices, weights : arrays
         The graph; weights are not negative.
     seeds : one or more node numbers
-    alpha, tol : float
+    alpha, tol, symmetric
         See `centrality.pagerank`.
 
     Examples
@@ -56,7 +57,9 @@ def personalized_pagerank(
     n = len(indptr) - 1
     start = np.zeros(n)
     start[as_seeds(seeds, n)] = 1.0
-    return pagerank(indptr, indices, weights, alpha=alpha, tol=tol, personalization=start)
+    return pagerank(
+        indptr, indices, weights, alpha=alpha, tol=tol, personalization=start, symmetric=symmetric
+    )
 
 
 def pagerank_push(

@@ -94,7 +94,7 @@ class Like(SeededScorer):
         weights = np.maximum(graph.weights, 0).astype(np.float64)
         if self.method == "pagerank":
             scores = personalized_pagerank(
-                graph.indptr, graph.indices, weights, seeds, alpha=self.alpha
+                graph.indptr, graph.indices, weights, seeds, alpha=self.alpha, symmetric=True
             )
         else:
             size = 20 * len(seeds) if self.size is None else int(self.size)
