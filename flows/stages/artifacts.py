@@ -35,6 +35,8 @@ from assay.storage.hashing.fingerprints import fingerprint
 
 # up to so many rows are taken out of the pool, without reading all of its content
 _TAKEN = 16_384
+# smaller graphs are read into memory
+_MAPPED = 2**26
 
 
 def folder(run: Run, ref: Ref) -> Path:
@@ -148,12 +150,17 @@ def check_target(target: Pool, where: str) -> None:
         )
 
 
-def load_samples(run: Run, samples: Ref) -> pl.DataFrame:
-    """Return the samples as they were read, with their key (row number) and problem (null: none)."""
-    frame = pl.read_parquet(folder(run, samples) / "samples.parquet").with_row_index("key")
+def load_samples(run: Run, samples: Ref, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    """Return the samples as they were read, with their key (row number) and problem (null: none).
+
+    `columns` names those to read; by default all are.
+    """
+    path = folder(run, samples) / "samples.parquet"
+    read = None if columns is None else list(columns)
+    frame = pl.read_parquet(path, columns=read).with_row_index("key")
     frame = frame.with_columns(pl.col("key").cast(pl.Int32))
     labels = labels_ref(run)
-    if labels is None:
+    if labels is None or "label" not in frame.columns:
         return frame
     kept_apart = pl.read_parquet(folder(run, labels) / "labels.parquet")
     labeled = frame.drop("label").join(
@@ -200,9 +207,14 @@ def keep_labels(run: Run, frame: pl.DataFrame) -> None:
     make_stage(run, READ, ref, lambda out: labels.write_parquet(out / "labels.parquet"), "labels")
 
 
-def load_rows(run: Run, samples: Ref, vectors: Ref) -> pl.DataFrame:
-    """Return the samples after they were embedded: images that can't be decoded have a problem."""
-    frame = load_samples(run, samples)
+def load_rows(
+    run: Run, samples: Ref, vectors: Ref, columns: Sequence[str] | None = None
+) -> pl.DataFrame:
+    """Return the samples after they were embedded: images that can't be decoded have a problem.
+
+    `columns` is as for `load_samples`.
+    """
+    frame = load_samples(run, samples, columns)
     if run.kind != "image":
         return frame
     undecodable = np.load(folder(run, vectors) / "undecodable.npy")
@@ -265,11 +277,13 @@ def load_vectors(run: Run, vectors: Ref) -> np.ndarray:
     return read_vectors(folder(run, vectors))
 
 
-def load_graph(run: Run, ref: Ref) -> Any:
-    """Return the similarity graph."""
+def load_graph(run: Run, ref: Ref, *, mapped: bool = False) -> Any:
+    """Return the similarity graph; with `mapped` a large one stays in its files."""
     from assay.index import SimilarityGraph
 
-    return SimilarityGraph.load(folder(run, ref))
+    graph = folder(run, ref)
+    size = sum(path.stat().st_size for path in graph.glob("*.npy"))
+    return SimilarityGraph.load(graph, mapped=mapped and size > _MAPPED)
 
 
 def write_report(path: Path, report: dict[str, Any]) -> None:

@@ -155,12 +155,13 @@ def index(run: Run, samples: Ref, changes: Ref | None, vectors: Ref, graph: Ref)
         from assay.index import VectorIndex
 
         with step("index", None):
+            centroids = load_graph(run, graph, mapped=True).centroids_
             VectorIndex.from_vectors(
                 load_vectors(run, vectors),
                 ids=ids_of(run, samples, vectors),
                 metric=metric,
                 random_state=run.config.seed,
-                centroids=load_graph(run, graph).centroids_,
+                centroids=None if centroids is None else np.array(centroids),
                 storage=storage,
             ).save(out)
 

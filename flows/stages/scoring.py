@@ -39,9 +39,12 @@ def inputs(
     stream: Ref | None,
 ) -> dict[str, Any]:
     """Return the arguments of `fit` for a method of the registry, over the usable rows."""
-    frame = load_rows(run, samples, vectors)
-    rows = usable(frame)
     needs = {*entry.needs, *entry.uses}
+    columns = ["sample_id", "problem"]
+    columns += ["label"] if run.config.label else []
+    columns += ["group_id"] if run.config.group else []
+    frame = load_rows(run, samples, vectors, columns)
+    rows = usable(frame)
     arguments: dict[str, Any] = {"ids": rows["sample_id"]}
     if run.config.label:
         arguments["y"] = rows["label"].to_numpy()
@@ -54,7 +57,7 @@ def inputs(
     if "target" in needs and run.config.target:
         arguments["target"] = target_of(run, vectors, needs)
     if "graph" in needs:
-        arguments["graph"] = load_graph(run, graph)
+        arguments["graph"] = load_graph(run, graph, mapped=True)
     return arguments
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from assay.index.vectors.mapped import mapping, release
 from assay.storage.errors import CorruptArtifactError
 
 FORMAT = 1
@@ -44,9 +45,12 @@ def write_graph(
 
 
 def read_graph(
-    directory: Path,
+    directory: Path, mapped: bool = False
 ) -> tuple[dict[str, Any], pl.Series | None, dict[str, Any]]:
-    """Read arrays, ids and header of a saved graph, checking that they fit together."""
+    """Read arrays, ids and header of a saved graph, checking that they fit together.
+
+    With `mapped` arrays stay in their files, read-only, and pages are in memory where they are used.
+    """
     if not (directory / "graph.json").is_file():
         raise CorruptArtifactError(
             f"There is no graph in {directory}, which `SimilarityGraph.save` writes; build it again, or "
@@ -55,7 +59,12 @@ def read_graph(
     try:
         header = json.loads((directory / "graph.json").read_text())
         names = [*_ARRAYS, *(name for name in OPTIONAL if header.get(name))]
-        arrays = {name: np.load(directory / f"{name}.npy", allow_pickle=False) for name in names}
+        arrays = {
+            name: np.load(
+                directory / f"{name}.npy", allow_pickle=False, mmap_mode="r" if mapped else None
+            )
+            for name in names
+        }
         ids = pl.read_parquet(directory / "ids.parquet")["sample_id"] if header["ids"] else None
         indptr, indices, n = arrays["indptr"], arrays["indices"], header["shape"][0]
         whole = (
@@ -71,6 +80,8 @@ def read_graph(
         )
         if not whole:
             raise ValueError("its parts don't fit together")
+        for array in arrays.values():
+            release(mapping(array))
     except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
         raise CorruptArtifactError(
             f"The graph in {directory} can't be read ({type(error).__name__}: {error}); "

@@ -38,6 +38,7 @@ from assay.index.vectors.checks import (
 )
 from assay.index.vectors.exact import Progress
 from assay.index.vectors.forms import as_queries
+from assay.index.vectors.mapped import mapping, release
 from assay.storage.errors import ConfigError, InputError
 from assay.storage.limits import MOST_ROUNDS, NEIGHBORS, SEED, Whole, check_parameters
 from assay.storage.notebook import Shown, short_numbers
@@ -435,6 +436,13 @@ class SimilarityGraph(NetworkxGraph, Shown):
         """Return float32[n, k]: how far each of `neighbors` is, inf where there are fewer."""
         return self._distances
 
+    def lists_of(self, rows: slice) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Return `neighbors` and `similarities` of some rows; of mapped arrays only these are read."""
+        near, far = np.array(self._neighbors[rows]), np.array(self._distances[rows])
+        for array in (self._neighbors, self._distances):
+            release(mapping(array))
+        return near, similarities_of(far, self.metric)
+
     def layout(
         self,
         *,
@@ -750,21 +758,26 @@ class SimilarityGraph(NetworkxGraph, Shown):
         write_graph(Path(directory), arrays, self.sample_ids, header)
 
     @classmethod
-    def load(cls, directory: str | Path) -> Self:
-        """Read a graph that `save` wrote, checking that its parts fit together."""
-        arrays, ids, header = read_graph(Path(directory))
-        return cls(
+    def load(cls, directory: str | Path, *, mapped: bool = False) -> Self:
+        """Read a graph that `save` wrote, checking that its parts fit together.
+
+        With `mapped` its arrays stay in their files, read-only: for graphs larger than memory.
+        """
+        arrays, ids, header = read_graph(Path(directory), mapped)
+        graph = cls(
             neighbors=arrays["neighbors"],
             distances=arrays["distances"],
             metric=header["metric"],
             symmetrise=header["symmetrise"],
             weights=header.get("weighting", "similarity"),
-            ids=ids.cast(pl.Int128) if ids is not None and header.get("numbered") else ids,
             centroids=arrays.get("centroids"),
             cells=arrays.get("cells"),
             report=header["report"],
             edges=(arrays["indptr"], arrays["indices"], arrays["weights"]),
         )
+        # ids were checked when the graph was built
+        graph.sample_ids, graph.numbered = ids, bool(header.get("numbered"))
+        return graph
 
     def _notebook_rows(self) -> Iterator[tuple[str, Any]]:
         yield "rows", len(self)

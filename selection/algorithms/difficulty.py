@@ -12,15 +12,34 @@ from assay.selection.contract.inputs import Floats, Graph, Inputs, Labels, Rows
 from assay.selection.contract.outcomes import Outcome
 from assay.storage.errors import MissingInputError
 
+# so many rows' lists are in memory at a time
+_ROWS = 16_384
+
 
 def knn_density(graph: Graph) -> Floats:
-    """Return each row's similarity to the last of its k nearest neighbors."""
-    similarities = np.asarray(graph.similarities, dtype=np.float64)
-    counts = (np.asarray(graph.neighbors) >= 0).sum(axis=1)
-    if not counts.any():
-        return np.zeros(len(counts))
-    last = similarities[np.arange(len(counts)), np.maximum(counts, 1) - 1]
-    return np.asarray(np.where(counts > 0, last, last[counts > 0].min()), dtype=np.float64)
+    """Return each row's similarity to the last of its k nearest neighbors.
+
+    A row without neighbors gets the lowest of the others, as `last_similarities` says.
+    """
+    return last_similarities(graph)[0]
+
+
+def last_similarities(graph: Graph) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return each row's similarity to its last neighbor, and whether it has one.
+
+    Rows without neighbors get the lowest similarity of the others, 0 where no row has any. Lists
+    are read some rows at a time.
+    """
+    n = len(graph.indptr) - 1
+    last, listed = np.zeros(n), np.zeros(n, bool)
+    for begin in range(0, n, _ROWS):
+        rows = slice(begin, min(n, begin + _ROWS))
+        neighbors, similarities = graph.lists_of(rows)
+        counts = (np.asarray(neighbors) >= 0).sum(axis=1)
+        last[rows] = similarities[np.arange(len(counts)), np.maximum(counts, 1) - 1]
+        listed[rows] = counts > 0
+    last[~listed] = last[listed].min() if listed.any() else 0.0
+    return last, listed
 
 
 def label_agreement(graph: Graph, labels: Labels) -> tuple[Floats, int]:
@@ -114,4 +133,5 @@ def difficulty_of(inputs: Inputs, asked_by: str) -> tuple[Floats, str]:
         )
     if inputs.labels is not None:
         return 1 - label_agreement(inputs.graph, inputs.labels)[0], "label_agreement"
-    return -knn_density(inputs.graph), "knn_density"
+    assert inputs.given_graph is not None
+    return -inputs.in_order(knn_density(inputs.given_graph)), "knn_density"

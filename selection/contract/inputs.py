@@ -17,6 +17,7 @@ from assay.index.embedding.likeness import Likenesses
 from assay.index.vectors.exact import unit_rows
 from assay.selection.contract.covered import covered_mask
 from assay.selection.contract.images import Images, holds_images, images_of
+from assay.selection.contract.reordered import ReorderedGraph
 from assay.storage.errors import IdError, InputError, NonFiniteError
 from assay.storage.hashing.rows import uniform
 from assay.storage.interfaces import Frame
@@ -55,6 +56,7 @@ class Graph(Protocol):
     @property
     def robust(self) -> str | None: ...
     def distances(self) -> NDArray[np.float32]: ...
+    def lists_of(self, rows: slice) -> tuple[NDArray[Any], NDArray[Any]]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +76,10 @@ class GraphView:
     def distances(self) -> NDArray[np.float32]:
         """Return float32[n, k]: how unlike each of `neighbors` is."""
         return np.asarray(1 - self.similarities, dtype=np.float32)
+
+    def lists_of(self, rows: slice) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the neighbors and similarities of some rows."""
+        return self.neighbors[rows], self.similarities[rows]
 
 
 class Labels(NamedTuple):
@@ -144,14 +150,20 @@ class Inputs:
             raise InputError("The pool has no rows; pass at least one.")
         self._X, self._y, self._graph, self._scores, self._groups = X, y, graph, scores, groups
         self.target = target
-        graph_ids = None if graph is None else graph.ids
-        named = _id_series(ids if ids is not None else graph_ids, self.n)
-        if ids is not None and graph_ids is not None and not named.equals(_id_series(graph_ids, 0)):
-            raise IdError("The graph's ids are not the ids given; pass both in the same order.")
+        graph_ids = None if graph is None else _ids_of(graph)
         positions = ids is None and graph_ids is None
+        if positions:
+            named = pl.Series("id", np.arange(self.n)).cast(pl.String)
+        else:
+            named = _text_ids(graph_ids if ids is None else ids)
+        if ids is not None and graph_ids is not None and not named.equals(_text_ids(graph_ids)):
+            raise IdError("The graph's ids are not the ids given; pass both in the same order.")
         in_order = positions or named.is_sorted()
         self.order: Rows | None = None if in_order else named.arg_sort().to_numpy().astype(np.int64)
         self.ids = named if self.order is None else named.gather(self.order)
+        if not positions and (self.ids.slice(1) == self.ids.slice(0, self.n - 1)).any():
+            twice = named.filter(named.is_duplicated())[0]
+            raise IdError(f"id {twice!r} is given more than once; every row needs its own.")
         self.covered = covered_mask(covered, self.ids, self.order)
 
     @property
@@ -311,7 +323,12 @@ class Inputs:
         """The similarity graph given, or None."""
         if self._graph is None or self.order is None:
             return self._graph  # type: ignore[no-any-return]
-        return _reordered(self._graph, self.order)
+        return ReorderedGraph(self._graph, self.order)
+
+    @property
+    def given_graph(self) -> Graph | None:
+        """The graph with its rows as given, for what is computed row by row."""
+        return self._graph  # type: ignore[no-any-return]
 
     def graph_vectors(self) -> NDArray[np.floating] | None:
         """Return the vectors that the graph was made of: X, or what it holds; None where neither."""
@@ -372,6 +389,10 @@ class Inputs:
         out = np.empty_like(values)
         out[self.order] = values
         return out
+
+    def in_order(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return per-row values, which are in the order given, in canonical order."""
+        return values if self.order is None else values[self.order]
 
     def given_rows(self, rows: Rows) -> Rows:
         """Return the given row numbers of canonical ones."""
@@ -465,41 +486,17 @@ def _series(name: str, values: Any) -> pl.Series:
         raise InputError(f"{name} is not one column of values: {error}") from error
 
 
-def _id_series(ids: Any, n: int) -> pl.Series:
-    """Return ids as String, checked; positions where `ids` is None."""
-    if ids is None:
-        return pl.Series("id", np.arange(n)).cast(pl.String)
+def _text_ids(ids: Any) -> pl.Series:
+    """Return ids as String; null ones and those of another type are refused."""
     series = _series("ids", ids)
     if series.null_count():
         raise IdError(f"{series.null_count()} ids are null; every row needs one.")
     if not (series.dtype == pl.String or series.dtype.is_integer()):
         raise IdError(f"ids are of type {series.dtype}; pass text or whole numbers.")
-    text = series.cast(pl.String).alias("id")
-    if text.n_unique() < len(text):
-        twice = text.filter(text.is_duplicated())[0]
-        raise IdError(f"id {twice!r} is given more than once; every row needs its own.")
-    return text
+    return series.cast(pl.String).alias("id")
 
 
-def _reordered(graph: Graph, order: Rows) -> GraphView:
-    """Return the graph with row i = given row order[i], columns sorted within each row."""
-    from scipy.sparse import csr_matrix
-
-    n = len(order)
-    rank = np.empty(n + 1, dtype=graph.indices.dtype)
-    rank[order] = np.arange(n)
-    rank[n] = -1  # a missing neighbor is -1, which indexes this last place
-    degrees = np.diff(graph.indptr)[order]
-    indptr = np.concatenate([[0], np.cumsum(degrees)])
-    places = np.repeat(graph.indptr[:-1][order] - indptr[:-1], degrees) + np.arange(indptr[-1])
-    matrix = csr_matrix((graph.weights[places], rank[graph.indices[places]], indptr), shape=(n, n))
-    matrix.sort_indices()
-    return GraphView(
-        indptr=indptr,
-        indices=matrix.indices,
-        weights=matrix.data,
-        neighbors=rank[graph.neighbors[order]],
-        similarities=graph.similarities[order],
-        metric=graph.metric,
-        robust=graph.robust,
-    )
+def _ids_of(graph: Any) -> Any:
+    """Return the ids of a graph's rows, as a Series where it has them so."""
+    held = getattr(graph, "sample_ids", None)
+    return graph.ids if held is None else held

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from assay.index.algorithms import centrality
-from assay.selection.algorithms.difficulty import knn_density
+from assay.selection.algorithms.difficulty import last_similarities
 from assay.selection.base import Scorer
 from assay.selection.contract.inputs import Floats, Inputs
 from assay.storage.limits import Limits, Number
@@ -127,8 +127,10 @@ class CoreNumber(Scorer):
     """
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
-        assert inputs.graph is not None
-        cores = centrality.core_number(inputs.graph.indptr, inputs.graph.indices)
+        assert inputs.given_graph is not None
+        # no order of rows changes a core number
+        graph = inputs.given_graph
+        cores = inputs.in_order(centrality.core_number(graph.indptr, graph.indices))
         return cores.astype(np.float64), {"largest": int(cores.max())}
 
 
@@ -172,8 +174,9 @@ class Hubness(Scorer):
     """
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
-        assert inputs.graph is not None
-        counts = centrality.hubness(inputs.graph.neighbors).astype(np.float64)
+        assert inputs.given_graph is not None
+        lists = centrality.hubness(inputs.given_graph.neighbors)
+        counts = inputs.in_order(lists).astype(np.float64)
         centered = counts - counts.mean()
         spread = counts.std()
         skewness = float((centered**3).mean() / spread**3) if spread > 0 else 0.0
@@ -226,14 +229,13 @@ class KNNDensity(Scorer):
     """
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
-        assert inputs.graph is not None
-        scores = knn_density(inputs.graph)
-        neighbors = np.asarray(inputs.graph.neighbors)
-        isolated = int((neighbors < 0).all(axis=1).sum())
+        assert inputs.given_graph is not None
+        last, listed = last_similarities(inputs.given_graph)
+        scores = inputs.in_order(last)
         return scores, {
-            "k": int(neighbors.shape[1]),
+            "k": int(inputs.given_graph.neighbors.shape[1]),
             "mean": float(scores.mean()),
-            "isolated": isolated,
+            "isolated": int((~listed).sum()),
         }
 
 
@@ -271,8 +273,8 @@ class Degree(Scorer):
     """
 
     def _score(self, inputs: Inputs) -> tuple[Floats, dict[str, Any]]:
-        assert inputs.graph is not None
-        degrees = np.diff(inputs.graph.indptr).astype(np.float64)
+        assert inputs.given_graph is not None
+        degrees = inputs.in_order(np.diff(inputs.given_graph.indptr)).astype(np.float64)
         return degrees, {"mean": float(degrees.mean()), "largest": int(degrees.max())}
 
 
