@@ -11,6 +11,9 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy import sparse
 
+from assay.index.graph.edge_weights import similarities_of
+from assay.index.vectors.mapped import mapping, release
+
 if TYPE_CHECKING:
     import networkx as nx
 
@@ -39,6 +42,8 @@ class NetworkxGraph:
     sample_ids : polars Series of str, or None
     numbered : bool
         Whether the ids were given as whole numbers, which then are the nodes.
+    metric : str
+        What the distances of the lists of neighbors mean.
     """
 
     indptr: NDArray[np.int64]
@@ -46,7 +51,9 @@ class NetworkxGraph:
     weights: NDArray[np.float32]
     sample_ids: pl.Series | None
     numbered: bool
+    metric: str
     _neighbors: NDArray[np.int32]
+    _distances: NDArray[np.float32]
 
     def to_scipy(self) -> sparse.csr_array:
         """Return the weighted adjacency matrix over the same memory: don't write to it."""
@@ -59,6 +66,13 @@ class NetworkxGraph:
         table = self._neighbors.view(NeighborTable)
         table.graph = self
         return table
+
+    def lists_of(self, rows: slice) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Return `neighbors` and `similarities` of some rows; of mapped arrays only these are read."""
+        near, far = np.array(self._neighbors[rows]), np.array(self._distances[rows])
+        for array in (self._neighbors, self._distances):
+            release(mapping(array))
+        return near, similarities_of(far, self.metric)
 
     def to_networkx(self) -> nx.Graph:
         """Return a networkx graph of the same nodes with `sample_id`, and edges with `weight`.

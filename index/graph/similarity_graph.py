@@ -38,7 +38,6 @@ from assay.index.vectors.checks import (
 )
 from assay.index.vectors.exact import Progress
 from assay.index.vectors.forms import as_queries
-from assay.index.vectors.mapped import mapping, release
 from assay.storage.errors import ConfigError, InputError
 from assay.storage.limits import MOST_ROUNDS, NEIGHBORS, SEED, Whole, check_parameters
 from assay.storage.notebook import Shown, short_numbers
@@ -435,13 +434,6 @@ class SimilarityGraph(NetworkxGraph, Shown):
     def distances(self) -> NDArray[np.float32]:
         """Return float32[n, k]: how far each of `neighbors` is, inf where there are fewer."""
         return self._distances
-
-    def lists_of(self, rows: slice) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """Return `neighbors` and `similarities` of some rows; of mapped arrays only these are read."""
-        near, far = np.array(self._neighbors[rows]), np.array(self._distances[rows])
-        for array in (self._neighbors, self._distances):
-            release(mapping(array))
-        return near, similarities_of(far, self.metric)
 
     def layout(
         self,

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from assay.index.graph.reordering import reordered_edges
-
-if TYPE_CHECKING:
-    from assay.selection.contract.inputs import Graph
 
 
 class ReorderedGraph:
@@ -23,14 +20,14 @@ class ReorderedGraph:
 
     Parameters
     ----------
-    graph : Graph
+    graph : Graph of `assay.selection.contract.inputs`
     order : int64[n]
     """
 
     ids = None
     vectors = None
 
-    def __init__(self, graph: Graph, order: NDArray[np.int64]) -> None:
+    def __init__(self, graph: Any, order: NDArray[np.int64]) -> None:
         self._graph, self._order = graph, order
         self.metric, self.robust = graph.metric, graph.robust
 
@@ -57,7 +54,8 @@ class ReorderedGraph:
 
     @cached_property
     def similarities(self) -> NDArray[Any]:
-        return self._graph.similarities[self._order]
+        taken: NDArray[Any] = self._graph.similarities[self._order]
+        return taken
 
     def lists_of(self, rows: slice) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the neighbors and similarities of some rows."""
