@@ -36,8 +36,9 @@ from assay.index import embed
 from assay.index.knn.nearest_neighbors import nearest_neighbors
 from assay.index.vectors._tiles import KINDS
 from assay.index.vectors.checks import Vectors
+from assay.index.vectors.code_search import exact_knn
 from assay.index.vectors.codes import tile_kind
-from assay.index.vectors.exact import BlockScan, exact_knn, rank_candidates
+from assay.index.vectors.exact import BlockScan, rank_candidates
 
 TARGETS = (0.95, 0.985)
 # neighbors and the share of updates at which it ends

@@ -8,7 +8,8 @@ from common.data import data_folder
 from numpy.typing import NDArray
 
 from assay.index.vectors.checks import Vectors
-from assay.index.vectors.exact import BlockScan, exact_knn
+from assay.index.vectors.code_search import exact_knn
+from assay.index.vectors.exact import BlockScan
 
 K = 15
 _LATENT, _HIDDEN, _COMPONENTS = 15, 256, 64

@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from assay.index.knn.block_join import list_width
 from assay.index.knn.cells import Visits
-from assay.index.knn.code_limits import likely
 from assay.index.knn.layout import Layout
 from assay.index.knn.updatable_lists import NeighborLists, Rows, keys_above
 from assay.index.vectors import _scan_kernels as kernels
+from assay.index.vectors.code_limits import likely
 from assay.index.vectors.codes import empty_code_lists
 
 

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.index.knn.cells import Visits
-from assay.index.knn.code_limits import likely, odd_rows, sure
 from assay.index.vectors import _scan_kernels as kernels
 from assay.index.vectors._knn_kernels import METRICS
 from assay.index.vectors.checks import Vectors
+from assay.index.vectors.code_limits import likely, odd_rows, sure
 from assay.index.vectors.codes import Codes, encode, frame_of, nearest_codes
 from assay.index.vectors.exact import empty_lists, frozen, run_alone
 from assay.index.vectors.mapped import mapping, release

@@ -25,15 +25,14 @@ from assay.index.vectors.checks import (
     id_noise,
     id_order,
 )
+from assay.index.vectors.code_search import RecallProbe, exact_knn
 from assay.index.vectors.exact import (
     RECALL_SAMPLE,
     BlockScan,
     Progress,
     Recall,
-    RecallProbe,
     distances_of,
     empty_lists,
-    exact_knn,
     rank_candidates,
     row_squares,
 )

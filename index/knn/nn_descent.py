@@ -6,15 +6,8 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.index.vectors.exact import (
-    BlockScan,
-    Recall,
-    RecallProbe,
-    empty_lists,
-    exact_knn,
-    rank_candidates,
-    unit_rows,
-)
+from assay.index.vectors.code_search import RecallProbe, exact_knn
+from assay.index.vectors.exact import BlockScan, Recall, empty_lists, rank_candidates, unit_rows
 
 # below this, everything is compared
 _FEW = 1_024

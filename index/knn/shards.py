@@ -58,15 +58,9 @@ from assay.index.knn.nearest_neighbors import Distinct, Search, distinct_rows
 from assay.index.knn.planning import Plan, make_plan
 from assay.index.vectors import _scan_kernels as kernels
 from assay.index.vectors.checks import Vectors, as_ids, as_vectors
+from assay.index.vectors.code_search import exact_knn
 from assay.index.vectors.codes import Codes, empty_code_lists
-from assay.index.vectors.exact import (
-    BlockScan,
-    Recall,
-    exact_knn,
-    frozen,
-    recall_interval,
-    run_threads,
-)
+from assay.index.vectors.exact import BlockScan, Recall, frozen, recall_interval, run_threads
 from assay.index.vectors.mapped import take_rows
 from assay.storage.disk.refusals import reserve
 

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from assay.index.knn.layout import CODES_FROM, Layout, encoded
 from assay.index.vectors import _knn_kernels as kernels
 from assay.index.vectors.checks import Vectors, equal_rows, id_order
+from assay.index.vectors.code_search import exact_knn
 from assay.index.vectors.exact import (
     COLUMN_BLOCK,
     BlockScan,
     Recall,
     distances_of,
     empty_lists,
-    exact_knn,
     frozen,
     recall_interval,
     run_threads,

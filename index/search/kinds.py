@@ -13,12 +13,8 @@ from assay.index.search.coding import Coding
 from assay.index.threads import thread_count
 from assay.index.vectors.centroids import assign
 from assay.index.vectors.checks import Vectors
-from assay.index.vectors.exact import (
-    BlockScan,
-    exact_knn,
-    rank_candidates,
-    unit_rows,
-)
+from assay.index.vectors.code_search import exact_knn
+from assay.index.vectors.exact import BlockScan, rank_candidates, unit_rows
 
 DEFAULT_PROBES = 32
 FLAT_UP_TO = 50_000

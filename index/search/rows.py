@@ -24,7 +24,8 @@ from assay.index.search.kinds import (
 from assay.index.search.mapped_lists import CheckedLists
 from assay.index.threads import thread_count
 from assay.index.vectors.checks import Vectors
-from assay.index.vectors.exact import BlockScan, exact_knn, unit_rows
+from assay.index.vectors.code_search import exact_knn
+from assay.index.vectors.exact import BlockScan, unit_rows
 
 EXACT_UP_TO = FLAT_UP_TO
 DEAD_SHARE = 0.2

@@ -28,7 +28,7 @@ from assay.index.vectors._code_kernels import encode_rows
 from assay.index.vectors._tile_kernels import tile_steps
 from assay.index.vectors._tiles import COLUMNS, KINDS, ROWS, has
 from assay.index.vectors.checks import Vectors
-from assay.index.vectors.exact import frozen, run_alone, run_threads
+from assay.index.vectors.exact import frozen, run_alone
 from assay.index.vectors.mapped import mapping, release, scratch_room, take_rows
 from assay.storage.errors import ConfigError
 
@@ -224,7 +224,7 @@ def encode(
         )  # fmt: skip
         release(written)
 
-    run_threads(work, range(0, n, _CHUNK), threads)
+    run_alone(work, range(0, n, _CHUNK), threads)
     facts[0] = 0.0 if frame.metric == "ip" else lengths
     return Codes(frozen(codes), facts, offsets, lengths, errors, d, frame.power)
 

@@ -1,4 +1,4 @@
-"""Exact k-nearest-neighbor search by BLAS blocks and a fused top-k, and recall against it."""
+"""Exact k-nearest-neighbor search by BLAS blocks and a fused top-k, and recall."""
 
 from __future__ import annotations
 
@@ -128,6 +128,8 @@ class BlockScan:
         self.rank = np.arange(len(X), dtype=np.int32) if rank is None else rank
         self.squares = row_squares(X)
         self.mapped = mapping(X)
+        # the same rows as codes, once they are needed
+        self.coded: Any = None
         d = X.shape[1]
         self._bound = (2 * d + 16) * _ROUNDING
         self._center = np.zeros(d, np.float32)
@@ -207,39 +209,18 @@ class BlockScan:
             release(self.mapped)
 
 
-def exact_knn(
+def block_knn(
     Q: Vectors,
     searched: BlockScan,
     k: int,
+    itself: NDArray[np.int64],
     *,
-    itself: NDArray[np.int64] | None = None,
     threads: int = 1,
     progress: Progress | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """Return the k nearest rows of every query: keys float64[m, k] and rows int32[m, k].
-
-    Parameters
-    ----------
-    Q : float32[m, d]
-        The queries.
-    searched : BlockScan
-        The rows to search.
-    k : int
-        Length of the lists; short lists are padded with inf and -1.
-    itself : int64[m], optional
-        For each query the row that it is, which is left out (-1: none).
-    threads : int
-        Blocks of queries searched at the same time; does not change the result.
-    progress : callable, optional
-        Called with (stage, done, total).
-
-    Notes
-    -----
-    Costs 2 m n d operations of BLAS; needs 4 MiB per thread besides the lists.
-    """
+    """Return the k nearest rows of every query by blocks of BLAS; see `exact_knn`."""
     n = len(searched.X)
     keys, rows = empty_lists(len(Q), k)
-    itself = np.full(len(Q), -1) if itself is None else itself
     blocks = [(b, min(b + COLUMN_BLOCK, n)) for b in range(0, n, COLUMN_BLOCK)]
 
     def work(begin: int) -> None:
@@ -292,25 +273,3 @@ def recall_interval(shares: NDArray[np.float64], n: int) -> Recall:
     half = 1.96 * float(added.std()) / len(added) ** 0.5
     center = float(added.mean())
     return Recall(mean, max(0.0, min(mean, center - half)), min(1.0, max(mean, center) + half))
-
-
-class RecallProbe:
-    """Sampled rows with their true k-th keys, to which lists are compared by distance."""
-
-    def __init__(
-        self,
-        searched: BlockScan,
-        sample: NDArray[np.int64],
-        k: int,
-        threads: int,
-        progress: Progress | None,
-    ) -> None:
-        keys, _ = exact_knn(
-            searched.X[sample], searched, k, itself=sample, threads=threads, progress=progress
-        )
-        self.sample = sample
-        self.n = len(searched.X)
-        self.worst = keys[:, -1:] + 1e-12 * np.abs(keys[:, -1:])
-
-    def measure(self, keys: NDArray[np.float64]) -> Recall:
-        return recall_interval((keys[self.sample] <= self.worst).mean(axis=1), self.n)

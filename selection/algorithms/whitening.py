@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from scipy.linalg import cholesky, solve_triangular
 
 from assay.index.threads import one_thread, thread_count
-from assay.index.vectors.exact import BlockScan, exact_knn, unit_rows
+from assay.index.vectors.code_search import exact_knn
+from assay.index.vectors.exact import BlockScan, unit_rows
 from assay.selection.contract.inputs import Floats
 
 Vectors = NDArray[np.float32]

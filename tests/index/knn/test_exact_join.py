@@ -7,7 +7,7 @@ import pytest
 
 from assay.index.knn.exact_join import exact_join
 from assay.index.knn.layout import encoded
-from assay.index.vectors.exact import BlockScan, exact_knn, row_squares
+from assay.index.vectors.exact import BlockScan, block_knn, row_squares
 from tests.data import shared
 
 METRICS = ["l2", "cosine", "ip"]
@@ -73,7 +73,7 @@ def assert_equal(X: np.ndarray, metric: str, k: int, threads: int) -> None:
     everyone = np.arange(len(X))
     layout = encoded(X, everyone, row_squares(X), metric)
     keys, rows = exact_join(layout, k, threads=threads)
-    expected = exact_knn(X, BlockScan(X, metric), k, itself=everyone)
+    expected = block_knn(X, BlockScan(X, metric), k, everyone)
     np.testing.assert_array_equal(keys, expected[0])
     np.testing.assert_array_equal(rows, expected[1])
     some = everyone[:: len(X) // 50]

@@ -17,7 +17,8 @@ from assay.index.knn.nearest_neighbors import nearest_neighbors
 from assay.index.knn.planning import Plan
 from assay.index.vectors.centroids import assign, list_count, train_centroids
 from assay.index.vectors.checks import as_vectors, equal_rows
-from assay.index.vectors.exact import BlockScan, exact_knn, recall_interval
+from assay.index.vectors.code_search import exact_knn
+from assay.index.vectors.exact import BlockScan, recall_interval
 from assay.storage.errors import InputError
 from tests.data import shared
 
