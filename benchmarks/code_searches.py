@@ -72,12 +72,12 @@ def main() -> None:
     text, image = texts(), cifar10()
     low = generated(50_000, 16)
     cases = [
-        ("flat search, texts", some(text, 2_000, 0), text, "cosine", 10),
-        ("flat search, CIFAR-10", some(image, 2_000, 0), image, "l2", 10),
-        ("flat search, CIFAR-10, inner product", some(image, 2_000, 0), image, "ip", 10),
-        ("flat search, 16 columns", some(low, 2_000, 0), low, "l2", 10),
-        ("flat search, 50 neighbors", some(image, 2_000, 0), image, "l2", 50),
-        ("flat search, 100 neighbors", some(image, 2_000, 0), image, "l2", 100),
+        ("flat search, texts", some(text, 1_000, 0), text, "cosine", 10),
+        ("flat search, CIFAR-10", some(image, 1_000, 0), image, "l2", 10),
+        ("flat search, CIFAR-10, inner product", some(image, 1_000, 0), image, "ip", 10),
+        ("flat search, 16 columns", some(low, 1_000, 0), low, "l2", 10),
+        ("flat search, 50 neighbors", some(image, 1_000, 0), image, "l2", 50),
+        ("flat search, 100 neighbors", some(image, 1_000, 0), image, "l2", 100),
         ("flat search, 200 queries", some(image, 200, 0), image, "l2", 10),
         ("flat search, 20 queries", some(image, 20, 0), image, "l2", 10),
         ("nearest of 5,000 chosen rows", some(text, 40_000, 0), some(text, 5_000, 1), "cosine", 1),
