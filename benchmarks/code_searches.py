@@ -106,7 +106,9 @@ def main() -> None:
         "# Exact searches by codes\n\n"
         f"`python benchmarks/code_searches.py`. CPU seconds, one thread, medians of {runs}; keys and rows\n"
         f"are equal in every line. {platform.machine()}, tiles: `{kind}`, load {load}. Codes are in use from\n"
-        f"512 queries among 1,024 rows on, for up to 50 neighbors.\n\n" + table(head, lines) + NOTES
+        f"1,000 queries among 4,096 rows on, for up to 32 neighbors.\n\n"
+        + table(head, lines)
+        + NOTES
     )
     write("code_searches.md", text_of)
 
@@ -121,7 +123,7 @@ Left as they are:
 
 - Assignment to centroids. Making the codes costs as much as comparing a row with some hundred
   centroids, and k-means in two steps compares with at most about 90.
-- Few queries, and lists of more than 50 neighbors: codes cost more than they save.
+- Few queries, and lists of more than 32 neighbors: codes cost more than they save.
 - Rows in mapped files, which BLAS reads from beginning to end.
 - IVF search, and the pairs of semantic duplicates, which are read from the graph (built by codes
   already; only rows with more copies than neighbors are compared with keepers): not measured.

@@ -142,14 +142,14 @@ def test_lists_of_any_length(k: int) -> None:
 def test_real_vectors(metric: str) -> None:
     frame = pl.read_parquet(shared("cifar10_vectors.parquet"), columns=["vec"])
     X = np.ascontiguousarray(frame["vec"].to_numpy()[:6_000], np.float32)
-    Q = np.ascontiguousarray(X[:600])
-    itself = np.arange(600)
+    Q = np.ascontiguousarray(X[:1_000])
+    itself = np.arange(1_000)
     assert_equal(Q, X, metric, 15, itself)
     # many queries go by codes, few by BLAS
     searched = BlockScan(X, metric)
-    assert codes_pay(searched, 600, 15)
+    assert codes_pay(searched, 1_000, 15)
     assert not codes_pay(searched, 1, 15)
-    found, expected = exact_knn(Q, searched, 15), block_knn(Q, searched, 15, np.full(600, -1))
+    found, expected = exact_knn(Q, searched, 15), block_knn(Q, searched, 15, np.full(1_000, -1))
     np.testing.assert_array_equal(found[0], expected[0])
     np.testing.assert_array_equal(found[1], expected[1])
 
