@@ -238,6 +238,8 @@ stage so far, and what the stage left in the store.
 
 ## What `assay plan` says
 
+What it costs: `plan_cost.md`.
+
 {plans(runs)}
 
 {on_paper(runs[-1].rows, runs[-1].stages, runs[-1].disk)}

@@ -109,16 +109,16 @@ def estimate(
 ) -> None:
     """Estimate a run's memory, disk space and time per stage from samples of the pool."""
     from assay.flows.commands.output import print_json
-    from assay.flows.config.curation import CurationConfig
     from assay.flows.estimate import estimation
 
     settings = {"pool": pool, "memory_limit": memory_limit, "store": store}
     if curve:
         from assay.flows.commands.curve import print_curve
+        from assay.flows.config.curation import CurationConfig
 
         print_curve(CurationConfig.from_toml(config, **settings), json=json)
         return
-    expected = estimation.estimate(CurationConfig.from_toml(config, **settings))
+    expected = estimation.estimate(config, show=True, **settings)
     refused = expected.refused
     if json:
         error = {"type": type(refused).__name__, "message": str(refused)}

@@ -1,7 +1,6 @@
 """A curation whose every stage is measured, in a process of its own.
 
-``python -m assay.flows.estimate.measuring CONFIG.json [SHARE]`` prints its stages as JSON. SHARE says what part
-of a larger pool the configuration's is: what is chosen by size is chosen as for the whole.
+``python -m assay.flows.estimate.measuring CONFIG.json`` prints its stages as JSON.
 """
 
 from __future__ import annotations
@@ -10,6 +9,8 @@ import json
 import resource
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -52,13 +53,15 @@ class Meter(Direct):
     Attributes
     ----------
     costs : list of StageCost
-        The first is what the process took until here.
+        The first is what the process took until here, or until what is `begun`.
+    after : list of int
+        Bytes resident when each had ended.
     """
 
-    def __init__(self, store: Path) -> None:
+    def __init__(self, store: Path, begun: StageCost | None = None) -> None:
         self._store = store
-        self._clock = time.monotonic(), time.process_time()
-        self.costs = [StageCost("start", time.process_time(), 0.0, peak_memory(), 0)]
+        self.costs = [begun or beginning()]
+        self.after = [resident_memory()]
 
     def __call__(self, stage: Stage, *args: Any) -> Any:
         """Run a stage, and note its cost."""
@@ -75,7 +78,13 @@ class Meter(Direct):
                 disk=stored(self._store) - before,
             )
         )
+        self.after.append(resident_memory())
         return result
+
+
+def beginning() -> StageCost:
+    """Return what this process has taken until now."""
+    return StageCost("start", time.process_time(), 0.0, peak_memory(), 0)
 
 
 def forget_peak() -> None:
@@ -90,10 +99,19 @@ def peak_memory() -> int:
     """Return the largest resident memory of this process in bytes, since it was last forgotten."""
     if _STATUS.exists():
         # getrusage may tell the parent's
-        line = next(x for x in _STATUS.read_text().splitlines() if x.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
+        return _status("VmHWM")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def resident_memory() -> int:
+    """Return the resident memory of this process in bytes; its peak where only that is told."""
+    return _status("VmRSS") if _STATUS.exists() else peak_memory()
+
+
+def _status(name: str) -> int:
+    line = next(x for x in _STATUS.read_text().splitlines() if x.startswith(name))
+    return int(line.split()[1]) * 1024
 
 
 def stored(folder: Path) -> int:
@@ -101,12 +119,18 @@ def stored(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def as_share(share: float) -> None:
+@contextmanager
+def as_share(share: float) -> Iterator[None]:
     """Let this process choose its methods as for a pool of which it sees a share of the rows."""
     from assay.selection.plan import choice as plan_choice
 
+    whole = plan_choice.SEARCHED
     # the work of standing for each other grows with the rows times the budget
-    plan_choice.SEARCHED *= share**2
+    plan_choice.SEARCHED = whole * share**2
+    try:
+        yield
+    finally:
+        plan_choice.SEARCHED = whole
 
 
 def main() -> None:
@@ -116,8 +140,6 @@ def main() -> None:
 
     config = CurationConfig.build(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
     meter = Meter(Path(config.store))
-    if len(sys.argv) > 2:
-        as_share(float(sys.argv[2]))
     curate(config, call=meter)
     print(json.dumps([asdict(cost) for cost in meter.costs]))
 

@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 from assay.examples import example_path
 from assay.flows import CurationConfig, cli, curate
 from assay.flows.config.memory_size import memory_told, parse_memory
-from assay.flows.estimate import estimation
-from assay.flows.estimate.estimation import Costs, Estimate, estimate, sample_config, sample_sizes
+from assay.flows.estimate import estimation, samples
+from assay.flows.estimate.estimation import Estimate, estimate
+from assay.flows.estimate.growth import Costs, Sample, held_back, sample_sizes
 from assay.flows.estimate.measuring import Meter, StageCost, as_share, forget_peak, peak_memory
+from assay.flows.estimate.samples import estimated, sample_config
 from assay.flows.stages.memory import known_memory
 from assay.flows.stages.run import resolve_run
 from assay.flows.stages.stage import Stage
@@ -153,48 +155,73 @@ def test_the_command_line_refuses_too(
 # --- from samples to the whole --------------------------------------------------------------
 
 
-def costs_at(n: int, overhead: int = 0) -> list[StageCost]:
-    return [
-        StageCost("fit", 3.0, 4.0, 900 + min(n, 100), 50),
-        StageCost("graph", n * np.log2(n), 1.0, 500 + 2 * n + overhead, 7 * n),
-        StageCost("select", 0.5 + n / 10, n / 5, 400 + 5 * n + overhead, n),
-    ]
+def sample_at(n: int, loaded: int = 0, held: int = 1_000) -> Sample:
+    """Return a sample whose stages grow evenly; `loaded` seconds are those of what is loaded once."""
+    fitted = min(n, 2_000)
+    stages = (
+        StageCost("start", 2.0, 0.0, 900, 0),
+        StageCost("fit", loaded + fitted / 1_000, 4.0, held + 100 + 3 * fitted, 50),
+        StageCost("graph", loaded + n * np.log2(n), 1.0, held + 2 * n, 7 * n),
+        StageCost("select", loaded + n / 10, n / 5, held + 5 * n, n),
+        StageCost("judge", loaded + 2 * np.sqrt(n), n / 5, held + n, n),
+    )
+    return Sample(n, fitted, stages, held, (900, 920, 940, 960, 980))
+
+
+def told(memory: float, stage: str, rows: int) -> int:
+    """Return the memory that is told of a stage: what it kept back is added, and a margin."""
+    return round(1.05 * (memory + held_back(stage, rows)))
 
 
 def test_stages_grow_as_they_were_seen_to() -> None:
-    # the allocator of the larger sample keeps 30 bytes more, and a tenth is added
-    costs = Costs((200, 1_000), costs_at(1_000, 30), (costs_at(200), costs_at(1_000)), 100)
-    for n in (1_000, 5_000, 1_000_000):
-        fit, graph, select = costs.of(n)
-        assert (fit.memory, fit.disk, fit.cpu_seconds) == (1_100, 50, 3.0)
-        assert (graph.memory, graph.disk) == (round(1.1 * (530 + 2 * n)), 7 * n)
-        assert graph.cpu_seconds == pytest.approx(n * np.log2(n))
-        assert (select.memory, select.cpu_seconds) == (
-            round(1.1 * (430 + 5 * n)),
-            pytest.approx(0.5 + n / 10),
-        )
-    # 5 bytes a row: the selection is the first that has no room
-    assert costs.rows_within(round(1.1 * (430 + 5 * 77_777)), 10**6) == 77_777
+    # what the first sample loads is counted once, in its time and in what stays resident
+    costs = Costs((sample_at(500, loaded=3), sample_at(1_000), sample_at(8_000)), 10_000)
+    for n in (10_000, 50_000, 1_000_000):
+        start, fit, graph, select, judge = costs.of(n)
+        assert (start.cpu_seconds, start.memory) == (2.0, round(1.05 * 900))
+        assert (fit.disk, fit.memory) == (50, told(920 + 100 + 3 * 10_000, "fit", n))
+        assert fit.cpu_seconds == pytest.approx(3 + 10)
+        assert (graph.memory, graph.disk) == (told(940 + 2 * n, "graph", n), 7 * n)
+        assert graph.cpu_seconds == pytest.approx(3 + n * np.log2(n))
+        assert select.memory == told(960 + 5 * n, "select", n)
+        assert select.cpu_seconds == pytest.approx(3 + n / 10)
+        assert judge.cpu_seconds == pytest.approx(3 + 2 * np.sqrt(n))
+    room = max(stage.memory for stage in costs.of(77_777))
+    assert costs.rows_within(room, 10**6) == pytest.approx(77_777, abs=1)
     assert costs.rows_within(10**9, 5_000) == 5_000
-    assert costs.rows_within(999, 10**6) == 0
-    # noise that says a stage shrinks is taken for none
-    shrinking = Costs((200, 1_000), costs_at(200), (costs_at(1_000), costs_at(200)), 100)
-    assert shrinking.of(10**6)[2].memory == round(1.1 * costs_at(200)[2].memory)
+    assert costs.rows_within(899, 10**6) == 0
+
+
+def test_no_row_takes_more_than_is_known_of_it() -> None:
+    samples_ = (sample_at(500), sample_at(1_000), sample_at(8_000))
+    select = Costs(samples_, 10_000, most_per_row=3).of(100_000)[3]
+    assert select.memory == told(960 + 5 * 8_000 + 3 * 92_000, "select", 100_000)
+
+
+def test_noise_that_says_a_stage_shrinks_is_taken_for_none() -> None:
+    shrinking = Costs((sample_at(500), sample_at(8_000), sample_at(1_000)), 10_000)
+    flat = Costs((sample_at(500), sample_at(1_000), sample_at(1_000)), 10_000)
+    assert flat.of(10**6)[3].cpu_seconds == sample_at(500).stages[3].cpu_seconds
+    assert shrinking.of(10**6)[3].cpu_seconds >= sample_at(500).stages[3].cpu_seconds
 
 
 def test_a_sample_that_is_the_pool_is_not_extrapolated() -> None:
-    costs = Costs((3_000,), costs_at(3_000), (), 100)
-    assert list(costs.of(3_000)) == costs_at(3_000)
+    whole = sample_at(1_500)
+    for told_, was in zip(Costs((whole,), 100).of(1_500), whole.stages, strict=True):
+        assert told_.memory == told(was.memory, was.stage, 1_500)
+        assert (told_.cpu_seconds, told_.disk) == (was.cpu_seconds, was.disk)
 
 
-@given(st.integers(1, 10**10))
-def test_sample_sizes(rows: int) -> None:
-    sizes = sample_sizes(rows)
-    assert sizes[-1] <= min(rows, 80_000)
-    assert (sizes == (rows,)) == (rows <= 10_000)
-    if len(sizes) == 2:
-        assert sizes[0] == sizes[1] // 2 >= 5_000
-        assert sizes[1] >= min(rows // 4, 80_000)
+@given(st.integers(1, 10**10), st.booleans())
+def test_sample_sizes(rows: int, known: bool) -> None:
+    sizes = sample_sizes(rows, known=known)
+    assert sizes[-1] <= min(rows, 16_000 if known else 40_000)
+    assert (sizes == (rows,)) == (rows <= 2_000)
+    if rows > 2_000:
+        assert sizes[0] <= 500
+        assert sizes[0] <= sizes[1] <= sizes[2] // 2
+        # the three together are a small part of a large pool
+        assert sum(sizes) <= rows // (15 if known else 4) or sizes[2] == 2_000
 
 
 def test_shards_and_refusal() -> None:
@@ -262,10 +289,11 @@ def test_a_meter_tells_what_a_stage_took(tmp_path: Path) -> None:
 def test_a_sample_chooses_its_methods_as_the_whole_pool_does(monkeypatch: Any) -> None:
     monkeypatch.setattr(plan_choice, "SEARCHED", 1e9)
     rows, chosen, dimensions = 100_000, 1_000, 64
-    as_share(0.1)
-    small = (rows // 10) * (chosen // 10) * dimensions <= plan_choice.SEARCHED
-    assert small == (rows * chosen * dimensions <= 1e9)
-    assert not small
+    with as_share(0.1):
+        small = (rows // 10) * (chosen // 10) * dimensions <= plan_choice.SEARCHED
+        assert small == (rows * chosen * dimensions <= 1e9)
+        assert not small
+    assert plan_choice.SEARCHED == 1e9
 
 
 def test_references_are_sampled_with_the_pool(tmp_path: Path, monkeypatch: Any) -> None:
@@ -276,25 +304,23 @@ def test_references_are_sampled_with_the_pool(tmp_path: Path, monkeypatch: Any) 
     pl.DataFrame({"text": [f"old {i}" for i in range(36_000)]}).write_csv(tmp_path / "old.csv")
     seen = []
 
-    def note(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
-        values = json.loads(Path(command[3]).read_text(encoding="utf-8"))
-        CurationConfig.build(values)
-        held = pl.read_parquet(values["plan"]["reference"]["old"])
-        seen.append((pl.read_parquet(values["pool"]).height, held.height, held["text"][-1]))
-        cost = StageCost("refer", 1.0, 1.0, held.height * 100, held.height)
-        return subprocess.CompletedProcess(command, 0, json.dumps([cost.__dict__]), "")
+    def note(config: CurationConfig, call: Meter) -> None:
+        held = pl.read_parquet(config.plan.reference["old"])
+        pool = pl.read_parquet(str(config.pool))
+        seen.append((pool.height, held.height, held["text"][-1]))
+        call.costs.append(StageCost("refer", 1.0, 1.0, 0, held.height))
+        call.after.append(0)
 
-    monkeypatch.setattr(estimation.subprocess, "run", note)
+    monkeypatch.setattr(samples, "curate", note)
     rules = {"reference": {"old": str(tmp_path / "old.csv")}}
     given_ = {"pool": str(tmp_path / "pool.parquet"), "id": "id", "text": "text", "plan": rules}
-    found = estimate(CurationConfig.build({**given_, "store": str(tmp_path / "store")}))
-    # the larger sample, then both with an even allocator: as large a share of the reference
-    assert [(pool, held) for pool, held, _ in seen] == [
-        (10_000, 30_000), (5_000, 15_000), (10_000, 30_000)
-    ]  # fmt: skip
-    assert seen[0][2] == "old 35998"
+    (tmp_path / "samples").mkdir()
+    config = CurationConfig.build({**given_, "store": str(tmp_path / "store")})
+    found = estimated(config, tmp_path / "samples")
+    # as large a share of the reference
+    assert [(pool, held) for pool, held, _ in seen] == [(500, 1_500), (500, 1_500), (2_000, 6_000)]
+    assert seen[-1][2] == "old 35994"
     assert found.disk == 36_000
-    assert found.memory == round(1.1 * 36_000 * 100)
 
 
 # --- the command ----------------------------------------------------------------------------
@@ -365,7 +391,7 @@ def test_the_plan_of_20_000_rows_comes_true(tmp_path: Path, monkeypatch: Any, ca
     code, out, _ = run(monkeypatch, capsys, "plan", config, "--json")
     found = json.loads(out)
     assert code == 0
-    assert found["sampled"] == [5_000, 10_000]
+    assert found["sampled"] == [500, 500, 2_000]
     assert peak_of("curate", config) == pytest.approx(found["memory"], rel=0.2)
     code, out, _ = run(monkeypatch, capsys, "plan", config)
     assert "20,000 rows" in out
@@ -373,14 +399,34 @@ def test_the_plan_of_20_000_rows_comes_true(tmp_path: Path, monkeypatch: Any, ca
 
 
 def test_a_sample_has_seeds_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(estimation, "sample_sizes", lambda rows: (60, 120))
+    monkeypatch.setattr(samples, "sample_sizes", lambda rows, known: (60, 60, 120))
     vectors = np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32)
     ids = [f"r{row:03}" for row in range(300)]
     pl.DataFrame({"id": ids, "v": vectors}).write_parquet(tmp_path / "pool.parquet")
-    found = estimate(
+    found = estimated(
         CurationConfig(
             pool=str(tmp_path / "pool.parquet"), id="id", vector="v", like=("r299", "r298"),
             scores=(), budget=10, store=str(tmp_path / "store"),
-        )
+        ),
+        tmp_path,
     )  # fmt: skip
     assert "score like" in [stage.stage for stage in found.stages]
+
+
+def test_which_sample_runs_is_shown(
+    settings: dict[str, Any], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    config = write_config(tmp_path / "c.toml", settings["pool"], tmp_path / "store", budget=60)
+    estimate(config, show=True)
+    said = capfd.readouterr().err
+    assert "sample 1 of 1, 600 rows: done" in said
+    assert said.index("embed: done") < said.index("sample 1 of 1")
+
+
+def test_a_process_that_ends_early_is_an_error(monkeypatch: Any, tmp_path: Path) -> None:
+    def killed(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, -9, "", None)
+
+    monkeypatch.setattr(estimation.subprocess, "run", killed)
+    with pytest.raises(ResourceError, match="ended with -9"):
+        estimate(tmp_path / "c.toml")

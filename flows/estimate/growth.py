@@ -1,0 +1,198 @@
+"""From what samples took to what the whole pool will take: how each stage's costs grow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from assay.flows.estimate.measuring import StageCost
+
+# up to here the whole pool is the sample
+_WHOLE = 2_000
+_LARGE = {True: 16_000, False: 40_000}
+_SHARE = {True: 30, False: 8}
+# rows that load and compile everything, so that the samples after them show the rows alone
+_FIRST = 500
+# rows that samples fit the embedder on
+FITTED = 2_000
+# bytes for a row that a fit takes beyond its tables: 7,000 where it was measured
+_FIT_ROW = 10_000
+# texts up to which the rarest words stay as rare, however many there are
+_FEW = 25_600
+# peaks of the same run differ: by up to 6 % where they were measured
+_MARGIN = 1.05
+# what an allocator keeps that gives nothing back at once, measured at 1,000 to 100,000 rows: as much
+# from 10,000 rows on, less below; more once texts were read for the judgement
+_HELD, _HELD_LATE, _HELD_ROWS = 130 * 2**20, 200 * 2**20, 10_000
+_LATE = ("judge", "persist", "publish")
+# stages that hold nothing yet
+_EARLY = ("start", "plan")
+
+
+def sample_sizes(rows: int, *, known: bool = True) -> tuple[int, ...]:
+    """Return how many rows the samples have, in the order in which they are run.
+
+    Parameters
+    ----------
+    rows : int
+        Of the pool.
+    known : bool
+        Whether the memory for a row is known, so that the samples need not tell it.
+
+    Examples
+    --------
+    >>> sample_sizes(1_500), sample_sizes(20_000), sample_sizes(1_000_000)
+    ((1500,), (500, 500, 2000), (500, 4000, 16000))
+    >>> sample_sizes(1_000_000, known=False)
+    (500, 20000, 40000)
+    """
+    if rows <= _WHOLE:
+        return (rows,)
+    larger = min(max(rows // _SHARE[known], _WHOLE), _LARGE[known])
+    smaller = larger // (4 if known else 2)
+    return min(smaller, _FIRST), smaller, larger
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What was measured of one sample.
+
+    Attributes
+    ----------
+    rows : int
+    fitted : int
+        Rows that the embedder was fitted on.
+    stages : sequence of StageCost
+        Their memory is that of the whole process.
+    held : int
+        Bytes resident when the sample began.
+    after : sequence of int
+        Bytes resident when each stage had ended.
+    """
+
+    rows: int
+    fitted: int
+    stages: Sequence[StageCost]
+    held: int
+    after: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What was measured of samples, run one after the other in one process.
+
+    The first tells what is loaded and compiled once; the two after it, whose difference is rows alone,
+    how costs grow. One sample: it is the whole pool.
+
+    Attributes
+    ----------
+    samples : sequence of one Sample or of three
+    fit_rows : int
+        Rows that the embedder of the run is fitted on.
+    by_words : bool
+        Whether the graph joins texts by their words, too.
+    most_per_row : int or None
+        Bytes for a row that no stage exceeds, where they are known. Small samples show more, because
+        buffers that end at a few ten thousand rows still grow.
+
+    Examples
+    --------
+    >>> def at(n, start):
+    ...     return Sample(n, n, [StageCost("read", n / 100, n / 100, start + 2 * n, 3 * n)], start, [start])
+    >>> costs = Costs((at(10, 500), at(100, 500), at(200, 500)), 10)
+    >>> costs.of(1_000)[0].cpu_seconds, costs.of(1_000)[0].disk
+    (10.0, 3000)
+    """
+
+    samples: Sequence[Sample]
+    fit_rows: int
+    by_words: bool = False
+    most_per_row: int | None = None
+
+    def of(self, rows: int) -> tuple[StageCost, ...]:
+        """Estimate what the stages take for a number of rows."""
+        return tuple(self._stage(place, rows) for place in range(len(self.samples[0].stages)))
+
+    def _stage(self, place: int, rows: int) -> StageCost:
+        cost = self.samples[0].stages[place]
+        if len(self.samples) == 1:
+            memory = round(_MARGIN * (cost.memory + held_back(cost.stage, self.samples[0].rows)))
+            return StageCost(**(asdict(cost) | {"memory": memory}))
+        values = {
+            name: self._extrapolated(place, rows, name)
+            for name in ("cpu_seconds", "seconds", "disk")
+        }
+        if cost.stage == "fit":
+            # an embedder is as large, whatever it was fitted on
+            values["disk"] = self.samples[-1].stages[place].disk
+        values["disk"] = round(values["disk"])
+        memory = self._memory(place, rows) + held_back(cost.stage, rows)
+        return StageCost(cost.stage, memory=round(_MARGIN * memory), **values)  # type: ignore[arg-type]
+
+    def _extrapolated(self, place: int, rows: int, name: str) -> float:
+        """Return what was measured of the first sample, and what the rows beyond it add."""
+        first, smaller, larger = self.samples
+        stage = first.stages[place].stage
+        time = name != "disk"
+        before, here, later = (
+            self._scale(stage, n, fitted, time=time)
+            for n, fitted in (
+                (smaller.rows, smaller.fitted),
+                (larger.rows, larger.fitted),
+                (rows, min(rows, self.fit_rows)),
+            )
+        )
+        low, high = (getattr(s.stages[place], name) for s in (smaller, larger))
+        slope = max(0.0, (high - low) / (here - before)) if here > before else 0.0
+        base, at = (first, self._scale(stage, first.rows, first.fitted, time=time))
+        return float(getattr(base.stages[place], name)) + slope * (later - at)
+
+    def _memory(self, place: int, rows: int) -> float:
+        """Return what is loaded, as the first sample showed, and what the rows take beside it."""
+        first, smaller, larger = self.samples
+        stage = first.stages[place].stage
+        if place == 0:
+            return first.stages[0].memory
+        low, high = (s.stages[place].memory - s.held for s in (smaller, larger))
+        if stage == "fit":
+            # its tables are as large from about 2,000 rows on
+            before, here, later = smaller.fitted, larger.fitted, min(rows, self.fit_rows)
+            most: int | None = _FIT_ROW
+        else:
+            before, here, later = smaller.rows, larger.rows, rows
+            most = self.most_per_row
+        slope = max(0.0, (high - low) / (here - before)) if here > before else 0.0
+        slope = slope if most is None else min(slope, most)
+        return first.after[place] + max(0, high) + slope * (later - here)
+
+    def _scale(self, stage: str, rows: int, fitted: int, *, time: bool) -> float:
+        """Return what a stage's cost grows in proportion to."""
+        if stage == "fit":
+            return fitted
+        if stage == "graph" and time and self.by_words:
+            # every text meets those of its words, of which none is in more than so many texts
+            return rows * max(1.0, rows / _FEW)
+        if stage == "graph" and time:
+            return rows * math.log2(max(2, rows))
+        if stage == "judge" and time:
+            # much of it looks at samples of the pool and of what is chosen
+            return math.sqrt(rows)
+        return rows
+
+    def rows_within(self, room: int, rows: int) -> int:
+        """Return how many rows (at most `rows`) take no more memory than `room`, 0: not one."""
+        low, high = 0, rows
+        while low < high:
+            middle = (low + high + 1) // 2
+            fits = max(stage.memory for stage in self.of(middle)) <= room
+            low, high = (middle, high) if fits else (low, middle - 1)
+        return low
+
+
+def held_back(stage: str, rows: int) -> float:
+    """Return the bytes that an allocator keeps of what a stage gave back."""
+    if stage in _EARLY:
+        return 0.0
+    most = _HELD_LATE if stage in _LATE else _HELD
+    return most * math.sqrt(min(1.0, rows / _HELD_ROWS))
