@@ -127,8 +127,8 @@ class Costs:
             # an embedder is as large, whatever it was fitted on
             values["disk"] = self.samples[-1].stages[place].disk
         values["disk"] = round(values["disk"])
-        memory = self._memory(place, rows) + held_back(cost.stage, rows)
-        return StageCost(cost.stage, memory=round(_MARGIN * memory), **values)  # type: ignore[arg-type]
+        most = self._memory(place, rows) + held_back(cost.stage, rows)
+        return StageCost(cost.stage, memory=round(_MARGIN * most), **values)  # type: ignore[arg-type]
 
     def _extrapolated(self, place: int, rows: int, name: str) -> float:
         """Return what was measured of the first sample, and what the rows beyond it add."""
