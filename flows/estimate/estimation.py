@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
-import pickle
 import subprocess
 import sys
 import tempfile
@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.flows.estimate.measuring import StageCost
-from assay.storage.errors import AssayError, ResourceError
+from assay.storage import errors
+from assay.storage.errors import ResourceError
 
 if TYPE_CHECKING:
     from assay.flows.config.curation import CurationConfig
@@ -147,7 +148,12 @@ def estimate(config: CurationConfig | Path, *, show: bool = False, **settings: A
     """
     with tempfile.TemporaryDirectory(prefix="assay-run-") as folder:
         asked, answer = Path(folder, "asked"), Path(folder, "answer")
-        asked.write_bytes(pickle.dumps((config, settings, show)))
+        given = (
+            {"file": str(config), "settings": settings}
+            if isinstance(config, Path)
+            else {"values": config.model_dump(mode="json", exclude_unset=True)}
+        )
+        asked.write_text(json.dumps(given | {"show": show}), encoding="utf-8")
         done = subprocess.run(
             [sys.executable, "-m", "assay.flows.estimate.samples", folder],
             env=os.environ | _EVEN,
@@ -163,8 +169,8 @@ def estimate(config: CurationConfig | Path, *, show: bool = False, **settings: A
                 f"known of the whole pool: {said[-1] if said else f'it ended with {done.returncode}'}. "
                 "Close what else takes memory, or ask about a part of the pool."
             )
-        found = pickle.loads(answer.read_bytes())
-    if isinstance(found, AssayError):
-        raise found
-    assert isinstance(found, Estimate)
-    return found
+        found = json.loads(answer.read_text(encoding="utf-8"))
+    if "error" in found:
+        raise getattr(errors, found["error"], ResourceError)(found["message"])
+    stages = tuple(StageCost(**stage) for stage in found.pop("stages"))
+    return Estimate(**found | {"stages": stages, "sampled": tuple(found["sampled"])})

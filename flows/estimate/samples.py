@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import gc
-import pickle
+import json
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -178,17 +178,19 @@ def sample_config(run: Run, rows: int, size: int) -> dict[str, Any]:
 def main() -> None:
     """Answer what is asked in the folder that is named."""
     folder = Path(sys.argv[1])
-    config, settings, show = pickle.loads((folder / "asked").read_bytes())
-    if show:
+    asked = json.loads((folder / "asked").read_text(encoding="utf-8"))
+    if asked["show"]:
         log_to_stderr()
     try:
         with bars():
-            if isinstance(config, Path):
-                config = CurationConfig.from_toml(config, **settings)
-            answer: Any = estimated(config, folder)
+            if "file" in asked:
+                config = CurationConfig.from_toml(Path(asked["file"]), **asked["settings"])
+            else:
+                config = CurationConfig.build(asked["values"])
+            answer = asdict(estimated(config, folder))
     except AssayError as error:
-        answer = error
-    (folder / "answer").write_bytes(pickle.dumps(answer))
+        answer = {"error": type(error).__name__, "message": str(error)}
+    (folder / "answer").write_text(json.dumps(answer), encoding="utf-8")
 
 
 if __name__ == "__main__":
