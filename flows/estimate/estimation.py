@@ -109,7 +109,7 @@ def estimate(config: CurationConfig | Path, *, show: bool = False, **settings: A
     r"""Run samples of the pool through every stage, and extrapolate what each takes.
 
     The samples are evenly spaced rows of the pool, which one process of its own runs one after the
-    other, in stores of their own; the configured store is not written to. Up to 2,000 rows the sample is
+    other, in stores of their own; the configured store is not written to. Up to 10,000 rows the sample is
     the whole pool. Else a first sample of at most 500 rows tells what is loaded and fitted once; two
     larger ones after it (the last a thirtieth of the pool, 2,000 to 16,000 rows; of methods whose
     memory is not known an eighth, up to 40,000) differ by their rows alone, so

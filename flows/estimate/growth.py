@@ -8,8 +8,10 @@ from dataclasses import asdict, dataclass
 
 from assay.flows.estimate.measuring import StageCost
 
-# up to here the whole pool is the sample
-_WHOLE = 2_000
+# up to here the whole pool is the sample: three small ones would cost as much
+_WHOLE = 10_000
+# least rows of the largest of three samples, most of it, and its share of the pool, by `known`
+_LEAST = 2_000
 _LARGE = {True: 16_000, False: 40_000}
 _SHARE = {True: 30, False: 8}
 # rows that load and compile everything, so that the samples after them show the rows alone
@@ -49,7 +51,7 @@ def sample_sizes(rows: int, *, known: bool = True) -> tuple[int, ...]:
     """
     if rows <= _WHOLE:
         return (rows,)
-    larger = min(max(rows // _SHARE[known], _WHOLE), _LARGE[known])
+    larger = min(max(rows // _SHARE[known], _LEAST), _LARGE[known])
     smaller = larger // (4 if known else 2)
     return min(smaller, _FIRST), smaller, larger
 

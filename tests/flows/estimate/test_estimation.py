@@ -216,8 +216,8 @@ def test_a_sample_that_is_the_pool_is_not_extrapolated() -> None:
 def test_sample_sizes(rows: int, known: bool) -> None:
     sizes = sample_sizes(rows, known=known)
     assert sizes[-1] <= min(rows, 16_000 if known else 40_000)
-    assert (sizes == (rows,)) == (rows <= 2_000)
-    if rows > 2_000:
+    assert (sizes == (rows,)) == (rows <= 10_000)
+    if rows > 10_000:
         assert sizes[0] <= 500
         assert sizes[0] <= sizes[1] <= sizes[2] // 2
         # the three together are a small part of a large pool
