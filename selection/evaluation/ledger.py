@@ -212,65 +212,72 @@ def evaluate_selection(
             raise InputError(f"covered has shape {mask.shape}; pass one true or false per row.")
         had = np.flatnonzero(mask)
 
-    measures: list[Measure] = []
-    if X is not None and _is_text(X):
-        measures += _text_measures(text_series(X), target, np.argsort(noise)[:sample], duplicates)
-    elif X is not None:
-        space = Space(X, graph is not None and graph.metric == "cosine")
-        pool = np.argsort(inputs.as_given(inputs.noise(random_state, "evaluation/pool")))
-        measures += vector_measures(space, np.argsort(noise)[:sample], pool, sample, graph)
-        if target is not None:
-            measures += target_measures(space, target_vectors(target, space), pool, noise)
-        if duplicates is None:
-            measures.append(lambda some: {"duplicates_left": duplicates_left(space.hashes(some))})
-        if inputs.labels is not None and previous is not None and len(previous):
-            measures.append(
-                NegativeFlips(
-                    space.rows, inputs.as_given(inputs.labels.codes), _chosen(previous, n), noise,
-                    sample, random_state,
-                )
-            )  # fmt: skip
-    if texts is None and X is not None and _is_text(X):
-        texts = X
-    words = None
-    # found for all subsets at once, in their order
-    shares_of_words: Iterator[float] = iter(())
-    # to read all words of the pool costs as much as to embed it, and with a target it judges nothing
-    if texts is not None and target is None:
-        words = WordCoverage(_parts_of(texts), np.argsort(noise)[:sample], sample)
-        measures.append(lambda _: {"words_covered": next(shares_of_words)})
-    if graph is not None:
-        representation = Representation(graph)
-        measures.append(lambda some: {"facility_location_ratio": representation(some)})
-    for name, labels in (("class", inputs.labels), ("group", inputs.groups)):
-        if labels is not None:
-            codes = inputs.as_given(labels.codes)
-            measures.append(_balance_of(name, codes, len(labels.classes)))
-    if duplicates is not None:
-        copies = _copies(duplicates, n)
-        near = _near_copies(inputs)
-        measures.append(lambda some: {"duplicates_left": duplicates_left(copies[some], near(some))})
-    if inputs.scores is not None:
-        values = inputs.as_given(inputs.scores)
-        measures.append(lambda some: {"score_mean": float(np.sort(values[some]).mean())})
-
-    def at_random(keys: Floats, allowed: Rows) -> Rows:
-        allowed = np.setdiff1d(allowed, had, assume_unique=True) if len(had) else allowed
-        return _in_order(allowed[np.argsort(keys[allowed])[: len(rows)]], noise)
-
-    uniform = [
-        inputs.as_given(inputs.noise(random_state, f"evaluation/random/{draw}"))
-        for draw in range(draws)
-    ]
-    subsets = [rows, *(at_random(keys, np.arange(n)) for keys in uniform)]
-    if kept is not None and kept.any():
-        subsets += [at_random(keys, np.flatnonzero(kept)) for keys in uniform]
-    if len(had):
-        subsets = [_in_order(np.union1d(some, had), noise) for some in subsets]
-    if words is not None:
-        shares_of_words = iter(words.of(subsets))
-    figures: list[dict[str, float]] = []
+    # sums that do not depend on the number of threads
     with one_thread("blas"):
+        measures: list[Measure] = []
+        if X is not None and _is_text(X):
+            measures += _text_measures(
+                text_series(X), target, np.argsort(noise)[:sample], duplicates
+            )
+        elif X is not None:
+            space = Space(X, graph is not None and graph.metric == "cosine")
+            pool = np.argsort(inputs.as_given(inputs.noise(random_state, "evaluation/pool")))
+            measures += vector_measures(space, np.argsort(noise)[:sample], pool, sample, graph)
+            if target is not None:
+                measures += target_measures(space, target_vectors(target, space), pool, noise)
+            if duplicates is None:
+                measures.append(
+                    lambda some: {"duplicates_left": duplicates_left(space.hashes(some))}
+                )
+            if inputs.labels is not None and previous is not None and len(previous):
+                measures.append(
+                    NegativeFlips(
+                        space.rows, inputs.as_given(inputs.labels.codes), _chosen(previous, n), noise,
+                        sample, random_state,
+                    )
+                )  # fmt: skip
+        if texts is None and X is not None and _is_text(X):
+            texts = X
+        words = None
+        # found for all subsets at once, in their order
+        shares_of_words: Iterator[float] = iter(())
+        # to read all words of the pool costs as much as to embed it, and with a target it judges nothing
+        if texts is not None and target is None:
+            words = WordCoverage(_parts_of(texts), np.argsort(noise)[:sample], sample)
+            measures.append(lambda _: {"words_covered": next(shares_of_words)})
+        if graph is not None:
+            representation = Representation(graph)
+            measures.append(lambda some: {"facility_location_ratio": representation(some)})
+        for name, labels in (("class", inputs.labels), ("group", inputs.groups)):
+            if labels is not None:
+                codes = inputs.as_given(labels.codes)
+                measures.append(_balance_of(name, codes, len(labels.classes)))
+        if duplicates is not None:
+            copies = _copies(duplicates, n)
+            near = _near_copies(inputs)
+            measures.append(
+                lambda some: {"duplicates_left": duplicates_left(copies[some], near(some))}
+            )
+        if inputs.scores is not None:
+            values = inputs.as_given(inputs.scores)
+            measures.append(lambda some: {"score_mean": float(np.sort(values[some]).mean())})
+
+        def at_random(keys: Floats, allowed: Rows) -> Rows:
+            allowed = np.setdiff1d(allowed, had, assume_unique=True) if len(had) else allowed
+            return _in_order(allowed[np.argsort(keys[allowed])[: len(rows)]], noise)
+
+        uniform = [
+            inputs.as_given(inputs.noise(random_state, f"evaluation/random/{draw}"))
+            for draw in range(draws)
+        ]
+        subsets = [rows, *(at_random(keys, np.arange(n)) for keys in uniform)]
+        if kept is not None and kept.any():
+            subsets += [at_random(keys, np.flatnonzero(kept)) for keys in uniform]
+        if len(had):
+            subsets = [_in_order(np.union1d(some, had), noise) for some in subsets]
+        if words is not None:
+            shares_of_words = iter(words.of(subsets))
+        figures: list[dict[str, float]] = []
         for some in subsets:
             figures.append(
                 {name: figure for measure in measures for name, figure in measure(some).items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
+from threadpoolctl import threadpool_limits
 
 from assay.index import SimilarityGraph
 from assay.selection import evaluate_selection
@@ -274,3 +275,20 @@ def test_real_vectors():
     assert found["facility_location_ratio"]["verdict"] == "better than random"
     # dense regions are served first, outliers late
     assert found["coverage.auc"]["baseline"] < found["coverage.auc"]["value"] * 1.1
+
+
+def test_figures_do_not_depend_on_the_threads_of_blas() -> None:
+    rng = np.random.default_rng(5)
+    X = rng.normal(size=(5_000, 64)).astype(np.float32)
+    graph = SimilarityGraph.from_vectors(X, k=5)
+    told = []
+    for threads in (1, 2, 4):
+        with threadpool_limits(threads, user_api="blas"):
+            told.append(
+                evaluate_selection(
+                    np.arange(0, 5_000, 7), X=X, graph=graph, target=X[:3_000] + 0.5,
+                    duplicates=np.arange(5_000),
+                )
+            )  # fmt: skip
+    assert told[1].equals(told[0])
+    assert told[2].equals(told[0])
