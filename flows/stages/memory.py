@@ -10,6 +10,8 @@ from assay.storage.errors import ResourceError
 _BASE = 600 * 2**20
 # what the fit of the default embedder needs beside, at its default size
 _FITTING = 250 * 2**20
+# what the judgement reads and counts, however many rows there are
+_JUDGING = 200 * 2**20
 # of a row in an index of words: its text, its distinct words and the rarest of them
 _WORDS = 2_000
 # vectors of a model that does not say how long they are
@@ -36,7 +38,7 @@ def known_memory(
     --------
     >>> from assay.flows.config.curation import CurationConfig
     >>> memory_told(known_memory(CurationConfig(), "text", 1_000_000))
-    '2.7 GiB'
+    '3.2 GiB'
     """
     if dimensions is None:
         own = config.embedding.name == "default"
@@ -52,12 +54,12 @@ def known_memory(
         200 + 15 * dimensions,
         250 + 95 * k,
         500 + 9 * dimensions + 42 * k,
-        1_200 + 6 * dimensions + 23 * k,
+        1_500 + 6 * dimensions + 23 * k,
     )
     fitting = _FITTING if kind != "vector" and config.embedding.name == "default" else 0
     if hybrid:
         of_row += _WORDS
-    return _BASE + max(fitting, of_row * rows)
+    return _BASE + max(fitting, of_row * rows + min(_JUDGING, of_row * rows))
 
 
 def check_memory(

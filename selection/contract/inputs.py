@@ -156,14 +156,14 @@ class Inputs:
             named = pl.Series("id", np.arange(self.n)).cast(pl.String)
         else:
             named = _text_ids(graph_ids if ids is None else ids)
-        if ids is not None and graph_ids is not None and not named.equals(_text_ids(graph_ids)):
-            raise IdError("The graph's ids are not the ids given; pass both in the same order.")
         in_order = positions or named.is_sorted()
         self.order: Rows | None = None if in_order else named.arg_sort().to_numpy().astype(np.int64)
         self.ids = named if self.order is None else named.gather(self.order)
         if not positions and (self.ids.slice(1) == self.ids.slice(0, self.n - 1)).any():
             twice = named.filter(named.is_duplicated())[0]
             raise IdError(f"id {twice!r} is given more than once; every row needs its own.")
+        if ids is not None and graph_ids is not None and not named.equals(_text_ids(graph_ids)):
+            raise IdError("The graph's ids are not the ids given; pass both in the same order.")
         self.covered = covered_mask(covered, self.ids, self.order)
 
     @property
