@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=1 python benchmarks/incremental.py [--rows 20000 100000 1000000] [--model 5]
 
 With `--model`, vectors come from a stand-in for a model that takes so many milliseconds of CPU a
-text; that report is a file of its own. CPU seconds by stage, imports and compilation left out (a small pool is run through both ways first).
-Then what an update is worth: recall of the updated graph and of one built anew of the same vectors,
+text; that report is a file of its own. CPU seconds by stage, imports and compilation left out (a
+small pool is run through both ways first). Then what an update is worth: recall of the updated graph and of one built anew of the same vectors,
 and the rank correlation of the scores on both.
 """
 

@@ -14,7 +14,7 @@ LAYERS = ("storage", "index", "selection", "flows")
 ROOMS = {
     "storage": "errors, lazy, interfaces, limits, docstrings, names, compiling, notebook < hashing < disk "
     "< reading | sql < runs < store < upkeep",
-    "index": "threads, blas, vectors, algorithms, ngrams < embedding | search < knn | layout < graph < nx",
+    "index": "threads, blas, algorithms, vectors, ngrams < embedding | search < knn | layout < graph < nx",
     "selection": "registry, contract < algorithms, tables < base < scorers, steps, selectors, "
     "importance, rankers < evaluation, plan, conformance",
     "flows": "progress < config < stages < report < running < engines < deployments < export "

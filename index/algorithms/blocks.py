@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.index.vectors.mapped import mapping, release
+from assay.storage.disk.pages import mapping, release
 
 # 2 MiB of columns and weights, which stay in a core's cache while they are used
 ENTRIES = 262_144

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from assay.index.graph.edge_weights import similarities_of
-from assay.index.vectors.mapped import mapping, release
+from assay.storage.disk.pages import mapping, release
 
 if TYPE_CHECKING:
     import networkx as nx

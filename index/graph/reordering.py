@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from assay.index.algorithms.blocks import EdgeBlocks
-from assay.index.vectors.mapped import mapping, release, scratch_room
+from assay.index.vectors.mapped import scratch_room
 from assay.storage.compiling import njit
+from assay.storage.disk.pages import mapping, release
 
 # longer rows are sorted by NumPy's method, which takes n log n
 _LONG = 64

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from assay.index.vectors.mapped import mapping, release
+from assay.storage.disk.pages import mapping, release
 from assay.storage.errors import CorruptArtifactError
 
 FORMAT = 1

@@ -27,7 +27,8 @@ from assay.index.vectors.exact import (
     run_threads,
     unit_rows,
 )
-from assay.index.vectors.mapped import mapping, release, scratch_room, take_rows
+from assay.index.vectors.mapped import scratch_room, take_rows
+from assay.storage.disk.pages import mapping, release
 
 PERFECT = Recall(1.0, 1.0, 1.0)
 # lists of codes are longer than those asked for

@@ -17,7 +17,7 @@ from assay.index.vectors.checks import Vectors
 from assay.index.vectors.code_limits import likely, odd_rows, sure
 from assay.index.vectors.codes import Codes, encode, frame_of, nearest_codes
 from assay.index.vectors.exact import empty_lists, frozen, run_alone
-from assay.index.vectors.mapped import mapping, release
+from assay.storage.disk.pages import mapping, release
 
 Lists = tuple[NDArray[np.float64], NDArray[np.int32]]
 Rows = NDArray[np.int64]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from assay.index.vectors.checks import Vectors
 from assay.index.vectors.exact import BlockScan, Progress, empty_lists, run_threads, unit_rows
-from assay.index.vectors.mapped import mapping, release
+from assay.storage.disk.pages import mapping, release
 
 LIST_SIZE = 500
 SAMPLES_PER_LIST = 64

@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from assay.index.vectors.forms import as_array
-from assay.index.vectors.mapped import mapping, release
+from assay.storage.disk.pages import mapping, release
 from assay.storage.errors import IdError, InputError, NonFiniteError
 from assay.storage.hashing.rows import hash_rows, uniform
 from assay.storage.limits import check_parameters

@@ -20,7 +20,7 @@ from assay.index.vectors.exact import (
     recall_interval,
     run_threads,
 )
-from assay.index.vectors.mapped import mapping, release
+from assay.storage.disk.pages import mapping, release
 
 Rows = NDArray[np.int64]
 Lists = tuple[NDArray[np.float64], NDArray[np.int32]]

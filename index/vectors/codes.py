@@ -29,7 +29,8 @@ from assay.index.vectors._tile_kernels import tile_steps
 from assay.index.vectors._tiles import COLUMNS, KINDS, ROWS, has
 from assay.index.vectors.checks import Vectors
 from assay.index.vectors.exact import frozen, run_alone
-from assay.index.vectors.mapped import mapping, release, scratch_room, take_rows
+from assay.index.vectors.mapped import scratch_room, take_rows
+from assay.storage.disk.pages import mapping, release
 from assay.storage.errors import ConfigError
 
 Keys = NDArray[np.float32]

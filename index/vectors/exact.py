@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from assay.index.threads import one_thread
 from assay.index.vectors import _knn_kernels as kernels
 from assay.index.vectors.checks import Vectors
-from assay.index.vectors.mapped import mapping, release, take_rows
+from assay.index.vectors.mapped import take_rows
+from assay.storage.disk.pages import mapping, release
 
 Progress = Callable[[str, int, int], None]
 

@@ -9,8 +9,9 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from assay.index.vectors.checks import Vectors
-from assay.index.vectors.mapped import mapping, release, scratch_room
+from assay.index.vectors.mapped import scratch_room
 from assay.index.vectors.rotation import rotate
+from assay.storage.disk.pages import mapping, release
 
 STORAGES = ("float32", "float16", "int8")
 """How vectors are stored: as they are, in half their size, in a quarter."""

@@ -52,6 +52,8 @@ class Graph(Protocol):
     @property
     def ids(self) -> Any: ...
     @property
+    def sample_ids(self) -> Any: ...
+    @property
     def vectors(self) -> NDArray[Any] | None: ...
     @property
     def robust(self) -> str | None: ...
@@ -72,6 +74,11 @@ class GraphView:
     ids: Any = None
     vectors: NDArray[Any] | None = None
     robust: str | None = None
+
+    @property
+    def sample_ids(self) -> Any:
+        """The ids, as they are."""
+        return self.ids
 
     def distances(self) -> NDArray[np.float32]:
         """Return float32[n, k]: how unlike each of `neighbors` is."""
@@ -150,7 +157,7 @@ class Inputs:
             raise InputError("The pool has no rows; pass at least one.")
         self._X, self._y, self._graph, self._scores, self._groups = X, y, graph, scores, groups
         self.target = target
-        graph_ids = None if graph is None else _ids_of(graph)
+        graph_ids = None if graph is None else graph.sample_ids
         positions = ids is None and graph_ids is None
         if positions:
             named = pl.Series("id", np.arange(self.n)).cast(pl.String)
@@ -494,9 +501,3 @@ def _text_ids(ids: Any) -> pl.Series:
     if not (series.dtype == pl.String or series.dtype.is_integer()):
         raise IdError(f"ids are of type {series.dtype}; pass text or whole numbers.")
     return series.cast(pl.String).alias("id")
-
-
-def _ids_of(graph: Any) -> Any:
-    """Return the ids of a graph's rows, as a Series where it has them so."""
-    held = getattr(graph, "sample_ids", None)
-    return graph.ids if held is None else held

@@ -25,6 +25,7 @@ class ReorderedGraph:
     """
 
     ids = None
+    sample_ids = None
     vectors = None
 
     def __init__(self, graph: Any, order: NDArray[np.int64]) -> None:

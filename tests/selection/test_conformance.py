@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 from sklearn.base import clone
+from threadpoolctl import threadpool_limits
 
 from assay.selection import registry
 from assay.selection.contract.budgets import ShortfallWarning
@@ -567,3 +568,27 @@ def test_a_choice_is_that_of_the_values_whatever_their_type(entry):
 def test_unknown_methods_are_refused():
     with pytest.raises(ColumnError, match="Did you mean 'random'"):
         registry.get("randm", "selector")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [*registry.entries("selector"), *registry.entries("scorer")],
+    ids=lambda entry: f"{entry.kind} {entry.name}",
+)
+def test_the_threads_of_blas_change_nothing(entry, monkeypatch):
+    rng = np.random.default_rng(3)
+    # as many numbers as BLAS shares among its threads
+    columns = inputs(600)
+    columns["vectors"] = rng.normal(size=(600, 48)).astype(np.float32)
+    columns["graph"] = knn(columns["vectors"], 6, ids=columns["ids"])
+    monkeypatch.setattr(f"{__name__}.TARGET", rng.normal(size=(300, 48)) + 0.3)
+    parameters = {"budget": 60} if entry.kind == "selector" else {}
+    told = []
+    for threads in (1, 2):
+        with threadpool_limits(threads, user_api="blas"):
+            told.append(fitted(entry, columns, **parameters))
+    np.testing.assert_array_equal(told[0].scores_, told[1].scores_)
+    assert str(told[0].report_) == str(told[1].report_)
+    if entry.kind == "selector":
+        np.testing.assert_array_equal(told[0].indices_, told[1].indices_)
+        np.testing.assert_array_equal(told[0].weights_, told[1].weights_)

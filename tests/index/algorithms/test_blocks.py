@@ -15,7 +15,7 @@ from scipy import sparse
 from assay.index.algorithms import blocks
 from assay.index.algorithms.blocks import EdgeBlocks, row_parts
 from assay.index.algorithms.centrality import connected_components, core_number, hubness, pagerank
-from assay.index.vectors.mapped import mapping
+from assay.storage.disk.pages import mapping
 
 MEASURED = """
 import json, sys, threading, time

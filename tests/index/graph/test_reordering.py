@@ -8,7 +8,7 @@ from scipy import sparse
 
 from assay.index.algorithms import blocks
 from assay.index.graph.reordering import reordered_edges
-from assay.index.vectors.mapped import mapping
+from assay.storage.disk.pages import mapping
 
 
 def a_graph(n: int, share: float, seed: int) -> sparse.csr_array:

@@ -9,7 +9,8 @@ import pytest
 
 from assay.index import SimilarityGraph
 from assay.index.vectors.checks import as_vectors
-from assay.index.vectors.mapped import mapping, release, scratch_room, take_rows
+from assay.index.vectors.mapped import scratch_room, take_rows
+from assay.storage.disk.pages import mapping, release
 
 BUILD = """
 import json, resource, sys

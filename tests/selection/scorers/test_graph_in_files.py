@@ -8,8 +8,8 @@ import pytest
 
 from assay.index import SimilarityGraph
 from assay.index.algorithms import blocks
-from assay.index.vectors.mapped import mapping
 from assay.selection.scorers.graph import CoreNumber, Degree, Hubness, KNNDensity, PageRank
+from assay.storage.disk.pages import mapping
 
 SCORERS = (PageRank, CoreNumber, Hubness, KNNDensity, Degree)
 
