@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from assay.flows import CurationConfig, curate
 from assay.flows.cli import app
 from assay.flows.config.had import names_file, read_ids
-from assay.flows.estimate.estimation import sample_config
+from assay.flows.estimate.samples import sample_config
 from assay.flows.stages.run import resolve_run
 from assay.selection import SelectionPlan
 from assay.storage.errors import ConfigError, IdError, InputError

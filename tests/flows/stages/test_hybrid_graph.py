@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from assay.examples import example_path
 from assay.flows.cli import app
 from assay.flows.config.curation import CurationConfig
-from assay.flows.estimate.estimation import Costs
+from assay.flows.estimate.growth import Costs, Sample
 from assay.flows.estimate.measuring import StageCost
 from assay.flows.running.runner import curate
 from assay.flows.stages import artifacts as stages
@@ -115,9 +115,10 @@ def test_what_does_not_fit_is_refused_before_any_work(tmp_path: Path) -> None:
 
 
 def test_the_plan_expects_the_search_by_words_to_grow_with_the_square() -> None:
-    def at(rows: int) -> list[StageCost]:
-        return [StageCost("graph", rows * max(1.0, rows / 25_600), 0.0, 1, 1)]
+    def at(rows: int) -> Sample:
+        cost = StageCost("graph", rows * max(1.0, rows / 25_600), 0.0, 1, 1)
+        return Sample(rows, 10, [cost], 0, [1])
 
-    costs = Costs((30_000, 60_000), at(60_000), (at(30_000), at(60_000)), 10, by_words=True)
+    costs = Costs((at(7_500), at(30_000), at(60_000)), 10, by_words=True)
     assert costs.of(10**6)[0].cpu_seconds == pytest.approx(10**12 / 25_600)
     assert costs.of(20_000)[0].cpu_seconds == pytest.approx(20_000)

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from assay.flows.cli import app
 from assay.flows.config.curation import CurationConfig
-from assay.flows.estimate.estimation import sample_config
+from assay.flows.estimate.samples import sample_config
 from assay.flows.running.runner import curate
 from assay.flows.stages.deciding import deciding
 from assay.flows.stages.memory import known_memory
