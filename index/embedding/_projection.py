@@ -9,6 +9,7 @@ from numba import float32, float64
 from scipy.sparse import csr_array
 
 from assay.index.threads import one_thread
+from assay.index.vectors._row_sums import add_products, add_rows
 from assay.storage.compiling import njit
 
 # Subspace iteration: extra dimensions and rounds. More change no neighbors that matter.
@@ -16,6 +17,8 @@ _EXTRA = 32
 _ROUNDS = 3
 # Directions whose singular value is a smaller share of the largest are rounding errors.
 _NEGLIGIBLE = 1e-5
+# a count of terms below this has its logarithm from a table
+_FEW = 64
 
 
 @njit(cache=True, nogil=True)
@@ -26,10 +29,14 @@ def project(indptr, buckets, columns, idf, directions, out):  # type: ignore[no-
     the order of their first appearance in the row.
     """
     counts = np.zeros(idf.size, np.int32)
+    logs = np.empty(_FEW)
+    for count in range(1, _FEW):
+        logs[count] = 1.0 + math.log(float64(count))
     longest = 0
     for row in range(indptr.size - 1):
         longest = max(longest, indptr[row + 1] - indptr[row])
     kept_terms = np.empty(longest, np.int32)
+    weights = np.empty(longest, np.float32)
     for row in range(indptr.size - 1):
         terms = 0
         for j in range(indptr[row], indptr[row + 1]):
@@ -41,10 +48,11 @@ def project(indptr, buckets, columns, idf, directions, out):  # type: ignore[no-
                 counts[term] += 1
         for j in range(terms):
             term = kept_terms[j]
-            weight = float32((1.0 + math.log(float64(counts[term]))) * idf[term])
+            count = counts[term]
+            log = logs[count] if count < _FEW else 1.0 + math.log(float64(count))
+            weights[j] = float32(log * idf[term])
             counts[term] = 0
-            for k in range(out.shape[1]):
-                out[row, k] += weight * directions[term, k]
+        add_rows(kept_terms, weights, terms, directions, out[row])
         square = 0.0
         for k in range(out.shape[1]):
             square += float64(out[row, k]) * float64(out[row, k])
@@ -73,9 +81,9 @@ def singular_directions(
         start = np.random.default_rng(seed).standard_normal((n, size))
         basis = np.linalg.qr(start.astype(np.float32))[0]
         for _ in range(_ROUNDS):
-            basis = np.linalg.qr(weights @ (transposed @ basis))[0]
+            basis = np.linalg.qr(_product(weights, _product(transposed, basis)))[0]
         basis = np.linalg.qr(basis.astype(np.float64))[0]
-        projected = transposed @ basis
+        projected = _product(transposed, basis)
         squares, mixture = np.linalg.eigh(projected.T @ projected)
         squares = np.maximum(squares[::-1][:dimensions], 0)
         kept = int((squares > squares[0] * _NEGLIGIBLE**2).sum())
@@ -83,3 +91,11 @@ def singular_directions(
         right = projected @ (mixture[:, ::-1][:, :kept] / values[:kept])
     out[:, :kept] = right * np.where(right.max(axis=0) >= -right.min(axis=0), 1.0, -1.0)
     return out, values
+
+
+def _product(sparse: csr_array, matrix: np.ndarray) -> np.ndarray:
+    """Return ``sparse @ matrix`` in less than half of the time that SciPy takes."""
+    out = np.zeros((sparse.shape[0], matrix.shape[1]), matrix.dtype)
+    rows = np.ascontiguousarray(matrix)
+    add_products(sparse.indptr, sparse.indices, sparse.data, rows, out)
+    return out

@@ -1,0 +1,43 @@
+"""Weighted sums of rows against one addition after the other, to the bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.sparse import csr_array
+
+from assay.index.vectors._row_sums import AHEAD, add_products, add_rows
+
+
+def one_by_one(places: np.ndarray, weights: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    out = np.zeros(matrix.shape[1], matrix.dtype)
+    for place, weight in zip(places, weights, strict=True):
+        out = out + weight * matrix[place]
+    return out
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("columns", [1, 3, 128, 700])
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 7, AHEAD, AHEAD + 5, 200])
+def test_sums_are_those_of_one_addition_after_the_other(dtype, columns, count) -> None:
+    rng = np.random.default_rng(count)
+    matrix = rng.normal(size=(50, columns)).astype(dtype)
+    places, weights = rng.integers(0, 50, count), rng.normal(size=count).astype(dtype)
+    out = np.zeros(columns, dtype)
+    # what lies behind the first `count` places is not read
+    more_places = np.append(places, 10**9).astype(np.int32)
+    more_weights = np.append(weights, np.nan).astype(dtype)
+    add_rows(more_places, more_weights, count, matrix, out)
+    assert np.array_equal(out, one_by_one(places, weights, matrix))
+
+
+@given(st.integers(0, 2**32), st.integers(1, 40), st.integers(1, 30), st.floats(0, 1))
+def test_products_with_sparse_rows(seed, rows, columns, density) -> None:
+    rng = np.random.default_rng(seed)
+    dense = rng.normal(size=(rows, columns)) * (rng.random((rows, columns)) < density)
+    sparse, matrix = csr_array(dense), rng.normal(size=(columns, 5))
+    out = np.ones((rows, 5))
+    add_products(sparse.indptr, sparse.indices, sparse.data, matrix, out)
+    np.testing.assert_allclose(out, 1 + dense @ matrix, atol=1e-12)
