@@ -46,10 +46,10 @@ from assay.selection.algorithms.density_ratio import (
     DensityRatio,
     Mode,
     fit_ratio,
-    presence_weights,
     weigh,
     weigh_shard,
 )
+from assay.selection.algorithms.presence_classifier import PresenceClassifier
 from assay.selection.importance.resampler import ImportanceResampler
 from assay.storage import read_pool
 
@@ -223,7 +223,7 @@ def ratio_of(stream: BucketStream, target: pl.Series, mode: Mode, weighting: str
     presence = None
     if weighting == "joint":
         grams, negatives = (s.take(np.arange(min(10_000, len(s)))) for s in (wanted, stream))
-        presence = presence_weights(grams, negatives, stream.hasher.buckets)[None]
+        presence = PresenceClassifier(negatives, stream.hasher.buckets).weights(grams)[None]
     defaults = ImportanceResampler(budget=1)
     return fit_ratio(
         stream.counts,

@@ -46,7 +46,7 @@ def term_columns(texts: pl.Series, labels: pl.Series, terms: int = TERMS) -> pl.
         .with_row_index("column")
     )
     cells = tally.join(frequent, on="term")
-    matrix = np.zeros((len(texts), frequent.height), dtype=np.float32)
+    matrix = np.zeros((len(texts), frequent.height), dtype=np.float32, order="F")
     matrix[cells["row"].to_numpy(), cells["column"].to_numpy()] = cells["count"].to_numpy()
     frame = pl.DataFrame(matrix, schema=[f"term:{t}" for t in frequent["term"]])
     return frame.with_columns(labels.alias("label"))

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 
 from assay.index.embedding.text import HashedTextEmbedder
 from assay.index.threads import one_thread
@@ -329,6 +327,9 @@ def _predicted(
     X: NDArray[np.float32], codes: NDArray[Any], rows: NDArray[np.float32], n_classes: int
 ) -> Floats:
     """Return the class probabilities of `rows` by a logistic regression on X."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
     present = np.unique(codes)
     out = np.zeros((len(rows), n_classes))
     if len(present) < 2:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 
-from assay.index.ngrams._stream_kernels import distinct_rows, presence_rows, sum_rows
+from assay.index.ngrams._stream_kernels import presence_rows, sum_rows
 from assay.index.ngrams.hasher import NGrams
 from assay.index.ngrams.stream import BucketStream
-from assay.index.threads import one_thread, ordered_map
+from assay.index.threads import ordered_map
+from assay.selection.algorithms.presence_classifier import Ragged
 from assay.selection.contract.inputs import Floats, Rows
 
 Mode = Literal["calibrated", "dsir"]
@@ -23,8 +20,6 @@ Weighting = Literal["joint", "backoff", "logistic"]
 
 # keeps log(0) away in mode "dsir", as published
 _EPSILON = 1e-8
-# inverse strength of the penalty of the logistic ratio; it hardly matters from 1 to 100
-_C = 10.0
 # sums that must not depend on the order of the rows are made of multiples of this
 _UNIT_BITS = 24
 _LIMIT = 1 << 7
@@ -45,7 +40,7 @@ class DensityRatio:
     summed : bool
         Whether weights are sums over the n-grams (mode "dsir") rather than means.
     presence : float64[T, buckets] or None
-        Weights of a logistic regression on which buckets a document holds.
+        Weights of `PresenceClassifier`, by which buckets a document holds.
     """
 
     log_ratio: Floats
@@ -126,9 +121,14 @@ def calibrated_log_ratio(target: Rows, pool: Rows, smoothing: float) -> Floats:
     return np.asarray(np.log(backed_off(target, of_pool, smoothing) / of_pool))
 
 
-def backed_off(counts: Rows, background: Floats, smoothing: float) -> Floats:
-    """Return (counts + mu * background) / (n + mu) with mu = smoothing * n, n = sum of counts."""
-    n = counts.sum()
+def backed_off(
+    counts: Rows, background: Floats, smoothing: float, total: int | None = None
+) -> Floats:
+    """Return (counts + mu * background) / (n + mu) with mu = smoothing * n, n = sum of counts.
+
+    Of some of the buckets alone where the `total` of all is given.
+    """
+    n = counts.sum() if total is None else total
     mu = smoothing * n
     return np.asarray((counts + mu * background) / (n + mu))
 
@@ -139,55 +139,23 @@ def divergence(p: Floats, q: Floats) -> float:
     return float((p[held] * np.log(p[held] / q[held])).sum())
 
 
-def presence_weights(target: NGrams, pool: NGrams, buckets: int) -> Floats:
-    """Return float64[buckets]: what a logistic regression makes of the buckets documents hold.
+def weigh(grams: NGrams, ratio: DensityRatio, held: Ragged | None = None) -> Components:
+    """Return the log weights of some documents; NaN for one without n-grams.
 
-    A document is the set of its m different buckets, each 1 / sqrt(m), so that neither its length
-    nor what it repeats counts. The classes, target and pool, weigh the same.
-
-    Notes
-    -----
-    Time and memory follow the n-grams given. Documents must come in an order that does not depend
-    on that of the input, since the last bits do.
+    `held`, the different buckets of each document, saves time where documents are weighed often.
     """
-    rows = len(target.n_tokens) + len(pool.n_tokens)
-    parts = [_distinct(grams, buckets) for grams in (target, pool)]
-    columns = np.concatenate([columns_of_part for _, columns_of_part in parts])
-    used = np.flatnonzero(np.bincount(columns, minlength=buckets))
-    place = np.zeros(buckets, dtype=np.int32)
-    place[used] = np.arange(len(used))
-    sizes = np.concatenate([np.diff(ends) for ends, _ in parts])
-    values = np.repeat(1 / np.sqrt(np.maximum(sizes, 1)), sizes)
-    indptr = np.concatenate([[0], np.cumsum(sizes)])
-    held = csr_matrix((values, place[columns], indptr), shape=(rows, len(used)))
-    wanted = np.arange(rows) < len(target.n_tokens)
-    model = LogisticRegression(C=_C, class_weight="balanced", max_iter=200, tol=1e-3)
-    with one_thread(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(held, wanted)
-    weights = np.zeros(buckets)
-    weights[used] = model.coef_[0]
-    return weights
-
-
-def _distinct(grams: NGrams, buckets: int) -> tuple[Rows, NDArray[np.int32]]:
-    """Return the different buckets of each document, as a ragged array."""
-    last = np.full(buckets, -1, dtype=np.int32)
-    ends = np.empty(len(grams.indptr), dtype=np.int64)
-    out = np.empty(len(grams.buckets), dtype=np.int32)
-    distinct_rows(grams.indptr, grams.buckets, last, ends, out)
-    return ends, out[: ends[-1]]
-
-
-def weigh(grams: NGrams, ratio: DensityRatio) -> Components:
-    """Return the log weights of some documents; NaN for one without n-grams."""
     rows, targets = len(grams.n_tokens), len(ratio.log_ratio)
     sizes = np.diff(grams.indptr)
     backoff = np.empty((targets, rows))
     presence = None if ratio.presence is None else np.empty((targets, rows))
     for target in range(targets):
         sum_rows(grams.indptr, grams.buckets, ratio.log_ratio[target], backoff[target])
-        if presence is not None and ratio.presence is not None:
+        if presence is None or ratio.presence is None:
+            continue
+        if held is not None:
+            sum_rows(*held, ratio.presence[target], presence[target])
+            presence[target] /= np.sqrt(np.maximum(np.diff(held[0]), 1))
+        else:
             last = np.full(ratio.log_ratio.shape[1], -1, dtype=np.int32)
             presence_rows(
                 grams.indptr, grams.buckets, ratio.presence[target], last, presence[target]

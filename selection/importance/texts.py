@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
+from assay.index.ngrams._stream_kernels import count_rows
 from assay.index.ngrams._unicode import as_texts
 from assay.index.ngrams.hasher import MOST_BUCKETS, MOST_NGRAMS, NGramHasher, NGrams
 from assay.index.ngrams.stream import BucketStream
@@ -28,10 +29,10 @@ from assay.selection.algorithms.density_ratio import (
     divergence,
     fit_ratio,
     moments,
-    presence_weights,
     weigh,
     weigh_shard,
 )
+from assay.selection.algorithms.presence_classifier import PresenceClassifier, distinct_buckets
 from assay.selection.contract.inputs import Floats, Rows, text_series
 from assay.selection.importance.missing import missing_share, thinned
 from assay.selection.importance.sample import NGRAMS, ROWS, halvings, picked, sample_shard
@@ -271,7 +272,10 @@ class TextEvidence:
         calibrated = settings.mode == "calibrated"
         self._sample = sample_shard(stream, order, rows=ROWS if calibrated else 1, ngrams=NGRAMS)
         self.sample = self._sample.rows
-        self._negatives = self._sample.head(_FIT_ROWS, _FIT_NGRAMS)
+        self._classifier = None
+        if calibrated and settings.weighting != "backoff":
+            negatives = self._sample.head(_FIT_ROWS, _FIT_NGRAMS)
+            self._classifier = PresenceClassifier(negatives, stream.hasher.buckets)
         self.ratio = self._fit([(target.counts, target.grams) for target in self._targets])
         self.log_ratio = self.ratio.log_ratio
         self._background = stream.counts / stream.counts.sum()
@@ -285,12 +289,9 @@ class TextEvidence:
         self.log_weights[:, ~self.usable] = np.nan
 
     def _fit(self, targets: list[tuple[Rows, NGrams]]) -> DensityRatio:
-        settings, buckets = self._settings, self._stream.hasher.buckets
-        presence = None
-        if settings.mode == "calibrated" and settings.weighting != "backoff":
-            presence = np.stack(
-                [presence_weights(grams, self._negatives, buckets) for _, grams in targets]
-            )
+        settings, presence = self._settings, None
+        if self._classifier is not None:
+            presence = np.stack([self._classifier.weights(grams) for _, grams in targets])
         return fit_ratio(
             self._stream.counts,
             np.stack([counts for counts, _ in targets]),
@@ -316,11 +317,13 @@ class TextEvidence:
     def trials(self, target: int) -> list[tuple[Floats, Divergence]]:
         """Return, for each half of a target, the sample's weights and KL(other half || drawn)."""
         grams, buckets = self._sample.grams, self._stream.hasher.buckets
+        held = None if self._classifier is None else distinct_buckets(grams, buckets)
         of = self._targets[target]
         trials = []
         for fitted, held_out in halvings(of.rows):
             half = of.taken(fitted)
-            components = weigh(grams, self._fit([(_counts(half, buckets), half)]))
+            ratio = self._fit([(_counts(half, buckets), half)])
+            components = weigh(grams, ratio, held)
             weights = combine(components, self._settings.weighting, moments(components))[0]
             seen = self._seen(_counts(of.taken(held_out), buckets))
             trials.append((weights, self._divergence_from(seen)))
@@ -328,17 +331,14 @@ class TextEvidence:
 
     def _divergence_from(self, p: Floats) -> Divergence:
         grams = self._sample.grams
-        sizes = np.diff(grams.indptr)
+        used = np.flatnonzero(p)
+        wanted, background = p[used], self._background[used]
 
         def measure(rows: Rows, times: Rows) -> float:
-            count = np.zeros(len(sizes), dtype=np.int64)
-            count[rows] = times
-            if (times == 1).all():
-                drawn = np.bincount(grams.buckets[np.repeat(count > 0, sizes)], minlength=len(p))
-            else:
-                weights = np.repeat(count, sizes)
-                drawn = np.bincount(grams.buckets, weights=weights, minlength=len(p)).astype(int)
-            return divergence(p, backed_off(drawn, self._background, _TRIAL_BACKING))
+            counts = np.zeros(len(p), dtype=np.int64)
+            count_rows(grams.indptr, grams.buckets, rows, times, counts)
+            drawn = backed_off(counts[used], background, _TRIAL_BACKING, counts.sum())
+            return divergence(wanted, drawn)
 
         return measure
 

@@ -10,8 +10,6 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 
 from assay.index.embedding.embedders import embed
 from assay.index.embedding.text import HashedTextEmbedder
@@ -45,6 +43,9 @@ class LogisticRatio:
     """
 
     def __init__(self, target: Vectors, pool: Vectors) -> None:
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.linear_model import LogisticRegression
+
         self.center = pool.mean(axis=0, dtype=np.float64)
         spread = pool.std(axis=0, dtype=np.float64)
         self.scale = np.where(spread > 0, spread, 1.0)

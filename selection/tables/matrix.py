@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from assay.selection.tables.exact_floats import as_floats
+from assay.selection.tables.gaps import nan_as_null
 from assay.selection.tables.relevance import normalized_mutual_information
 from assay.storage.errors import ColumnError, ConfigError, InputError, NonFiniteError
 from assay.storage.interfaces import ArrowStream, Frame
@@ -199,8 +200,7 @@ _MISSING: dict[str, Any] = {
 
 def _absent(column: pl.Series) -> NDArray[np.bool_] | None:
     """Return which values are missing, None where none is."""
-    if column.dtype.is_float():
-        column = column.fill_nan(None)
+    column = nan_as_null(column)
     return column.is_null().to_numpy() if column.null_count() else None
 
 
@@ -291,7 +291,7 @@ def _encode(column: pl.Series) -> tuple[pl.Series | None, str]:
     if kind == pl.Boolean:
         column = column.cast(pl.Int8)
     elif kind.is_float():
-        column = column.fill_nan(None)
+        column = nan_as_null(column)
     elif not (kind.is_integer() or kind.is_decimal()):
         return None, f"left out: type {kind} is neither number, boolean nor string"
     missing = column.null_count()

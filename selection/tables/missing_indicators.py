@@ -9,6 +9,7 @@ import polars as pl
 from scipy.stats import chi2, false_discovery_control
 
 from assay.selection.contract.inputs import Rows
+from assay.selection.tables.gaps import nan_as_null
 from assay.storage.errors import InputError
 from assay.storage.reading.frames import as_table
 
@@ -84,7 +85,10 @@ def missing_relevance(frame: Any, y: Any) -> pl.DataFrame:
     of_class = np.bincount(codes[labeled], minlength=size)
     rows = []
     for column in table:
-        gone = (column.fill_nan(None) if column.dtype.is_float() else column).is_null().to_numpy()
+        marked = nan_as_null(column)
+        if not marked.null_count():
+            continue
+        gone = marked.is_null().to_numpy()
         gone_of = np.bincount(codes[labeled & gone], minlength=size)
         missing = int(gone_of.sum())
         if not 0 < missing < n:

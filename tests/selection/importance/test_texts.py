@@ -17,10 +17,10 @@ from assay.selection.algorithms.density_ratio import (
     combine,
     fit_ratio,
     moments,
-    presence_weights,
     weigh_shard,
 )
 from assay.selection.algorithms.gumbel import gumbel
+from assay.selection.algorithms.presence_classifier import PresenceClassifier
 from assay.selection.algorithms.top_k import key_histogram, take_shard, threshold, top_k
 from assay.selection.importance import sample as importance_sample
 from assay.selection.importance.draws import tempered_keys
@@ -303,7 +303,7 @@ def by_shards(cuts, seed, temperature, budget):
     ]
     sample = Sample.merge(samples, rows=80, ngrams=3_000)
     target = BucketStream.of(TARGET[:30], hasher)
-    presence = presence_weights(target.take(np.arange(30)), sample.grams, hasher.buckets)
+    presence = PresenceClassifier(sample.grams, hasher.buckets).weights(target.take(np.arange(30)))
     ratio = fit_ratio(
         counts, target.counts[None], mode="calibrated", smoothing=1.0, shrinkage=10.0,
         presence=presence[None],
