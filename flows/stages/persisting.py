@@ -42,7 +42,7 @@ def persist(run: Run, started_at: datetime, outputs: Outputs) -> str:
             scores[method] = pl.DataFrame({"key": keys, "score": values}).filter(
                 pl.col("score").is_not_nan()
             )
-        graph = load_graph(run, outputs.graph)
+        graph = load_graph(run, outputs.graph, mapped=True)
         findings = find(run, frame, selection.decisions, selection.leaks, scores, graph)
         metrics = _metrics(
             frame,

@@ -203,7 +203,7 @@ def _given(
     inputs: dict[str, Any] = {
         "X": load_vectors(run, vectors),
         "ids": rows["sample_id"],
-        "graph": load_graph(run, graph),
+        "graph": load_graph(run, graph, mapped=True),
         "scores": values,
         "table": columns_of(run, frame, _named(run)),
         "samples": facts_of(frame),
@@ -335,7 +335,7 @@ def judge(run: Run, samples: Ref, vectors: Ref, graph: Ref, selection: Ref) -> R
             evaluate_selection(
                 place,
                 X=load_vectors(run, vectors),
-                graph=load_graph(run, graph),
+                graph=load_graph(run, graph, mapped=True),
                 y=rows["label"].to_numpy() if rows["label"].count() else None,
                 groups=rows["group_id"].to_numpy() if config.group else None,
                 cutoff_kept=None if kept.all() else kept,

@@ -67,7 +67,9 @@ class NetworkxGraph:
         table.graph = self
         return table
 
-    def lists_of(self, rows: slice) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    def lists_of(
+        self, rows: slice | NDArray[np.integer]
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Return `neighbors` and `similarities` of some rows; of mapped arrays only these are read."""
         near, far = np.array(self._neighbors[rows]), np.array(self._distances[rows])
         for array in (self._neighbors, self._distances):

@@ -52,7 +52,7 @@ def add_rows(places, weights, count, matrix, out):  # type: ignore[no-untyped-de
         for later in range(j + AHEAD, min(j + AHEAD + 4, count)):
             start = base + places[later] * size
             for line in range(lines):
-                prefetch(start + line * LINE)
+                prefetch(start + line * LINE)  # type: ignore[call-arg]
         a, b = matrix[places[j]], matrix[places[j + 1]]
         c, d = matrix[places[j + 2]], matrix[places[j + 3]]
         of_a, of_b, of_c, of_d = weights[j], weights[j + 1], weights[j + 2], weights[j + 3]

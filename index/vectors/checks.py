@@ -83,11 +83,7 @@ beyond float32): 'a'. Repair or drop these rows.
         raise InputError(f"The {what} have shape {array.shape}: give at least one row and column.")
     with np.errstate(over="ignore"):
         vectors = np.ascontiguousarray(array, dtype=np.float32)
-    finite = np.empty(len(vectors), bool)
-    mapped = mapping(vectors)
-    for begin in range(0, len(vectors), _CHUNK):
-        finite[begin : begin + _CHUNK] = np.isfinite(vectors[begin : begin + _CHUNK]).all(axis=1)
-        release(mapped)
+    finite = finite_rows(vectors)
     if not finite.all():
         bad = np.flatnonzero(~finite)
         named = ids is not None and len(ids) == len(vectors)
@@ -98,6 +94,16 @@ beyond float32): 'a'. Repair or drop these rows.
             f"float32): {', '.join(names)}{more}. Repair or drop these rows."
         )
     return vectors
+
+
+def finite_rows(vectors: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Return which rows hold finite values only; a mapped file is read in parts."""
+    finite = np.empty(len(vectors), bool)
+    mapped = mapping(vectors)
+    for begin in range(0, len(vectors), _CHUNK):
+        finite[begin : begin + _CHUNK] = np.isfinite(vectors[begin : begin + _CHUNK]).all(axis=1)
+        release(mapped)
+    return finite
 
 
 def fits_float32(longest: float, metric: str, *, rough: bool) -> bool:

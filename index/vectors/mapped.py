@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ def take_rows(X: Vectors, which: NDArray[np.int64], out: Vectors | None = None) 
     mapped = mapping(X)
     if out is None and mapped is None:
         return np.asarray(X[which])
-    taken = np.empty((len(which), X.shape[1]), np.float32) if out is None else out
+    taken = np.empty((len(which), X.shape[1]), X.dtype) if out is None else out
     written = mapping(taken)
     for begin in range(0, len(which), _CHUNK):
         part = which[begin : begin + _CHUNK]
@@ -33,6 +34,21 @@ def take_rows(X: Vectors, which: NDArray[np.int64], out: Vectors | None = None) 
             release(mapped)
         release(written)
     return taken
+
+
+def ordered_rows(
+    X: Vectors, order: NDArray[np.int64], changed: Callable[[Vectors], Vectors] = np.asarray
+) -> Vectors:
+    """Return ``changed(X)[order]`` for an order of all rows, which are read once, from the first on."""
+    mapped = mapping(X)
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    out = np.empty(X.shape, np.float32)
+    for begin in range(0, len(X), _CHUNK):
+        part = slice(begin, begin + _CHUNK)
+        out[place[part]] = changed(X[part])
+        release(mapped)
+    return out
 
 
 def scratch_room(

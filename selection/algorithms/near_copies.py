@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.index.vectors.mapped import take_rows
 from assay.selection.contract.inputs import Floats, Graph, Rows
 from assay.storage.compiling import njit
 from assay.storage.errors import InputError
@@ -130,7 +131,7 @@ class Similarities:
         return vectors, np.einsum("ij,ij->i", vectors, vectors), min(float(reach), 8.0)
 
     def _taken(self, rows: Rows) -> Floats:
-        taken: Floats = self._vectors[rows].astype(np.float64) - self._center
+        taken: Floats = take_rows(self._vectors, rows).astype(np.float64) - self._center
         return taken
 
 
@@ -156,8 +157,8 @@ def have_copies(
     allowed = max(1, most // max(1, len(rows)))
     if graph is None:
         return among.have_another(rows, np.arange(min(allowed, len(rows))), threshold)
-    neighbors = np.asarray(graph.neighbors[rows])
-    close = (neighbors >= 0) & (np.asarray(graph.similarities[rows]) >= threshold - 1e-9)
+    neighbors, similarities = graph.lists_of(rows)
+    close = (neighbors >= 0) & (similarities >= threshold - 1e-9)
     present = np.zeros(len(graph.indptr) - 1, dtype=np.bool_)
     present[rows] = True
     near: Mask = (close & present[neighbors]).any(axis=1)

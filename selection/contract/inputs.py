@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 
 from assay.index.embedding.likeness import Likenesses
+from assay.index.vectors.checks import finite_rows
 from assay.index.vectors.exact import unit_rows
+from assay.index.vectors.mapped import ordered_rows
 from assay.selection.contract.covered import covered_mask
 from assay.selection.contract.images import Images, holds_images, images_of
 from assay.selection.contract.reordered import ReorderedGraph
@@ -58,7 +60,7 @@ class Graph(Protocol):
     @property
     def robust(self) -> str | None: ...
     def distances(self) -> NDArray[np.float32]: ...
-    def lists_of(self, rows: slice) -> tuple[NDArray[Any], NDArray[Any]]: ...
+    def lists_of(self, rows: slice | Rows) -> tuple[NDArray[Any], NDArray[Any]]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +86,7 @@ class GraphView:
         """Return float32[n, k]: how unlike each of `neighbors` is."""
         return np.asarray(1 - self.similarities, dtype=np.float32)
 
-    def lists_of(self, rows: slice) -> tuple[NDArray[Any], NDArray[Any]]:
+    def lists_of(self, rows: slice | Rows) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the neighbors and similarities of some rows."""
         return self.neighbors[rows], self.similarities[rows]
 
@@ -199,10 +201,7 @@ class Inputs:
 
     def likenesses(self) -> Likenesses:
         """Return what each image looks like."""
-        hashes, colors, decoded = self._images.likenesses()
-        if self.order is None:
-            return Likenesses(hashes, colors, decoded)
-        return Likenesses(hashes[self.order], colors[self.order], decoded[self.order])
+        return Likenesses(*(self.in_order(part) for part in self._images.likenesses()))
 
     def texts(self) -> pl.Series:
         """Return the texts (String, null where there is none)."""
@@ -211,15 +210,19 @@ class Inputs:
 
     def vectors(self) -> NDArray[np.float32]:
         """Return the vectors, C-contiguous and finite."""
+        return self._ordered(self.given_vectors())
+
+    def given_vectors(self) -> NDArray[np.float32]:
+        """Return the vectors in the order given, C-contiguous and finite."""
         with np.errstate(over="ignore"):
-            vectors = np.asarray(self._numbers, dtype=np.float32)
-        if not np.isfinite(vectors).all():
+            vectors = np.ascontiguousarray(self._numbers, dtype=np.float32)
+        if not finite_rows(vectors).all():
             raise NonFiniteError(
                 "X holds NaN or infinite values, or values beyond float32 (3.4e38); drop, impute or "
                 "rescale those rows first, or make vectors of a table by `assay.index.embed(table)`, "
                 "which keeps missing values apart."
             )
-        return np.ascontiguousarray(vectors if self.order is None else vectors[self.order])
+        return vectors
 
     def moved_vectors(self) -> tuple[NDArray[np.float32], float]:
         """Return vectors for methods that go by differences of rows alone, and their unit.
@@ -249,7 +252,9 @@ class Inputs:
 
         Under the cosine they are of length 1.
         """
-        return (unit_rows(self.vectors()), 1.0) if metric == "cosine" else self.moved_vectors()
+        if metric == "cosine":
+            return unit_rows(self.given_vectors(), self.order), 1.0
+        return self.moved_vectors()
 
     @cached_property
     def _numbers(self) -> NDArray[Any]:
@@ -339,15 +344,21 @@ class Inputs:
 
     def graph_vectors(self) -> NDArray[np.floating] | None:
         """Return the vectors that the graph was made of: X, or what it holds; None where neither."""
+        vectors = self.given_graph_vectors()
+        return None if vectors is None else self._ordered(vectors)
+
+    def given_graph_vectors(self) -> NDArray[np.float32] | None:
+        """Return the same in the order given."""
         if self._X is not None and self.holds_vectors:
-            return self.vectors()
-        held = None if self._graph is None else self._graph.vectors
-        return held if held is None or self.order is None else held[self.order]
+            return self.given_vectors()
+        return None if self._graph is None else self._graph.vectors
+
+    def _ordered(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        return vectors if self.order is None else ordered_rows(vectors, self.order)
 
     def graph_distances(self) -> NDArray[np.float32]:
         """Return how far each of the graph's neighbors is, float32[n, k]."""
-        distances = np.asarray(self._graph.distances(), dtype=np.float32)
-        return distances if self.order is None else distances[self.order]
+        return self.in_order(np.asarray(self._graph.distances(), dtype=np.float32))
 
     @property
     def metric(self) -> str:

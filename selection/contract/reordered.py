@@ -58,7 +58,7 @@ class ReorderedGraph:
         taken: NDArray[Any] = self._graph.similarities[self._order]
         return taken
 
-    def lists_of(self, rows: slice) -> tuple[NDArray[Any], NDArray[Any]]:
+    def lists_of(self, rows: slice | NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the neighbors and similarities of some rows."""
         return self.neighbors[rows], self.similarities[rows]
 

@@ -27,6 +27,7 @@ from assay.selection.evaluation.vectors import (
     vector_measures,
 )
 from assay.selection.evaluation.words import Reader, WordCoverage
+from assay.storage.disk.pages import mapping, release
 from assay.storage.errors import InputError
 from assay.storage.hashing.rows import hash_rows
 from assay.storage.interfaces import ArrowArray, ArrowStream, Frame
@@ -299,7 +300,7 @@ def evaluate_selection(
 
 def _near_copies(inputs: Inputs) -> Callable[[Rows], NDArray[np.bool_]]:
     """Return what tells which of some rows (as given) have another of them as a near copy."""
-    graph, vectors = inputs.graph, inputs.graph_vectors()
+    graph, vectors = inputs.given_graph, inputs.given_graph_vectors()
     if graph is None or vectors is None or inputs.metric == "ip":
         return lambda some: np.zeros(len(some), dtype=np.bool_)
     among = Similarities(vectors, inputs.metric)
@@ -307,14 +308,12 @@ def _near_copies(inputs: Inputs) -> Callable[[Rows], NDArray[np.bool_]]:
         np.asarray(graph.neighbors),
         graph.similarities,
         inputs.metric,
-        inputs.noise(0, "semantic_duplicates"),
+        inputs.as_given(inputs.noise(0, "semantic_duplicates")),
         among,
     )
-    canonical = np.arange(inputs.n)
-    if inputs.order is not None:
-        canonical[inputs.order] = np.arange(inputs.n)
+    release(mapping(graph.neighbors))
     lists = graph if lists_nearest(graph, inputs.metric) else None
-    return lambda some: have_copies(canonical[some], threshold, _COMPARED, among, lists)
+    return lambda some: have_copies(some, threshold, _COMPARED, among, lists)
 
 
 def _text_measures(texts: pl.Series, target: Any, measured: Rows, duplicates: Any) -> list[Measure]:
@@ -383,6 +382,8 @@ def _copies(duplicates: Any, n: int) -> NDArray[np.int64]:
         raise InputError(f"duplicates has {len(series)} values; the pool has {n} rows.")
     if series.dtype.is_integer():
         series = series.set(series < 0, None)
+    if series.dtype == pl.String:
+        series = series.cast(pl.Categorical).to_physical()
     codes = series.rank("dense").cast(pl.Int64).to_numpy(allow_copy=True)
     alone = series.is_null().to_numpy()
     return np.where(alone, np.arange(n) + n + 1, np.nan_to_num(codes)).astype(np.int64)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.index.vectors.mapped import take_rows
 from assay.selection.algorithms.representation import lists_nearest
 from assay.selection.contract.inputs import Floats, Rows
 from assay.selection.contract.row_order import rows_by_content
@@ -47,7 +48,7 @@ class Space:
         self.dimensions = self._X.shape[1]
 
     def rows(self, rows: Rows) -> Vectors:
-        return self.vectors(self._X[rows])
+        return self.vectors(take_rows(self._X, rows))
 
     def vectors(self, values: NDArray[Any]) -> Vectors:
         vectors = np.array(values, dtype=np.float32, order="C")
@@ -60,7 +61,7 @@ class Space:
 
     def hashes(self, rows: Rows) -> NDArray[Any]:
         # + 0 makes -0.0 and 0.0 one
-        return hash_rows(np.ascontiguousarray(self._X[rows] + 0))
+        return hash_rows(np.ascontiguousarray(take_rows(self._X, rows) + 0))
 
 
 def vector_measures(

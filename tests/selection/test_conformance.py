@@ -11,9 +11,11 @@ import pytest
 from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
+from assay.index import SimilarityGraph
 from assay.selection import registry
 from assay.selection.contract.budgets import ShortfallWarning
 from assay.selection.contract.inputs import Inputs
+from assay.storage.disk.pages import mapping
 from assay.storage.errors import (
     AssayError,
     BudgetError,
@@ -592,3 +594,31 @@ def test_the_threads_of_blas_change_nothing(entry, monkeypatch):
     if entry.kind == "selector":
         np.testing.assert_array_equal(told[0].indices_, told[1].indices_)
         np.testing.assert_array_equal(told[0].weights_, told[1].weights_)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [e for kind in ("selector", "scorer") for e in registry.entries(kind)
+     if {"graph", "vectors"} & {*e.needs, *e.uses}],
+    ids=lambda entry: f"{entry.kind} {entry.name}",
+)  # fmt: skip
+@pytest.mark.parametrize("in_order", [True, False])
+def test_a_graph_and_vectors_may_lie_in_files(entry, in_order, tmp_path):
+    rng = np.random.default_rng(4)
+    columns = inputs()
+    if in_order:
+        columns = inputs(order=np.argsort(columns["ids"]))
+    columns["vectors"] = columns["vectors"] + rng.normal(size=(N, 5)).astype(np.float32) / 8
+    graph = SimilarityGraph.from_vectors(columns["vectors"], k=6, ids=columns["ids"])
+    graph.save(tmp_path)
+    np.save(tmp_path / "X.npy", columns["vectors"])
+    parameters = {"budget": 9} if entry.kind == "selector" else {}
+    inside = fitted(entry, columns | {"graph": graph}, **parameters)
+    mapped = SimilarityGraph.load(tmp_path, mapped=True)
+    assert mapping(mapped.indices) is not None
+    vectors = np.load(tmp_path / "X.npy", mmap_mode="r")
+    outside = fitted(entry, columns | {"graph": mapped, "vectors": vectors}, **parameters)
+    np.testing.assert_array_equal(outside.scores_, inside.scores_)
+    if entry.kind == "selector":
+        np.testing.assert_array_equal(outside.indices_, inside.indices_)
+        np.testing.assert_array_equal(outside.weights_, inside.weights_)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from assay.index import SimilarityGraph
-from assay.index.vectors.checks import as_vectors
-from assay.index.vectors.mapped import scratch_room, take_rows
+from assay.index.vectors.checks import as_vectors, finite_rows
+from assay.index.vectors.exact import unit_rows
+from assay.index.vectors.mapped import ordered_rows, scratch_room, take_rows
 from assay.storage.disk.pages import mapping, release
 
 BUILD = """
@@ -67,6 +68,25 @@ def test_rows_are_taken_into_a_nameless_file(mapped: np.ndarray, tmp_path) -> No
     room = scratch_room((900, 9), np.float32, tmp_path)
     np.testing.assert_array_equal(take_rows(mapped, which, room), np.array(mapped)[which])
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_rows_are_put_in_order(mapped: np.ndarray, monkeypatch) -> None:
+    inside, order = np.array(mapped), np.random.default_rng(2).permutation(1_200)
+    monkeypatch.setattr("assay.index.vectors.mapped._CHUNK", 500)
+    for X in (mapped, inside):
+        np.testing.assert_array_equal(ordered_rows(X, order), inside[order])
+        np.testing.assert_array_equal(unit_rows(X, order), unit_rows(inside)[order])
+    doubles = inside.astype(np.float64) / 3
+    assert np.array_equal(take_rows(doubles, order), doubles[order])
+
+
+def test_rows_that_are_not_finite_are_found_in_files(tmp_path, monkeypatch) -> None:
+    X = np.zeros((1_200, 3), np.float32)
+    X[[7, 600], [0, 2]] = np.nan, np.inf
+    np.save(tmp_path / "X.npy", X)
+    monkeypatch.setattr("assay.index.vectors.checks._CHUNK", 500)
+    found = finite_rows(np.load(tmp_path / "X.npy", mmap_mode="r"))
+    assert np.flatnonzero(~found).tolist() == [7, 600]
 
 
 @pytest.mark.parametrize("metric", ["l2", "cosine", "ip"])
