@@ -17,12 +17,13 @@ from prefect import flow  # noqa: E402
 from prefect.logging.handlers import APILogHandler  # noqa: E402
 
 from assay.flows.config.credentials import Scrubbing  # noqa: E402
-from assay.flows.config.curation import CLUSTERS, CurationConfig  # noqa: E402
+from assay.flows.config.curation import CurationConfig  # noqa: E402
 from assay.flows.config.features import FeatureConfig  # noqa: E402
 from assay.flows.config.form import Form  # noqa: E402
 from assay.flows.engines import blocks  # noqa: E402
 from assay.flows.engines import prefect_page as run_artifacts  # noqa: E402
-from assay.flows.engines.runners import check_server, located, one_server, task_runner  # noqa: E402
+from assay.flows.engines.cluster import cluster_of  # noqa: E402
+from assay.flows.engines.runners import check_server, located, task_runner  # noqa: E402
 from assay.flows.engines.submission import Submission  # noqa: E402
 from assay.flows.progress import logger  # noqa: E402
 from assay.flows.running import runner  # noqa: E402
@@ -73,7 +74,9 @@ def _placed(config: Any, pool_block: str | None, store_block: str | None) -> Any
 def _curated(config: CurationConfig) -> dict[str, Any]:
     settings = located(config)
     with task_runner(settings) as started:
-        call = Submission(run_artifacts.Progress(), started, remote=settings.engine in CLUSTERS)
+        cluster = cluster_of(settings.engine, started)
+        runs_tasks = None if cluster else started
+        call = Submission(run_artifacts.Progress(), runs_tasks, cluster=cluster)
         result = runner.curate(settings, call=call)
     run_artifacts.tell_curation(result, refit=settings.refit)
     return _reference(result)
@@ -125,16 +128,14 @@ def run_curation(config: CurationConfig) -> RunResult:
     """
     resolve_run(config)
     check_server()
-    with one_server(config):
-        return _result(curate_flow(config))
+    return _result(curate_flow(config))
 
 
 def run_next(config: CurationConfig) -> RunResult:
     """Run `next_flow` and return what `assay.flows.next_batch` would."""
     resolve_run(config.next_batch())
     check_server()
-    with one_server(config):
-        return _result(next_flow(config))
+    return _result(next_flow(config))
 
 
 def run_ranking(config: FeatureConfig) -> RunResult:

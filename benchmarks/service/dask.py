@@ -29,9 +29,9 @@ what is left over.
 
 {table}
 
-Tasks that ran to their end: {tasks}. The graph is a block join (k = {k}), searched in shards.
+Prefect's tasks that ran to their end, each with all shards of its stage: {tasks}. The graph is a block join (k = {k}), searched in shards.
 {differences} differences. Most of the cluster's time goes into starting a Prefect server and the
-workers, and into half a second per task: at this size a cluster is of no use but for this comparison.
+workers: at this size a cluster is of no use but for this comparison (`cluster.md`).
 """
 
 

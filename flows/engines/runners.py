@@ -18,8 +18,6 @@ _RUNNERS = {
     "dask": ("prefect_dask", "DaskTaskRunner"),
     "ray": ("prefect_ray", "RayTaskRunner"),
 }
-# seconds that a slow machine may take to start a Prefect server
-_STARTUP = 120
 # these say where a cluster is, so that none is started
 _THERE = {"address", "cluster", "cluster_class", "cluster_kwargs", "init_kwargs"}
 
@@ -88,25 +86,6 @@ def check_server() -> None:
             f"({type(problem).__name__}: {problem}). Start it (`prefect server start`), or unset "
             "PREFECT_API_URL: without it the stages run in this process."
         )
-
-
-@contextmanager
-def one_server(config: CurationConfig) -> Iterator[None]:
-    """Start the Prefect server that the workers of a cluster report to, where none is configured.
-
-    Otherwise each of them would start one of its own.
-    """
-    from prefect.server.api.server import SubprocessASGIServer
-    from prefect.settings import PREFECT_API_URL, temporary_settings
-
-    if config.engine not in CLUSTERS or PREFECT_API_URL.value():
-        yield
-        return
-    # it ends with this process, when the last lines of its log have arrived
-    server = SubprocessASGIServer()
-    server.start(timeout=_STARTUP)
-    with temporary_settings({PREFECT_API_URL: server.api_url}):
-        yield
 
 
 def _options(config: CurationConfig) -> Mapping[str, Any]:

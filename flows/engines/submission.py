@@ -14,6 +14,7 @@ from prefect.task_runners import TaskRunner
 from prefect.utilities.callables import get_call_parameters
 
 from assay.flows.config.credentials import scrub_error
+from assay.flows.engines.cluster import Cluster
 from assay.flows.engines.retry import DELAYS, JITTER, retry
 from assay.flows.stages.stage import Stage
 
@@ -30,9 +31,10 @@ class Submission:
         Called with each stage that is done, and its result.
     runner : task runner, optional
         What runs the stages, started; that of the flow by default.
-    remote : bool, default False
-        Whether that is in other processes. What begins and ends a run then stays in this one, which
-        holds the store's lock and is the one that the run is noted under.
+    cluster : Cluster, optional
+        Where the stages run, each under one task of this process that waits for it: a task that
+        Prefect runs in a worker costs half a second there. What begins and ends a run stays in this
+        process, which holds the store's lock and is the one that the run is noted under.
     """
 
     def __init__(
@@ -40,30 +42,38 @@ class Submission:
         done: Callable[[Stage, Any], None] = lambda stage, result: None,
         runner: TaskRunner[Any] | None = None,
         *,
-        remote: bool = False,
+        cluster: Cluster | None = None,
     ) -> None:
         self._done = done
         self._runner = runner
-        self._remote = remote
+        self._cluster = cluster
         self._futures: dict[PrefectFuture[Any], Stage] = {}
 
     def __call__(self, stage: Stage, *args: Any) -> Any:
         """Submit a stage; futures of other stages are handed on as arguments."""
-        # the artifacts are the cache: Prefect's own does not carry over between runs
-        submitted = task(
-            name=stage.title,
-            cache_policy=NO_CACHE,
-            persist_result=False,
-            retries=len(DELAYS),
-            retry_delay_seconds=list(DELAYS),
-            retry_jitter_factor=JITTER,
-            retry_condition_fn=retry,
-        )(_clean(stage.resolve()))
-        if self._remote and stage.holds_lock:
+        cluster = self._cluster
+        if cluster is None:
+            return self._submit(stage, stage.resolve(), args)
+        if stage.holds_lock:
             self.finished(None)
-            result = submitted(*args)
+            result = _task(stage, stage.resolve())(*args)
             self._done(stage, result)
             return result
+        return self._submit(stage, lambda *args: cluster(stage, [args])[0], args)
+
+    def spread(self, stage: Stage, run: Any, what: Any, shards: int, *args: Any) -> Any:
+        """Submit a stage for every shard; on a cluster all are one task of Prefect's."""
+        cluster = self._cluster
+        if cluster is None or shards == 0:
+            return tuple(self(stage, run, what, place, *args) for place in range(shards))
+
+        def call(run: Any, what: Any, *args: Any) -> Any:
+            return cluster(stage, [(run, what, place, *args) for place in range(shards)])
+
+        return self._submit(stage, call, (run, what, *args))
+
+    def _submit(self, stage: Stage, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+        submitted = _task(stage, function)
         future: PrefectFuture[Any]
         if self._runner is None:
             future = submitted.submit(*args)
@@ -82,13 +92,17 @@ class Submission:
             What a stage raised, after all that was submitted has come to its end.
         """
         with _to_the_end(self._futures):
-            for future in futures:
-                if isinstance(future, PrefectFuture):
-                    future.wait()
-                    if not future.state.is_completed():
-                        self.finished(None)
-                        future.result()
-        return [f.result() if isinstance(f, PrefectFuture) else f for f in futures]
+            return [self._result(future) for future in futures]
+
+    def _result(self, submitted: Any) -> Any:
+        if type(submitted) is tuple:
+            return tuple(self._result(one) for one in submitted)
+        if not isinstance(submitted, PrefectFuture):
+            return submitted
+        submitted.wait()
+        if not submitted.state.is_completed():
+            self.finished(None)
+        return submitted.result()
 
     def finished(self, last: Any) -> Any:
         """Wait for every stage, so that none still writes; return the result of the last one.
@@ -110,11 +124,20 @@ class Submission:
             # one that waited for a stage that failed has not failed itself
             if future.state.is_failed() or future.state.is_crashed():
                 future.result()
-        for future in futures:
-            # its worker was lost, and so were those that took its place
-            if future.state.is_running():
-                future.result()
         return last.result() if isinstance(last, PrefectFuture) else last
+
+
+def _task(stage: Stage, function: Callable[..., Any]) -> Any:
+    # the artifacts are the cache: Prefect's own does not carry over between runs
+    return task(
+        name=stage.title,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+        retries=len(DELAYS),
+        retry_delay_seconds=list(DELAYS),
+        retry_jitter_factor=JITTER,
+        retry_condition_fn=retry,
+    )(_clean(function))
 
 
 @contextmanager

@@ -14,6 +14,12 @@ class Call(Protocol):
     def __call__(self, stage: Stage, *args: Any) -> Any:
         """Run or submit a stage; futures of other stages may be among its arguments."""
 
+    def spread(self, stage: Stage, run: Any, what: Any, shards: int, *args: Any) -> Any:
+        """Run or submit `stage(run, what, place, *args)` for every place of a shard.
+
+        What is returned is a tuple, or a future of one, or holds futures; `results` takes each.
+        """
+
     def results(self, submitted: Sequence[Any]) -> list[Any]:
         """Wait for some stages, and return their results; others go on."""
 
@@ -27,6 +33,10 @@ class Direct:
     def __call__(self, stage: Stage, *args: Any) -> Any:
         """Run a stage."""
         return stage(*args)
+
+    def spread(self, stage: Stage, run: Any, what: Any, shards: int, *args: Any) -> Any:
+        """Run a stage for every shard, one after the other."""
+        return tuple(self(stage, run, what, place, *args) for place in range(shards))
 
     def results(self, submitted: Sequence[Any]) -> list[Any]:
         """Return the results, which are ready."""

@@ -180,47 +180,49 @@ def graph(run: Run, samples: Ref, changes: Ref | None, vectors: Ref, result: Sea
 
 def run_search(call: Call, run: Run, search: Search, vectors: Ref) -> SearchResult:
     """Submit the search, shard by shard, and wait for it."""
-    places = range(shard_count(run, search.rows))
+    shards = shard_count(run, search.rows)
     if search.method == "exact":
         laid = call(stage.LAY_OUT, run, search, vectors, ())
-        parts = [call(stage.JOIN, run, search, place, laid, "join") for place in places]
-        (laid,) = call.results([laid])
-        return SearchResult(search, laid, (), tuple(call.results(parts)), (1.0, 1.0, 1.0), 0)
+        laid, parts = call.results(
+            [laid, call.spread(stage.JOIN, run, search, shards, laid, "join")]
+        )
+        return SearchResult(search, laid, (), parts, (1.0, 1.0, 1.0), 0)
     from assay.index.knn.block_join import seek
 
-    cells = [call(stage.ASSIGN_CELLS, run, search, place) for place in places]
+    cells = call.spread(stage.ASSIGN_CELLS, run, search, shards)
     (laid,) = call.results([call(stage.LAY_OUT, run, search, vectors, cells)])
     (planned,) = call.results([call(stage.PLAN_SEARCH, run, search, laid)])
     steps = _Steps(call, run, search, laid)
     reached, rounds = seek(steps, planned, run.config.graph.target_recall)
     recall = (reached.mean, reached.low, reached.high)
-    return SearchResult(search, laid, tuple(steps.visits), tuple(steps.parts), recall, rounds)
+    return SearchResult(search, laid, steps.visits, steps.parts, recall, rounds)
 
 
 class _Steps:
-    """The steps of a block join, each a task per shard."""
+    """The steps of a block join, each in shards."""
 
     def __init__(self, call: Call, run: Run, search: Search, laid: Ref) -> None:
         self._call = call
         self._args = (run, search)
         self._laid = laid
-        self._places = range(shard_count(run, search.rows))
+        self._shards = shard_count(run, search.rows)
         self._done = 0
-        self.visits: list[Ref] = []
-        self.parts: list[Ref] = []
+        self.visits: tuple[Ref, ...] = ()
+        self.parts: tuple[Ref, ...] = ()
 
     def join(self, tau: float) -> Any:
         from assay.index.vectors.exact import Recall
 
         self._done += 1
-        call, laid = self._call, self._laid
+        call, args, laid = self._call, self._args, self._laid
         name = f"{self._done} visits {tau!r}"
-        asked = [call(stage.VISITS, *self._args, at, laid, name, tau) for at in self._places]
-        self.visits = call.results(asked)
+        (self.visits,) = call.results(
+            [call.spread(stage.VISITS, *args, self._shards, laid, name, tau)]
+        )
         name = f"{self._done} join"
-        asked = [call(stage.JOIN, *self._args, at, laid, name, self.visits) for at in self._places]
-        (measured,) = call.results([call(stage.RECALL, *self._args, laid, self.visits, asked)])
-        self.parts = call.results(asked)
+        parts = call.spread(stage.JOIN, *args, self._shards, laid, name, self.visits)
+        measured = call(stage.RECALL, *args, laid, self.visits, parts)
+        measured, self.parts = call.results([measured, parts])
         return None if measured is None else Recall(*measured)
 
 

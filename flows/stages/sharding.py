@@ -143,7 +143,6 @@ def save_all(out: Path, **arrays: np.ndarray) -> None:
         np.save(out / f"{name}.npy", array)
 
 
-def spread(call: Call, stage: Stage, run: Run, work: Work | None, *args: Any) -> tuple[Any, ...]:
+def spread(call: Call, stage: Stage, run: Run, work: Work | None, *args: Any) -> Any:
     """Call or submit `stage(run, work, place, *args)` for every shard."""
-    shards = 0 if work is None else work.shards
-    return tuple(call(stage, run, work, place, *args) for place in range(shards))
+    return call.spread(stage, run, work, 0 if work is None else work.shards, *args)
