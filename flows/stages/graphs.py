@@ -155,13 +155,15 @@ def index(run: Run, samples: Ref, changes: Ref | None, vectors: Ref, graph: Ref)
         from assay.index import VectorIndex
 
         with step("index", None):
-            centroids = load_graph(run, graph, mapped=True).centroids_
+            made = load_graph(run, graph, mapped=True)
+            cells = None if made.centroids_ is None else made.cells_
             VectorIndex.from_vectors(
                 load_vectors(run, vectors),
                 ids=ids_of(run, samples, vectors),
                 metric=metric,
                 random_state=run.config.seed,
-                centroids=None if centroids is None else np.array(centroids),
+                centroids=None if cells is None else np.array(made.centroids_),
+                cells=cells,
                 storage=storage,
             ).save(out)
 

@@ -99,15 +99,19 @@ def add_rows(
     metric: str,
     centroids: Vectors | None,
     coding: Coding,
+    cells: NDArray[np.integer] | None = None,
 ) -> None:
     """Add rows; `labels` count for 'ivf', the other kinds number rows as they come.
 
-    The lists are chosen here rather than by FAISS, whose choice between two nearly equal centroids
+    Rows enter the lists `cells`, where these are -1 or None those of the nearest centroids, chosen here rather than by FAISS, whose choice between two nearly equal centroids
     depends on how many rows are added at once.
     """
     if centroids is not None:
-        lists = assign(rows, centroids, metric, 1, threads=thread_count())
-        lists = lists[:, 0].astype(np.int64)
+        lists = np.full(len(rows), -1) if cells is None else cells.astype(np.int64)
+        without = np.flatnonzero(lists < 0)
+        if len(without):
+            asked = rows if cells is None else rows[without]
+            lists[without] = assign(asked, centroids, metric, 1, threads=thread_count())[:, 0]
         labels = np.ascontiguousarray(labels)
         rows = coding.encode(rows)
         pointers = [faiss.swig_ptr(array) for array in (rows, labels, lists)]

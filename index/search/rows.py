@@ -83,14 +83,18 @@ class StoredRows:
         """Return the lists or the breadth of a search for k rows among all there are."""
         return DEFAULT_PROBES if self.kind == "ivf" else max(64, 2 * k)
 
-    def append(self, X: Vectors, order: NDArray[np.int64]) -> None:
-        """Enter X[order]; row i of X gets the position i after those there are."""
+    def append(
+        self, X: Vectors, order: NDArray[np.int64], cells: NDArray[np.integer] | None = None
+    ) -> None:
+        """Enter X[order], in the lists cells[order] if given; row i of X gets the position i after
+        those there are."""
         if self.coding.coded and self.metric != "cosine":
             self._reach(X)
+        listed = None if cells is None else cells[order]
         if self.metric == "cosine":
-            self._enter(lambda part: unit_rows(X[order[part]]), len(order))
+            self._enter(lambda part: unit_rows(X[order[part]]), len(order), listed)
         else:
-            self._enter(lambda part: X[order[part]], len(order))
+            self._enter(lambda part: X[order[part]], len(order), listed)
         self.positions = np.concatenate([self.positions, order + len(self.positions)])
 
     def remove(self, gone: NDArray[np.bool_]) -> None:
@@ -189,7 +193,12 @@ class StoredRows:
             return lambda labels: self.coding.decode(read_rows(self.index, labels))
         return lambda labels: vectors(self.positions[np.searchsorted(self.labels, labels)])
 
-    def _enter(self, rows: Callable[[slice], Vectors], count: int) -> None:
+    def _enter(
+        self,
+        rows: Callable[[slice], Vectors],
+        count: int,
+        cells: NDArray[np.integer] | None = None,
+    ) -> None:
         start = int(self.labels[-1]) + 1 if len(self.labels) else 0
         if self.kind == "hnsw":
             # which counts removed rows too
@@ -197,6 +206,9 @@ class StoredRows:
         labels = np.arange(start, start + count)
         for begin in range(0, count, _ADDED):
             part = slice(begin, begin + _ADDED)
-            add_rows(self.index, rows(part), labels[part], self.metric, self.centroids, self.coding)
+            of = None if cells is None else cells[part]
+            add_rows(
+                self.index, rows(part), labels[part], self.metric, self.centroids, self.coding, of
+            )
         self.labels = np.concatenate([self.labels, labels])
         self._rank = self._searched = None

@@ -440,3 +440,37 @@ def test_rows_and_queries_beyond_the_scale_of_an_index_are_refused():
     # small rows beside others lose nothing
     index.add(X * np.float32(1e-25))
     assert len(index) == 100
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("storage", ["float32", "int8"])
+def test_cells_of_the_graph_serve_the_index(
+    X: np.ndarray, Q: np.ndarray, ids: list[str], metric: str, storage: str
+) -> None:
+    graph = SimilarityGraph.from_vectors(X, ids=ids, metric=metric, k=5, method="block_join")
+    settings = {"ids": ids, "metric": metric, "kind": "ivf", "storage": storage}
+    own = VectorIndex.from_vectors(X, centroids=graph.centroids_, **settings)
+    cells = graph.cells_.copy()
+    cells[::7] = -1
+    index = VectorIndex.from_vectors(X, centroids=graph.centroids_, cells=cells, **settings)
+    lists = len(graph.centroids_)
+    for found, expected in zip(
+        index.search(Q, 5, probes=lists), own.search(Q, 5, probes=lists), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
+    # a row is found by its own list, which no other row's search has to look at
+    _, rows = index.search(graph.centroids_, 1_200, probes=1)
+    for cell in range(lists):
+        listed = set(rows[cell][rows[cell] >= 0].tolist())
+        assert set(np.flatnonzero(cells == cell)) <= listed
+        assert not listed & set(np.flatnonzero((cells >= 0) & (cells != cell)))
+
+
+@pytest.mark.parametrize(
+    "cells", [np.zeros(3, int), np.full(1_200, 16), np.full(1_200, -2), np.zeros(1_200)]
+)
+def test_cells_that_are_not_the_rows_are_refused(X: np.ndarray, cells: np.ndarray) -> None:
+    with pytest.raises(InputError, match="1200 whole numbers"):
+        VectorIndex(kind="ivf").build(X, centroids=X[:16], cells=cells)
+    with pytest.raises(InputError, match="0 centroids"):
+        VectorIndex(kind="ivf").build(X, cells=np.zeros(1_200, int))
