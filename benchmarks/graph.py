@@ -1,6 +1,7 @@
 """The graph of nearest neighbors against every library one could pick instead.
 
     python benchmarks/graph.py [--size 200000] [--million] [--scale] [--peers "faiss HNSW,hnswlib"]
+    python benchmarks/graph.py --race cifar10,texts [--peers ...]
 
 Every method builds the 15 nearest neighbors (Euclidean) of all rows with one thread; time is that
 of the build and of the search of all rows, without compilation. Each is tuned over a grid to the
@@ -10,7 +11,8 @@ figures are medians; ~ marks a full build with the time of 1,000 searches scaled
 holds the recall that it measures for itself and the grouping of equal rows, which the others leave
 to the user. Prints a report and writes it, with a plot, to `results/graph.md`. Data:
 `ASSAY_TEST_DATA`, else `shared/data` beside the repository. Peers that aren't installed are left
-out: hnswlib, usearch, pynndescent, igraph, networkit.
+out: scann, scalable-vs, hnswlib, usearch, pynndescent, igraph, networkit. Text vectors have length
+1, so that their Euclidean neighbors are those by the cosine.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from common.timing import timed
 from graphs.algorithms import LOOSE, compare
 from graphs.peers import Peer, own_graph, peers, versions, without_itself
 from graphs.race import OWN, TARGETS, Entry, best_peer, own, race, say
-from graphs.vectors import K, Truth, cifar10, generated, resnet18
+from graphs.vectors import K, Truth, cifar10, generated, resnet18, texts
 from matplotlib import pyplot
 from threadpoolctl import threadpool_limits
 
@@ -42,6 +44,7 @@ from assay.index.vectors.checks import Vectors
 ALGORITHM_NODES = 100_000
 DISTINCT = 15_000
 MILLION = 1_000_000
+TEXTS = 60_000
 UNMEASURED = "not measured in this run: add `--million`"
 Goals = list[tuple[str, str, str, str]]
 
@@ -225,7 +228,7 @@ def _best_built(peer: Peer, X: Vectors) -> Any:
     return without_itself(labels, np.arange(len(X)), K)
 
 
-def plot(results: dict[str, list[Entry]]) -> str:
+def plot(results: dict[str, list[Entry]], file: str) -> str:
     """Draw recall against CPU time, one panel for each set of vectors."""
     figure, axes = pyplot.subplots(1, len(results), figsize=(5 * len(results), 4.2), squeeze=False)
     methods = sorted({e.method for entries in results.values() for e in entries})
@@ -248,7 +251,40 @@ def plot(results: dict[str, list[Entry]]) -> str:
     axes[0][0].set_ylabel("CPU seconds, one thread")
     axes[0][-1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     figure.tight_layout()
-    return save(figure, "graph.png")
+    return save(figure, file)
+
+
+def how_run(began: str, missing: list[str]) -> str:
+    """Return the command, the machine, the versions and what was left out."""
+    command = " ".join([Path(__file__).name, *sys.argv[1:]])
+    return (
+        f"`python benchmarks/{command}`: {os.cpu_count()} cores, load average {began} before and "
+        f"{load()} after, Python {platform.python_version()}, {versions()}. Left out: "
+        f"{', '.join(missing) or 'nothing'}."
+    )
+
+
+def told(notes: list[str]) -> str:
+    """Return what the table of the race holds."""
+    return (
+        f"k = {K}, Euclidean, one thread, compilation left out; {'; '.join(notes)}. "
+        "~: whole build, the search of 1,000 rows scaled up; otherwise medians of full runs."
+    )
+
+
+def race_table(results: dict[str, list[Entry]]) -> str:
+    """Return the table of the race."""
+    head = ["data", "recall asked", "method", "setting", "recall", "CPU s", "wall s"]
+    rows = [row for name, entries in results.items() for row in construction_rows(name, entries)]
+    return table([*head, "CPU, in assay's", "runs"], rows)
+
+
+def write_race(
+    results: dict[str, list[Entry]], notes: list[str], missing: list[str], began: str
+) -> None:
+    """Write the page of a race without the other goals."""
+    parts = ("# The race of the graphs", how_run(began, missing), told(notes), race_table(results))
+    write("graph_race.md", "\n\n".join((*parts, plot(results, "graph_race.png"))) + "\n")
 
 
 def main() -> None:
@@ -258,6 +294,7 @@ def main() -> None:
     parser.add_argument("--million", action="store_true", help="build 1M rows too (goal 2)")
     parser.add_argument("--peers", default="", help="names, separated by commas (default: all)")
     parser.add_argument("--scale", action="store_true", help="no race: scale and algorithms only")
+    parser.add_argument("--race", default="", help="the race alone, on these sets of vectors")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=60.0, help="for repeats, per set")
     options = parser.parse_args()
@@ -268,13 +305,20 @@ def main() -> None:
         own_graph(generated(20_000), K, 0.9)
         for peer in contestants:
             peer.find(peer.build(sample, peer.settings[0]), sample, slice(None), 16, K + 1)
-        sets = {}
-        if not options.scale:
-            sets = {
-                "cifar10 60k x 192": cifar10(),
-                "ADBench resnet18 5k x 512": resnet18(),
-                f"generated {options.size // 1000}k x 128": generated(options.size),
-            }
+        available = {
+            "cifar10": ("cifar10 60k x 192", cifar10),
+            "resnet18": ("ADBench resnet18 5k x 512", resnet18),
+            "generated": (
+                f"generated {options.size // 1000}k x 128",
+                partial(generated, options.size),
+            ),
+            "texts": (f"texts {TEXTS // 1000}k x 128", partial(texts, TEXTS)),
+        }
+        asked = options.race.split(",") if options.race else ["cifar10", "resnet18", "generated"]
+        if unknown := set(asked) - set(available):
+            parser.error(f"--race knows {', '.join(available)}, not {', '.join(unknown)}")
+        chosen = [] if options.scale else [available[name] for name in asked]
+        sets = {name: make() for name, make in chosen}
         results, notes = {}, []
         for name, X in sets.items():
             (truth, results[name]), spent = timed(
@@ -282,6 +326,9 @@ def main() -> None:
             )
             notes.append(f"{name}: intrinsic dimension {truth.dimension:.1f}")
             say(f"{name}: {spent.wall:.0f} s")
+        if options.race:
+            write_race(results, notes, missing, began)
+            return
         duplicates: Goals = []
         if sets:
             say("duplicates")
@@ -292,18 +339,10 @@ def main() -> None:
         seconds, absent = compare(graph, options.repeats)
     algorithms, goals = algorithm_goals(seconds)
     goals = speed_goals(results) + scale_goals(options.million) + goals + duplicates
-    head = ["data", "recall asked", "method", "setting", "recall", "CPU s", "wall s"]
-    rows = [row for name, entries in results.items() for row in construction_rows(name, entries)]
     met = sum(goal[3] == "met" for goal in goals)
     judged = sum(goal[3] != "-" for goal in goals)
     race_told = (
-        (
-            f"k = {K}, Euclidean, one thread, compilation left out; {'; '.join(notes)}. "
-            "~: whole build, the search of 1,000 rows scaled up; otherwise medians of full runs.",
-            "## Construction",
-            table([*head, "CPU, in assay's", "runs"], rows),
-            plot(results),
-        )
+        (told(notes), "## Construction", race_table(results), plot(results, "graph.png"))
         if results
         else (f"k = {K}, Euclidean; the race against other libraries is in graph.md.",)
     )
@@ -312,9 +351,7 @@ def main() -> None:
         "\n\n".join(
             (
                 "# The graph of nearest neighbors",
-                f"`python benchmarks/{' '.join([Path(__file__).name, *sys.argv[1:]])}`: {os.cpu_count()} cores, load average "
-                f"{began} before and {load()} after, Python {platform.python_version()}, "
-                f"{versions()}. Left out: {', '.join(missing + absent) or 'nothing'}.",
+                how_run(began, missing + absent),
                 race_told[0],
                 f"## Goals: {met} of {judged} met",
                 table(["goal", "aim", "found", ""], goals),

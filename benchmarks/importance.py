@@ -64,6 +64,13 @@ SLICE_BYTES, CHOSEN_SHARE = 3_000_000, 0.1
 INSTALLED_ENGINE = "regex" if tuple(map(int, version("nltk").split(".")[:2])) >= (3, 10) else "re"
 PATTERN = re.compile(r"\w+|[^\w\s]+", re.UNICODE | re.MULTILINE | re.DOTALL)
 MEMORY_BYTES, SENTENCES_EACH = 850_000_000, 8
+# MB of text per CPU second
+AGAIN = {
+    "second target, weights, mode dsir": 500,
+    "second target, whole fit, mode dsir": 500,
+    "second target, weights, default": 500,
+    "second target, whole fit, default": 150,
+}
 MEMORY_GOAL, MEMORY_PER_ROW = 600e6, 32
 # private writable memory that the measured process may ask for
 MEMORY_LIMIT = 1_000_000_000
@@ -291,7 +298,7 @@ def passes(pool: pl.DataFrame, target: pl.Series) -> Speeds:
         Goal(f"pass, exact, ours on {size:.0f} MB", ">= 18x", f"{wholes[0] / speed[0]:.1f}x", wholes[0] / speed[0] >= 18),
         Goal("pass, fast hash, equal slices", ">= 60x", f"{times[1]:.1f}x", times[1] >= 60),
         Goal(f"pass, fast hash, ours on {size:.0f} MB", ">= 60x", f"{wholes[1] / speed[0]:.1f}x", wholes[1] / speed[0] >= 60),
-        *(Goal(name, ">= 500 MB/s", f"{found:,.0f} MB/s", found >= 500) for name, found in again.items()),
+        *(Goal(name, f">= {AGAIN[name]} MB/s", f"{found:,.0f} MB/s", found >= AGAIN[name]) for name, found in again.items()),
     ]  # fmt: skip
     told = {
         "pass: package, slice": speed[0],
@@ -517,9 +524,9 @@ def main() -> None:
         "round. A pass tokenizes, hashes and weighs, and keeps the weights alone. End to end is fit, weights and resampling of "
         "a tenth, from file to file: exact is mode dsir; fast hash is the same work in mode "
         "calibrated, without classifier and without a choice of temperature; default has both, "
-        "about a second more whatever the size of the pool (its speed is in the second table). Of a second target, on a pool whose "
+        "half a second more whatever the size of the pool (its speed is in the second table). Of a second target, on a pool whose "
         "hashed n-grams are kept, `weights` is what has to be done for every document; the whole fit "
-        "also fits the classifier (three times), chooses the temperature, draws and reports.\n",
+        "also fits the classifier (seven times), chooses the temperature, draws and reports.\n",
         goal_table(one_pass[1] + whole[1]) + "\n",
         table(
             ["MB of text per CPU second", ""],

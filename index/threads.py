@@ -52,12 +52,15 @@ def one_thread(user_api: Literal["blas"] | None = None) -> AbstractContextManage
 
 
 def ordered_map(
-    function: Callable[[Item], Result], items: Iterable[Item], threads: int = 1
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    threads: int = 1,
+    ahead: int = 0,
 ) -> Iterator[Result]:
     """Yield ``function(item)`` for each item, in their order, a few items ahead.
 
     Of use where `function` runs without the interpreter lock. Memory is that of
-    ``2 * threads`` items and results.
+    ``2 * threads + ahead`` items and results; more are of use where results are taken in bursts.
     """
     if threads == 1:
         yield from map(function, items)
@@ -67,7 +70,7 @@ def ordered_map(
         try:
             for item in items:
                 under_way.append(pool.submit(function, item))
-                if len(under_way) >= 2 * threads:
+                if len(under_way) >= 2 * threads + ahead:
                     yield under_way.popleft().result()
             while under_way:
                 yield under_way.popleft().result()

@@ -18,6 +18,9 @@ Labels = NDArray[np.int64]
 Setting = dict[str, float]
 Rows = NDArray[np.int64] | slice
 
+# neighbors asked for, a row itself among them
+K_SEARCHED = 16
+_PROBES = tuple(sorted({round(1.25**i) for i in range(26)}))
 _EFFORTS = tuple(sorted({round(8 * 1.2**i) for i in range(24)}))
 
 
@@ -82,6 +85,65 @@ def _faiss_nn_descent(X: Vectors, setting: Setting) -> Labels:
     return np.asarray(found, np.int64).reshape(len(X), width)
 
 
+def _faiss_fast_scan(X: Vectors, setting: Setting) -> Any:
+    faiss = _faiss()
+    lists = int(setting["lists / sqrt(n)"] * len(X) ** 0.5)
+    d = X.shape[1]
+    codes = faiss.IndexIVFPQFastScan(faiss.IndexFlatL2(d), d, lists, d // 2, 4)
+    codes.cp.niter, codes.cp.max_points_per_centroid = 8, 64
+    index = faiss.IndexRefineFlat(codes)
+    index.train(X)
+    index.add(X)
+    index.k_factor = setting["refined / k"]
+    return index, codes
+
+
+def _find_faiss_fast_scan(state: Any, X: Vectors, rows: Rows, effort: int, count: int) -> Labels:
+    _faiss()
+    index, codes = state
+    codes.nprobe = effort
+    return np.asarray(index.search(X[rows], count)[1])
+
+
+def _scann(X: Vectors, setting: Setting) -> Any:
+    leaves = int(setting["leaves / sqrt(n)"] * len(X) ** 0.5)
+    builder = import_module("scann").scann_ops_pybind.builder(X, K_SEARCHED, "squared_l2")
+    builder.set_n_training_threads(1)
+    builder.tree(leaves, 1, training_sample_size=min(len(X), 64 * leaves))
+    builder.score_ah(2, anisotropic_quantization_threshold=float("nan"))
+    index = builder.reorder(int(setting["reordered"])).build()
+    return index, int(setting["reordered"])
+
+
+def _find_scann(state: Any, X: Vectors, rows: Rows, effort: int, count: int) -> Labels:
+    index, reordered = state
+    labels, _ = index.search_batched(
+        X[rows],
+        leaves_to_search=effort,
+        pre_reorder_num_neighbors=reordered,
+        final_num_neighbors=count,
+    )
+    return np.asarray(labels).astype(np.int64)
+
+
+def _svs(X: Vectors, setting: Setting) -> Any:
+    svs = import_module("svs")
+    degree = int(setting["degree"])
+    parameters = svs.VamanaBuildParameters(
+        graph_max_degree=degree,
+        window_size=int(setting["window"]),
+        alpha=1.2,
+        max_candidate_pool_size=4 * degree,
+        prune_to=degree - 4,
+    )
+    return svs.Vamana.build(parameters, X, svs.DistanceType.L2, num_threads=1)
+
+
+def _find_svs(index: Any, X: Vectors, rows: Rows, effort: int, count: int) -> Labels:
+    index.search_window_size = max(effort, count)
+    return np.asarray(index.search(X[rows], count)[0]).astype(np.int64)
+
+
 def _hnswlib(X: Vectors, setting: Setting) -> Any:
     index = import_module("hnswlib").Index(space="l2", dim=X.shape[1])
     index.init_index(
@@ -139,9 +201,42 @@ _ALL = (
         "faiss IVF-Flat",
         "faiss",
         ({"lists / sqrt(n)": 1.0}, {"lists / sqrt(n)": 2.0}, {"lists / sqrt(n)": 4.0}),
-        tuple(sorted({round(1.25**i) for i in range(26)})),
+        _PROBES,
         _faiss_ivf,
         _find_faiss_ivf,
+    ),
+    Peer(
+        "faiss IVF-PQ fast scan",
+        "faiss",
+        tuple(
+            {"lists / sqrt(n)": x, "refined / k": y}
+            for x, y in ((1.0, 4.0), (2.0, 8.0), (2.0, 16.0))
+        ),
+        _PROBES,
+        _faiss_fast_scan,
+        _find_faiss_fast_scan,
+    ),
+    Peer(
+        "ScaNN",
+        "scann",
+        tuple(
+            {"leaves / sqrt(n)": x, "reordered": y}
+            for x, y in ((1.0, 60.0), (2.0, 120.0), (2.0, 250.0))
+        ),
+        _PROBES,
+        _scann,
+        _find_scann,
+    ),
+    Peer(
+        "SVS Vamana",
+        "svs",
+        tuple(
+            {"degree": x, "window": y}
+            for x, y in ((16.0, 32.0), (24.0, 40.0), (32.0, 64.0), (48.0, 100.0))
+        ),
+        _EFFORTS,
+        _svs,
+        _find_svs,
     ),
     Peer("faiss HNSW", "faiss", _HNSW, _EFFORTS, _faiss_hnsw, _find_faiss_hnsw),
     Peer(
@@ -200,10 +295,16 @@ def peers(named: str) -> tuple[list[Peer], list[str]]:
     return found, missing
 
 
+_PACKAGES = (
+    *("numpy", "faiss-cpu", "scann", "scalable-vs", "hnswlib", "usearch", "pynndescent"),
+    *("networkx", "igraph"),
+)
+
+
 def versions() -> str:
     """Return the versions of the packages compared."""
     told = []
-    for name in ("numpy", "faiss-cpu", "hnswlib", "usearch", "pynndescent", "networkx", "igraph"):
+    for name in _PACKAGES:
         try:
             told.append(f"{name} {version(name)}")
         except ImportError:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
-from common.data import data_folder
+from common.data import data_folder, documents
 from numpy.typing import NDArray
 
+from assay.index import embed
 from assay.index.vectors.checks import Vectors
 from assay.index.vectors.code_search import exact_knn
 from assay.index.vectors.exact import BlockScan
@@ -40,6 +41,13 @@ def generated(n: int, d: int = 128, seed: int = 0) -> Vectors:
         latent += rng.normal(size=latent.shape)
         part[:] = np.tanh(latent @ inner) @ outer
     return X
+
+
+def texts(n: int) -> Vectors:
+    """Return the vectors of random documents of the text pool by the default embedder, of length 1."""
+    chosen = documents()["text"].sample(n, seed=0)
+    X = np.asarray(embed(chosen), dtype=np.float32)
+    return np.ascontiguousarray(X[(X != 0).any(axis=1)])
 
 
 class Truth:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from assay.index.ngrams._sha256 import Sha256Buckets
 
 HASHES = ("fast", "sha256")
+# Chunks hashed while earlier ones are put into blocks, which takes as long as hashing ten.
+_AHEAD = 10
 # Bytes of text per chunk: small enough for its tokens and buckets to stay near the processor.
 _CHUNK = 1 << 20
 MOST_NGRAMS, MOST_BUCKETS = 64, 1 << 28
@@ -175,7 +177,7 @@ class NGramHasher:
 
         columns = texts if isinstance(texts, Iterator) else [texts]
         chunks = (chunk for column in columns for chunk in self._chunks(column))
-        return ordered_map(hashed, chunks, threads)
+        return ordered_map(hashed, chunks, threads, _AHEAD)
 
     def _hashed(
         self, data: np.ndarray, offsets: np.ndarray, sha256: Sha256Buckets | None
