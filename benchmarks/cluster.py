@@ -27,7 +27,7 @@ from assay.flows.config.curation import CLUSTERS, CurationConfig
 
 WORKERS = 2
 WARM = 2_000
-ROUNDS = 3
+ROUNDS = 2
 AIM = 2.0
 
 
@@ -86,6 +86,7 @@ def curated(pool: Path, store: Path, settings: dict[str, Any]) -> Taken:
 
 def measured(rows: int, folder: Path) -> dict[str, list[Taken]]:
     """Curate everywhere in turns; return what each run took, those that warm up left out."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     from tests.system.comparing import contents, differences
 
     pools = {"warm": folder / "warm.parquet", "whole": folder / "pool.parquet"}
@@ -97,14 +98,19 @@ def measured(rows: int, folder: Path) -> dict[str, list[Taken]]:
             settings = stack.enter_context(cluster(engine))
             ways[engine] = settings
             ways[f"{engine}, shards of {rows // 4:,}"] = settings | {"shard_rows": rows // 4}
-        for place, settings in enumerate(ways.values()):
+        for name, settings in ways.items():
             for again in range(2):
-                curated(pools["warm"], folder / f"warm {place} {again}", settings)
+                print(
+                    name,
+                    curated(pools["warm"], folder / f"warm {name} {again}", settings),
+                    file=sys.stderr,
+                )
         taken: dict[str, list[Taken]] = {name: [] for name in ways}
         for turn in range(ROUNDS):
             for name, settings in ways.items():
                 store = folder / f"{name} {turn}"
                 taken[name].append(curated(pools["whole"], store, settings))
+                print(name, taken[name][-1], file=sys.stderr)
                 wrong = differences(contents(store), contents(folder / "one process 0"))
                 if wrong:
                     raise RuntimeError(f"the runs differ: {wrong}")
