@@ -214,8 +214,11 @@ def copy_threshold(
     if among is not None and metric in _JUMP:
         order = np.argsort(noise, kind="stable")
         queries, others = order[:_ASKED], order[:_AMONG]
-        beyond = _distances_beyond_copies(
-            among, queries, others, ends[queries], metric, values.shape[1]
+        beyond = np.full(len(queries), np.nan)
+        # a list that reaches farther can't end among copies
+        asked = np.flatnonzero(ends[queries] <= _FAR[metric])
+        beyond[asked] = _distances_beyond_copies(
+            among, queries[asked], others, ends[queries[asked]], metric, values.shape[1]
         )
         if not np.isnan(beyond).all():
             inside = np.where(listed[queries], ends[queries], np.nan)
