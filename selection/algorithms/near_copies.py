@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.index.vectors.exact import unit_rows
 from assay.index.vectors.mapped import take_rows
 from assay.selection.contract.inputs import Floats, Graph, Rows
 from assay.storage.compiling import njit
@@ -117,16 +118,14 @@ class Similarities:
 
     def _rough(self, rows: Rows, threshold: float) -> tuple[NDArray[np.float32], Any, float]:
         """Return rows as float32, their squares, and the squared distance that `threshold` allows."""
-        taken = self._taken(rows)
-        lengths = np.sqrt(_squares(taken))[:, None]
         if self._metric == "cosine":
             reach = 2 - 2 * threshold
+            vectors = unit_rows(np.asarray(take_rows(self._vectors, rows), dtype=np.float32))
         else:
-            longest = float(lengths.max(initial=1e-300))
-            lengths[:] = longest
+            taken = self._taken(rows)
+            longest = float(np.sqrt(_squares(taken)).max(initial=1e-300))
             reach = (1 / threshold - 1) ** 2 / longest**2 if threshold > 0 else np.inf
-        rough = np.divide(taken, lengths, out=np.zeros_like(taken), where=lengths > 0)
-        vectors = rough.astype(np.float32)
+            vectors = (taken / longest).astype(np.float32)
         # no two rows are farther apart
         return vectors, np.einsum("ij,ij->i", vectors, vectors), min(float(reach), 8.0)
 

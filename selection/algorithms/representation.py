@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from assay.index.search.vector_index import VectorIndex
-from assay.selection.algorithms.heaps import build, pop, settle
 from assay.selection.contract.inputs import Floats, Graph, Inputs, Rows
 from assay.storage.compiling import njit
 from assay.storage.errors import InputError, MissingInputError
@@ -18,6 +17,8 @@ from assay.storage.limits import check_parameters
 Similarities = NDArray[np.float32]
 
 METRICS = ("cosine", "l2")
+# for each row, how often one goes before others where regions grow on a graph
+_AHEAD = 8
 # rows searched together
 _PART = 16_384
 
@@ -76,8 +77,10 @@ def representation_weights(
     Notes
     -----
     Vectors: time O(n m d) up to 50,000 chosen rows, beyond that of an inverted file index, for the
-    rows that the graph's lists leave; memory that of the chosen vectors. Graph: Dijkstra's algorithm from all chosen rows at once, time
-    O(edges log n), memory 32 bytes per row. Never n * m.
+    rows that the graph's lists leave; memory that of the chosen vectors. Graph: labels are corrected
+    from all chosen rows at once, the nearest mostly first: a row passes on its label once or twice
+    where a tenth of the pool is chosen, about three times where few are; time O(edges) for those,
+    memory 22 bytes per row. Never n * m.
 
     Examples
     --------
@@ -214,32 +217,48 @@ def _by_graph(graph: Any, chosen: Rows) -> tuple[Rows, Similarities]:
 
 @njit(cache=True, nogil=True)
 def _spread(indptr: Any, indices: Any, weights: Any, chosen: Any) -> Any:  # pragma: no cover
-    """Grow the regions of all chosen rows, most similar first; owners and logs of the products."""
+    """Grow the regions of all chosen rows; owners and logs of the products.
+
+    Rows wait in a ring until what they pass on is known to have changed; one that is nearer than
+    the first goes before it, so that most rows pass on their last word only.
+    """
     n = len(indptr) - 1
     logs = np.full(n, -np.inf)
     owner = np.full(n, -1, dtype=np.int64)
-    place = np.full(n, -1, dtype=np.int32)
-    done = np.zeros(n, dtype=np.bool_)
-    heap = np.empty(n, dtype=np.int32)
-    size = len(chosen)
-    for at in range(size):
+    is_chosen = np.zeros(n, dtype=np.bool_)
+    waits = np.zeros(n, dtype=np.bool_)
+    size = 1
+    while size < n:
+        size *= 2
+    ring, last = np.empty(size, dtype=np.int32), size - 1
+    first, waiting = 0, len(chosen)
+    # what goes before others can make them wait long, so that there is an end to it
+    ahead = _AHEAD * n
+    for at in range(len(chosen)):
         row = chosen[at]
-        heap[at], logs[row], owner[row], done[row] = row, 0.0, at, True
-    build(heap, place, logs, owner, size)
-    while size:
-        row = pop(heap, place, logs, owner, size)
-        size -= 1
-        done[row] = True
+        ring[at], logs[row], owner[row], is_chosen[row] = row, 0.0, at, True
+    while waiting:
+        row = ring[first]
+        first = (first + 1) & last
+        waiting -= 1
+        waits[row] = False
+        here, of = logs[row], owner[row]
         for edge in range(indptr[row], indptr[row + 1]):
             other, weight = indices[edge], weights[edge]
-            if done[other] or weight <= 0:
+            if is_chosen[other] or here < logs[other] or weight <= 0:
                 continue
-            log = logs[row] + math.log(min(1.0, weight))
-            if log < logs[other] or (log == logs[other] and owner[row] >= owner[other]):
+            log = here + math.log(min(1.0, weight))
+            if log < logs[other] or (log == logs[other] and of >= owner[other]):
                 continue
-            logs[other], owner[other] = log, owner[row]
-            if place[other] < 0:
-                heap[size], place[other] = other, size
-                size += 1
-            settle(heap, place, logs, owner, other, size)
+            logs[other], owner[other] = log, of
+            if waits[other]:
+                continue
+            waits[other] = True
+            if waiting and ahead and log > logs[ring[first]]:
+                first = (first - 1) & last
+                ring[first] = other
+                ahead -= 1
+            else:
+                ring[(first + waiting) & last] = other
+            waiting += 1
     return owner, logs
