@@ -13,13 +13,17 @@ from itertools import pairwise
 from math import ceil, log, sqrt
 
 import numpy as np
+from numba import int64
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from assay.index.algorithms.blocks import EdgeBlocks, row_parts
-from assay.storage.compiling import njit
+from assay.storage.compiling import njit, prefetch
 from assay.storage.errors import InputError
 from assay.storage.limits import Number, check_parameters
+
+# entries of a graph that ranks are asked for before they are added
+_AHEAD = 64
 
 IndexArray = NDArray[np.int32] | NDArray[np.int64]
 
@@ -153,9 +157,12 @@ def _sweep(  # type: ignore[no-untyped-def]
 
     flow holds rank * share. Returns `change` and what was added to it.
     """
+    flows = flow.ctypes.data
     for i in range(len(indptr) - 1):
         arriving = 0.0
         for e in range(indptr[i] - indptr[0], indptr[i + 1] - indptr[0]):
+            if e + _AHEAD < len(indices):
+                prefetch(flows + int64(indices[e + _AHEAD]) * flow.itemsize)  # type: ignore[call-arg]
             arriving += weights[e] * flow[indices[e]]
         node = first + i
         restart = start[node] if len(start) > 1 else start[0]

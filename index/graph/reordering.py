@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numba import int64
 from numpy.typing import DTypeLike, NDArray
 
 from assay.index.algorithms.blocks import EdgeBlocks
 from assay.index.vectors.mapped import scratch_room
-from assay.storage.compiling import njit
+from assay.storage.compiling import njit, prefetch
 from assay.storage.disk.pages import mapping, release
 
+# entries and rows whose places are asked for before they are written, and the bytes of a row
+_AHEAD, _ROWS_AHEAD, _STARTS_AHEAD, _LINES = 64, 4, 12, (0, 64)
 # longer rows are sorted by NumPy's method, which takes n log n
 _LONG = 64
 
@@ -70,9 +73,18 @@ def _room(length: int, dtype: DTypeLike, in_files: bool) -> NDArray[Any]:
 @njit(cache=True, nogil=True)
 def _place(indptr, indices, weights, first, rank, starts, columns, values):  # type: ignore[no-untyped-def]
     """Write the rows of a block where they belong, each sorted by its new columns."""
-    for i in range(len(indptr) - 1):
+    rows, ranks, bounds = len(indptr) - 1, rank.ctypes.data, starts.ctypes.data
+    for i in range(rows):
         low, high = indptr[i] - indptr[0], indptr[i + 1] - indptr[0]
         start = starts[rank[first + i]]
+        if i + _STARTS_AHEAD < rows:
+            later = int64(rank[first + i + _STARTS_AHEAD])
+            prefetch(bounds + later * starts.itemsize)  # type: ignore[call-arg]
+        if i + _ROWS_AHEAD < rows:
+            later = starts[rank[first + i + _ROWS_AHEAD]]
+            for line in _LINES:
+                prefetch(columns.ctypes.data + later * columns.itemsize + line)  # type: ignore[call-arg]
+                prefetch(values.ctypes.data + later * values.itemsize + line)
         if high - low > _LONG:
             order = np.argsort(rank[indices[low:high]])
             for at in range(high - low):
@@ -80,6 +92,8 @@ def _place(indptr, indices, weights, first, rank, starts, columns, values):  # t
                 values[start + at] = weights[low + order[at]]
             continue
         for e in range(low, high):
+            if e + _AHEAD < len(indices):
+                prefetch(ranks + int64(indices[e + _AHEAD]) * rank.itemsize)  # type: ignore[call-arg]
             column, value = rank[indices[e]], weights[e]
             at = start + e - low
             while at > start and columns[at - 1] > column:

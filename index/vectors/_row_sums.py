@@ -7,34 +7,10 @@ these are added: a row costs a third to half of what it does alone.
 
 from __future__ import annotations
 
-from typing import Any
-
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
-
-from assay.storage.compiling import njit
+from assay.storage.compiling import njit, prefetch
 
 # how many rows later ones are asked for, and how much of each: the processor itself goes on
 AHEAD, LINES, LINE = 16, 8, 64
-
-
-@intrinsic
-def prefetch(typing, address):  # type: ignore[no-untyped-def]
-    """Ask for the bytes at an address, which is not read; any address will do."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        number, pointer = ir.IntType(32), ir.PointerType(ir.IntType(8))
-        name = "llvm.prefetch.p0"
-        known = builder.module.globals.get(name)
-        kind = ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
-        ask = known or ir.Function(builder.module, kind, name)
-        # to read, to be kept near, and data rather than code
-        how = [ir.Constant(number, value) for value in (0, 3, 1)]
-        builder.call(ask, [builder.inttoptr(arguments[0], pointer), *how])
-        return context.get_dummy_value()
-
-    return types.void(types.intp), emit
 
 
 @njit(cache=True, nogil=True)
