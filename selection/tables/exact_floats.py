@@ -18,7 +18,8 @@ def as_floats(column: pl.Series) -> tuple[pl.Series | None, str]:
     if not decimal and max(abs(low), abs(high)) <= EXACT_WHOLE:
         return column, ""
     floats = column.cast(pl.Float64)
-    if not decimal and (floats.cast(column.dtype, strict=False) == column).all():
+    # a float beyond the integer's range comes back as null, which is no value
+    if not decimal and floats.cast(column.dtype, strict=False).eq_missing(column).all():
         return floats, ""
     count, left = column.n_unique(), floats.n_unique()
     if decimal and left == count:
