@@ -21,6 +21,7 @@ import argparse
 import json
 import os
 import platform
+import shlex
 import sys
 from functools import partial
 from pathlib import Path
@@ -256,7 +257,7 @@ def plot(results: dict[str, list[Entry]], file: str) -> str:
 
 def how_run(began: str, missing: list[str]) -> str:
     """Return the command, the machine, the versions and what was left out."""
-    command = " ".join([Path(__file__).name, *sys.argv[1:]])
+    command = shlex.join([Path(__file__).name, *sys.argv[1:]])
     return (
         f"`python benchmarks/{command}`: {os.cpu_count()} cores, load average {began} before and "
         f"{load()} after, Python {platform.python_version()}, {versions()}. Left out: "

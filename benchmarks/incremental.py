@@ -4,8 +4,8 @@
 
 With `--model`, vectors come from a stand-in for a model that takes so many milliseconds of CPU a
 text; that report is a file of its own. CPU seconds by stage, imports and compilation left out (a
-small pool is run through both ways first). Then what an update is worth: recall of the updated graph and of one built anew of the same vectors,
-and the rank correlation of the scores on both.
+small pool is run through both ways first). Then what an update is worth: recall of the updated graph
+and of one built anew of the same vectors, and the rank correlation of the scores on both.
 """
 
 from __future__ import annotations

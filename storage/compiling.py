@@ -1,4 +1,4 @@
-"""Numba's `njit`, also where its cache of machine code can't be written, and a word to the processor."""
+"""Numba's `njit`, also where its cache of machine code can't be written, and prefetching."""
 
 from __future__ import annotations
 

@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 
 from assay.index.knn.nearest_neighbors import nearest_neighbors
 from assay.index.vectors.checks import Vectors
+from graphs.vectors import K
 
 Labels = NDArray[np.int64]
 Setting = dict[str, float]
 Rows = NDArray[np.int64] | slice
 
-# neighbors asked for, a row itself among them
-K_SEARCHED = 16
 _PROBES = tuple(sorted({round(1.25**i) for i in range(26)}))
 _EFFORTS = tuple(sorted({round(8 * 1.2**i) for i in range(24)}))
 
@@ -107,7 +106,7 @@ def _find_faiss_fast_scan(state: Any, X: Vectors, rows: Rows, effort: int, count
 
 def _scann(X: Vectors, setting: Setting) -> Any:
     leaves = int(setting["leaves / sqrt(n)"] * len(X) ** 0.5)
-    builder = import_module("scann").scann_ops_pybind.builder(X, K_SEARCHED, "squared_l2")
+    builder = import_module("scann").scann_ops_pybind.builder(X, K + 1, "squared_l2")
     builder.set_n_training_threads(1)
     builder.tree(leaves, 1, training_sample_size=min(len(X), 64 * leaves))
     builder.score_ah(2, anisotropic_quantization_threshold=float("nan"))

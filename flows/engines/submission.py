@@ -95,6 +95,7 @@ class Submission:
             return [self._result(future) for future in futures]
 
     def _result(self, submitted: Any) -> Any:
+        # what `spread` returned, and not a reference, which is a named tuple
         if type(submitted) is tuple:
             return tuple(self._result(one) for one in submitted)
         if not isinstance(submitted, PrefectFuture):

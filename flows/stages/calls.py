@@ -15,7 +15,7 @@ class Call(Protocol):
         """Run or submit a stage; futures of other stages may be among its arguments."""
 
     def spread(self, stage: Stage, run: Any, what: Any, shards: int, *args: Any) -> Any:
-        """Run or submit `stage(run, what, place, *args)` for every place of a shard.
+        """Run or submit `stage(run, what, place, *args)` for every shard, by its place.
 
         What is returned is a tuple, or a future of one, or holds futures; `results` takes each.
         """

@@ -156,14 +156,14 @@ def index(run: Run, samples: Ref, changes: Ref | None, vectors: Ref, graph: Ref)
 
         with step("index", None):
             made = load_graph(run, graph, mapped=True)
-            cells = None if made.centroids_ is None else made.cells_
+            centroids = None if made.centroids_ is None else np.array(made.centroids_)
             VectorIndex.from_vectors(
                 load_vectors(run, vectors),
                 ids=ids_of(run, samples, vectors),
                 metric=metric,
                 random_state=run.config.seed,
-                centroids=None if cells is None else np.array(made.centroids_),
-                cells=cells,
+                centroids=centroids,
+                cells=None if centroids is None else made.cells_,
                 storage=storage,
             ).save(out)
 

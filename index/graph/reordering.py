@@ -13,7 +13,7 @@ from assay.index.vectors.mapped import scratch_room
 from assay.storage.compiling import njit, prefetch
 from assay.storage.disk.pages import mapping, release
 
-# entries and rows whose places are asked for before they are written, and the bytes of a row
+# how many entries and rows ahead memory is asked for, and at which bytes of a row
 _AHEAD, _ROWS_AHEAD, _STARTS_AHEAD, _LINES = 64, 4, 12, (0, 64)
 # longer rows are sorted by NumPy's method, which takes n log n
 _LONG = 64

@@ -103,15 +103,17 @@ def add_rows(
 ) -> None:
     """Add rows; `labels` count for 'ivf', the other kinds number rows as they come.
 
-    Rows enter the lists `cells`, where these are -1 or None those of the nearest centroids, chosen here rather than by FAISS, whose choice between two nearly equal centroids
-    depends on how many rows are added at once.
+    Rows enter the lists `cells`. Where these are None or -1 it is that of the nearest centroid, found
+    here because FAISS's choice between two nearly equal centroids depends on how many rows are added
+    at once.
     """
     if centroids is not None:
         lists = np.full(len(rows), -1) if cells is None else cells.astype(np.int64)
         without = np.flatnonzero(lists < 0)
         if len(without):
-            asked = rows if cells is None else rows[without]
-            lists[without] = assign(asked, centroids, metric, 1, threads=thread_count())[:, 0]
+            lists[without] = assign(rows[without], centroids, metric, 1, threads=thread_count())[
+                :, 0
+            ]
         labels = np.ascontiguousarray(labels)
         rows = coding.encode(rows)
         pointers = [faiss.swig_ptr(array) for array in (rows, labels, lists)]

@@ -196,7 +196,7 @@ class VectorIndex:
             self.kind_ = "ivf" if wide else "flat"
         self._check_scale(longest)
         self._mapped = None
-        listed = self._listed(cells, len(X), centroids)
+        listed = self._checked_cells(cells, len(X), centroids)
         centroids = self._train(X, centroids)
         order = id_order(self._ids, len(X))
         coding = Coding.of(self.storage, self.metric, X, order)
@@ -425,7 +425,7 @@ class VectorIndex:
         sample = X[np.argsort(noise, kind="stable")[: lists * SAMPLES_PER_LIST]]
         return train_centroids(sample, lists, self.metric, threads=thread_count())
 
-    def _listed(self, cells: Any, n: int, centroids: Any) -> NDArray[np.integer] | None:
+    def _checked_cells(self, cells: Any, n: int, centroids: Any) -> NDArray[np.integer] | None:
         if cells is None or self.kind_ != "ivf":
             return None
         listed = np.asarray(cells)

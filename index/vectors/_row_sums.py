@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from assay.storage.compiling import njit, prefetch
 
-# how many rows later ones are asked for, and how much of each: the processor itself goes on
+# how many rows ahead one is asked for, and how many lines of it; the processor goes on by itself
 AHEAD, LINES, LINE = 16, 8, 64
 
 

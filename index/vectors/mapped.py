@@ -43,7 +43,7 @@ def ordered_rows(
     mapped = mapping(X)
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
-    out = np.empty(X.shape, np.float32)
+    out = np.empty(X.shape, changed(X[:0]).dtype)
     for begin in range(0, len(X), _CHUNK):
         part = slice(begin, begin + _CHUNK)
         out[place[part]] = changed(X[part])

@@ -17,7 +17,7 @@ from assay.storage.limits import check_parameters
 Similarities = NDArray[np.float32]
 
 METRICS = ("cosine", "l2")
-# for each row, how often one goes before others where regions grow on a graph
+# how often, per row of the pool, a row may go before others where regions grow on a graph
 _AHEAD = 8
 # rows searched together
 _PART = 16_384
@@ -219,8 +219,8 @@ def _by_graph(graph: Any, chosen: Rows) -> tuple[Rows, Similarities]:
 def _spread(indptr: Any, indices: Any, weights: Any, chosen: Any) -> Any:  # pragma: no cover
     """Grow the regions of all chosen rows; owners and logs of the products.
 
-    Rows wait in a ring until what they pass on is known to have changed; one that is nearer than
-    the first goes before it, so that most rows pass on their last word only.
+    A row whose label has changed waits in a ring to pass it on. One that is nearer than the first goes
+    before it, so that most rows pass on their final label only.
     """
     n = len(indptr) - 1
     logs = np.full(n, -np.inf)
@@ -232,7 +232,7 @@ def _spread(indptr: Any, indices: Any, weights: Any, chosen: Any) -> Any:  # pra
         size *= 2
     ring, last = np.empty(size, dtype=np.int32), size - 1
     first, waiting = 0, len(chosen)
-    # what goes before others can make them wait long, so that there is an end to it
+    # going first could make others wait without end, so it is allowed only so often
     ahead = _AHEAD * n
     for at in range(len(chosen)):
         row = chosen[at]

@@ -27,7 +27,6 @@ from assay.selection.evaluation.vectors import (
     vector_measures,
 )
 from assay.selection.evaluation.words import Reader, WordCoverage
-from assay.storage.disk.pages import mapping, release
 from assay.storage.errors import InputError
 from assay.storage.hashing.rows import hash_rows
 from assay.storage.interfaces import ArrowArray, ArrowStream, Frame
@@ -311,7 +310,6 @@ def _near_copies(inputs: Inputs) -> Callable[[Rows], NDArray[np.bool_]]:
         inputs.as_given(inputs.noise(0, "semantic_duplicates")),
         among,
     )
-    release(mapping(graph.neighbors))
     lists = graph if lists_nearest(graph, inputs.metric) else None
     return lambda some: have_copies(some, threshold, _COMPARED, among, lists)
 
@@ -382,11 +380,9 @@ def _copies(duplicates: Any, n: int) -> NDArray[np.int64]:
         raise InputError(f"duplicates has {len(series)} values; the pool has {n} rows.")
     if series.dtype.is_integer():
         series = series.set(series < 0, None)
-    if series.dtype == pl.String:
-        series = series.cast(pl.Categorical).to_physical()
-    codes = series.rank("dense").cast(pl.Int64).to_numpy(allow_copy=True)
-    alone = series.is_null().to_numpy()
-    return np.where(alone, np.arange(n) + n + 1, np.nan_to_num(codes)).astype(np.int64)
+    rows = pl.DataFrame({"group": series}).with_row_index("row")
+    first = rows.select(pl.col("row").first().over("group"))["row"].to_numpy()
+    return np.where(series.is_null().to_numpy(), np.arange(n) + n, first).astype(np.int64)
 
 
 def _effective_size(weights: Any, chosen: Rows) -> float:

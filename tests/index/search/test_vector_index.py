@@ -458,7 +458,7 @@ def test_cells_of_the_graph_serve_the_index(
         index.search(Q, 5, probes=lists), own.search(Q, 5, probes=lists), strict=True
     ):
         np.testing.assert_array_equal(found, expected)
-    # a row is found by its own list, which no other row's search has to look at
+    # a search of one list finds the rows of that cell, and of other rows those without a cell alone
     _, rows = index.search(graph.centroids_, 1_200, probes=1)
     for cell in range(lists):
         listed = set(rows[cell][rows[cell] >= 0].tolist())

@@ -77,7 +77,8 @@ def test_rows_are_put_in_order(mapped: np.ndarray, monkeypatch) -> None:
         np.testing.assert_array_equal(ordered_rows(X, order), inside[order])
         np.testing.assert_array_equal(unit_rows(X, order), unit_rows(inside)[order])
     doubles = inside.astype(np.float64) / 3
-    assert np.array_equal(take_rows(doubles, order), doubles[order])
+    for put in (take_rows, ordered_rows):
+        assert np.array_equal(put(doubles, order), doubles[order])
 
 
 def test_rows_that_are_not_finite_are_found_in_files(tmp_path, monkeypatch) -> None:
