@@ -4,7 +4,7 @@
 
 FOLDER is that of `default_selector.py`, which must have run: it holds every candidate's rows with the
 accuracy of two judges trained on their labels. Here the same rows are judged without labels, by
-`assay.selection.evaluation.words.WordCoverage` over 5,000 rows of the pool, beside the same random
+`assay.selection.evaluation.words.word_coverage` over 5,000 rows of the pool, beside the same random
 subsets.
 """
 
@@ -20,7 +20,7 @@ from default_selector import CHOOSE, POOL, REPORT, TEST, TEXTS
 from scipy.stats import spearmanr
 from subsets.pools import data
 
-from assay.selection.evaluation.words import WordCoverage
+from assay.selection.evaluation.words import word_coverage
 
 SIZES = ("100", "300", "1000")
 ASKED = 5_000
@@ -42,9 +42,10 @@ def measure(name: str, seed: int, kept: Path) -> pl.DataFrame:
     order = np.random.default_rng([seed, 100]).permutation(len(texts))
     pool = texts.gather(order[min(TEST, len(texts) // 4) :][:POOL])
     asked = np.random.default_rng(seed).permutation(len(pool))[:ASKED]
-    coverage = WordCoverage(lambda rows: [pool.gather(rows)], asked, ASKED)
     points = pl.read_parquet(kept / f"{name}-{seed}.parquet").filter(pl.col("size").is_in(SIZES))
-    covered = coverage.of([rows.to_numpy() for rows in points["rows"]])
+    subsets = [rows.to_numpy()[:ASKED] for rows in points["rows"]]
+    found = word_coverage(lambda rows: [pool.gather(rows)], asked, subsets)
+    covered = [float(shares.mean()) for shares in found]
     points = points.select(
         "size", "candidate", accuracy=(pl.col("ridge") + pl.col("logistic")) / 2
     ).with_columns(covered=pl.Series(covered))

@@ -108,7 +108,13 @@ def curation_facts(
             run_id, "SELECT name, value FROM metrics WHERE value IS NOT NULL"
         ).iter_rows()
     )
-    ledger = store.run_table(run_id, "FROM ledger")
+    ledger = store.run_table(run_id, "FROM ledger").join(
+        # by the view: run files of earlier versions have no such table
+        store.trusted_sql("SELECT * EXCLUDE (run_id) FROM intervals", runs=[run_id]),
+        on="name",
+        how="left",
+        maintain_order="left",
+    )
     return Facts(
         run=run,
         config=config,

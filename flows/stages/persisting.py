@@ -63,6 +63,7 @@ def persist(run: Run, started_at: datetime, outputs: Outputs) -> str:
                 "name", keep="first", maintain_order=True
             ),
             ledger=ledger,
+            intervals=ledger.filter(pl.col("measured").is_not_null()),
             duplicates=selection.duplicates,
             leaks=selection.leaks,
             slices=findings.slices,

@@ -349,6 +349,7 @@ def judge(run: Run, samples: Ref, vectors: Ref, graph: Ref, selection: Ref) -> R
                 ),
                 texts=_texts_at(run, rows["key"].to_numpy()) if run.kind == "text" else None,
                 random_state=config.seed,
+                intervals=True,
                 progress=progress.reached,
             ).write_parquet(out / "ledger.parquet")
 

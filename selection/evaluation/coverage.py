@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.selection.contract.inputs import Floats
+from assay.selection.evaluation.estimates import Estimate, Figure, mean_of, quantile_of
 from assay.storage.limits import Number, check_parameters
 
 Vectors = NDArray[np.float32]
@@ -91,14 +92,16 @@ def partial_cover(distances: Floats, portion: float) -> float:
     return float(np.partition(distances, place)[place])
 
 
-def coverage(distances: Floats, is_chosen: NDArray[Any]) -> dict[str, float]:
+def coverage(distances: Floats, is_chosen: NDArray[Any], n: int | None = None) -> dict[str, Figure]:
     """Return all figures of coverage from the distances of rows to their nearest chosen row.
 
     Parameters
     ----------
     distances : float64[q]
-        Of a sample of the pool, or all of it.
+        Of a random sample of the pool, or all of it.
     is_chosen : bool[q]
+    n : int, optional
+        Rows of the pool that the sample is of; figures then have intervals. By default q.
 
     Returns
     -------
@@ -108,10 +111,16 @@ def coverage(distances: Floats, is_chosen: NDArray[Any]) -> dict[str, float]:
         `max_distance`; `radius_50`, `radius_90`, `radius_95`, `radius_99`.
     """
     held = np.where(is_chosen, 0.0, distances)
-    figures = {"auc": float(held.mean())}
+    n = len(held) if n is None else n
+    figures: dict[str, Figure] = {"auc": mean_of(held, n)}
     if not is_chosen.all():
-        figures["mean_distance"] = float(held[~is_chosen].mean())
-    figures["max_distance"] = float(held.max())
+        apart = held[~is_chosen]
+        # as many of the pool as of the sample
+        figures["mean_distance"] = mean_of(apart, round(n * len(apart) / len(held)))
+    most = float(held.max())
+    figures["max_distance"] = most if len(held) >= n else Estimate(most, len(held))
+    ordered = np.sort(held)
     for portion in PORTIONS:
-        figures[f"radius_{round(100 * portion)}"] = partial_cover(held, portion)
+        radius = partial_cover(held, portion)
+        figures[f"radius_{round(100 * portion)}"] = quantile_of(ordered, portion, radius, n)
     return figures

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,7 +11,8 @@ from assay.selection.contract.inputs import Rows
 
 Vectors = NDArray[np.float32]
 
-_BLOCK = 1_024
+# rows of a block, whose kernel stays in the cache beside as many as 2,048 others
+_BLOCK = 128
 _MEDIAN_ROWS = 1_000
 
 
@@ -39,33 +42,53 @@ def _squares(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.maximum(norms[:, None] + norms - 2 * rows @ rows.T, 0))
 
 
+class _Scaled(NamedTuple):
+    """Rows divided by the bandwidth, and half their squared lengths."""
+
+    rows: Vectors
+    halves: Vectors
+
+    def part(self, begin: int, end: int | None = None) -> _Scaled:
+        return _Scaled(self.rows[begin:end], self.halves[begin:end])
+
+    def kernel_sum(self, other: _Scaled) -> float:
+        exponent = self.rows @ other.rows.T
+        exponent -= other.halves
+        exponent -= self.halves[:, None]
+        np.minimum(exponent, 0, out=exponent)
+        np.exp(exponent, out=exponent)
+        return float(exponent.sum(dtype=np.float64))
+
+
+def _scaled(rows: Vectors, bandwidth: float) -> _Scaled:
+    rows = rows * np.float32(1 / bandwidth)
+    return _Scaled(rows, (rows.astype(np.float64) ** 2).sum(axis=1).astype(np.float32) / 2)
+
+
 def kernel_sum(a: Vectors, b: Vectors, bandwidth: float) -> float:
     """Return the sum of the Gaussian kernel over all pairs of a row of `a` and one of `b`.
 
     Notes
     -----
-    Time O(len(a) len(b) d), in blocks of 1,024 rows of `a`; sums are in double precision.
+    Time O(len(a) len(b) d), in blocks of 128 rows of `a`; sums are in double precision.
     """
-    scale = np.float32(1 / bandwidth)
-    left, right = a * scale, b * scale
-    norms = (right.astype(np.float64) ** 2).sum(axis=1).astype(np.float32) / 2
-    total = 0.0
-    for start in range(0, len(left), _BLOCK):
-        block = left[start : start + _BLOCK]
-        own = (block.astype(np.float64) ** 2).sum(axis=1).astype(np.float32) / 2
-        exponent = block @ right.T
-        exponent -= norms
-        exponent -= own[:, None]
-        np.minimum(exponent, 0, out=exponent)
-        np.exp(exponent, out=exponent)
-        total += float(exponent.sum(dtype=np.float64))
-    return total
+    left, right = _scaled(a, bandwidth), _scaled(b, bandwidth)
+    starts = range(0, len(a), _BLOCK)
+    return sum(left.part(start, start + _BLOCK).kernel_sum(right) for start in starts)
 
 
 def mean_within(a: Vectors, bandwidth: float) -> float:
     """Return the mean kernel over pairs of different rows of `a` (NaN of fewer than two)."""
     m = len(a)
-    return (kernel_sum(a, a, bandwidth) - m) / (m * (m - 1)) if m > 1 else float("nan")
+    if m < 2:
+        return float("nan")
+    rows = _scaled(a, bandwidth)
+    total = 0.0
+    for start in range(0, m, _BLOCK):
+        block = rows.part(start, start + _BLOCK)
+        # each pair of blocks once
+        total += block.kernel_sum(block) + 2 * block.kernel_sum(rows.part(start + _BLOCK))
+    return (total - m) / (m * (m - 1))
 
 
 def mean_between(a: Vectors, b: Vectors, bandwidth: float, shared: int = 0) -> float:

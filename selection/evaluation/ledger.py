@@ -18,6 +18,7 @@ from assay.selection.algorithms.representation import lists_nearest
 from assay.selection.contract.inputs import Floats, Inputs, Rows, text_series
 from assay.selection.evaluation.balance import Representation, balance, duplicates_left, kish_size
 from assay.selection.evaluation.divergence import backed_off_divergence, ngram_counts
+from assay.selection.evaluation.estimates import Estimate, Figure, mean_of, value_of
 from assay.selection.evaluation.negative_flips import NegativeFlips
 from assay.selection.evaluation.vectors import (
     Measure,
@@ -26,7 +27,7 @@ from assay.selection.evaluation.vectors import (
     target_vectors,
     vector_measures,
 )
-from assay.selection.evaluation.words import Reader, WordCoverage
+from assay.selection.evaluation.words import Reader, word_coverage
 from assay.storage.errors import InputError
 from assay.storage.hashing.rows import hash_rows
 from assay.storage.interfaces import ArrowArray, ArrowStream, Frame
@@ -34,7 +35,7 @@ from assay.storage.limits import MOST_ROUNDS, SEED, Whole, check_parameters
 
 # similarities that are computed for the near copies of one subset
 _COMPARED = 20_000_000
-_SCHEMA = {
+_SCHEMA: dict[str, Any] = {
     "name": pl.String,
     "value": pl.Float64,
     "baseline": pl.Float64,
@@ -42,6 +43,7 @@ _SCHEMA = {
     "better": pl.String,
     "verdict": pl.String,
 }
+_INTERVALS: dict[str, Any] = {"measured": pl.Int64, "low": pl.Float64, "high": pl.Float64}
 # what is better, by the last part of a name; other figures describe only
 _BETTER = {
     **dict.fromkeys(["auc", "mean_distance", "max_distance"], "lower"),
@@ -78,6 +80,7 @@ def evaluate_selection(
     random_state: int = 0,
     sample: int = 5_000,
     draws: int = 5,
+    intervals: bool = False,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> pl.DataFrame:
     """Measure a selection, and the same of random subsets of equal size.
@@ -124,6 +127,8 @@ def evaluate_selection(
         random subsets are measured from the same rows.
     draws : int, default 5
         Random subsets. With one there is no verdict.
+    intervals : bool, default False
+        Whether to say how many rows a figure was measured on, and how sure it is.
     progress : callable, optional
         Called as progress("subset", done, total) with each subset that is measured.
 
@@ -136,6 +141,13 @@ def evaluate_selection(
         better", "random after the cutoff is better", "random is better, also after the cutoff").
         A difference counts where it lies outside the range that holds 99 of 100 further draws
         (by Student's t of the draws).
+
+        With `intervals` also `measured`, the rows that the figure was measured on (null: all that it
+        is about), and `low` and `high`, the ends of its 95 % interval: of means, by their standard
+        error, and of radii, by the ranks around them. Null where all rows were measured, and where no
+        interval is known: of the largest distance, a sample says only that it is no less; the
+        discrepancies and the measures of spread are for comparing with those of random subsets, from
+        samples as large.
 
         ``coverage.*``
             distance to the nearest chosen row, see `measures_coverage.coverage`
@@ -156,7 +168,7 @@ def evaluate_selection(
             see `measures_balance.balance`
         ``words_covered``
             share of the words of the pool's rows that the selection holds, rare ones counting more:
-            see `assay.selection.evaluation.words.WordCoverage`. The judge without labels: rows that
+            see `assay.selection.evaluation.words.word_coverage`. The judge without labels: rows that
             are near all others because they say little show here, and not in the coverage of the
             vectors
         ``negative_flips``
@@ -238,13 +250,14 @@ def evaluate_selection(
                 )  # fmt: skip
         if texts is None and X is not None and _is_text(X):
             texts = X
-        words = None
         # found for all subsets at once, in their order
-        shares_of_words: Iterator[float] = iter(())
+        shares_of_words: Iterator[Floats] = iter(())
         # to read all words of the pool costs as much as to embed it, and with a target it judges nothing
-        if texts is not None and target is None:
-            words = WordCoverage(_parts_of(texts), np.argsort(noise)[:sample], sample)
-            measures.append(lambda _: {"words_covered": next(shares_of_words)})
+        judged_by_words = texts is not None and target is None
+        if judged_by_words:
+            measures.append(
+                lambda _: {"words_covered": _of_words(next(shares_of_words), sample, n)}
+            )
         if graph is not None:
             representation = Representation(graph)
             measures.append(lambda some: {"facility_location_ratio": representation(some)})
@@ -275,16 +288,21 @@ def evaluate_selection(
             subsets += [at_random(keys, np.flatnonzero(kept)) for keys in uniform]
         if len(had):
             subsets = [_in_order(np.union1d(some, had), noise) for some in subsets]
-        if words is not None:
-            shares_of_words = iter(words.of(subsets))
-        figures: list[dict[str, float]] = []
+        if judged_by_words:
+            looked_at = [some[:sample] for some in subsets]
+            shares_of_words = iter(
+                word_coverage(_parts_of(texts), np.argsort(noise)[:sample], looked_at)
+            )
+        figures: list[dict[str, Figure]] = []
         for some in subsets:
             figures.append(
                 {name: figure for measure in measures for name, figure in measure(some).items()}
             )
             if progress is not None:
                 progress("subset", len(figures), len(subsets))
-    value, random, cut = figures[0], figures[1 : 1 + draws], figures[1 + draws :]
+    measured = figures[0]
+    value, *others = ({name: value_of(figure) for name, figure in of.items()} for of in figures)
+    random, cut = others[:draws], others[draws:]
     if weights is not None:
         value["effective_sample_size"] = _effective_size(weights, chosen_rows)
         for drawn in (*random, *cut):
@@ -294,7 +312,10 @@ def evaluate_selection(
               target is not None)
         for name, numbers in value.items()
     ]  # fmt: skip
-    return pl.DataFrame(lines, schema=_SCHEMA, orient="row")
+    if not intervals:
+        return pl.DataFrame(lines, schema=_SCHEMA, orient="row")
+    lines = [(*line, *_interval(measured.get(line[0]))) for line in lines]
+    return pl.DataFrame(lines, schema=_SCHEMA | _INTERVALS, orient="row")
 
 
 def _near_copies(inputs: Inputs) -> Callable[[Rows], NDArray[np.bool_]]:
@@ -397,6 +418,18 @@ def _effective_size(weights: Any, chosen: Rows) -> float:
 
 def _of(name: str, figures: dict[str, float]) -> float:
     return figures.get(name, math.nan)
+
+
+def _of_words(shares: Floats, sample: int, n: int) -> Figure:
+    """Return the mean share of the rows asked for that have a word, as many of the pool as of them."""
+    return mean_of(shares, n if n <= sample else round(n * len(shares) / sample))
+
+
+def _interval(figure: Figure | None) -> tuple[int | None, float | None, float | None]:
+    if not isinstance(figure, Estimate):
+        return None, None, None
+    low, high = (end if math.isfinite(end) else None for end in (figure.low, figure.high))
+    return figure.measured, low, high
 
 
 def _line(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from assay.selection.algorithms.ridge_judge import RidgeJudge
 from assay.selection.contract.inputs import Floats, Rows
+from assay.selection.evaluation.estimates import Figure, mean_of
 
 
 class NegativeFlips:
@@ -60,9 +61,10 @@ class NegativeFlips:
         self._features = self._judge.features(self._asked)
         self._before = self._right(previous)
 
-    def __call__(self, some: Rows) -> dict[str, float]:
+    def __call__(self, some: Rows) -> dict[str, Figure]:
         """Measure the replacement of the previous rows by `some`."""
-        return {"negative_flips": float((self._before & ~self._right(some)).mean())}
+        flipped = (self._before & ~self._right(some)).astype(np.float64)
+        return {"negative_flips": mean_of(flipped, int((self._codes >= 0).sum()))}
 
     def _first(self, rows: Rows) -> Rows:
         rows = rows[self._codes[rows] >= 0]

@@ -11,6 +11,19 @@ from numpy.typing import NDArray
 from assay.selection.contract.inputs import Floats
 
 
+def spread(vectors: NDArray[Any]) -> dict[str, float]:
+    """Return `early_enrichment`, `vasicek_ratio_error` and `vendi` of the rows, by their names.
+
+    The principal components are found once for the first two.
+    """
+    found = _principal(vectors) if len(vectors) >= 2 else None
+    return {
+        "early_enrichment": _enrichment(found),
+        "vasicek_ratio_error": _ratio_error(found, vectors.shape[1]),
+        "vendi": vendi(vectors),
+    }
+
+
 def early_enrichment(vectors: NDArray[Any]) -> float:
     r"""Return the eigenvalue early enrichment (EEE) of the rows.
 
@@ -42,11 +55,13 @@ def early_enrichment(vectors: NDArray[Any]) -> float:
     >>> round(early_enrichment(np.vstack([np.eye(4), -np.eye(4)])), 6)
     0.0
     """
-    if len(vectors) < 2:
+    return _enrichment(_principal(vectors) if len(vectors) >= 2 else None)
+
+
+def _enrichment(found: tuple[Floats, Floats] | None) -> float:
+    if found is None or found[0][0] <= 0:
         return float("nan")
-    values, _ = _principal(vectors)
-    if values[0] <= 0:
-        return float("nan")
+    values = found[0]
     p = len(values)
     cumulative = np.cumsum(values)
     above = cumulative - np.arange(1, p + 1) * (cumulative[-1] / p)
@@ -127,13 +142,14 @@ def vasicek_ratio_error(vectors: NDArray[Any]) -> float:
     >>> round(vasicek_ratio_error(lumps), 6)
     1.0
     """
-    if len(vectors) < 3:
+    return _ratio_error(_principal(vectors) if len(vectors) >= 3 else None, vectors.shape[1])
+
+
+def _ratio_error(found: tuple[Floats, Floats] | None, d: int) -> float:
+    if found is None or len(found[1]) < 3 or found[0].sum() <= 0:
         return float("nan")
-    values, turned = _principal(vectors)
+    values, turned = found
     total = float(values.sum())
-    if total <= 0:
-        return float("nan")
-    d = vectors.shape[1]
     with np.errstate(divide="ignore"):
         ratio = np.exp(vasicek_entropy(turned * np.sqrt(d / total))) / np.sqrt(2 * np.pi * math.e)
     missing = d - len(ratio)
@@ -150,12 +166,13 @@ def vasicek_entropy(values: Floats) -> Floats:
     """
     n = len(values)
     window = int(np.sqrt(n) + 0.5)
-    ordered = np.sort(values, axis=0)
+    # columns as lines: a line is sorted several times as fast
+    ordered = np.sort(values.T, axis=1)
     places = np.arange(n)
     upper, lower = np.minimum(places + window, n - 1), np.maximum(places - window, 0)
-    spacings = ordered[upper] - ordered[lower]
+    spacings = ordered[:, upper] - ordered[:, lower]
     with np.errstate(divide="ignore"):
-        return np.asarray(np.log(n / (2 * window) * spacings).mean(axis=0), dtype=np.float64)
+        return np.asarray(np.log(n / (2 * window) * spacings).mean(axis=1), dtype=np.float64)
 
 
 def _principal(vectors: NDArray[Any]) -> tuple[Floats, Floats]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,12 +15,13 @@ from assay.selection.contract.row_order import rows_by_content
 from assay.selection.evaluation.coverage import coverage, nearest_distances
 from assay.selection.evaluation.discrepancy import mean_between, mean_within, median_bandwidth
 from assay.selection.evaluation.divergence import backed_off_divergence, cell_of, fit_cells
-from assay.selection.evaluation.spread import early_enrichment, vasicek_ratio_error, vendi
+from assay.selection.evaluation.estimates import Estimate, Figure
+from assay.selection.evaluation.spread import spread
 from assay.storage.errors import InputError, NonFiniteError
 from assay.storage.hashing.rows import hash_rows
 
 Vectors = NDArray[np.float32]
-Measure = Callable[[Rows], dict[str, float]]
+Measure = Callable[[Rows], Mapping[str, Figure]]
 
 # rows of each side in a kernel sum
 _KERNEL_ROWS = 2_048
@@ -74,7 +75,7 @@ def vector_measures(
     bandwidth = median_bandwidth(of_pool)
     within = mean_within(of_pool, bandwidth)
 
-    def cover(rows: Rows) -> dict[str, float]:
+    def cover(rows: Rows) -> dict[str, Figure]:
         distances = np.empty(len(rows_measured))
         first = _first_listed(listed, rows)
         near = np.flatnonzero(first >= 0)
@@ -83,24 +84,31 @@ def vector_measures(
         far = np.flatnonzero(first < 0)
         if len(far):
             distances[far] = nearest_distances(queries[far], space.rows(rows))
-        figures = coverage(distances, np.isin(rows_measured, rows))
+        figures = coverage(distances, np.isin(rows_measured, rows), len(pool))
         return {f"coverage.{name}": value for name, value in figures.items()}
 
-    def discrepancy(rows: Rows) -> dict[str, float]:
+    def discrepancy(rows: Rows) -> dict[str, Figure]:
         some = rows[:_KERNEL_ROWS]
         vectors = space.rows(some)
         between = mean_between(vectors, of_pool, bandwidth, len(np.intersect1d(some, held)))
-        return {"cmmd_pool": mean_within(vectors, bandwidth) + within - 2 * between}
+        value = mean_within(vectors, bandwidth) + within - 2 * between
+        return {"cmmd_pool": _of_some(value, ((len(some), len(rows)), (len(held), len(pool))))}
 
-    def spread(rows: Rows) -> dict[str, float]:
-        vectors = space.rows(rows[:sample])
+    def spread_of(rows: Rows) -> dict[str, Figure]:
+        some = rows[:sample]
+        figures = spread(space.rows(some))
         return {
-            "spread.early_enrichment": early_enrichment(vectors),
-            "spread.vasicek_ratio_error": vasicek_ratio_error(vectors),
-            "spread.vendi": vendi(vectors),
+            f"spread.{name}": _of_some(figure, [(len(some), len(rows))])
+            for name, figure in figures.items()
         }
 
-    return [cover, discrepancy, spread]
+    return [cover, discrepancy, spread_of]
+
+
+def _of_some(value: float, sides: Sequence[tuple[int, int]]) -> Figure:
+    """Return a figure of some rows of each side, given as rows measured and rows there are."""
+    sampled = [measured for measured, rows in sides if measured < rows]
+    return Estimate(value, min(sampled)) if sampled else value
 
 
 def _lists_of(graph: Any, rows: Rows) -> Rows:
@@ -144,10 +152,12 @@ def target_measures(space: Space, target: Vectors, pool: Rows, noise: Floats) ->
         after = backed_off_divergence(wanted, counts(codes[rows]), in_pool)
         return {"kl_target": after, "kl_target_reduction": before - after}
 
-    def discrepancy(rows: Rows) -> dict[str, float]:
+    def discrepancy(rows: Rows) -> dict[str, Figure]:
         vectors = space.rows(rows[:_KERNEL_ROWS])
         between = mean_between(vectors, of_target, bandwidth)
-        return {"cmmd_target": mean_within(vectors, bandwidth) + within - 2 * between}
+        value = mean_within(vectors, bandwidth) + within - 2 * between
+        sides = ((len(vectors), len(rows)), (len(of_target), len(target)))
+        return {"cmmd_target": _of_some(value, sides)}
 
     return [divergence, discrepancy]
 

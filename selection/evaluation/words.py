@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from assay.selection.algorithms.span_matching import words_of
-from assay.selection.contract.inputs import Rows
+from assay.selection.contract.inputs import Floats, Rows
+from assay.storage.compiling import njit
 
 # the texts of ascending rows, in parts
 Reader = Callable[[Rows], Iterable[pl.Series]]
 
 
-class WordCoverage:
-    r"""Share of the words of a pool's rows that are in the chosen rows, rare words counting more.
+def word_coverage(read: Reader, asked: Rows, subsets: Sequence[Rows]) -> list[Floats]:
+    r"""Return the share of the words of a pool's rows that are in each subset, rare words counting more.
 
-    .. math:: \frac{1}{m} \sum_i
-              \frac{\sum_{w \in x_i} v_w [w \in S]}{\sum_{w \in x_i} v_w}, \quad
+    .. math:: \frac{\sum_{w \in x_i} v_w [w \in S]}{\sum_{w \in x_i} v_w}, \quad
               v_w = \log \frac{1 + m}{1 + m_w}
 
-    over the m rows asked for and their words that are in at least two of them (in :math:`m_w`). A
-    model of texts can use no word that it was never shown; so this tells, without labels, where a
+    for each of the m rows :math:`x_i` asked for, over its words that are in at least two of them (in
+    :math:`m_w`). A model of texts can use no word that it was never shown; so this tells, without labels, where a
     selector took rows that are central because they say little. On short texts facility location
     does that: 100 of its rows of Stack Overflow titles cover .75 of what random rows cover, and a
     classifier trained on them is 9 points worse. Of 168 subsets of eight sets of texts, 19 of the 20
@@ -32,64 +34,91 @@ class WordCoverage:
     Parameters
     ----------
     read : function of ascending row numbers
-        Yields their texts in parts.
+        Yields their texts in parts. Called once, for all rows that are looked at.
     asked : int64[m]
-        Rows whose words are to be covered.
-    most : int
-        Chosen rows that are looked at, the first of those given.
+        Different rows whose words are to be covered.
+    subsets : sequence of int64
+
+    Returns
+    -------
+    list of float64
+        For each subset the shares of the rows that have such a word, in the order asked for.
 
     Notes
     -----
-    Time linear in the text of the rows looked at, each of which is read once for all subsets.
-    Memory: the words of the rows asked for, a byte for each of them and subset, and a part of
-    the texts.
+    Time linear in the text of the rows looked at. Memory: 8 bytes for each of their words, and a
+    part of the texts.
 
     Examples
     --------
     >>> texts = pl.Series(["a cat", "a dog", "the cat", "the dog"])
-    >>> coverage = WordCoverage(lambda rows: [texts.gather(rows)], np.arange(4), 4)
-    >>> coverage.of([np.array([0, 3]), np.array([0, 1]), np.array([0])])
+    >>> subsets = [np.array([0, 3]), np.array([0, 1]), np.array([0])]
+    >>> found = word_coverage(lambda rows: [texts.gather(rows)], np.arange(4), subsets)
+    >>> [float(shares.mean()) for shares in found]
     [1.0, 0.75, 0.5]
     """
+    looked_at = np.unique(np.concatenate([asked, *subsets]))
+    parts = [words_of(texts) for texts in read(looked_at)]
+    lengths = np.concatenate([np.diff(part.indptr) for part in parts])
+    ends = np.cumsum(lengths)
+    numbers, count = _numbered(np.concatenate([part.codes for part in parts]))
+    del parts
 
-    def __init__(self, read: Reader, asked: Rows, most: int) -> None:
-        self._read, self._most = read, most
-        parts = [words_of(texts) for texts in read(np.sort(asked))]
-        lengths = [np.diff(part.indptr) for part in parts]
-        rows = np.repeat(np.argsort(asked), np.concatenate(lengths))
-        words = np.concatenate([part.codes for part in parts])
-        codes, of = np.unique(words, return_inverse=True)
-        pairs = np.unique(rows * len(codes) + of)
-        row, place = np.divmod(pairs, max(1, len(codes)))
-        counts = np.bincount(place, minlength=len(codes))
-        self._codes = codes
-        value = np.log((1 + len(asked)) / (1 + counts)) * (counts >= 2)
-        self._row, self._place, self._value = row, place, value[place]
-        self._rows = len(asked)
-        self._total = np.bincount(self._row, self._value, self._rows)
+    def words_in(rows: Rows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the number of each word of the rows, and which of them holds it."""
+        place = np.searchsorted(looked_at, rows)
+        of = np.repeat(np.arange(len(rows)), lengths[place])
+        before = np.cumsum(lengths[place]) - lengths[place]
+        at = np.arange(len(of)) + np.repeat(ends[place] - lengths[place] - before, lengths[place])
+        return numbers[at], of
 
-    def of(self, subsets: Sequence[Rows]) -> list[float]:
-        """Return the mean share for each subset, over the rows that have such a word (NaN: none)."""
-        some = self._total > 0
-        if not some.any():
-            return [float("nan")] * len(subsets)
-        looked_at = [np.sort(rows[: self._most]) for rows in subsets]
-        wanted = np.unique(np.concatenate(looked_at))
-        held = np.zeros((len(subsets), len(self._codes)), dtype=np.bool_)
-        begin = 0
-        for texts in self._read(wanted):
-            words = words_of(texts)
-            place = np.searchsorted(self._codes, words.codes)
-            place[place == len(self._codes)] = 0
-            place[self._codes[place] != words.codes] = -1
-            lengths = np.diff(words.indptr)
-            for subset, rows in enumerate(looked_at):
-                here = np.isin(wanted[begin : begin + len(texts)], rows, assume_unique=True)
-                places = place[np.repeat(here, lengths)]
-                held[subset, places[places >= 0]] = True
-            begin += len(texts)
-        shares = []
-        for covered in held:
-            held_value = np.bincount(self._row, self._value * covered[self._place], self._rows)
-            shares.append(float((held_value[some] / self._total[some]).mean()))
-        return shares
+    words, row = words_in(asked)
+    once = _first_in_row(words, row, count)
+    words, row = words[once], row[once]
+    in_rows = np.bincount(words, minlength=count)
+    value = (np.log((1 + len(asked)) / (1 + in_rows)) * (in_rows >= 2))[words]
+    total = np.bincount(row, value, len(asked))
+    some = total > 0
+    shares = []
+    for rows in subsets:
+        held = np.zeros(count)
+        held[words_in(rows)[0]] = 1.0
+        shares.append(np.bincount(row, value * held[words], len(asked))[some] / total[some])
+    return shares
+
+
+@njit(cache=True, nogil=True)
+def _numbered(codes: Any) -> Any:  # pragma: no cover
+    """Return each code's number, in the order in which codes are first met, and how many there are."""
+    size = 16
+    while size < 2 * len(codes):
+        size *= 2
+    # open addressing; a slot holds the number of a code plus one
+    slots = np.zeros(size, dtype=np.int32)
+    found = np.empty(len(codes), dtype=codes.dtype)
+    numbers = np.empty(len(codes), dtype=np.int32)
+    count = 0
+    mask = np.uint64(size - 1)
+    for place in range(len(codes)):
+        code = codes[place]
+        spread = np.uint64(code) * np.uint64(0x9E3779B97F4A7C15)
+        slot = (spread >> np.uint64(32)) & mask
+        while slots[slot] > 0 and found[slots[slot] - 1] != code:
+            slot = (slot + np.uint64(1)) & mask
+        if slots[slot] == 0:
+            found[count] = code
+            count += 1
+            slots[slot] = count
+        numbers[place] = slots[slot] - 1
+    return numbers, count
+
+
+@njit(cache=True, nogil=True)
+def _first_in_row(words: Any, row: Any, count: int) -> Any:  # pragma: no cover
+    """Return which words were not met before in the same row; rows follow each other."""
+    last = np.full(count, -1, dtype=np.int64)
+    first = np.empty(len(words), dtype=np.bool_)
+    for place in range(len(words)):
+        first[place] = last[words[place]] != row[place]
+        last[words[place]] = row[place]
+    return first

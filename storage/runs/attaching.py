@@ -22,7 +22,7 @@ _RUN_NAMES = ", ".join(column.split()[0] for column in RUNS_COLUMNS.split(", "))
 _AS_JSON = {"TIMESTAMPTZ": "BIGINT", "JSON": "VARCHAR"}
 # what is defined over more than the newest runs, and what lists the definitions themselves
 _HISTORY = re.compile(
-    r"\b(samples|scores|selections|decisions|feature_scores|metrics|ledger|artifacts|leaks"
+    r"\b(samples|scores|selections|decisions|feature_scores|metrics|ledger|intervals|artifacts|leaks"
     r"|duplicates|map|diff|_ranked_by|r_[0-9a-f]{16}|show|information_schema"
     r"|(duckdb|sqlite|pg|pragma)_\w+)\b",
     re.IGNORECASE,

@@ -56,7 +56,7 @@ class RunTablesData:
         content_hash, then the kept columns under their `stored_name`. Its row number is the key of the other frames.
     scores : dict of str to DataFrame
         Method -> columns key, score (rows without a score are left out).
-    selections, decisions, feature_scores, metrics, ledger, leaks, duplicates, artifacts, map, splits, slices, shortcuts, shift : DataFrame
+    selections, decisions, feature_scores, metrics, ledger, intervals, leaks, duplicates, artifacts, map, splits, slices, shortcuts, shift : DataFrame
         Columns as in `assay.storage.runs.schema.TABLES`, with `key` where samples are meant.
     """
 
@@ -67,6 +67,7 @@ class RunTablesData:
     feature_scores: pl.DataFrame | None = None
     metrics: pl.DataFrame | None = None
     ledger: pl.DataFrame | None = None
+    intervals: pl.DataFrame | None = None
     leaks: pl.DataFrame | None = None
     duplicates: pl.DataFrame | None = None
     artifacts: pl.DataFrame | None = None

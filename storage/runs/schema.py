@@ -42,6 +42,8 @@ TABLES = {
     "metrics": "name VARCHAR, value DOUBLE, baseline DOUBLE",
     "ledger": "name VARCHAR, value DOUBLE, baseline DOUBLE, after_cutoff DOUBLE, better VARCHAR, "
     "verdict VARCHAR",
+    # of the ledger's figures that come from samples: rows, and the ends of the 95 % interval
+    "intervals": "name VARCHAR, measured BIGINT, low DOUBLE, high DOUBLE",
     "leaks": "key INTEGER, evaluation_set VARCHAR, item VARCHAR, span BIGINT, kind VARCHAR",
     "duplicates": "key INTEGER, group_id VARCHAR, keeper BOOLEAN, similarity DOUBLE, kind VARCHAR",
     "artifacts": "stage VARCHAR, kind VARCHAR, fingerprint VARCHAR",
@@ -223,7 +225,7 @@ def statements(runs: Sequence[RunTables], *, history: bool = True) -> list[str]:
             ],
             f"{pool}, {run_id}, {TABLES[table]}",
         )
-    for table in ("feature_scores", "metrics", "ledger", "artifacts", *KIND_OF):
+    for table in ("feature_scores", "metrics", "ledger", "intervals", "artifacts", *KIND_OF):
         views[table] = union(
             [of_run_only(r, table) for r in runs if table in r.tables], f"{run_id}, {TABLES[table]}"
         )

@@ -13,7 +13,7 @@ import pytest
 from assay.index import SimilarityGraph
 from assay.index.embedding.text import HashedTextEmbedder
 from assay.selection import FacilityLocationSelector, StratifiedSelector, evaluate_selection
-from assay.selection.evaluation.words import WordCoverage
+from assay.selection.evaluation.words import _numbered, word_coverage
 from tests.data import shared
 
 WORDS = [
@@ -59,16 +59,46 @@ def test_coverage_is_that_of_brute_force(seed: int) -> None:
         calls.append(len(rows))
         return (pl.Series(texts)[rows[i : i + part]] for i in range(0, len(rows), part))
 
-    found = WordCoverage(read, asked, 40).of([chosen, np.arange(40)])
-    assert found == pytest.approx([brute(texts, asked.tolist(), chosen.tolist()), 1])
-    assert len(calls) == 2
-    (first,) = WordCoverage(read, asked, 2).of([chosen])
-    assert first == pytest.approx(brute(texts, asked.tolist(), chosen[:2].tolist()))
+    found = word_coverage(read, asked, [chosen, np.arange(40)])
+    means = [shares.mean() for shares in found]
+    assert means == pytest.approx([brute(texts, asked.tolist(), chosen.tolist()), 1])
+    assert calls == [40]
 
 
 def test_texts_without_a_common_word_have_no_share() -> None:
     texts = pl.Series(["a", "b", "", "c"])
-    assert np.isnan(WordCoverage(lambda rows: [texts.gather(rows)], np.arange(4), 4).of([[0]])[0])
+    found = word_coverage(lambda rows: [texts.gather(rows)], np.arange(4), [np.array([0])])
+    assert [len(shares) for shares in found] == [0]
+
+
+def test_words_are_numbered_as_they_are_met() -> None:
+    """Codes that fall on one slot, and are as many as there are slots, stay apart."""
+    rng = np.random.default_rng(0)
+    for codes in (
+        rng.integers(0, 50, 1_000),
+        np.arange(1_000),
+        np.arange(1_000) << 18,
+        np.array([7]),
+        np.array([], dtype=np.int64),
+    ):
+        numbers, count = _numbered(codes.astype(np.int32))
+        found, first, back = np.unique(codes, return_index=True, return_inverse=True)
+        assert count == len(found)
+        assert (numbers == np.argsort(np.argsort(first))[back]).all()
+
+
+def test_of_long_selections_a_sample_is_read() -> None:
+    texts = pl.Series([f"word{row % 7} and word{row % 5}" for row in range(200)])
+    read: list[int] = []
+
+    def part(rows: np.ndarray) -> pl.Series:
+        read.append(len(rows))
+        return texts.gather(rows)
+
+    evaluate_selection(np.arange(100), X=np.ones((200, 1)), texts=part, sample=5, draws=2)
+    # the rows asked for, and as many of each subset
+    assert len(read) == 1
+    assert 5 < read[0] <= 20
 
 
 def test_the_ledger_says_that_rows_which_say_little_were_chosen() -> None:

@@ -23,7 +23,7 @@ from tests.storage.nights import info, night_id, rank_night, run_night, tables
 
 PUBLIC = {
     "runs", "samples", "scores", "selections", "decisions", "feature_scores", "metrics", "ledger",
-    "leaks", "duplicates", "latest_samples", "latest_scores", "latest_selection",
+    "intervals", "leaks", "duplicates", "latest_samples", "latest_scores", "latest_selection",
     "latest_decisions", "map", "latest_map", "splits", "latest_splits", "reasons", "slices",
     "latest_slices", "shortcuts", "latest_shortcuts", "shift", "latest_shift",
 }  # fmt: skip
