@@ -129,10 +129,16 @@ def test_the_functions_have_the_properties_that_are_claimed(
     assert gains[1] >= function.least - 1e-9
 
 
-def test_many_rows_and_buckets_equal_a_heap_of_all_rows():
+@pytest.mark.parametrize("hub", [False, True], ids=["spread over buckets", "most in few buckets"])
+def test_many_rows_and_buckets_equal_a_heap_of_all_rows(hub):
     rng = np.random.default_rng(5)
     graph = knn(np.round(rng.normal(size=(400, 3)), 1), 8)
     dense = dense_similarity(graph)
+    if hub:
+        # the gain of one row is a hundred times that of the others, so that buckets are wide
+        dense[7] = dense[:, 7] = 1.0
+        graph = from_dense(dense - np.diag(np.diag(dense)))
+        dense = dense_similarity(graph)
     best = np.zeros(400)
     left = np.ones(400, dtype=bool)
     expected = []

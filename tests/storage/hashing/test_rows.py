@@ -36,6 +36,13 @@ def test_every_block_boundary(length: int) -> None:
     ]
 
 
+def test_rows_of_every_length_side_by_side() -> None:
+    lengths = np.random.default_rng(0).permutation(700)
+    rows = [bytes((i * length) % 256 for i in range(length)) for length in lengths]
+    for count in (1, 2, 3, 4, 5, 700):
+        assert hexes(pa.array(rows[:count])) == [digest(row) for row in rows[:count]]
+
+
 @given(st.lists(st.binary(max_size=400)), st.integers(1, 2**64 - 1))
 def test_equals_hashlib_with_and_without_salt(rows: list[bytes], salt: int) -> None:
     array = pa.array(rows, pa.binary())
