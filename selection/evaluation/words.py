@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from assay.selection.algorithms.numbering import first_in_row, numbered
 from assay.selection.algorithms.span_matching import words_of
 from assay.selection.contract.inputs import Floats, Rows
-from assay.storage.compiling import njit
 
 # the texts of ascending rows, in parts
 Reader = Callable[[Rows], Iterable[pl.Series]]
@@ -61,7 +60,7 @@ def word_coverage(read: Reader, asked: Rows, subsets: Sequence[Rows]) -> list[Fl
     parts = [words_of(texts) for texts in read(looked_at)]
     lengths = np.concatenate([np.diff(part.indptr) for part in parts])
     ends = np.cumsum(lengths)
-    numbers, count = _numbered(np.concatenate([part.codes for part in parts]))
+    numbers, count = numbered(np.concatenate([part.codes for part in parts]))
     del parts
 
     def words_in(rows: Rows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -73,7 +72,7 @@ def word_coverage(read: Reader, asked: Rows, subsets: Sequence[Rows]) -> list[Fl
         return numbers[at], of
 
     words, row = words_in(asked)
-    once = _first_in_row(words, row, count)
+    once = first_in_row(words, row, count)
     words, row = words[once], row[once]
     in_rows = np.bincount(words, minlength=count)
     value = (np.log((1 + len(asked)) / (1 + in_rows)) * (in_rows >= 2))[words]
@@ -85,40 +84,3 @@ def word_coverage(read: Reader, asked: Rows, subsets: Sequence[Rows]) -> list[Fl
         held[words_in(rows)[0]] = 1.0
         shares.append(np.bincount(row, value * held[words], len(asked))[some] / total[some])
     return shares
-
-
-@njit(cache=True, nogil=True)
-def _numbered(codes: Any) -> Any:  # pragma: no cover
-    """Return each code's number, in the order in which codes are first met, and how many there are."""
-    size = 16
-    while size < 2 * len(codes):
-        size *= 2
-    # open addressing; a slot holds the number of a code plus one
-    slots = np.zeros(size, dtype=np.int32)
-    found = np.empty(len(codes), dtype=codes.dtype)
-    numbers = np.empty(len(codes), dtype=np.int32)
-    count = 0
-    mask = np.uint64(size - 1)
-    for place in range(len(codes)):
-        code = codes[place]
-        spread = np.uint64(code) * np.uint64(0x9E3779B97F4A7C15)
-        slot = (spread >> np.uint64(32)) & mask
-        while slots[slot] > 0 and found[slots[slot] - 1] != code:
-            slot = (slot + np.uint64(1)) & mask
-        if slots[slot] == 0:
-            found[count] = code
-            count += 1
-            slots[slot] = count
-        numbers[place] = slots[slot] - 1
-    return numbers, count
-
-
-@njit(cache=True, nogil=True)
-def _first_in_row(words: Any, row: Any, count: int) -> Any:  # pragma: no cover
-    """Return which words were not met before in the same row; rows follow each other."""
-    last = np.full(count, -1, dtype=np.int64)
-    first = np.empty(len(words), dtype=np.bool_)
-    for place in range(len(words)):
-        first[place] = last[words[place]] != row[place]
-        last[words[place]] = row[place]
-    return first

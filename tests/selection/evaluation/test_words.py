@@ -13,7 +13,7 @@ import pytest
 from assay.index import SimilarityGraph
 from assay.index.embedding.text import HashedTextEmbedder
 from assay.selection import FacilityLocationSelector, StratifiedSelector, evaluate_selection
-from assay.selection.evaluation.words import _numbered, word_coverage
+from assay.selection.evaluation.words import word_coverage
 from tests.data import shared
 
 WORDS = [
@@ -69,22 +69,6 @@ def test_texts_without_a_common_word_have_no_share() -> None:
     texts = pl.Series(["a", "b", "", "c"])
     found = word_coverage(lambda rows: [texts.gather(rows)], np.arange(4), [np.array([0])])
     assert [len(shares) for shares in found] == [0]
-
-
-def test_words_are_numbered_as_they_are_met() -> None:
-    """Codes that fall on one slot, and are as many as there are slots, stay apart."""
-    rng = np.random.default_rng(0)
-    for codes in (
-        rng.integers(0, 50, 1_000),
-        np.arange(1_000),
-        np.arange(1_000) << 18,
-        np.array([7]),
-        np.array([], dtype=np.int64),
-    ):
-        numbers, count = _numbered(codes.astype(np.int32))
-        found, first, back = np.unique(codes, return_index=True, return_inverse=True)
-        assert count == len(found)
-        assert (numbers == np.argsort(np.argsort(first))[back]).all()
 
 
 def test_of_long_selections_a_sample_is_read() -> None:
