@@ -2,13 +2,15 @@
 
 Documents are made of halves of real ones (`text_pool.parquet` in the folder named by
 `ASSAY_TEST_DATA`, else in `../shared/data` beside the repository). Every size runs in a process of
-its own, after `assay plan` has said what it will take. A run that takes more than 14 GiB is stopped.
+its own, after `assay plan` has said what it will take. A run that takes more than 16 GiB is stopped.
+Sizes that `--kept` holds from before are reported, and not run again.
 
-    python benchmarks/scale.py [ROWS ...]
+    OMP_NUM_THREADS=1 python benchmarks/scale.py [--rows ROWS ...] [--kept FOLDER]
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -19,7 +21,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 from common.data import documents
 from common.report import save, table, verdict, write
 from matplotlib import pyplot
@@ -27,8 +30,9 @@ from service.on_paper import on_paper
 
 SIZES = (10_000, 100_000, 1_000_000)
 GIB = 2**30
-STOP = 14 * GIB
-GOAL = 24 * GIB
+STOP = 16 * GIB
+# rows of a pool that are made at a time
+PART = 250_000
 
 
 class Run(NamedTuple):
@@ -48,14 +52,15 @@ def made_of_halves(rows: int, path: Path) -> None:
     words = [text.split(" ") for text in texts]
     first = [" ".join(w[: len(w) // 2]) for w in words]
     second = [" ".join(w[len(w) // 2 :]) for w in words]
-    rng = np.random.default_rng(1)
-    a, b = rng.integers(0, len(texts), (2, rows)).tolist()
-    pl.DataFrame(
-        {
-            "id": np.arange(rows),
-            "text": [f"{first[i]} {second[j]}" for i, j in zip(a, b, strict=True)],
-        }
-    ).write_parquet(path)
+    a, b = np.random.default_rng(1).integers(0, len(texts), (2, rows))
+    schema = pa.schema([("id", pa.int64()), ("text", pa.large_string())])
+    with pq.ParquetWriter(path, schema, compression="zstd") as file:
+        for begin in range(0, rows, PART):
+            end = min(begin + PART, rows)
+            pairs = zip(a[begin:end].tolist(), b[begin:end].tolist(), strict=True)
+            made = pa.array([f"{first[i]} {second[j]}" for i, j in pairs], pa.large_string())
+            ids = pa.array(np.arange(begin, end))
+            file.write_table(pa.Table.from_arrays([ids, made], schema=schema))
 
 
 def watched(command: list[str]) -> tuple[str, int, float]:
@@ -166,9 +171,9 @@ def goals(runs: list[Run]) -> str:
         [
             (
                 f"{largest.rows:,} documents in one process",
-                "within 24 GiB",
+                "within 16 GiB",
                 f"{largest.peak / GIB:.2f} GiB",
-                verdict(largest.peak <= GOAL),
+                verdict(largest.peak <= STOP),
             ),
             (
                 "memory taken against planned, every size",
@@ -206,11 +211,21 @@ def plot(runs: list[Run]) -> str:
 
 def main() -> None:
     """Run every size, and report."""
-    sizes = [int(text.replace("_", "")) for text in sys.argv[1:]] or SIZES
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, nargs="+", default=SIZES)
+    parser.add_argument("--kept", type=Path, help="folder of what was measured, to go on from")
+    given = parser.parse_args()
     runs = []
-    for rows in sizes:
+    for rows in given.rows:
+        kept = None if given.kept is None else given.kept / f"{rows}.json"
+        if kept is not None and kept.exists():
+            runs.append(Run(**json.loads(kept.read_text())))
+            continue
         with tempfile.TemporaryDirectory(prefix="assay-scale-") as folder:
             runs.append(measured(rows, Path(folder)))
+        if kept is not None:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            kept.write_text(json.dumps(runs[-1]._asdict()))
         print(f"{rows:,}: {runs[-1].wall:.0f} s, {runs[-1].peak / GIB:.2f} GiB", file=sys.stderr)
     report(runs)
 
@@ -218,11 +233,13 @@ def main() -> None:
 def report(runs: list[Run]) -> None:
     """Write the report of some sizes, the largest last."""
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    threads = os.environ.get("OMP_NUM_THREADS", "all")
     text = f"""# Scale
 
-`python benchmarks/scale.py`: 2 shared cores, load average {load} after it. Documents made of halves
-of real ones, default methods (hashed n-grams, 128 dimensions, 15 neighbors, PageRank, density,
-facility location), a tenth chosen, one process, empty store.
+`python benchmarks/scale.py --rows {" ".join(str(run.rows) for run in runs)}`, OMP_NUM_THREADS
+{threads}: 2 shared cores, load average {load} after it. Documents made of halves of real ones, default
+methods (hashed n-grams, 128 dimensions, 15 neighbors, PageRank, density, strata of clusters), a tenth
+chosen, one process, empty store.
 
 {goals(runs)}
 

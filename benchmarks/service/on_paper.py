@@ -18,6 +18,8 @@ FIXED = ("start", "plan", "fit", "drift")
 # of what a greedy second stage is sent of each candidate (benchmarks/results/two_stage.md)
 CANDIDATE_BYTES = 220
 OVERSAMPLING = 3
+# in so many rounds, each of which holds its share of the candidates
+ROUNDS = 8
 BUDGET = 0.1
 # vectors of 128 float32; 15 neighbors and similarities; about 21 edge ends of 8 bytes, and a place
 VECTOR_BYTES = 128 * 4
@@ -74,7 +76,7 @@ def on_paper(measured: int, stages: list[dict[str, Any]], disk: int) -> str:
         alone = sum(seconds for name, seconds in cpu.items() if name in ALONE)
         spread = sum(cpu.values()) - alone
         cores = max(1, math.ceil(spread / HOUR))
-        candidates = OVERSAMPLING * BUDGET * rows
+        candidates = OVERSAMPLING * BUDGET * rows / ROUNDS
         whole[rows] = {
             "shards of 1,000,000 rows": f"{math.ceil(rows / SHARD):,}",
             "CPU hours that spread over shards": f"{spread / HOUR:,.1f}",
@@ -85,7 +87,9 @@ def on_paper(measured: int, stages: list[dict[str, Any]], disk: int) -> str:
             "memory in one process, not spread": _size(base + steepest * rows),
             "vectors": _size(VECTOR_BYTES * rows),
             "graph, whole": _size(GRAPH_BYTES * rows),
-            "second stage of the greedy (3 x 10% candidates)": _size(CANDIDATE_BYTES * candidates),
+            "largest union of the greedy (3 x 10% candidates in 8 rounds)": _size(
+                CANDIDATE_BYTES * candidates
+            ),
             "disk of the store": _size(disk / measured * rows),
         }
     head = ("", *(_name(rows) for rows in LARGER))
@@ -105,8 +109,7 @@ def on_paper(measured: int, stages: list[dict[str, Any]], disk: int) -> str:
 Nothing here was run. Every figure follows from the stages above: CPU time in proportion to the rows
 (the graph with n log n), memory in proportion beyond what the process takes anyway
 ({_size(base)}), the embedder's fit the same at any size. What moves over a network, and what waits
-for the slowest worker, is left out. A worker holds one shard of 1,000,000 rows, so it takes what the
-run above took.
+for the slowest worker, is left out. A worker holds one shard of 1,000,000 rows.
 
 {table(head, lines)}
 
@@ -114,23 +117,25 @@ run above took.
 
 {table(("stage", "bytes a row", "24 GiB", "256 GiB", "1 TiB"), breaks)}
 
-So on a machine of 24 GiB `{largest[0]}` breaks first, at about {first:,.0f} million rows.
+So on a machine of 24 GiB `{largest[0]}` breaks first, at about {first:,.0f} million rows. Where a stage
+maps files (graph, vectors, index), their pages are counted, though the system may take them back.
 
 **At 100 million rows, spread**, what embeds, tokenizes, searches and scores single rows needs no more
 than a shard at a time. What does not shrink with the shard: the vectors that a shard's rows are
 compared with ({_size(VECTOR_BYTES * LARGER[0])} in all, read cell by cell from disk or object
-storage), PageRank on the whole graph ({_size(base + slopes["score pagerank"] * LARGER[0])} in one
-process at what it took above, of which {_size(GRAPH_BYTES * LARGER[0])} are the graph), and the
-candidates of a greedy selector. The run file is written and published by one process. The first to
-break is PageRank's process, at {(rooms[1] - base) / slopes["score pagerank"] / 1e6:,.0f} million rows
-on 256 GiB; without that score, what judges the selection, which is one process too.
+storage), and what one process holds of every row: ids, scores, the decision, and the largest union of
+the greedy, unless its tree's inner unions are spread too. PageRank and the other scores of a graph read
+it block by block from its files ({_size(GRAPH_BYTES * LARGER[0])}, once a sweep); beside those, they took
+88 bytes for each further row of 300,000, {_size(88 * LARGER[0])} in all. The run
+file is written and published by one process. The first to break is `{largest[0]}`, at
+{(rooms[1] - base) / steepest / 1e6:,.0f} million rows on 256 GiB.
 
 **At 10 billion rows** the graph breaks first, and not for memory: row numbers of a graph are 32 bits
 wide, so it ends at {NUMBERED:,} rows. Beyond, each part of at most that many rows must have a graph
-of its own, with a search across parts. Next come PageRank, which needs its edges in one process
-({_size(GRAPH_BYTES * LARGER[1])}) and would have to pass messages between parts; the second stage of
-a greedy selector ({_size(CANDIDATE_BYTES * OVERSAMPLING * BUDGET * LARGER[1])} of candidates: stages
-in a tree, each over the union of a few, keep every one small, with a weaker guarantee); and one run
-file of {_size(run_file / measured * LARGER[1])}, written by one process, where a file per shard is
-needed. `importance`, `random`, `top` and strata by score need counts and
+of its own, with a search across parts. Next come PageRank, whose one process must read
+{_size(GRAPH_BYTES * LARGER[1])} once a sweep and hold {_size(88 * LARGER[1])} beside them, and would have
+to pass messages between parts; the largest union of a greedy selector
+({_size(CANDIDATE_BYTES * OVERSAMPLING * BUDGET * LARGER[1] / ROUNDS)}; more rounds make it smaller in
+proportion); and one run file of {_size(run_file / measured * LARGER[1])}, written by one process, where
+a file per shard is needed. `importance`, `random`, `top` and strata by score need counts and
 histograms of the shards only, and have no such limit."""
