@@ -26,6 +26,17 @@ from assay.selection.selectors.two_stage import TwoStageSelector
 SHARDS = (2, 8, 32, 128)
 BUDGETS = (100, 1_000, 0.1)
 METHODS = ("facility_location", "saturated_coverage", "graph_cut")
+# how many rows a shard proposes, in how many rounds, how many proposals a union merges
+SETTINGS: tuple[dict[str, Any], ...] = (
+    {},
+    {"fan_in": 4},
+    {"oversampling": 3.0, "rounds": 1},
+    {"oversampling": 3.0, "rounds": 4},
+    {"oversampling": 3.0},
+    {"oversampling": 3.0, "fan_in": 4},
+    {"oversampling": 1.5, "rounds": 1},
+    {"oversampling": 1.5},
+)
 
 
 def graph_of(rows: int) -> SimilarityGraph:
@@ -75,21 +86,17 @@ def lines(graph: SimilarityGraph, method: str, budget: float) -> list[list[str]]
     count = max(1, int(budget * n)) if isinstance(budget, float) else budget
     found = []
     for shards in SHARDS:
-        for oversampling in (None, 3.0, 1.5):
+        for setting in SETTINGS:
             selector = TwoStageSelector(
-                budget=budget,
-                selector=method,
-                shards=shards,
-                oversampling=oversampling,
-                compare=True,
+                budget=budget, selector=method, shards=shards, compare=True, **setting
             )
             _, seconds = timed(lambda selector=selector: selector.fit(graph=graph))
             report = selector.report_
-            ratio = report["objective_ratio"]
-            random = report["objective_random"] / report["objective_centralised"]
+            central = report["objective_centralised"]
+            oversampling = setting.get("oversampling")
             sub = ""
-            if method == "facility_location" and oversampling is None:
-                sub = f"{within(graph, count, shards) / report['objective_centralised']:.4f}"
+            if method == "facility_location" and not setting:
+                sub = f"{within(graph, count, shards) / central:.4f}"
             found.append(
                 [
                     f"{n:,}",
@@ -97,10 +104,13 @@ def lines(graph: SimilarityGraph, method: str, budget: float) -> list[list[str]]
                     f"{count:,}",
                     str(shards),
                     "budget" if oversampling is None else f"{oversampling} x share",
+                    str(report["rounds"]),
+                    str(setting.get("fan_in", "all")),
                     f"{report['candidates']:,}",
-                    f"{ratio:.4f}",
-                    f"{report['objective_best_shard'] / report['objective_centralised']:.4f}",
-                    f"{random:.4f}",
+                    f"{report['largest_union']:,}",
+                    f"{report['objective'] / central:.4f}",
+                    f"{report['objective_best_shard'] / central:.4f}",
+                    f"{report['objective_random'] / central:.4f}",
                     sub,
                     f"{report['largest_shard_bytes'] / report['largest_shard']:.0f}",
                     f"{seconds:.2f}",
@@ -121,35 +131,53 @@ def main() -> None:
     frame = pl.DataFrame(
         {
             "method": [row[1] for row in rows],
-            "candidates": [row[4] for row in rows],
-            "ratio": [float(row[6]) for row in rows],
-            "random": [float(row[8]) for row in rows],
+            "proposes": [row[4] for row in rows],
+            "rounds": [row[5] for row in rows],
+            "fan_in": [row[6] for row in rows],
+            "union": [int(row[8].replace(",", "")) for row in rows],
+            "ratio": [float(row[9]) for row in rows],
         }
     )
-    told = frame.group_by("method", "candidates", maintain_order=True).agg(
-        pl.col("ratio").min().alias("least"), pl.col("ratio").median().alias("median")
+    by = ("method", "proposes", "rounds", "fan_in")
+    told = frame.group_by(by, maintain_order=True).agg(
+        pl.col("ratio").min().alias("least"),
+        pl.col("ratio").median().alias("median"),
+        pl.col("union").max(),
     )
-    head = ("rows", "method", "budget", "shards", "each proposes", "candidates", "ratio")
+    names = ("method", "each proposes", "rounds", "unions merge")
+    head = (
+        "rows",
+        "method",
+        "budget",
+        "shards",
+        *names[1:],
+        "candidates",
+        "largest union",
+        "ratio",
+    )
     more = ("best shard", "random", "own edges only", "bytes a row", "CPU s")
     text = f"""# Greedy in two stages
 
 `python benchmarks/two_stage.py`: 2 shared cores. Real documents of 21 domains, 15 neighbors.
 
 `ratio` is the objective of the two stages over that of the same greedy on the whole pool, `best
-shard` that of the best shard by itself, `random` that of a random subset of equal size. The
-guarantee, for as many candidates as the budget, is 1/2 (1 - 1/e) = 0.316 of the optimum on average
-over the shards' seed (Barbosa et al. 2015), and (1 - 1/e)^2 / min(k, P) whatever the shards
-(Mirzasoleiman et al. 2013). `own edges only`: the same, where a shard sees only the edges between
-its own rows, as when each shard builds a graph of itself. `bytes a row`: what the worker of the
-largest shard is sent. `CPU s`: both stages, all shards one after another, the plain greedy for
-comparison included.
+shard` that of all that the best shard proposed, by itself, `random` that of a random subset of
+equal size. The guarantee, for as many candidates as the budget in one round, is 1/2 (1 - 1/e) =
+0.316 of the optimum on average over the shards' seed (Barbosa et al. 2015), and (1 - 1/e)^2 /
+min(k, P) whatever the shards (Mirzasoleiman et al. 2013). `rounds`: the budget is taken in so many
+parts, and shards know what was taken before (`rounds`; with fewer candidates than budgets the
+default is 8). `unions merge`: how many proposals a union merges (`fan_in`). `candidates`: rows that
+a shard proposed; `largest union`: rows that one process merges. `own edges only`: the same, where a
+shard sees only the edges between its own rows, as when each shard builds a graph of itself. `bytes
+a row`: what the worker of the largest shard is sent. `CPU s`: both stages, all shards one after
+another, the plain greedy for comparison included; the first line also compiles.
 
 {
         table(
-            ("method", "each proposes", "least ratio", "median ratio"),
+            (*names, "largest union", "least ratio", "median ratio"),
             [
-                (*names, f"{least:.4f}", f"{median:.4f}")
-                for *names, least, median in told.iter_rows()
+                (*keys, f"{union:,}", f"{least:.4f}", f"{median:.4f}")
+                for *keys, least, median, union in told.iter_rows()
             ],
         )
     }

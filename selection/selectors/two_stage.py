@@ -1,10 +1,11 @@
-"""Greedy selection in two stages: on shards of the pool, then among what the shards propose."""
+"""Greedy selection on shards of the pool, then among what they propose: in rounds, in a tree."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,6 +21,8 @@ from assay.storage.limits import MOST_ROUNDS, Flag, Function, Instance, Limits, 
 
 # how a function is run over shards: builtins.map, or that of an executor
 Map = Callable[[Callable[["Shard"], "Proposal"], Iterable["Shard"]], Iterable["Proposal"]]
+# with fewer candidates than budgets; more rounds add less than .002 (benchmarks/results/two_stage.md)
+ROUNDS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,21 +78,33 @@ def propose(shard: Shard) -> Proposal:
 class TwoStageSelector(Selector):
     r"""Greedy maximization over shards, then over the union of what they propose.
 
-    Rows go to one of P shards each, by a hash of their id. Stage 1 runs the greedy selector on
-    every shard, by itself, with the whole budget k; stage 2 runs it among the candidates, at most
-    P k rows. The better of stage 2 and of the best shard by itself is the result. A shard keeps all
-    edges of its rows, also those to rows of other shards, so that both stages see the objective
-    over the whole pool.
+    Rows go to one of P shards each, by a hash of their id. The budget k is split into R rounds. In
+    round r every shard runs the greedy selector by itself, on what its rows add to the rows
+    :math:`S_{r-1}` taken before:
 
-    For monotone f (facility location, saturated coverage, graph cut with lambda >= 2) and as many
-    candidates as the budget, with f* the best of any subset of k rows:
+    .. math:: C_r = \bigcup_{p=1}^{P} \mathrm{greedy}\bigl(V_p \setminus S_{r-1},\, c_p\bigr), \qquad
+        S_r = S_{r-1} \cup \mathrm{greedy}\bigl(C_r,\, k/R\bigr)
 
-    - on average over the shards' random seed, :math:`E f(S) \ge \frac{1}{2}(1 - 1/e)\, f^*`
-      (Barbosa et al. 2015);
-    - whatever the shards, :math:`f(S) \ge (1 - 1/e)^2 / \min(k, P)\, f^*` (Mirzasoleiman et al.
-      2013), and the worst case is of the order :math:`1 / \min(\sqrt{k}, P)`.
+    where both maximize :math:`f(S_{r-1} \cup \cdot)`, and shard p proposes :math:`c_p` rows: k/R, or
+    with `oversampling` o :math:`\lceil o\, (k/R)\, |V_p| / n \rceil` of them. If the best shard by
+    itself is better than the union, it is taken and filled up. Shards cannot see what the others
+    propose, so with few candidates they propose the same kinds of rows; after a round they know.
+    A shard keeps all edges of its rows, also those to rows of other shards, so all of this
+    maximizes the objective over the whole pool.
 
-    These are far below what is found: `compare` measures it.
+    For monotone f (facility location, saturated coverage, graph cut with lambda >= 2), with f* the
+    best of any subset of k rows:
+
+    - with one round, no tree and k candidates from each shard, on average over the shards' random
+      seed, :math:`E f(S) \ge \frac{1}{2}(1 - 1/e)\, f^*` (Barbosa et al. 2015), and, whatever the
+      shards, :math:`f(S) \ge (1 - 1/e)^2 / \min(k, P)\, f^*` (Mirzasoleiman et al. 2013); the
+      worst case is of the order :math:`1 / \min(\sqrt{k}, P)`;
+    - with one round, a tree and k candidates from each shard,
+      :math:`f(S) \ge (1 - 1/e) / \min(k, P)\, f^*`: some shard holds a P-th of f*;
+    - always, :math:`f(S) \ge \bigl(1 - (1 - 1/k)^R\bigr) f^*`, because a round takes the best row
+      of the pool first. With R = k that is 1 - 1/e, and the choice is that of the plain greedy.
+
+    These are far below what `compare` measures.
 
     Parameters
     ----------
@@ -101,25 +116,39 @@ class TwoStageSelector(Selector):
         P. The result depends on it, and not on how many workers there are.
     oversampling : float >= 1, optional
         Each shard proposes this many times its own share of the budget, by its rows, instead of
-        the whole budget. Where the budget is a share of the pool, shards with the whole budget
-        propose nearly all of their rows; this bounds them, without a guarantee. On 100,000
-        documents 3 kept 0.87 to 0.998 of the objective of facility location.
+        the whole budget; at least one row in every round. Where the budget is a share of the pool,
+        shards with the whole budget propose nearly all of their rows; this bounds them.
+    rounds : int, optional
+        R, at most the budget. The default is 8 with `oversampling` and 1 without: on 100,000
+        documents three times the share keeps at least 0.87 of the objective in one round and at
+        least 0.99 in eight, and the whole budget keeps 0.99 in one.
+    fan_in : int >= 2, optional
+        Unions merge at most this many proposals, in a tree: an inner union passes on as many rows
+        as a shard with its rows would propose. No process then holds more than
+        ``fan_in * budget / rounds`` candidates; with `oversampling` they are also at most
+        ``oversampling * budget / rounds`` and a row for each shard, with or without a tree. None
+        merges all proposals in one union.
     compare : bool, default False
         Whether to run the greedy selector on the whole pool too and report the ratio.
     map : callable, optional
-        ``map(propose, shards)``, as the `map` of an executor: runs stage 1 elsewhere. Only the
-        candidates come back. The built-in one by default.
+        ``map(propose, shards)``, as the `map` of an executor: runs elsewhere, in every round, the
+        shards and then each level of inner unions. Only the candidates come back. The built-in one
+        by default.
     random_state : int, default 0
         Seed of the shards, and of the random subset of the report.
 
     Attributes
     ----------
+    indices_ : int64[budget]
+        In the order in which the greedy takes the chosen rows among themselves.
     scores_ : float64[n]
         Gain of the row at the moment it is taken; for the other rows, if they were taken next.
     report_ : dict
         `objective` f(indices_), `objective_random` (a random subset of equal size),
-        `objective_best_shard`, `candidates` (rows in stage 2), `shards`, `largest_shard` (rows),
-        `largest_shard_bytes` (what its worker is sent); with `compare` also
+        `objective_best_shard` (all that the best shard proposed, by itself), `candidates` (rows
+        that a shard proposed), `shards`, `largest_shard` (rows), `largest_shard_bytes` (what its
+        worker is sent), `rounds`, `levels` (of unions in a round, 1 without a tree),
+        `largest_union` (candidates that one process merges); with `compare` also
         `objective_centralised` and `objective_ratio`.
 
     Raises
@@ -129,27 +158,32 @@ class TwoStageSelector(Selector):
 
     Notes
     -----
-    Time that of the greedy selector twice, the first divided by the workers. Memory of a shard of m
-    rows: 8 bytes per edge end, 53 bytes per row, 4 to 16 for each row that its edges lead to; this
-    process holds the graph and one shard, or as many as `map` takes ahead.
+    Time that of the greedy selector R + 1 times, R of them divided by the workers. A round waits for
+    its slowest shard and sends every shard again. Memory of a shard of m rows: 8 bytes per edge end,
+    53 bytes per row, 4 to 16 for each row that its edges lead to; this process holds the graph and
+    one shard, or as many as `map` takes ahead.
 
     Claims
     ------
     paper
         Greedy over random shards keeps half of 1 - 1/e on average, however many machines.
     here
-        The published two rounds; a shard keeps edges to other shards' rows.
+        The published two rounds; a shard keeps edges to other shards' rows. Repeated on what the
+        rows taken leave to gain, and merged in a tree where asked.
     deviates
         Shards go by a hash of the id, not by chance alone, so that a row keeps its own.
     measured
-        At least .995 of the greedy on the whole pool with the full budget from each shard, .866
-        with three times its share (`two_stage.md`).
+        At least .995 of the greedy on the whole pool with the full budget from each shard; with
+        three times its share .866 in one round and .99 in eight (`two_stage.md`).
 
     References
     ----------
     Mirzasoleiman, Karbasi, Sarkar, Krause, "Distributed submodular maximization: identifying
     representative elements in massive data", 2013. Barbosa, Ene, Nguyen, Ward, "The power of
-    randomization: distributed submodular maximization on massive datasets", 2015.
+    randomization: distributed submodular maximization on massive datasets", 2015. Unions in a tree:
+    Lucic, Bachem, Zadimoghaddam, Krause, "Horizontally scalable submodular maximization", 2016.
+    Rounds that tell the shards what was taken: Kumar, Moseley, Vassilvitskii, Vattani, "Fast greedy
+    algorithms in MapReduce and streaming", 2013.
 
     Examples
     --------
@@ -159,11 +193,16 @@ class TwoStageSelector(Selector):
     >>> chosen = TwoStageSelector(budget=20, shards=4, compare=True).fit(graph=graph)
     >>> chosen.report_["objective_ratio"] > 0.95
     True
+    >>> few = TwoStageSelector(budget=20, shards=10, oversampling=2, fan_in=4).fit(graph=graph)
+    >>> few.report_["rounds"], few.report_["levels"], few.report_["largest_union"] <= 4 * 3
+    (8, 2, True)
     """
 
     limits: ClassVar[Limits] = {
         "shards": (Whole(1, MOST_ROUNDS),),
         "oversampling": (Number("[1, inf)"), None),
+        "rounds": (Whole(1, MOST_ROUNDS), None),
+        "fan_in": (Whole(2), None),
         "options": (Instance((Mapping,), "a mapping of parameters"), None),
         "compare": (Flag(),),
         "map": (Function("a function and its inputs, as an executor's map"), None),
@@ -173,50 +212,38 @@ class TwoStageSelector(Selector):
     options: Mapping[str, Any] | None = None
     shards: int = 8
     oversampling: float | None = None
+    rounds: int | None = None
+    fan_in: int | None = None
     compare: bool = False
     map: Map | None = None
 
     def _select(self, inputs: Inputs, budget: int) -> Choice:
         assert inputs.graph is not None
         function, had = self._greedy().set_function(inputs.graph).after(inputs.covered_rows)
-        free = ~inputs.covered
         of_row = self._sharded(inputs)
-        run: Map = self.map if self.map is not None else map
-        sizes: list[tuple[int, int]] = []
-
-        def shards() -> Iterator[Shard]:
-            for number in range(self.shards):
-                rows = np.flatnonzero((of_row == number) & free)
-                if len(rows):
-                    own = function.restricted(rows)
-                    sizes.append((len(rows), _bytes(own)))
-                    yield Shard(rows, own, self._count(budget, len(rows), int(free.sum())))
-
-        proposals = list(run(propose, shards()))
-        chosen, gains, report = merge(function, proposals, budget)
+        by_shard = np.argsort(of_row, kind="stable")
+        starts = np.searchsorted(of_row[by_shard], np.arange(1, self.shards))
+        rounds = _Rounds(self, np.split(by_shard, starts), ~inputs.covered)
+        chosen, gains, best_shard = rounds.take(function, budget)
         scores = function.gains(function.along(chosen)[1])
         scores[chosen] = gains
         random = inputs.random_rows(self.random_state, budget)
         report = {
-            name: value + had if name != "candidates" else value for name, value in report.items()
-        }
-        report |= {
+            "objective": had + float(gains.sum()),
+            "objective_best_shard": had + best_shard,
+            "candidates": int(rounds.candidate.sum()),
             "objective_random": had + function.value(random),
-            "shards": len(sizes),
-            "largest_shard": max(rows for rows, _ in sizes),
-            "largest_shard_bytes": max(held for _, held in sizes),
+            **rounds.report,
         }
         if self.compare:
-            whole = LazyRanking(function, free)
+            whole = LazyRanking(function, ~inputs.covered)
             whole.extend(budget)
             report["objective_centralised"] = had + float(whole.gains[whole.order[:budget]].sum())
             report["objective_ratio"] = report["objective"] / report["objective_centralised"]
-        candidate = np.zeros(inputs.n, dtype=bool)
-        candidate[np.concatenate([proposal.rows for proposal in proposals])] = True
         return Choice(
             chosen=chosen,
             scores=scores,
-            outcomes=_left_out(chosen, candidate, scores, float(gains[-1])),
+            outcomes=_left_out(chosen, rounds.candidate, scores, float(gains[-1])),
             detail={"shard": of_row[chosen]},
             report=report,
         )
@@ -249,8 +276,112 @@ class TwoStageSelector(Selector):
         return min(budget, rows, math.ceil(float(wanted) * budget * rows / n))
 
 
+class _Rounds:
+    """The rounds of one fit: which rows are free, who proposed, and what it took.
+
+    Parameters
+    ----------
+    selector : TwoStageSelector
+    members : list of int64[m], sorted
+        Rows of each shard.
+    free : bool[n]
+        Rows that may be taken.
+    """
+
+    def __init__(
+        self,
+        selector: TwoStageSelector,
+        members: list[Rows],
+        free: np.ndarray[Any, np.dtype[np.bool_]],
+    ) -> None:
+        self._selector = selector
+        self._run: Map = selector.map if selector.map is not None else map
+        self._members = members
+        self._free = free.copy()
+        self.candidate = np.zeros(len(free), dtype=bool)
+        self.report: dict[str, int] = {}
+
+    def take(self, function: SetFunction, budget: int) -> tuple[Rows, Floats, float]:
+        """Take rows; return them, what each adds, and the objective of the best shard."""
+        wanted = self._selector.rounds or (1 if self._selector.oversampling is None else ROUNDS)
+        rounds = min(budget, wanted)
+        ends = [budget * number // rounds for number in range(rounds + 1)]
+        self.report["rounds"] = rounds
+        after, taken = function, []
+        for start, end in pairwise(ends):
+            rows, gains, best_shard = self._round(after, end - start)
+            taken.append(rows)
+            if end < budget:
+                self._free[rows] = False
+                after, _ = after.after(rows)
+        if rounds == 1:
+            return rows, gains, best_shard
+        # gains jump where a round begins, so the rows are put in order among themselves
+        rows = np.sort(np.concatenate(taken))
+        ordered = propose(Shard(rows, function.restricted(rows), budget))
+        return ordered.rows, ordered.gains, max(self._values(function))
+
+    def _values(self, function: SetFunction) -> Iterator[float]:
+        """Return the objective of what each shard proposed, by itself."""
+        for members in self._members:
+            rows = members[self.candidate[members]]
+            yield function.restricted(rows).value(np.arange(len(rows)))
+
+    def _round(self, function: SetFunction, budget: int) -> tuple[Rows, Floats, float]:
+        """Take rows in one round: shards propose, unions merge."""
+        parts = [rows[self._free[rows]] for rows in self._members]
+        parts = [rows for rows in parts if len(rows)]
+        sizes = [len(rows) for rows in parts]
+        sent: list[int] = []
+        proposals = self._proposals(function, parts, sizes, budget, sent)
+        for name, value in {
+            "shards": len(parts),
+            "largest_shard": max(sizes),
+            "largest_shard_bytes": max(sent),
+        }.items():
+            self.report.setdefault(name, value)
+        self.candidate[np.concatenate([proposal.rows for proposal in proposals])] = True
+        best = max(proposals, key=lambda proposal: proposal.value)
+        levels, largest, fan_in = 1, 0, self._selector.fan_in or len(proposals)
+        while len(proposals) > fan_in:
+            groups = range(0, len(proposals), fan_in)
+            parts = [_union(proposals[group : group + fan_in]) for group in groups]
+            sizes = [sum(sizes[group : group + fan_in]) for group in groups]
+            proposals = self._proposals(function, parts, sizes, budget, [])
+            levels, largest = levels + 1, max(largest, *map(len, parts))
+        rows, gains, merged = merge(function, proposals, budget, best)
+        for name, value in {
+            "levels": levels,
+            "largest_union": max(largest, merged["candidates"]),
+        }.items():
+            self.report[name] = max(value, self.report.get(name, 0))
+        return rows, gains, merged["objective_best_shard"]
+
+    def _proposals(
+        self,
+        function: SetFunction,
+        parts: list[Rows],
+        sizes: list[int],
+        budget: int,
+        sent: list[int],
+    ) -> list[Proposal]:
+        """Return what each part proposes, which stands for `sizes` rows of the pool."""
+        n = sum(sizes)
+
+        def shards() -> Iterator[Shard]:
+            for rows, size in zip(parts, sizes, strict=True):
+                own = function.restricted(rows)
+                sent.append(_bytes(own))
+                yield Shard(rows, own, min(len(rows), self._selector._count(budget, size, n)))
+
+        return list(self._run(propose, shards()))
+
+
 def merge(
-    function: SetFunction, proposals: Sequence[Proposal], budget: int
+    function: SetFunction,
+    proposals: Sequence[Proposal],
+    budget: int,
+    best: Proposal | None = None,
 ) -> tuple[Rows, Floats, dict[str, Any]]:
     """Run stage 2: take rows greedily among those proposed, or those of the best shard.
 
@@ -261,6 +392,8 @@ def merge(
     proposals : sequence of Proposal
         In the order of the shards.
     budget : int
+    best : Proposal, optional
+        Of the best shard, where unions have merged it already; the best of `proposals` by default.
 
     Returns
     -------
@@ -268,10 +401,11 @@ def merge(
     gains : float64, of each row when taken
     report : dict
     """
-    candidates = np.sort(np.concatenate([proposal.rows for proposal in proposals]))
+    candidates = _union(proposals)
     count = min(budget, len(candidates))
     union = propose(Shard(candidates, function.restricted(candidates), count))
-    best = max(proposals, key=lambda proposal: proposal.value)
+    if best is None:
+        best = max(proposals, key=lambda proposal: proposal.value)
     if best.value > union.value:
         # a shard that proposed fewer rows than the budget is filled up
         more = union.rows[~np.isin(union.rows, best.rows)]
@@ -285,6 +419,11 @@ def merge(
         "candidates": len(candidates),
     }
     return merged.rows, merged.gains, report
+
+
+def _union(proposals: Sequence[Proposal]) -> Rows:
+    """Return the rows proposed, sorted."""
+    return np.sort(np.concatenate([proposal.rows for proposal in proposals]))
 
 
 def _left_out(
@@ -304,4 +443,5 @@ def _left_out(
 
 def _bytes(function: SetFunction) -> int:
     arrays = (function.indptr, function.indices, function.weights, function.own, function.limits)
-    return sum(array.nbytes for array in arrays)
+    start = 0 if function.start is None else function.start.nbytes
+    return sum(array.nbytes for array in arrays) + start

@@ -1,4 +1,4 @@
-"""Two-stage greedy: equal to the plain one where it must be, its guarantee, and who runs shards."""
+"""Two-stage greedy: equal to the plain one where it must be, guarantees, rounds, trees, `map`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_matrix
 
 from assay.index import SimilarityGraph, embed
+from assay.selection.contract.inputs import Inputs
 from assay.selection.selectors.facility_location import FacilityLocationSelector
 from assay.selection.selectors.graph_cut import GraphCutSelector
 from assay.selection.selectors.saturated_coverage import SaturatedCoverageSelector
@@ -127,9 +129,14 @@ def test_a_shard_that_beats_the_union_is_taken_and_filled_up():
 
 
 def test_who_runs_the_shards_and_their_order_change_nothing(graph):
-    alone = TwoStageSelector(budget=30, shards=6).fit(graph=graph)
+    _who_runs_what_changes_nothing(graph, budget=30, shards=6)
+    _who_runs_what_changes_nothing(graph, budget=30, shards=6, oversampling=2, fan_in=2)
+
+
+def _who_runs_what_changes_nothing(graph, **options):
+    alone = TwoStageSelector(**options).fit(graph=graph)
     with ThreadPoolExecutor(3) as pool:
-        threads = TwoStageSelector(budget=30, shards=6, map=pool.map).fit(graph=graph)
+        threads = TwoStageSelector(**options, map=pool.map).fit(graph=graph)
     seen = []
 
     def elsewhere(function, shards):
@@ -142,14 +149,27 @@ def test_who_runs_the_shards_and_their_order_change_nothing(graph):
             seen.append(len(shard.rows))
             yield pickle.loads(pickle.dumps(function(shard)))
 
-    away = TwoStageSelector(budget=30, shards=6, map=elsewhere).fit(graph=graph)
+    away = TwoStageSelector(**options, map=elsewhere).fit(graph=graph)
     for other in (threads, away):
         np.testing.assert_array_equal(alone.indices_, other.indices_)
         np.testing.assert_array_equal(alone.scores_, other.scores_)
         assert alone.report_ == other.report_
-    assert sum(seen) == 500
+    assert sum(seen[:6]) == 500
     assert alone.report_["largest_shard"] == max(seen)
-    assert alone.report_["candidates"] == 6 * 30
+    # in twos: six shards, three unions and two unions in each of eight rounds
+    assert len(seen) == (6 if "fan_in" not in options else 8 * (6 + 3 + 2))
+
+
+def test_the_order_of_the_rows_changes_nothing(graph):
+    moved = np.random.default_rng(3).permutation(500)
+    dense = csr_matrix((graph.weights, graph.indices, graph.indptr), shape=(500, 500)).toarray()
+    ids = np.array(graph.ids)
+    other = from_dense(dense[np.ix_(moved, moved)], ids=ids[moved].tolist())
+    for options in ({}, {"oversampling": 2}, {"oversampling": 1.5, "fan_in": 3, "rounds": 3}):
+        one = TwoStageSelector(budget=50, shards=7, **options).fit(graph=graph)
+        two = TwoStageSelector(budget=50, shards=7, **options).fit(graph=other)
+        assert ids[one.indices_].tolist() == ids[moved][two.indices_].tolist()
+        assert one.report_ == two.report_
 
 
 def test_a_row_stays_in_its_shard_when_the_pool_grows(graph):
@@ -173,11 +193,13 @@ def _shards(selector):
 
 
 def test_oversampling_bounds_the_candidates(graph):
-    few = TwoStageSelector(budget=100, shards=5, oversampling=1.5, compare=True).fit(graph=graph)
+    few = TwoStageSelector(budget=100, shards=5, oversampling=1.5, rounds=1, compare=True)
+    few.fit(graph=graph)
     assert 150 <= few.report_["candidates"] <= 155
     assert 0.9 < few.report_["objective_ratio"] <= 1.01
+    assert few.report_["largest_union"] == few.report_["candidates"]
     # never more than the budget, never fewer rows than it
-    many = TwoStageSelector(budget=100, shards=5, oversampling=50).fit(graph=graph)
+    many = TwoStageSelector(budget=100, shards=5, oversampling=50, rounds=1).fit(graph=graph)
     assert many.report_["candidates"] <= 500
     np.testing.assert_array_equal(
         many.indices_, TwoStageSelector(budget=100, shards=5).fit(graph=graph).indices_
@@ -185,6 +207,149 @@ def test_oversampling_bounds_the_candidates(graph):
     for budget in (1, 7, 499, 500):
         least = TwoStageSelector(budget=budget, shards=7, oversampling=1).fit(graph=graph)
         assert len(set(least.indices_.tolist())) == budget
+
+
+@cases
+def test_as_many_rounds_as_rows_to_take_are_the_plain_greedy(name, plain, options, graph):
+    # each round takes the best row there is, whatever the shards and the tree
+    for shards, fan_in in ((7, None), (7, 2), (60, 5)):
+        found = TwoStageSelector(
+            budget=25, selector=name, options=options, shards=shards, oversampling=1,
+            rounds=100, fan_in=fan_in, compare=True,
+        ).fit(graph=graph)  # fmt: skip
+        expected = plain(budget=25, **options).fit(graph=graph)
+        np.testing.assert_array_equal(found.indices_, expected.indices_)
+        np.testing.assert_array_equal(found.scores_, expected.scores_)
+        assert found.report_["objective_ratio"] == 1.0
+        assert found.report_["rounds"] == 25
+
+
+def crowded(seed=0):
+    """Return a graph of clusters of very unequal size: all shards propose from the large ones."""
+    rng = np.random.default_rng(seed)
+    sizes = (300 / np.arange(1, 121)).astype(int) + 4
+    centers = rng.normal(size=(120, 8)) * 4
+    X = np.repeat(centers, sizes, axis=0) + rng.normal(size=(sizes.sum(), 8)) * 0.4
+    ids = [f"row {row}" for row in rng.permutation(len(X))]
+    return SimilarityGraph.from_vectors(X, ids=ids, k=10, method="exact")
+
+
+def test_rounds_tell_the_shards_what_others_took():
+    pool = crowded()
+    options = {"budget": 100, "shards": 60, "oversampling": 3, "compare": True}
+    blind = TwoStageSelector(**options, rounds=1).fit(graph=pool).report_
+    assert blind["objective_ratio"] < 0.93
+    for fan_in in (None, 3):
+        told = TwoStageSelector(**options, fan_in=fan_in).fit(graph=pool).report_
+        assert told["rounds"] == 8
+        assert told["objective_ratio"] > 0.99
+        assert told["candidates"] <= 1.1 * blind["candidates"]
+        # a round takes 13 rows at most, and a shard proposes one, two where it is large
+        assert told["largest_union"] <= (2 * 60 if fan_in is None else 3 * 13)
+        assert told["objective_best_shard"] < told["objective"]
+
+
+@pytest.mark.parametrize("fan_in", [2, 3, 5, 8, 9])
+def test_a_tree_holds_a_few_proposals_at_a_time(fan_in, graph):
+    options = {"budget": 30, "shards": 9, "compare": True}
+    flat = TwoStageSelector(**options).fit(graph=graph)
+    tree = TwoStageSelector(**options, fan_in=fan_in).fit(graph=graph)
+    report = tree.report_
+    # nine proposals become five, three, two and one in twos
+    assert report["levels"] == {2: 4, 3: 2, 5: 2, 8: 2, 9: 1}[fan_in]
+    assert report["largest_union"] == 30 * fan_in
+    assert report["candidates"] == flat.report_["candidates"] == 270
+    assert report["objective_best_shard"] == flat.report_["objective_best_shard"]
+    assert 0.98 < report["objective_ratio"] <= 1.01
+    if fan_in == 9:
+        np.testing.assert_array_equal(tree.indices_, flat.indices_)
+        assert report == flat.report_
+
+
+def test_a_union_passes_on_the_share_of_its_shards(graph):
+    counts = []
+
+    def elsewhere(function, parts):
+        made = list(map(function, parts))
+        counts.append([len(proposal.rows) for proposal in made])
+        return made
+
+    TwoStageSelector(
+        budget=40, shards=8, oversampling=2, rounds=1, fan_in=3, map=elsewhere
+    ).fit(graph=graph)  # fmt: skip
+    leaves, unions = counts
+    assert len(leaves) == 8
+    assert len(unions) == 3
+    sizes = np.bincount(_shard_of(graph, 8))
+    expected = [min(40, -(-80 * part.sum() // 500)) for part in np.split(sizes, [3, 6])]
+    assert unions == expected
+
+
+def _shard_of(graph, shards):
+    return TwoStageSelector(budget=1, shards=shards)._sharded(Inputs(graph=graph))
+
+
+parameters = {
+    "budget": st.integers(1, 5),
+    "shards": st.integers(1, 5),
+    "oversampling": st.sampled_from([None, 1, 1.5, 3]),
+    "rounds": st.sampled_from([None, 1, 2, 3, 9]),
+    "fan_in": st.sampled_from([None, 2, 3]),
+    "seed": st.integers(0, 3),
+}
+
+
+@settings(max_examples=100, deadline=None)
+@given(graphs(), st.fixed_dictionaries(parameters))
+def test_the_guarantees_of_rounds_and_trees_hold(graph, given_):
+    budget = min(given_["budget"], len(graph.indptr) - 1)
+    function = FacilityLocationSelector(budget=1).set_function(graph)
+    best = max(
+        function.value(np.array(rows))
+        for rows in combinations(range(len(graph.indptr) - 1), budget)
+    )
+    options = {name: given_[name] for name in ("shards", "oversampling", "rounds", "fan_in")}
+    found = TwoStageSelector(budget=budget, random_state=given_["seed"], **options)
+    found.fit(graph=graph)
+    value = function.value(found.indices_)
+    report = found.report_
+    assert value == pytest.approx(report["objective"])
+    assert value >= (1 - (1 - 1 / budget) ** report["rounds"]) * best - 1e-9
+    if options["oversampling"] is None and report["rounds"] == 1:
+        assert value >= (1 - 1 / np.e) / min(budget, options["shards"]) * best - 1e-9
+        assert value >= report["objective_best_shard"] - 1e-9
+
+
+@pytest.mark.filterwarnings("ignore::assay.selection.contract.budgets.ShortfallWarning")
+@settings(max_examples=40, deadline=None)
+@given(
+    st.fixed_dictionaries(parameters | {"budget": st.integers(1, 260)}),
+    st.lists(st.integers(0, 199), max_size=60),
+    st.sampled_from(CASES),
+)
+def test_covered_rows_and_budgets(given_, covered, case):
+    name, plain, more = case
+    rng = np.random.default_rng(2)
+    pool = knn(rng.normal(size=(200, 5)), 6, ids=[f"row {row}" for row in rng.permutation(200)])
+    mask = np.isin(np.arange(200), covered)
+    budget, free = min(given_["budget"], 200), 200 - mask.sum()
+    options = {name: given_[name] for name in ("shards", "oversampling", "rounds", "fan_in")}
+    selector = TwoStageSelector(
+        budget=budget, selector=name, options=more, random_state=given_["seed"], **options
+    ).fit(graph=pool, covered=mask)  # fmt: skip
+    chosen = selector.indices_
+    assert len(chosen) == len(set(chosen.tolist())) == min(budget, free)
+    assert not mask[chosen].any()
+    function = plain(budget=1, **more).set_function(pool)
+    both = np.concatenate([np.flatnonzero(mask), chosen])
+    report = selector.report_
+    assert report["objective"] == pytest.approx(function.value(both), rel=1e-6)
+    assert (np.diff(selector.scores_[chosen]) <= 1e-6).all() or report["rounds"] == 1
+    assert report["candidates"] >= len(chosen)
+    assert report["largest_union"] <= free
+    if options["fan_in"] is not None:
+        most = -(-min(budget, free) // report["rounds"])
+        assert report["largest_union"] <= options["fan_in"] * most
 
 
 def test_decisions_say_in_which_stage_a_row_lost(graph):
@@ -202,6 +367,8 @@ def test_what_is_not_allowed(graph):
     for name, values in {
         "shards": (0, 2.5, True, "4"),
         "oversampling": (0.5, "2", True, np.inf),
+        "rounds": (0, 1.5, True, "2"),
+        "fan_in": (1, 2.5, True, "2"),
         "map": ("threads",),
     }.items():
         for value in values:
