@@ -21,7 +21,7 @@ from assay.storage.limits import MOST_ROUNDS, Flag, Function, Instance, Limits, 
 
 # how a function is run over shards: builtins.map, or that of an executor
 Map = Callable[[Callable[["Shard"], "Proposal"], Iterable["Shard"]], Iterable["Proposal"]]
-# with fewer candidates than budgets; more rounds add less than .002 (benchmarks/results/two_stage.md)
+# with fewer candidates than budgets: four keep .988, eight .998 (benchmarks/results/two_stage.md)
 ROUNDS = 8
 
 
@@ -119,9 +119,9 @@ class TwoStageSelector(Selector):
         the whole budget; at least one row in every round. Where the budget is a share of the pool,
         shards with the whole budget propose nearly all of their rows; this bounds them.
     rounds : int, optional
-        R, at most the budget. The default is 8 with `oversampling` and 1 without: on 100,000
-        documents three times the share keeps at least 0.87 of the objective in one round and at
-        least 0.99 in eight, and the whole budget keeps 0.99 in one.
+        R, at most the budget. The default is 8 with `oversampling` and 1 without: on documents,
+        three times the share kept at least 0.868 of the objective of facility location in one
+        round, 0.988 in four and 0.998 in eight; the whole budget kept 0.995 in one.
     fan_in : int >= 2, optional
         Unions merge at most this many proposals, in a tree: an inner union passes on as many rows
         as a shard with its rows would propose. No process then holds more than
@@ -173,8 +173,9 @@ class TwoStageSelector(Selector):
     deviates
         Shards go by a hash of the id, not by chance alone, so that a row keeps its own.
     measured
-        At least .995 of the greedy on the whole pool with the full budget from each shard; with
-        three times its share .866 in one round and .99 in eight (`two_stage.md`).
+        At least .995 of the greedy on the whole pool with the full budget from each shard, .994
+        in a tree of fours; with three times its share .868 in one round, .998 in eight, .996 in
+        eight in a tree of fours (`two_stage.md`).
 
     References
     ----------
