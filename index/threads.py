@@ -7,7 +7,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Literal, TypeVar
 
 from threadpoolctl import ThreadpoolController
@@ -55,12 +55,11 @@ def ordered_map(
     function: Callable[[Item], Result],
     items: Iterable[Item],
     threads: int = 1,
-    ahead: int = 0,
 ) -> Iterator[Result]:
     """Yield ``function(item)`` for each item, in their order, a few items ahead.
 
     Of use where `function` runs without the interpreter lock. Memory is that of
-    ``2 * threads + ahead`` items and results; more are of use where results are taken in bursts.
+    ``2 * threads`` items and results.
     """
     if threads == 1:
         yield from map(function, items)
@@ -70,10 +69,70 @@ def ordered_map(
         try:
             for item in items:
                 under_way.append(pool.submit(function, item))
-                if len(under_way) >= 2 * threads + ahead:
+                if len(under_way) >= 2 * threads:
                     yield under_way.popleft().result()
             while under_way:
                 yield under_way.popleft().result()
+        finally:
+            for future in under_way:
+                future.cancel()
+
+
+@contextmanager
+def aside(
+    function: Callable[[Item], None], threads: int = 1, ahead: int = 1
+) -> Iterator[Callable[[Item], None]]:
+    """Give a callable that has `function` take an item, one after another, in a thread of its own.
+
+    With one thread it takes each item at once. At the end of the context all are taken. An error of
+    `function` comes up in a later call or at the end; no item after it is taken.
+
+    Parameters
+    ----------
+    function
+        Of use where it runs without the interpreter lock.
+    threads : int, default 1
+        Those that the caller may use in all.
+    ahead : int, default 1
+        Items that may wait to be taken, beside the one in work.
+
+    Examples
+    --------
+    >>> from assay.index.threads import aside
+    >>> squares = []
+    >>> with aside(lambda x: squares.append(x * x), threads=2) as square:
+    ...     for x in range(4):
+    ...         square(x)
+    >>> squares
+    [0, 1, 4, 9]
+    """
+    if threads == 1:
+        yield function
+        return
+    under_way: deque[Future[None]] = deque()
+    failed = False
+
+    def taken(item: Item) -> None:
+        nonlocal failed
+        if failed:
+            return
+        try:
+            function(item)
+        except BaseException:
+            failed = True
+            raise
+
+    with ThreadPoolExecutor(1) as pool:
+
+        def take(item: Item) -> None:
+            if len(under_way) > ahead:
+                under_way.popleft().result()
+            under_way.append(pool.submit(taken, item))
+
+        try:
+            yield take
+            while under_way:
+                under_way.popleft().result()
         finally:
             for future in under_way:
                 future.cancel()

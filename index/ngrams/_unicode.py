@@ -135,39 +135,54 @@ def utf8_chunks(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield the rows of `texts` as ``(uint8 data, int64 offsets)``, about `size` bytes at a time.
 
-    Every chunk holds at least one row, and only whole rows. Nulls are empty; with `compose` rows
-    are in Unicode's NFC; with `lower` rows that hold a `CONTEXTUAL` character are lower-cased.
+    Every chunk holds at least one row, and only whole rows: `row_chunks`, each given to `settling`.
     """
+    return map(settling(compose, lower), row_chunks(texts, size))
+
+
+def row_chunks(texts: pa.ChunkedArray, size: int) -> Iterator[pa.LargeStringArray]:
+    """Yield consecutive rows of `texts`, about `size` bytes at a time and at least one."""
     for array in texts.chunks:
         if not len(array):
             continue
-        if array.null_count:
-            array = pc.fill_null(array, "")
-        data, offsets = _buffers(array)
+        _, offsets = _buffers(array)
         first = 0
         while first < len(array):
             last = int(np.searchsorted(offsets, offsets[first] + size, side="right")) - 1
             last = min(max(last, first + 1), len(array))
-            bounds = offsets[first : last + 1]
-            if not (compose or lower):
-                yield data, bounds
-                first = last
-                continue
-            rows = array[first:last]
-            kinds = _kinds(data, bounds)
-            if compose and (kinds & _UNSETTLED).any():
-                rows = _replaced(rows, kinds & _UNSETTLED, _composed)
-                kinds = _kinds(*_buffers(rows))
-            if lower and (kinds & _LOWERING).any():
-                rows = _replaced(rows, kinds & _LOWERING, _lowered)
-            yield _buffers(rows)
+            yield array[first:last]
             first = last
 
 
-def _kinds(data: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+def settling(
+    compose: bool = True, lower: bool = True
+) -> Callable[[pa.LargeStringArray], tuple[np.ndarray, np.ndarray]]:
+    """Return what gives rows as ``(uint8 data, int64 offsets)``; threads may share it.
+
+    Nulls are empty; with `compose` rows are in Unicode's NFC; with `lower` rows that hold a
+    `CONTEXTUAL` character are lower-cased.
+    """
+    scanned = _scanned_kinds() if compose or lower else None
+
+    def settle(rows: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray]:
+        if rows.null_count:
+            rows = pc.fill_null(rows, "")
+        if scanned is not None:
+            kinds = _kinds(*_buffers(rows), scanned)
+            if compose and (kinds & _UNSETTLED).any():
+                rows = _replaced(rows, kinds & _UNSETTLED, _composed)
+                kinds = _kinds(*_buffers(rows), scanned)
+            if lower and (kinds & _LOWERING).any():
+                rows = _replaced(rows, kinds & _LOWERING, _lowered)
+        return _buffers(rows)
+
+    return settle
+
+
+def _kinds(data: np.ndarray, offsets: np.ndarray, scanned: np.ndarray) -> np.ndarray:
     """Return for each row the kinds of its characters, all together."""
     kinds = np.empty(len(offsets) - 1, np.uint8)
-    scan(data, offsets, _scanned_kinds(), kinds)
+    scan(data, offsets, scanned, kinds)
     return kinds
 
 

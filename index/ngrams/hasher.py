@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from assay.index.ngrams._ngram_kernels import add_counts, fast_buckets, tokenize
-from assay.index.ngrams._unicode import TOKENIZERS, as_texts, lowering_table, utf8_chunks
+from assay.index.ngrams._unicode import (
+    TOKENIZERS,
+    as_texts,
+    lowering_table,
+    row_chunks,
+    settling,
+    utf8_chunks,
+)
 from assay.index.threads import ordered_map
 from assay.storage.limits import Flag, Whole, check_parameters
 
@@ -18,8 +25,6 @@ if TYPE_CHECKING:
     from assay.index.ngrams._sha256 import Sha256Buckets
 
 HASHES = ("fast", "sha256")
-# Chunks hashed while earlier ones are put into blocks, which takes as long as hashing ten.
-_AHEAD = 10
 # Bytes of text per chunk: small enough for its tokens and buckets to stay near the processor.
 _CHUNK = 1 << 20
 MOST_NGRAMS, MOST_BUCKETS = 64, 1 << 28
@@ -168,16 +173,18 @@ class NGramHasher:
         for _ in range(threads):
             contexts.put(self._sha256())
 
-        def hashed(chunk: tuple[np.ndarray, np.ndarray]) -> NGrams:
+        settle = settling(self.compose)
+
+        def hashed(rows: Any) -> NGrams:
             context = contexts.get()
             try:
-                return self._hashed(*chunk, context)
+                return self._hashed(*settle(rows), context)
             finally:
                 contexts.put(context)
 
         columns = texts if isinstance(texts, Iterator) else [texts]
-        chunks = (chunk for column in columns for chunk in self._chunks(column))
-        return ordered_map(hashed, chunks, threads, _AHEAD)
+        chunks = (rows for column in columns for rows in row_chunks(as_texts(column), _CHUNK))
+        return ordered_map(hashed, chunks, threads)
 
     def _hashed(
         self, data: np.ndarray, offsets: np.ndarray, sha256: Sha256Buckets | None

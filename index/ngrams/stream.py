@@ -24,12 +24,15 @@ from assay.index.ngrams._stream_files import (
 )
 from assay.index.ngrams._stream_kernels import copy_rows, count_all, count_rows
 from assay.index.ngrams.hasher import NGramHasher, NGrams, indptr_of
+from assay.index.threads import aside
 from assay.storage.errors import CorruptArtifactError
 
 # bytes of blocks held in memory; those beyond go to temporary files
 _KEPT = 1 << 25
 # n-gram occurrences that are gathered before they are cut into blocks
 _HELD = 1 << 22
+# parts hashed while earlier ones are put into blocks, which takes as long as hashing ten
+_AHEAD = 10
 # rows of a column that are turned into Arrow buffers at a time
 _ROWS = 1 << 16
 
@@ -289,13 +292,16 @@ class _Selected(BucketStream):
 def _hash(
     texts: Any, hasher: NGramHasher, threads: int, keep: Any
 ) -> tuple[np.ndarray, np.ndarray]:
-    return cut_blocks(hasher.stream(_chunks(texts), threads), hasher, keep)
+    return cut_blocks(hasher.stream(_chunks(texts), threads), hasher, keep, threads)
 
 
 def cut_blocks(
-    parts: Iterable[Any], hasher: NGramHasher, keep: Any
+    parts: Iterable[Any], hasher: NGramHasher, keep: Any, threads: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Give `keep` the n-grams in blocks; return the tokens of each text and the counts."""
+    """Give `keep` the n-grams in blocks; return the tokens of each text and the counts.
+
+    With several threads blocks are cut, counted and kept in one of their own.
+    """
     small = bucket_type(hasher)
     counts = np.zeros(hasher.buckets, np.int64)
     tokens: list[np.ndarray] = []
@@ -316,13 +322,19 @@ def cut_blocks(
         pending[:] = [(buckets[ends[start] :], sizes[start:])]
 
     held = 0
-    for part in parts:
+
+    def take(part: NGrams) -> None:
+        nonlocal held
         tokens.append(part.n_tokens)
         pending.append((part.buckets, sizes_of(part.n_tokens, hasher.ngrams)))
         held += len(part.buckets)
         if held >= _HELD:
             flush(last=False)
             held = len(pending[0][0])
+
+    with aside(take, threads, _AHEAD) as put:
+        for part in parts:
+            put(part)
     if pending:
         flush(last=True)
     return np.concatenate([np.empty(0, np.int32), *tokens]), counts

@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from assay.index.ngrams._ngram_kernels import code_point
-from assay.index.ngrams._unicode import WORD, as_texts, lowering_table, utf8_chunks
+from assay.index.ngrams._unicode import WORD, as_texts, lowering_table, row_chunks, settling
 from assay.index.threads import ordered_map, thread_count
 from assay.storage.compiling import njit
 
@@ -34,8 +34,8 @@ def measured(
     `folded`: in NFC, and in lower case where that isn't one character for each. Threads change
     nothing but the time, where `measure` runs without the interpreter lock.
     """
-    blocks = utf8_chunks(as_texts(texts), _BLOCK, compose=folded, lower=folded)
-    parts = list(ordered_map(lambda block: measure(*block), blocks, thread_count()))
+    settle, blocks = settling(folded, folded), row_chunks(as_texts(texts), _BLOCK)
+    parts = list(ordered_map(lambda rows: measure(*settle(rows)), blocks, thread_count()))
     return np.concatenate(parts) if parts else np.empty((0, width))
 
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.index.threads import ordered_map
 from assay.selection.algorithms.density_ratio import Moments, totals
 from assay.selection.algorithms.gumbel import gumbel
 from assay.selection.algorithms.top_k import top_k
@@ -166,6 +167,9 @@ _LEAST_ROWS = 50
 _UNIT = 2.0**-31
 
 
+Divergence = Callable[[Rows, Rows], float]
+
+
 class Evidence(Protocol):
     """What says how much likelier each row is under each of some targets."""
 
@@ -174,11 +178,13 @@ class Evidence(Protocol):
     sample: Rows
 
     @property
+    def threads(self) -> int: ...
+    @property
     def usable(self) -> NDArray[np.bool_]: ...
     @property
     def drawn_from(self) -> NDArray[np.bool_]: ...
     def masses(self) -> list[int]: ...
-    def trials(self, target: int) -> list[tuple[Floats, Callable[[Rows, Rows], float]]]: ...
+    def trials(self, target: int) -> list[tuple[Floats, Divergence]]: ...
     def divergences(self, target: int, subsets: list[tuple[Rows, Rows]]) -> list[float]: ...
     def report(self) -> dict[str, Any]: ...
     def report_of(self, target: int) -> dict[str, Any]: ...
@@ -245,28 +251,32 @@ def choose_temperature(
         k = max(1, round(budget * len(rows) / usable))
     state = np.ascontiguousarray(uniform[rows]).view(np.uint64)
     everything = np.arange(len(rows)), np.ones(len(rows), dtype=np.int64)
-    distances, of_sample = [], []
-    for number, (weights, divergence) in enumerate(evidence.trials(target), start=1):
+
+    def measured(trial: tuple[int, tuple[Floats, Divergence]]) -> tuple[list[float], float] | None:
+        number, (weights, divergence) = trial
         spread = Moments.of(weights).spread
         if replace and not spread:
-            continue
+            return None
         noise = gumbel(_counted(state, np.full(len(rows), number)))
-        trials = [
+        draws = [
             draw(weights, multiple * spread, noise, k, replace=replace, in_order=np.sort)
             for multiple in multiples
         ]
-        distances.append([divergence(drawn.rows, drawn.times) for drawn in trials])
-        of_sample.append(divergence(*everything))
+        distances = [divergence(drawn.rows, drawn.times) for drawn in draws]
+        return distances, divergence(*everything)
+
+    numbered = enumerate(evidence.trials(target), start=1)
+    found = list(filter(None, ordered_map(measured, numbered, evidence.threads)))
     spread = Moments.of(evidence.log_weights[target]).spread
     if replace and not spread:
         return 1.0
-    if not distances:
+    if not found:
         return float(multiples[0] * spread)
-    near = np.array(distances)
+    near = np.array([distances for distances, _ in found])
     nearest = near.mean(axis=0).argmin()
     worse = near - near[:, [nearest]]
     error = worse.std(axis=0) / np.sqrt(max(1, len(near) - 1))
-    gain = float(np.mean(of_sample)) - float(near[:, nearest].mean())
+    gain = float(np.mean([of_sample for _, of_sample in found])) - float(near[:, nearest].mean())
     near_enough = worse.mean(axis=0) <= np.maximum(error, _ABOUT * gain)
     return float(multiples[int(near_enough.argmax())] * spread)
 

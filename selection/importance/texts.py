@@ -18,7 +18,7 @@ from assay.index.ngrams._stream_kernels import count_rows
 from assay.index.ngrams._unicode import as_texts
 from assay.index.ngrams.hasher import MOST_BUCKETS, MOST_NGRAMS, NGramHasher, NGrams
 from assay.index.ngrams.stream import BucketStream
-from assay.index.threads import thread_count
+from assay.index.threads import ordered_map, thread_count
 from assay.selection.algorithms.density_ratio import (
     DensityRatio,
     Mode,
@@ -230,6 +230,8 @@ class TextEvidence:
         NaN for a text without content.
     sample : int64[m]
         Rows on which temperatures are tried, in an order that is that of their ids' noise.
+    threads : int
+        They change nothing but the time.
     ratio : DensityRatio
         What texts are weighed by, fitted to what the covered rows `had` and a draw of `drawn` rows
         lack of each target. `log_weights` are there once `weigh` was called.
@@ -268,7 +270,7 @@ class TextEvidence:
                 for target, rows, share in zip(self._whole, had, shares, strict=True)
             ]
         self._replaced = replaced
-        self._threads = thread_count(settings.threads)
+        self.threads = thread_count(settings.threads)
         calibrated = settings.mode == "calibrated"
         self._sample = sample_shard(stream, order, rows=ROWS if calibrated else 1, ngrams=NGRAMS)
         self.sample = self._sample.rows
@@ -282,7 +284,7 @@ class TextEvidence:
 
     def weigh(self) -> None:
         """Weigh every text of the pool."""
-        components = weigh_shard(self._stream, self.ratio, threads=self._threads)
+        components = weigh_shard(self._stream, self.ratio, threads=self.threads)
         self.log_weights: Floats = combine(
             components, self._settings.weighting, moments(components)
         )
@@ -291,7 +293,9 @@ class TextEvidence:
     def _fit(self, targets: list[tuple[Rows, NGrams]]) -> DensityRatio:
         settings, presence = self._settings, None
         if self._classifier is not None:
-            presence = np.stack([self._classifier.weights(grams) for _, grams in targets])
+            grams_of = (grams for _, grams in targets)
+            fits = ordered_map(self._classifier.weights, grams_of, min(self.threads, len(targets)))
+            presence = np.stack(list(fits))
         return fit_ratio(
             self._stream.counts,
             np.stack([counts for counts, _ in targets]),
@@ -319,15 +323,15 @@ class TextEvidence:
         grams, buckets = self._sample.grams, self._stream.hasher.buckets
         held = None if self._classifier is None else distinct_buckets(grams, buckets)
         of = self._targets[target]
-        trials = []
-        for fitted, held_out in halvings(of.rows):
-            half = of.taken(fitted)
+
+        def trial(halves: tuple[Rows, Rows]) -> tuple[Floats, Divergence]:
+            half, held_out = map(of.taken, halves)
             ratio = self._fit([(_counts(half, buckets), half)])
             components = weigh(grams, ratio, held)
             weights = combine(components, self._settings.weighting, moments(components))[0]
-            seen = self._seen(_counts(of.taken(held_out), buckets))
-            trials.append((weights, self._divergence_from(seen)))
-        return trials
+            return weights, self._divergence_from(self._seen(_counts(held_out, buckets)))
+
+        return list(ordered_map(trial, halvings(of.rows), self.threads))
 
     def _divergence_from(self, p: Floats) -> Divergence:
         grams = self._sample.grams

@@ -83,9 +83,12 @@ class VectorEvidence:
         Weights of the standardized coordinates.
     sample : int64[m]
         Rows on which temperatures are tried, in an order that is that of their ids' noise.
+    threads : int
+        1: sums of vectors are BLAS's own.
     """
 
     reason = "empty"
+    threads = 1
 
     def __init__(
         self,

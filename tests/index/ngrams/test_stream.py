@@ -10,7 +10,7 @@ import pytest
 from assay.index.ngrams import stream as bucket_stream
 from assay.index.ngrams.hasher import NGramHasher
 from assay.index.ngrams.stream import BucketStream
-from assay.index.threads import ordered_map, thread_count
+from assay.index.threads import aside, ordered_map, thread_count
 from assay.storage import ArtifactStore, read_pool
 from assay.storage.errors import ConfigError, CorruptArtifactError
 from tests.selection.importance.test_resampler import sentences
@@ -206,3 +206,37 @@ def test_items_are_mapped_in_order_and_errors_come_through():
 
     with pytest.raises(ValueError, match="three"):
         list(ordered_map(fail, range(10), 2))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_items_are_taken_aside_in_order_and_errors_come_through(threads):
+    taken = []
+    with aside(taken.append, threads) as put:
+        for item in range(50):
+            put(item)
+    assert taken == list(range(50))
+
+    def fail(x):
+        if x == 3:
+            raise ValueError("three")
+        taken.append(x)
+
+    def give(last):
+        with aside(fail, threads) as put:
+            for item in range(last):
+                put(item)
+
+    for last in (4, 10):
+        taken.clear()
+        with pytest.raises(ValueError, match="three"):
+            give(last)
+        assert taken == [0, 1, 2]
+
+
+def test_a_block_that_cannot_be_kept_is_an_error_with_threads_too(tmp_path):
+    texts = ["a rose is a rose"] * 400_000
+    (tmp_path / "buckets-000000.npy").mkdir()
+    for threads in (1, 2):
+        with pytest.raises(OSError, match="buckets-000000"):
+            BucketStream.write(tmp_path, texts, HASHERS[0], threads=threads)
+        assert not (tmp_path / "stream.json").exists()
