@@ -16,7 +16,7 @@ ALONE = ("score pagerank", "persist", "publish")
 # fitted on a sample of fixed size, or nothing that grows
 FIXED = ("start", "plan", "fit", "drift")
 # of what a greedy second stage is sent of each candidate (benchmarks/results/two_stage.md)
-CANDIDATE_BYTES = 220
+CANDIDATE_BYTES = 315
 OVERSAMPLING = 3
 # in so many rounds, each of which holds its share of the candidates
 ROUNDS = 8
