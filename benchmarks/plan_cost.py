@@ -22,8 +22,8 @@ SIZES = (10_000, 100_000, 300_000)
 NOTE = (
     "The aim is a tenth of the run. What can't shrink is one process that imports what a run imports, "
     "the first call of every stage, and three small fits of the embedder; up to 10,000 rows the sample is "
-    "the whole pool, and the plan is a run. The limit of 1.25 times the known bytes for a row was set with "
-    "runs of 100,000 and 300,000 of these documents in sight, so that they don't prove the memory."
+    "the whole pool, and the plan is a run. What memory may be told for a row was set with runs of 100,000 "
+    "to 10,000,000 of these documents in sight, so that they don't prove it."
 )
 
 

@@ -28,6 +28,9 @@ _MARGIN = 1.05
 # from 10,000 rows on, less below; more once texts were read for the judgement
 _HELD, _HELD_LATE, _HELD_ROWS = 130 * 2**20, 200 * 2**20, 10_000
 _LATE = ("judge", "persist", "publish")
+# what a row takes beyond what is known of it, and up to how many rows: a quarter more at 300,000 rows, no
+# more than that at 1,000,000 and 10,000,000
+_MORE, _MORE_ROWS = 0.25, 300_000
 # stages that hold nothing yet
 _EARLY = ("start", "plan")
 
@@ -95,8 +98,8 @@ class Costs:
     by_words : bool
         Whether the graph joins texts by their words, too.
     most_per_row : int or None
-        Bytes for a row that no stage exceeds, where they are known. Small samples show more, because
-        buffers that end at a few ten thousand rows still grow.
+        Bytes for a row of many in the largest stage, where they are known. Small samples show more,
+        because buffers that end at a few hundred thousand rows still grow.
 
     Examples
     --------
@@ -160,13 +163,19 @@ class Costs:
         if stage == "fit":
             # its tables are as large from about 2,000 rows on
             before, here, later = smaller.fitted, larger.fitted, min(rows, self.fit_rows)
-            most: int | None = _FIT_ROW
+            most: float | None = _FIT_ROW * (later - here)
         else:
             before, here, later = smaller.rows, larger.rows, rows
-            most = self.most_per_row
+            most = self._most(rows - here)
         slope = max(0.0, (high - low) / (here - before)) if here > before else 0.0
-        slope = slope if most is None else min(slope, most)
-        return first.after[place] + max(0, high) + slope * (later - here)
+        more = slope * (later - here)
+        return first.after[place] + max(0, high) + (more if most is None else min(more, most))
+
+    def _most(self, rows: int) -> float | None:
+        """Return what so many rows more take at most, where that is known."""
+        if self.most_per_row is None or rows <= 0:
+            return None
+        return self.most_per_row * (rows + _MORE * min(rows, _MORE_ROWS))
 
     def _scale(self, stage: str, rows: int, fitted: int, *, time: bool) -> float:
         """Return what a stage's cost grows in proportion to."""

@@ -34,8 +34,6 @@ from assay.storage.reading.types import storable
 _EXACT = 2e10
 # what the memory for a row is known of
 _KNOWN = ({"stratified", "facility_location"}, {"pagerank", "knn_density"})
-# the most that a stage took of what is known, where it was measured (300,000 rows)
-_MOST = 1.25
 _MANY = 1_000_000
 # what everything that a run imports takes
 STARTED = beginning()
@@ -72,7 +70,7 @@ def _most_per_row(run: Run) -> int | None:
         return None
     dimensions = run.read_pool().dimension if run.kind == "vector" else None
     few, many = (known_memory(run.config, run.kind, n, dimensions) for n in (_MANY, 2 * _MANY))
-    return round(_MOST * (many - few) / _MANY)
+    return round((many - few) / _MANY)
 
 
 def _measured(run: Run, pool: Pool, rows: int, size: int, folder: Path, place: str) -> Sample:
