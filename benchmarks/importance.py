@@ -252,7 +252,7 @@ class Speeds(NamedTuple):
 def passes(pool: pl.DataFrame, target: pl.Series) -> Speeds:
     """Time one pass over the text - tokenize, hash, weigh - and weights from a stored stream."""
     part, whole = slice_of(pool), pool["text"].rechunk()
-    exact = NGramHasher(2, 10_000, hash="sha256", tokenizer=INSTALLED_ENGINE)
+    exact = ImportanceResampler(budget=1, mode="dsir", tokenizer=INSTALLED_ENGINE).hasher()
     fast = ImportanceResampler(budget=1).hasher()
     streams = {hasher: BucketStream.of(whole, hasher) for hasher in (exact, fast)}
     ratios = {
