@@ -145,9 +145,10 @@ def evaluate_selection(
         With `intervals` also `measured`, the rows that the figure was measured on (null: all that it
         is about), and `low` and `high`, the ends of its 95 % interval: of means, by their standard
         error, and of radii, by the ranks around them. Null where all rows were measured, and where no
-        interval is known: of the largest distance, a sample says only that it is no less; the
-        discrepancies and the measures of spread are for comparing with those of random subsets, from
-        samples as large.
+        interval is known: of the largest distance, a sample says only that it is no less; which words
+        are rare depends on how many rows are looked at; the discrepancies and the measures of spread
+        are for comparing with those of random subsets, from samples as large. The interval of
+        `negative_flips` is of the judges that learned the sample.
 
         ``coverage.*``
             distance to the nearest chosen row, see `measures_coverage.coverage`
@@ -421,8 +422,9 @@ def _of(name: str, figures: dict[str, float]) -> float:
 
 
 def _of_words(shares: Floats, sample: int, n: int) -> Figure:
-    """Return the mean share of the rows asked for that have a word, as many of the pool as of them."""
-    return mean_of(shares, n if n <= sample else round(n * len(shares) / sample))
+    """Return the mean share; of a sample without interval, as rare words depend on the sample's size."""
+    mean = mean_of(shares, len(shares))
+    return mean if n <= sample else Estimate(value_of(mean), sample)
 
 
 def _interval(figure: Figure | None) -> tuple[int | None, float | None, float | None]:
