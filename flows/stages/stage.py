@@ -69,7 +69,7 @@ INDEX = Stage("index", f"{_HERE}.graphs:index", revision=3, progress=55)
 SCORE = Stage("score", f"{_HERE}.scoring:score", revision=6, progress=70)
 REFER = Stage("refer", f"{_HERE}.references:refer", revision=1, progress=75)
 SELECT = Stage("select", f"{_HERE}.selecting:select", revision=12, progress=85)
-JUDGE = Stage("judge", f"{_HERE}.selecting:judge", revision=6, progress=92)
+JUDGE = Stage("judge", f"{_HERE}.selecting:judge", revision=7, progress=92)
 PERSIST = Stage("persist", f"{_HERE}.persisting:persist", revision=3, progress=98, holds_lock=True)
 PUBLISH = Stage("publish", f"{_HERE}.persisting:publish", progress=100, holds_lock=True)
 

@@ -92,7 +92,7 @@ class VectorIndex:
     costs 2 n d operations (flat), or probes / lists of that (ivf). The steps of int8 are a 28th (d = 128)
     of a standard deviation of the coordinates of the longest row: with l2 and ip, a row that is many
     times as long as the others makes their codes coarse, and float16 suits better. Flat
-    searches use NumPy's BLAS, as the one in the FAISS wheel is several times slower; from 1,000 queries at a
+    searches use NumPy's BLAS, as the one in the FAISS wheel is several times slower; from 500 queries at a
     time on, for k up to 32, they compare int8 codes first, with the same result. The codes are kept,
     at a byte a coordinate (of a multiple of 64).
 

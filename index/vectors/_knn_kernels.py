@@ -166,6 +166,36 @@ def scan_block(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def nearest_of_block(G, shifts, slacks, metric, Q, Q_squares, X, X_squares, rank, nearest):  # type: ignore[no-untyped-def]
+    """Write the row of X that is nearest to each of the queries Q.
+
+    G float32[m, n] + shifts[n] holds approximate keys less what is the same for a whole line, each
+    within slacks[r] of the truth. Keys are computed only where several rows are that near.
+    """
+    minima = np.empty(64, np.float32)
+    least = np.empty(1, np.float32)
+    for r in range(G.shape[0]):
+        line = G[r]
+        limit = np.float32(_bound(line, shifts, minima, least) + 2.0 * slacks[r])
+        count, last = 0, 0
+        for c in range(len(line)):
+            # a NaN (overflow of the approximation) counts as near
+            near = not (line[c] + shifts[c] > limit)
+            count += near
+            last = max(last, c * near)
+        nearest[r] = last
+        if count == 1:
+            continue
+        best = exact_key(metric, Q, r, Q_squares[r], X, last, X_squares[last])
+        for c in range(last):
+            if not (line[c] + shifts[c] > limit):
+                key = exact_key(metric, Q, r, Q_squares[r], X, c, X_squares[c])
+                if key < best or (key == best and rank[c] < rank[nearest[r]]):
+                    best = key
+                    nearest[r] = c
+
+
+@njit(cache=True, nogil=True)
 def rank_candidates(  # type: ignore[no-untyped-def]
     metric, Q, Q_squares, candidates, X, X_squares, rank, keys, rows
 ):

@@ -83,6 +83,9 @@ def assign(
         part = order[begin : begin + _CHUNK]
         rows = X[begin : begin + _CHUNK] if take is None else X[take[part]]
         release(mapped)
+        if probes == 1 and len(blocks) == 1:
+            out[part, 0] = searched.nearest(rows)
+            return
         keys, nearest = empty_lists(len(rows), probes)
         nobody = np.full(len(rows), -1)
         searched.scan(rows, np.arange(len(rows)), nobody, blocks, keys, nearest)

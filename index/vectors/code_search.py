@@ -26,7 +26,7 @@ Rows = NDArray[np.int64]
 Lists = tuple[NDArray[np.float64], NDArray[np.int32]]
 
 # fewer queries or rows don't pay for codes, longer lists cost more than what they are filled from
-_CODES_FROM, _CODES_AMONG, _CODES_LIST = 1_000, 4_096, 32
+_CODES_FROM, _CODES_AMONG, _CODES_LIST = 500, 4_096, 32
 # sums of more products of bytes don't fit in int32
 _CODES_WIDTH = 65_536
 _QUERIES = 2_048
@@ -188,7 +188,7 @@ def exact_knn(
 
     Notes
     -----
-    From 1,000 queries among 4,096 rows on, for up to 32 neighbors, queries meet int8 codes of the rows,
+    From 500 queries among 4,096 rows on, for up to 32 neighbors, queries meet int8 codes of the rows,
     which are made once and kept (see `CodedRows`): m n d products of bytes and some dozens of exact
     keys a query. Otherwise, and where the rows are in a mapped file, it costs 2 m n d operations
     of BLAS and needs 4 MiB per thread besides the lists. The result is the same.

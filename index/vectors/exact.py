@@ -163,6 +163,18 @@ class BlockScan:
             return np.float32(-2.0) * factor, squares, longest
         return -factor, np.zeros_like(squares), longest
 
+    def _sizes(self, left: Vectors) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return squared lengths and lengths of the coordinates of queries; 1 for the cosine."""
+        if self.metric == "cosine":
+            return np.ones(len(left)), np.ones(len(left))
+        squares = np.einsum("ij,ij->i", left, left, dtype=np.float64)
+        return squares, np.sqrt(squares)
+
+    def _slacks(self, lengths: NDArray[np.float64], longest: float) -> NDArray[np.float64]:
+        """Return what bounds the error of the approximate keys of each query."""
+        spread = (lengths + longest) ** 2 if self.metric == "l2" else lengths * longest
+        return np.asarray(self._bound * spread + 1e-37)
+
     def scan(
         self,
         Q: Vectors,
@@ -179,24 +191,17 @@ class BlockScan:
         Q = frozen(Q)
         Q_squares = kernels.squared_norms(Q)
         left = self._coordinates(Q, Q_squares)
-        scale = 1.0
-        offsets = np.zeros(len(Q))
-        lengths = np.ones(len(Q))
-        if self.metric != "cosine":
-            squares = np.einsum("ij,ij->i", left, left, dtype=np.float64)
-            lengths = np.sqrt(squares)
-            scale = float(self._scale) ** 2
-        if self.metric == "l2":
-            offsets = squares
+        squares, lengths = self._sizes(left)
+        scale = 1.0 if self.metric == "cosine" else float(self._scale) ** 2
+        offsets = squares if self.metric == "l2" else np.zeros(len(Q))
         for begin, end in blocks:
             right, shifts, longest = self._columns(begin, end)
-            spread = (lengths + longest) ** 2 if self.metric == "l2" else lengths * longest
             kernels.scan_block(
                 left @ right.T,
                 shifts,
                 scale,
                 offsets,
-                self._bound * spread + 1e-37,
+                self._slacks(lengths, longest),
                 self.code,
                 Q,
                 Q_squares,
@@ -210,6 +215,20 @@ class BlockScan:
                 rows,
             )
             release(self.mapped)
+
+    def nearest(self, Q: Vectors) -> NDArray[np.int32]:
+        """Return the row that is nearest to each of the queries Q, int32[m]; all rows are one block."""
+        Q = frozen(Q)
+        Q_squares = kernels.squared_norms(Q)
+        left = self._coordinates(Q, Q_squares)
+        right, shifts, longest = self._columns(0, len(self.X))
+        slacks = self._slacks(self._sizes(left)[1], longest)
+        rows = np.empty(len(Q), np.int32)
+        kernels.nearest_of_block(
+            left @ right.T, shifts, slacks, self.code, Q, Q_squares, self.X, self.squares,
+            self.rank, rows,
+        )  # fmt: skip
+        return rows
 
 
 def block_knn(

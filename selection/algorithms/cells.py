@@ -12,6 +12,7 @@ from assay.index.threads import thread_count
 from assay.index.vectors.centroids import assign
 from assay.index.vectors.exact import unit_rows
 from assay.selection.contract.inputs import Floats, derived_seed
+from assay.selection.contract.row_order import first_rows
 from assay.storage.hashing.rows import uniform
 
 Vectors = NDArray[np.float32]
@@ -73,7 +74,7 @@ def cluster(
     count = min(count, len(X))
     if count > _AT_ONCE:
         return _in_two_steps(X, count, metric, noise, iterations=iterations, resampling=resampling)
-    rows = np.sort(np.argsort(-noise, kind="stable")[: _PER_CELL * count])
+    rows = np.sort(first_rows(-noise, _PER_CELL * count))
     sample, luck = X[rows], noise[rows]
     centroids = _lloyd(sample, _seeds(sample, count, metric, luck), metric, iterations)
     for _ in range(resampling):

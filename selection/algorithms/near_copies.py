@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from assay.index.vectors.exact import unit_rows
 from assay.index.vectors.mapped import take_rows
 from assay.selection.contract.inputs import Floats, Graph, Rows
+from assay.selection.contract.row_order import first_rows
 from assay.storage.compiling import njit
 from assay.storage.errors import InputError
 
@@ -196,28 +197,29 @@ def copy_threshold(
     among : Similarities, optional
     """
     present = neighbors >= 0
-    values = np.asarray(similarities, dtype=np.float64)
     if not present.any():
         return 1.0
-    if values[present].max() > 1 + 1e-6:
+    if similarities.max(where=present, initial=-np.inf) > 1 + 1e-6:
         raise InputError(
             "threshold='auto' needs similarities of at most 1, and the graph has inner "
             "products; pass a number."
         )
-    last = np.take_along_axis(values, np.maximum(present.sum(axis=1, keepdims=True), 1) - 1, 1)
-    ends = _distances(last[:, 0], metric)
+    last = np.take_along_axis(
+        similarities, np.maximum(present.sum(axis=1, keepdims=True), 1) - 1, 1
+    )[:, 0].astype(np.float64)
+    ends = _distances(last, metric)
     # a list can be empty because its rows were left out as exact copies
     listed: Mask = np.asarray(present.any(axis=1))
     ends[~listed] = 0.0
     usual = float(np.median(last[listed]))
     if among is not None and metric in _JUMP:
-        order = np.argsort(noise, kind="stable")
-        queries, others = order[:_ASKED], order[:_AMONG]
+        others = first_rows(noise, _AMONG)
+        queries = others[:_ASKED]
         beyond = np.full(len(queries), np.nan)
         # a list that reaches farther can't end among copies
         asked = np.flatnonzero(ends[queries] <= _FAR[metric])
         beyond[asked] = _distances_beyond_copies(
-            among, queries[asked], others, ends[queries[asked]], metric, values.shape[1]
+            among, queries[asked], others, ends[queries[asked]], metric, neighbors.shape[1]
         )
         if not np.isnan(beyond).all():
             inside = np.where(listed[queries], ends[queries], np.nan)

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.index.vectors.code_search import exact_knn
+from assay.index.vectors.exact import BlockScan
 from assay.selection.contract.inputs import Floats
 from assay.selection.evaluation.estimates import Estimate, Figure, mean_of, quantile_of
 from assay.storage.limits import Number, check_parameters
@@ -14,15 +16,12 @@ from assay.storage.limits import Number, check_parameters
 Vectors = NDArray[np.float32]
 
 PORTIONS = (0.5, 0.9, 0.95, 0.99)
-_QUERIES, _CENTERS = 1_024, 8_192
 
 
 def nearest_distances(queries: Vectors, centers: Vectors) -> Floats:
-    r"""Return the Euclidean distance of every query to its nearest center.
+    """Return the Euclidean distance of every query to its nearest center, in double precision.
 
-    With :math:`q \cdot c - |c|^2 / 2` the nearest center is found by matrix products in blocks of
-    1,024 queries by 8,192 centers; the distance to it is then computed again in double precision,
-    so that near copies do not suffer from cancellation.
+    The nearest center is found exactly, so that near copies do not suffer from cancellation.
 
     Parameters
     ----------
@@ -35,7 +34,7 @@ def nearest_distances(queries: Vectors, centers: Vectors) -> Floats:
 
     Notes
     -----
-    Time O(q c d), memory 32 MB beside the inputs.
+    Time O(q c d): see `assay.index.vectors.code_search.exact_knn`.
 
     Examples
     --------
@@ -44,27 +43,8 @@ def nearest_distances(queries: Vectors, centers: Vectors) -> Floats:
     >>> nearest_distances(line, line[:1]).tolist()
     [0.0, 1.0, 5.0]
     """
-    origin = centers.mean(axis=0, dtype=np.float64).astype(np.float32)
-    moved = centers - origin
-    half = (moved.astype(np.float64) ** 2).sum(axis=1) / 2
-    table = np.column_stack([moved, -half.astype(np.float32)])
-    distances = np.empty(len(queries))
-    for start in range(0, len(queries), _QUERIES):
-        block = queries[start : start + _QUERIES]
-        ones = np.ones((len(block), 1), dtype=np.float32)
-        extended = np.column_stack([block - origin, ones])
-        best = np.full(len(block), -np.inf, dtype=np.float32)
-        nearest = np.zeros(len(block), dtype=np.int64)
-        for first in range(0, len(table), _CENTERS):
-            products = extended @ table[first : first + _CENTERS].T
-            place = products.argmax(axis=1)
-            value = products[np.arange(len(block)), place]
-            closer = value > best
-            best[closer] = value[closer]
-            nearest[closer] = place[closer] + first
-        apart = block.astype(np.float64) - centers[nearest]
-        distances[start : start + _QUERIES] = np.sqrt((apart**2).sum(axis=1))
-    return distances
+    squares, _ = exact_knn(queries, BlockScan(centers, "l2"), 1)
+    return np.asarray(np.sqrt(squares[:, 0]))
 
 
 def partial_cover(distances: Floats, portion: float) -> float:

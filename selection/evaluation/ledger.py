@@ -16,6 +16,7 @@ from assay.index.threads import one_thread
 from assay.selection.algorithms.near_copies import Similarities, copy_threshold, have_copies
 from assay.selection.algorithms.representation import lists_nearest
 from assay.selection.contract.inputs import Floats, Inputs, Rows, text_series
+from assay.selection.contract.row_order import first_rows
 from assay.selection.evaluation.balance import Representation, balance, duplicates_left, kish_size
 from assay.selection.evaluation.divergence import backed_off_divergence, ngram_counts
 from assay.selection.evaluation.estimates import Estimate, Figure, mean_of, value_of
@@ -225,17 +226,16 @@ def evaluate_selection(
             raise InputError(f"covered has shape {mask.shape}; pass one true or false per row.")
         had = np.flatnonzero(mask)
 
+    measured_rows = first_rows(noise, sample)
     # sums that do not depend on the number of threads
     with one_thread("blas"):
         measures: list[Measure] = []
         if X is not None and _is_text(X):
-            measures += _text_measures(
-                text_series(X), target, np.argsort(noise)[:sample], duplicates
-            )
+            measures += _text_measures(text_series(X), target, measured_rows, duplicates)
         elif X is not None:
             space = Space(X, graph is not None and graph.metric == "cosine")
-            pool = np.argsort(inputs.as_given(inputs.noise(random_state, "evaluation/pool")))
-            measures += vector_measures(space, np.argsort(noise)[:sample], pool, sample, graph)
+            pool = inputs.as_given(inputs.noise(random_state, "evaluation/pool"))
+            measures += vector_measures(space, measured_rows, pool, sample, graph)
             if target is not None:
                 measures += target_measures(space, target_vectors(target, space), pool, noise)
             if duplicates is None:
@@ -278,7 +278,7 @@ def evaluate_selection(
 
         def at_random(keys: Floats, allowed: Rows) -> Rows:
             allowed = np.setdiff1d(allowed, had, assume_unique=True) if len(had) else allowed
-            return _in_order(allowed[np.argsort(keys[allowed])[: len(rows)]], noise)
+            return _in_order(allowed[first_rows(keys[allowed], len(rows))], noise)
 
         uniform = [
             inputs.as_given(inputs.noise(random_state, f"evaluation/random/{draw}"))
@@ -292,7 +292,7 @@ def evaluate_selection(
         if judged_by_words:
             looked_at = [some[:sample] for some in subsets]
             shares_of_words = iter(
-                word_coverage(_parts_of(texts), np.argsort(noise)[:sample], looked_at)
+                word_coverage(_parts_of(texts), measured_rows, looked_at)
             )
         figures: list[dict[str, Figure]] = []
         for some in subsets:

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.index.vectors.checks import finite_rows
+from assay.index.vectors.exact import unit_rows
 from assay.index.vectors.mapped import take_rows
 from assay.selection.algorithms.representation import lists_nearest
 from assay.selection.contract.inputs import Floats, Rows
-from assay.selection.contract.row_order import rows_by_content
+from assay.selection.contract.row_order import first_rows, rows_by_content
 from assay.selection.evaluation.coverage import coverage, nearest_distances
 from assay.selection.evaluation.discrepancy import mean_between, mean_within, median_bandwidth
 from assay.selection.evaluation.divergence import backed_off_divergence, cell_of, fit_cells
@@ -52,13 +54,10 @@ class Space:
         return self.vectors(take_rows(self._X, rows))
 
     def vectors(self, values: NDArray[Any]) -> Vectors:
-        vectors = np.array(values, dtype=np.float32, order="C")
-        if not np.isfinite(vectors).all():
+        vectors = np.ascontiguousarray(values, dtype=np.float32)
+        if not finite_rows(vectors).all():
             raise NonFiniteError("X holds NaN or infinite values; drop or impute those rows first.")
-        if self._unit:
-            lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-            vectors /= np.where(lengths > 0, lengths, 1)
-        return vectors
+        return unit_rows(vectors) if self._unit else vectors
 
     def hashes(self, rows: Rows) -> NDArray[Any]:
         # + 0 makes -0.0 and 0.0 one
@@ -66,11 +65,12 @@ class Space:
 
 
 def vector_measures(
-    space: Space, rows_measured: Rows, pool: Rows, sample: int, graph: Any = None
+    space: Space, rows_measured: Rows, of_pool_by: Floats, sample: int, graph: Any = None
 ) -> list[Measure]:
     queries = space.rows(rows_measured)
     listed = _lists_of(graph, rows_measured)
-    held = pool[:_KERNEL_ROWS]
+    n = len(of_pool_by)
+    held = first_rows(of_pool_by, _KERNEL_ROWS)
     of_pool = space.rows(held)
     bandwidth = median_bandwidth(of_pool)
     within = mean_within(of_pool, bandwidth)
@@ -84,7 +84,7 @@ def vector_measures(
         far = np.flatnonzero(first < 0)
         if len(far):
             distances[far] = nearest_distances(queries[far], space.rows(rows))
-        figures = coverage(distances, np.isin(rows_measured, rows), len(pool))
+        figures = coverage(distances, np.isin(rows_measured, rows), n)
         return {f"coverage.{name}": value for name, value in figures.items()}
 
     def discrepancy(rows: Rows) -> dict[str, Figure]:
@@ -92,7 +92,7 @@ def vector_measures(
         vectors = space.rows(some)
         between = mean_between(vectors, of_pool, bandwidth, len(np.intersect1d(some, held)))
         value = mean_within(vectors, bandwidth) + within - 2 * between
-        return {"cmmd_pool": _of_some(value, ((len(some), len(rows)), (len(held), len(pool))))}
+        return {"cmmd_pool": _of_some(value, ((len(some), len(rows)), (len(held), n)))}
 
     def spread_of(rows: Rows) -> dict[str, Figure]:
         some = rows[:sample]
@@ -126,11 +126,14 @@ def _first_listed(listed: Rows, rows: Rows) -> Rows:
     return np.where(present.any(axis=1), first, -1)
 
 
-def target_measures(space: Space, target: Vectors, pool: Rows, noise: Floats) -> list[Measure]:
+def target_measures(
+    space: Space, target: Vectors, of_pool_by: Floats, noise: Floats
+) -> list[Measure]:
+    pool = first_rows(of_pool_by, _FIT_ROWS)
     bandwidth = median_bandwidth(space.rows(pool[:_KERNEL_ROWS]))
     of_target = target[:_KERNEL_ROWS]
     within = mean_within(of_target, bandwidth)
-    both = (space.rows(pool[:_FIT_ROWS]), target[:_FIT_ROWS])
+    both = (space.rows(pool), target[:_FIT_ROWS])
     # pool and target by turns, as the first rows are where the cells start
     turns = np.argsort(np.concatenate([np.arange(len(side)) for side in both]), kind="stable")
     cells = min(_MOST_CELLS, max(2, len(target) // 10))
