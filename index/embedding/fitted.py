@@ -51,14 +51,19 @@ class FittedEmbedder:
     ARRAYS: ClassVar[tuple[str, ...]]
     PARAMETERS: ClassVar[tuple[str, ...]]
 
-    _notes: dict[str, Any]
+    _notes: dict[str, Any] | None = None
     _fingerprint: str | None = None
 
     @property
     def fingerprint(self) -> str:
         """BLAKE2b of the parameters, what was noted in fitting and the arrays, 32 hex digits."""
         self._check_fitted()
-        assert self._fingerprint is not None
+        if self._fingerprint is None:
+            digest = hashlib.blake2b(json.dumps(self._description()).encode(), digest_size=16)
+            for name, array in self._arrays():
+                digest.update(f"{name} {array.dtype} {array.shape}".encode())
+                digest.update(array.data)
+            self._fingerprint = digest.hexdigest()
         return self._fingerprint
 
     def save(self, directory: Path | str) -> None:
@@ -109,15 +114,11 @@ class FittedEmbedder:
         }
 
     def _finish(self, notes: dict[str, Any]) -> None:
-        """Take note of what else decides the vectors (JSON), and compute the fingerprint."""
+        """Take note of what else decides the vectors (JSON): it is fitted."""
         self._notes = notes
-        digest = hashlib.blake2b(json.dumps(self._description()).encode(), digest_size=16)
-        for name, array in self._arrays():
-            digest.update(f"{name} {array.dtype} {array.shape}".encode())
-            digest.update(array.data)
-        self._fingerprint = digest.hexdigest()
+        self._fingerprint = None
 
     def _check_fitted(self) -> None:
-        if self._fingerprint is None:
+        if self._notes is None:
             name = type(self).__name__
             raise MissingInputError(f"This {name} is not fitted; call fit, or load(directory).")

@@ -177,6 +177,17 @@ def test_save_and_load(tmp_path: Path) -> None:
     assert loaded.encode(frame).tobytes() == embedder.encode(frame).tobytes()
 
 
+def test_an_embedder_that_is_loaded_is_not_hashed_before_that_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = pl.DataFrame({"a": [0.0, 1, 2, 3], "b": ["x", "y", "x", "y"]})
+    TableEmbedder(columns=["a", "b"]).fit(frame).save(tmp_path)
+    monkeypatch.delattr(hashlib, "blake2b")
+    loaded = TableEmbedder.load(tmp_path)
+    with pytest.raises(AttributeError):
+        _ = loaded.fingerprint
+
+
 def test_the_fingerprint_changes_with_what_it_stands_for() -> None:
     def fitted(frame: pl.DataFrame = FRAME, **changed: Any) -> str:
         return TableEmbedder(**{"fit_rows": 100, **changed}).fit(frame).fingerprint

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, random_array
 from scipy.sparse.linalg import svds
 from sklearn.feature_extraction.text import TfidfTransformer
 
 from assay.index import Embedder, HashedTextEmbedder, NGramHasher, embed
+from assay.index.embedding._projection import singular_directions
 from assay.storage.errors import (
     ConfigError,
     InputError,
@@ -203,6 +205,29 @@ def test_save_and_load(tmp_path: Path) -> None:
     (tmp_path / "idf.npy").unlink()
     with pytest.raises(StoreError, match="no embedder"):
         HashedTextEmbedder.load(tmp_path)
+
+
+def test_an_embedder_that_is_loaded_is_not_hashed_before_that_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    HashedTextEmbedder(dimensions=4, buckets=512).fit(TEXTS).save(tmp_path)
+    monkeypatch.delattr(hashlib, "blake2b")
+    loaded = HashedTextEmbedder.load(tmp_path)
+    assert loaded.encode(TEXTS).shape == (90, 4)
+    with pytest.raises(AttributeError):
+        _ = loaded.fingerprint
+
+
+def test_the_fit_holds_one_matrix_of_all_terms_beside_the_directions() -> None:
+    documents, terms, dimensions = 500, 40_000, 96
+    weights = csr_array(random_array((documents, terms), density=0.01, rng=0), dtype=np.float32)
+    singular_directions(weights, dimensions, 0)  # compiled
+    tracemalloc.start()
+    singular_directions(weights, dimensions, 0)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    held = 8 * terms * (dimensions + 32) + 4 * terms * dimensions
+    assert peak < held + 2 * weights.nnz * 12 + 2**23
 
 
 def test_the_fingerprint_changes_with_what_it_stands_for() -> None:
