@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import time
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -98,6 +102,65 @@ def test_blocks_are_checked_when_they_are_used(
     file.write_bytes(bytes(94))
     with pytest.raises(CorruptArtifactError, match="does not match"):
         checksums.CheckedFile(file, entry, "Remedy.")
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The places of blocks that were hashed."""
+    places: list[int] = []
+    hash_block = checksums._hashed
+
+    def noted(file: BinaryIO, begin: int, length: int) -> str:
+        places.append(begin)
+        return hash_block(file, begin, length)
+
+    monkeypatch.setattr(checksums, "_hashed", noted)
+    monkeypatch.setattr(checksums, "BLOCK", 2**20)
+    return places
+
+
+def settled(path: Path, content: bytes) -> Path:
+    """Write a file, and wait until a change would show in its times."""
+    path.write_bytes(content)
+    time.sleep(0.05)
+    return path
+
+
+def test_a_file_that_stays_the_same_is_hashed_once(tmp_path: Path, hashed: list[int]) -> None:
+    content = np.random.default_rng(0).bytes(2 * 2**20 + 5)
+    path = settled(tmp_path / "a.bin", content)
+    first = checksums.describe_file(path, "a.bin")
+    assert first["blocks"] == [
+        hashlib.blake2b(content[b : b + 2**20], digest_size=16).hexdigest()
+        for b in range(0, len(content), 2**20)
+    ]
+    assert hashed == [0, 2**20, 2**21]
+    assert checksums.describe_file(path, "a.bin") == first
+    assert hashed == [0, 2**20, 2**21]
+    # what checks a file reads it
+    checksums.CheckedFile(path, first, "").check()
+    assert hashed == [0, 2**20, 2**21] * 2
+
+
+def test_a_file_that_changed_is_hashed_again(tmp_path: Path, hashed: list[int]) -> None:
+    path = settled(tmp_path / "a.bin", bytes(2**20))
+    first = checksums.describe_file(path, "a.bin")
+    times = path.stat()
+    path.write_bytes(b"x" + bytes(2**20 - 1))
+    # the time of the last change of content can be set back
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert checksums.describe_file(path, "a.bin")["blocks"] != first["blocks"]
+    assert hashed == [0, 0]
+
+
+def test_a_file_that_was_just_written_is_hashed_again(
+    tmp_path: Path, hashed: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = settled(tmp_path / "a.bin", bytes(2**20))
+    monkeypatch.setattr(checksums, "_TICK", 10**18)
+    checksums.describe_file(path, "a.bin")
+    checksums.describe_file(path, "a.bin")
+    assert hashed == [0, 0]
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone", "manifest"])
