@@ -13,6 +13,23 @@ from assay.storage.disk.pages import mapping, release
 
 # 2 MiB of columns and weights, which stay in a core's cache while they are used
 ENTRIES = 262_144
+# bytes of a graph that what passes over it many times, or in no order, may take into memory
+HELD = 2**28
+
+
+def fits(*arrays: NDArray[Any]) -> bool:
+    """Return whether arrays are small enough to be held in memory: 256 MiB together."""
+    return sum(array.nbytes for array in arrays) <= HELD
+
+
+def held(*arrays: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+    """Return arrays in memory where they fit, else as they are; those in memory are not copied."""
+    if not fits(*arrays):
+        return arrays
+    copies = tuple(a if mapping(a) is None else np.array(a) for a in arrays)
+    for array in arrays:
+        release(mapping(array))
+    return copies
 
 
 class Block(NamedTuple):

@@ -8,7 +8,7 @@ import numpy as np
 from numba import int64
 from numpy.typing import DTypeLike, NDArray
 
-from assay.index.algorithms.blocks import EdgeBlocks
+from assay.index.algorithms.blocks import EdgeBlocks, fits
 from assay.index.vectors.mapped import scratch_room
 from assay.storage.compiling import njit, prefetch
 from assay.storage.disk.pages import mapping, release
@@ -30,8 +30,8 @@ def reordered_edges(
     Parameters
     ----------
     indptr, indices, weights : arrays
-        A graph in compressed sparse rows. Memory-mapped ones are read block by block, and the new
-        ones then lie in nameless files.
+        A graph in compressed sparse rows. Memory-mapped ones are read block by block, and new ones
+        of more than 256 MiB then lie in nameless files.
     order : int[n]
         Every node once.
 
@@ -54,7 +54,7 @@ def reordered_edges(
     rank[order] = np.arange(n, dtype=indices.dtype)
     starts = np.zeros(n + 1, np.int64)
     np.cumsum(np.diff(indptr)[order], out=starts[1:])
-    in_files = mapping(indices) is not None
+    in_files = mapping(indices) is not None and not fits(indptr, indices, weights)
     columns = _room(len(indices), indices.dtype, in_files)
     values = _room(len(indices), weights.dtype, in_files)
     for block in EdgeBlocks(indptr, indices, weights):

@@ -13,14 +13,18 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from assay.index.algorithms import blocks
-from assay.index.algorithms.blocks import EdgeBlocks, row_parts
+from assay.index.algorithms.blocks import EdgeBlocks, held, row_parts
 from assay.index.algorithms.centrality import connected_components, core_number, hubness, pagerank
 from assay.storage.disk.pages import mapping
 
 MEASURED = """
 import json, sys, threading, time
 import numpy as np
+from assay.index.algorithms import blocks
 from assay.index.algorithms.centrality import connected_components, core_number, pagerank
+
+# as of a graph that is too large
+blocks.HELD = 0
 
 def anonymous():
     lines = open("/proc/self/status").read().splitlines()
@@ -87,11 +91,14 @@ def test_blocks_of_any_size_give_the_same_bits(tmp_path_factory, n, p, seed, siz
     whole_from = pagerank(*arrays, symmetric=True, tol=1e-12, personalization=start)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(blocks, "ENTRIES", size)
+        ranks_held = pagerank(*mapped, symmetric=True, tol=1e-12)
+        patch.setattr(blocks, "HELD", 0)
         ranks = pagerank(*mapped, symmetric=True, tol=1e-12)
         ranks_from = pagerank(*mapped, symmetric=True, tol=1e-12, personalization=start)
         cores, labels = core_number(*mapped[:2]), connected_components(*mapped[:2])
         taken = list(EdgeBlocks(*mapped))
     np.testing.assert_array_equal(ranks, whole)
+    np.testing.assert_array_equal(ranks_held, whole)
     np.testing.assert_array_equal(ranks_from, whole_from)
     expected = nx.pagerank(graph, tol=1e-14, max_iter=1_000)
     np.testing.assert_allclose(ranks, [expected[i] for i in range(n)], atol=1e-9)
@@ -123,6 +130,18 @@ def test_arrays_in_memory_are_one_block_and_not_copied() -> None:
     assert np.shares_memory(block.arrays[0], indices)
     assert np.shares_memory(block.arrays[1], weights)
     assert list(EdgeBlocks(np.zeros(1, np.int64), indices[:0])) == []
+
+
+def test_small_graphs_are_held_in_memory(tmp_path, monkeypatch) -> None:
+    _, arrays = undirected(30, 0.3, 1)
+    mapped = stored(tmp_path, *arrays)
+    copies = held(*mapped)
+    for copy, array in zip(copies, arrays, strict=True):
+        assert mapping(copy) is None
+        np.testing.assert_array_equal(copy, array)
+    assert all(map(np.shares_memory, held(*arrays), arrays))
+    monkeypatch.setattr(blocks, "HELD", sum(array.nbytes for array in arrays) - 1)
+    assert all(mapping(array) is not None for array in held(*mapped))
 
 
 def test_hubs_are_counted_in_parts(tmp_path, monkeypatch) -> None:

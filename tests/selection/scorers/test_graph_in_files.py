@@ -16,7 +16,11 @@ SCORERS = (PageRank, CoreNumber, Hubness, KNNDensity, Degree)
 MEASURED = """
 import sys, threading, time
 from assay.index import SimilarityGraph
+from assay.index.algorithms import blocks
 from assay.selection.scorers import graph
+
+# as of a graph that is too large
+blocks.HELD = 0
 
 def anonymous():
     lines = open("/proc/self/status").read().splitlines()
@@ -53,8 +57,12 @@ def folder(request, tmp_path):
     return tmp_path
 
 
+@pytest.mark.parametrize("most", [0, blocks.HELD])
 @pytest.mark.parametrize("scorer", SCORERS, ids=lambda scorer: scorer.__name__)
-def test_scores_of_a_graph_in_files_are_the_same_to_the_bit(folder, scorer, monkeypatch) -> None:
+def test_scores_of_a_graph_in_files_are_the_same_to_the_bit(
+    folder, scorer, most, monkeypatch
+) -> None:
+    monkeypatch.setattr(blocks, "HELD", most)
     expected = scorer().fit(graph=SimilarityGraph.load(folder))
     monkeypatch.setattr(blocks, "ENTRIES", 100)
     graph = SimilarityGraph.load(folder, mapped=True)
