@@ -106,9 +106,7 @@ def main() -> None:
         "# Exact searches by codes\n\n"
         f"`python benchmarks/code_searches.py`. CPU seconds, one thread, medians of {runs}; keys and rows\n"
         f"are equal in every line. {platform.machine()}, tiles: `{kind}`, load {load}. Codes are in use from\n"
-        f"500 queries among 4,096 rows on, for up to 32 neighbors.\n\n"
-        + table(head, lines)
-        + NOTES
+        f"500 queries among 4,096 rows on, for up to 32 neighbors.\n\n" + table(head, lines) + NOTES
     )
     write("code_searches.md", text_of)
 

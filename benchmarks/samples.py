@@ -43,6 +43,8 @@ from assay.selection.algorithms.set_functions import similarities
 
 K = 10
 PEER_LIMIT = 60.0
+# shares of a row's least edge that pairs without an edge count as
+ELSEWHERE = (0.0, 0.5, 1.0)
 Goals = list[tuple[str, str, str, str]]
 Bars = list[tuple[str, str, float]]
 
@@ -134,7 +136,6 @@ def dense_share() -> Goals:
     say("dense objective")
     X = cifar10()[:10_000]
     graph = SimilarityGraph.from_vectors(X, k=15, metric="l2", weights="self_tuning", threads=1)
-    chosen = FacilityLocationSelector(budget=1_000).fit(graph=graph).indices_
     scale = graph.distances()[:, 6]
     lengths = np.einsum("ij,ij->i", X, X)
     dense = np.maximum(lengths[:, None] + lengths[None] - 2 * (X @ X.T), 0)
@@ -155,12 +156,17 @@ def dense_share() -> Goals:
             gain = float(np.maximum(dense[row] - best, 0).sum(dtype=np.float64))
             heapq.heapreplace(heap, (-gain, row, taken))
     of_dense = float(best.sum(dtype=np.float64))
-    of_graph = float(dense[chosen].max(axis=0).sum(dtype=np.float64))
     random = np.random.default_rng(0).permutation(len(X))[:1_000]
     of_random = float(dense[random].max(axis=0).sum(dtype=np.float64))
-    share = of_graph / of_dense
-    found = f"{share:.2%} ({of_graph:.1f} of {of_dense:.1f}; random {of_random:.1f})"
-    return [("1. dense objective, 10k, k = 15", ">= 99.5%", found, verdict(share >= 0.995))]
+    goals = []
+    for elsewhere in ELSEWHERE:
+        selector = FacilityLocationSelector(budget=1_000, elsewhere=elsewhere).fit(graph=graph)
+        of_graph = float(dense[selector.indices_].max(axis=0).sum(dtype=np.float64))
+        share = of_graph / of_dense
+        found = f"{share:.2%} ({of_graph:.1f} of {of_dense:.1f}; random {of_random:.1f})"
+        name = f"1. dense objective, 10k, k = 15, elsewhere {elsewhere:g}"
+        goals.append((name, ">= 99.5%", found, verdict(share >= 0.995)))
+    return goals
 
 
 def k_center(repeats: int) -> tuple[list[list[str]], Goals, Bars]:

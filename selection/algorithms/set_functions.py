@@ -34,7 +34,8 @@ class SetFunction(NamedTuple):
     covered : int or None
         Rows that edges lead to, where those are more than the rows that may be taken.
     start : array or None
-        The state of the rows that are had already; values are then what is added to theirs.
+        The state before any row is taken, such as that of rows that are had already; values are then
+        what is added to it.
     """
 
     kind: int
@@ -118,6 +119,15 @@ def similarities(
     if len(filled):
         own[filled] = np.maximum(1, np.maximum.reduceat(weights, indptr[:-1][filled]))
     return indptr, np.asarray(graph.indices), weights, own
+
+
+def least_edges(indptr: NDArray[np.int64], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the weight of each row's least similar edge, 0 of a row without edges."""
+    least = np.zeros(len(indptr) - 1, dtype=np.float32)
+    filled = np.flatnonzero(np.diff(indptr))
+    if len(filled):
+        least[filled] = np.minimum.reduceat(weights, indptr[:-1][filled])
+    return least
 
 
 def column_sums(

@@ -291,9 +291,7 @@ def evaluate_selection(
             subsets = [_in_order(np.union1d(some, had), noise) for some in subsets]
         if judged_by_words:
             looked_at = [some[:sample] for some in subsets]
-            shares_of_words = iter(
-                word_coverage(_parts_of(texts), measured_rows, looked_at)
-            )
+            shares_of_words = iter(word_coverage(_parts_of(texts), measured_rows, looked_at))
         figures: list[dict[str, Figure]] = []
         for some in subsets:
             figures.append(

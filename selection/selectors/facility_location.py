@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import numpy as np
 
-from assay.selection.algorithms.set_functions import FACILITY_LOCATION, SetFunction, similarities
+from assay.selection.algorithms.set_functions import (
+    FACILITY_LOCATION,
+    SetFunction,
+    least_edges,
+    similarities,
+)
 from assay.selection.contract.inputs import Graph
 from assay.selection.selectors.greedy import LazyGreedySelector
+from assay.storage.limits import Limits, Number
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class FacilityLocationSelector(LazyGreedySelector):
     r"""Greedy maximization of facility location on the similarity graph.
 
-    .. math:: f(S) = \sum_i \max_{j \in S} s_{ij}
+    .. math:: f(S) = \sum_i \max\Big(0,\; \max_{j \in S} s_{ij} - c \min_j s_{ij}\Big)
 
-    with s the similarity on the edges of the symmetrized graph, 0 where there is no edge (and
-    for negative similarities), and s_ii the larger of 1 and the row's best edge: every row
-    represents itself best. f is monotone and submodular, so the greedy choice reaches at least
+    with s the similarity on the edges of the symmetrized graph (0 where it is negative), s_ii the
+    larger of 1 and the row's best edge, so that every row represents itself best, and c = `elsewhere`.
+    With c = 0, the default, f is the sum of each row's similarity to its nearest chosen row, 0 where
+    there is no edge between them. f is monotone and submodular, so the greedy choice reaches at least
     1 - 1/e of the best f of any subset of equal size. Gains are evaluated lazily (CELF): a gain
     computed earlier is an upper bound, so only rows at the top of a heap are evaluated again.
 
     Parameters
     ----------
+    elsewhere : float in [0, 1], default 0
+        What a chosen row without an edge to another is taken to be to it, as a share of the other's
+        least similar edge. At 0, a row with no chosen neighbor counts as not represented at all,
+        which spreads small choices; towards 1 the choice is nearer to that on all pairs (see
+        below), since chosen rows beyond the edges represent the row, too.
     budget
     random_state : int, default 0
         Used for the random subset of the report alone; the choice has nothing random. Equal
@@ -56,7 +72,8 @@ class FacilityLocationSelector(LazyGreedySelector):
     here
         The lazy greedy, exactly, on the graph's edges.
     deviates
-        Pairs without an edge count as 0: 99.49 % of the dense objective at k = 15.
+        Pairs without an edge count as 0: 99.49 % of the dense objective on 10,000 images at
+        k = 15, a tenth chosen; 99.58 % with `elsewhere=0.5` and 99.98 % with 1.
     measured
         187 to 961 times as fast as apricot, 492 times as submodlib, with the same gains
         (`samples.md`); +0.4 points over random on average, -12 at worst, on short texts
@@ -76,9 +93,19 @@ class FacilityLocationSelector(LazyGreedySelector):
     [2, 3]
     """
 
+    limits: ClassVar[Limits] = {
+        "elsewhere": (Number("[0, 1]"),),
+    }
+
+    elsewhere: float = 0.0
+
     def set_function(self, graph: Graph) -> SetFunction:
         indptr, indices, weights, own = similarities(graph)
+        start = None
         whole = float(own.sum(dtype=np.float64))
+        if self.elsewhere:
+            start = np.float32(self.elsewhere) * least_edges(indptr, weights)
+            whole -= float(start.sum(dtype=np.float64))
         return SetFunction(
-            FACILITY_LOCATION, indptr, indices, weights, own, np.empty(0), whole=whole
+            FACILITY_LOCATION, indptr, indices, weights, own, np.empty(0), whole=whole, start=start
         )

@@ -23,6 +23,14 @@ def full(graph) -> np.ndarray:
     return dense
 
 
+def with_elsewhere(graph, elsewhere) -> np.ndarray:
+    """What a chosen row (column) adds to each row at most: nothing below its least edge's share."""
+    weights = np.maximum(graph.weights, 0)
+    edges = np.split(weights, graph.indptr[1:-1])
+    least = np.array([row.min(initial=np.inf) if len(row) else 0.0 for row in edges])
+    return np.maximum(0, full(graph) - elsewhere * least[:, None])
+
+
 def objective(dense, rows) -> float:
     return float(dense[:, list(rows)].max(axis=1).sum()) if len(rows) else 0.0
 
@@ -56,6 +64,36 @@ def test_the_ranking_is_that_of_plain_greedy_with_ties_by_row(graph):
     gains = selector.scores_[selector.ranking_]
     assert (np.diff(gains) <= 0).all()
     assert selector.report_["objective"] == pytest.approx(objective(full(graph), range(n)))
+
+
+@settings(max_examples=100, deadline=None)
+@given(graphs(), st.sampled_from([0.25, 0.5, 1.0]))
+def test_elsewhere_takes_from_every_row_what_any_chosen_row_is_to_it(graph, elsewhere):
+    n = len(graph.indptr) - 1
+    dense = with_elsewhere(graph, elsewhere)
+    selector = FacilityLocationSelector(budget=n, elsewhere=elsewhere).fit(graph=graph)
+    assert selector.ranking_.tolist() == plain_greedy(dense, n)
+    assert selector.report_["objective"] == pytest.approx(objective(dense, range(n)))
+    assert selector.report_["objective_share"] == pytest.approx(1)
+    covered = np.arange(n) == n // 2
+    if n > 1:
+        further = FacilityLocationSelector(budget=1, elsewhere=elsewhere)
+        (chosen,) = further.fit(graph=graph, covered=covered).indices_
+        assert further.report_["objective"] == pytest.approx(objective(dense, [n // 2, chosen]))
+
+
+def test_elsewhere_comes_nearer_to_the_choice_on_all_pairs():
+    X = np.random.default_rng(0).normal(size=(600, 8)).astype(np.float32)
+    graph = knn(X, 8)
+    unit = X / np.linalg.norm(X, axis=1, keepdims=True)
+    dense = np.maximum(unit @ unit.T, 0)
+    found = [
+        objective(
+            dense, FacilityLocationSelector(budget=120, elsewhere=c).fit(graph=graph).indices_
+        )
+        for c in (0.0, 1.0)
+    ]
+    assert found[1] > found[0]
 
 
 @settings(max_examples=60, deadline=None)
