@@ -6,11 +6,12 @@ import math
 from typing import Any
 
 import numpy as np
+from numba import int64
 from numpy.typing import ArrayLike, NDArray
 
 from assay.index.search.vector_index import VectorIndex
 from assay.selection.contract.inputs import Floats, Graph, Inputs, Rows
-from assay.storage.compiling import njit
+from assay.storage.compiling import njit, prefetch
 from assay.storage.errors import InputError, MissingInputError
 from assay.storage.limits import check_parameters
 
@@ -19,6 +20,8 @@ Similarities = NDArray[np.float32]
 METRICS = ("cosine", "l2")
 # how often, per row of the pool, a row may go before others where regions grow on a graph
 _AHEAD = 8
+# how many rows ahead of the one in work memory is asked for, and at which bytes of its edges
+_ROWS_AHEAD, _LINES = 8, (0, 64)
 # rows searched together
 _PART = 16_384
 
@@ -237,8 +240,16 @@ def _spread(indptr: Any, indices: Any, weights: Any, chosen: Any) -> Any:  # pra
     for at in range(len(chosen)):
         row = chosen[at]
         ring[at], logs[row], owner[row], is_chosen[row] = row, 0.0, at, True
+    bounds, ends, values = indptr.ctypes.data, indices.ctypes.data, weights.ctypes.data
     while waiting:
         row = ring[first]
+        if waiting > _ROWS_AHEAD:
+            later = int64(ring[(first + _ROWS_AHEAD) & last])
+            prefetch(bounds + later * indptr.itemsize)  # type: ignore[call-arg]
+            edge = int64(indptr[ring[(first + _ROWS_AHEAD // 2) & last]])
+            for line in _LINES:
+                prefetch(ends + edge * indices.itemsize + line)  # type: ignore[call-arg]
+                prefetch(values + edge * weights.itemsize + line)
         first = (first + 1) & last
         waiting -= 1
         waits[row] = False

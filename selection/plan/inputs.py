@@ -229,6 +229,8 @@ class PlanInputs:
             One of them is not in the pool.
         """
         wanted = pl.Series(what, list(ids)).cast(pl.String).unique()
+        if wanted.is_empty():
+            return np.zeros(self.n, dtype=bool)
         unknown = wanted.filter(~wanted.is_in(self.ids.implode()))
         if len(unknown):
             raise IdError(
