@@ -14,6 +14,9 @@ from assay.selection.plan.churn import BARRED, KEPT
 from assay.selection.plan.constraints import Constraints
 from assay.selection.plan.fitted import Fitted
 
+# why the plan passes over a row: the first of these is that it does not
+_PASSED = ("", "quota", "cost", "displaced", "budget", "barred")
+
 
 def outcomes_of(
     fitted: Fitted,
@@ -35,7 +38,8 @@ def outcomes_of(
     place = np.full(n, n, dtype=np.int64)
     place[order] = np.arange(len(order))
     last = place[taken.rows[~bound[taken.rows]]].max(initial=-1)
-    passed = np.full(n, "", dtype="U9")
+    # by place in _PASSED
+    passed = np.zeros(n, dtype=np.int8)
     own = np.zeros(n, dtype=bool)
     own[selector.indices_] = True
     for why, which in (
@@ -44,10 +48,11 @@ def outcomes_of(
         ("displaced", taken.displaced),
     ):
         # behind the last row taken the selector's own reason stands
-        passed[which[(place[which] < last) | own[which]]] = why
+        passed[which[(place[which] < last) | own[which]]] = _PASSED.index(why)
     # the selector was asked for more rows than were needed in the end
-    passed[(passed == "displaced") & (place > last)] = "budget"
-    passed[barred] = "barred"
+    displaced, budget = _PASSED.index("displaced"), _PASSED.index("budget")
+    passed[(passed == displaced) & (place > last)] = budget
+    passed[barred] = _PASSED.index("barred")
 
     def beside(which: Rows, detail: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         if nearest is None or similarity is None:
@@ -60,7 +65,7 @@ def outcomes_of(
         if outcome.reason == "covered":
             outcomes.append(outcome._replace(rows=rows[outcome.rows]))
             continue
-        free = passed[outcome.rows] == ""
+        free = passed[outcome.rows] == 0
         mine = position[outcome.rows] > 0
         by_bound = bound[outcome.rows]
         for keep, reason in (
@@ -82,8 +87,8 @@ def outcomes_of(
             else:
                 detail, stage = beside(which, detail), outcome.stage
             outcomes.append(Outcome(rows[which], stage, reason, detail))
-    for why in ("quota", "cost", "displaced", "budget", "barred"):
-        which = np.flatnonzero((passed == why) & (position == 0))
+    for code, why in enumerate(_PASSED[1:], 1):
+        which = np.flatnonzero((passed == code) & (position == 0))
         detail = beside(which, {"score": selector.scores_[which], "place": place[which] + 1})
         if why == "quota" and len(which):
             detail |= _full(constraints, which)
