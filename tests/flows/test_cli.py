@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import json
 import shutil
 import subprocess
@@ -64,6 +65,14 @@ def test_curate_says_what_was_chosen(assay: Any, settings: dict[str, Any], tmp_p
     summary = json.loads(as_json.out)
     assert (summary["samples"], summary["selected"], summary["computed"]) == (600, 60, False)
     assert sum(row["n"] for row in summary["reasons"]) == 600
+
+
+def test_a_command_rarely_looks_for_garbage(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, inside = gc.get_threshold(), []
+    monkeypatch.setattr(cli, "app", lambda: inside.append(gc.get_threshold()[0]))
+    cli.main()
+    assert inside[0] >= 5_000
+    assert gc.get_threshold() == before
 
 
 def test_a_configuration_file_and_flags(
