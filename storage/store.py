@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ from assay.storage.runs.notes import read_notes, write_note
 from assay.storage.runs.opening import ARCHIVE, RUN_ID
 from assay.storage.runs.publishing import publish_latest
 from assay.storage.runs.query_process import query_apart
-from assay.storage.runs.querying import query_run, query_store
+from assay.storage.runs.querying import query_run, query_store, run_opened
 from assay.storage.runs.recovery import recover
 from assay.storage.runs.requests import microseconds, next_request, record_request
 from assay.storage.runs.retention import archive_runs, bring_back
@@ -378,6 +378,17 @@ class ScoreStore:
         """
         self._run_path(run_id, ".duckdb")
         return query_run(self.path, run_id, query)
+
+    def opened(self, run_id: str) -> AbstractContextManager[None]:
+        """Return a context in which `run_table` opens the run once, rather than for every query.
+
+        Raises
+        ------
+        StoreError
+            There is no such run, or its file is not as it was written.
+        """
+        self._run_path(run_id, ".duckdb")
+        return run_opened(self.path, run_id)
 
     def newest_run(
         self, pool: str, kind: str = "curate", *, before: str | None = None

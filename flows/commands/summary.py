@@ -38,6 +38,11 @@ _LIKE = 0.9
 
 def print_curation(result: RunResult) -> None:
     """Print what `curate` did: what was asked for, what became of it, and where the rest is."""
+    with result.store.opened(result.run_id):
+        _print_curation(result)
+
+
+def _print_curation(result: RunResult) -> None:
     summary = curation_summary(result)
     if summary["defaults"]:
         print(f"Defaults taken: {', '.join(summary['defaults'])}")
@@ -199,6 +204,11 @@ def _print_ledger(summary: dict[str, Any]) -> None:
 
 def print_features(result: RunResult, shown: int = 10) -> None:
     """Print the first features of each method, and what was found about each."""
+    with result.store.opened(result.run_id):
+        _print_features(result, shown)
+
+
+def _print_features(result: RunResult, shown: int) -> None:
     if not result.computed:
         print(f"Nothing changed: run {result.run_id} was there already, nothing was computed.")
     ranked = selected_features(result)

@@ -178,6 +178,11 @@ class RunResult(Shown):
 
 def curation_summary(result: RunResult) -> dict[str, Any]:
     """Return what `curate` did as a JSON-ready object."""
+    with result.store.opened(result.run_id):
+        return _curation_summary(result)
+
+
+def _curation_summary(result: RunResult) -> dict[str, Any]:
     store, run_id = result.store, result.run_id
     run = store.run_table(
         run_id, "SELECT pool, n_samples, generation, config::VARCHAR AS config FROM run"
@@ -209,16 +214,17 @@ def curation_summary(result: RunResult) -> dict[str, Any]:
 
 def feature_summary(result: RunResult) -> dict[str, Any]:
     """Return what `features` did as a JSON-ready object."""
-    selected = selected_features(result)
-    return {
-        "run_id": result.run_id,
-        "store": str(result.store.path),
-        "computed": result.computed,
-        "features": selected.rows(named=True),
-        "quality": column_anomalies(result).rows(named=True),
-        "missing_relevance": missing_values_that_tell(result).rows(named=True),
-        "seats": seats_of(result).rows(named=True),
-    }
+    with result.store.opened(result.run_id):
+        selected = selected_features(result)
+        return {
+            "run_id": result.run_id,
+            "store": str(result.store.path),
+            "computed": result.computed,
+            "features": selected.rows(named=True),
+            "quality": column_anomalies(result).rows(named=True),
+            "missing_relevance": missing_values_that_tell(result).rows(named=True),
+            "seats": seats_of(result).rows(named=True),
+        }
 
 
 def missing_values_that_tell(result: RunResult) -> pl.DataFrame:

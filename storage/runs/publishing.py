@@ -20,11 +20,11 @@ from assay.storage.disk.atomic import atomic_path, point, write_bytes
 from assay.storage.disk.boundaries import boundary
 from assay.storage.disk.checksums import CheckedFile, describe_file, stamp, unstamp
 from assay.storage.disk.locks import file_lock
-from assay.storage.errors import CorruptArtifactError, StoreError
+from assay.storage.errors import CorruptArtifactError
 from assay.storage.runs.attaching import make_run_tables, open_runs, register_runs
 from assay.storage.runs.catalogue import list_runs, newest_runs
 from assay.storage.runs.facts import CATALOGUE, RunFile
-from assay.storage.runs.opening import warn_of
+from assay.storage.runs.opening import Misfit, warn_of
 from assay.storage.runs.published_schema import published_tables, published_views
 from assay.storage.runs.run_file import STORAGE_VERSION
 from assay.storage.runs.schema import RunTables, literal
@@ -58,15 +58,21 @@ def _current(store: Path, runs: Sequence[RunFile]) -> Path:
     """Return the published file of the newest of these runs; write it first if needed."""
     published = published_files(store)
     newest = published[-1] if published else None
-    if newest is not None and _holds(store, newest, newest_runs(runs)):
-        return newest
-    wanted = _openable(store, runs)
-    if newest is not None and _holds(store, newest, wanted):
-        return newest
     number = _number(newest) + 1 if newest is not None else 1
     target = store / PUBLISHED / f"latest-{number}.duckdb"
-    _write(store, target, wanted)
-    return target
+    while True:
+        wanted = newest_runs(runs)
+        if newest is not None and _holds(store, newest, wanted):
+            return newest
+        try:
+            _write(store, target, wanted)
+        except _UnfitError as unfit:
+            # without them another run may be the newest of its pool
+            warn_of(unfit.misfits)
+            refused = {misfit.path.stem for misfit in unfit.misfits}
+            runs = [run for run in runs if run.tables.run_id not in refused]
+        else:
+            return target
 
 
 def published_files(store: Path) -> list[Path]:
@@ -204,18 +210,12 @@ def _holds(store: Path, published: Path, runs: Sequence[RunFile]) -> bool:
 # --- writing -----------------------------------------------------------------------------------
 
 
-def _openable(store: Path, runs: Sequence[RunFile]) -> list[RunFile]:
-    """Return the newest runs of the pools among those whose files can be opened."""
-    runs = list(runs)
-    while True:
-        wanted = newest_runs(runs)
-        with duckdb.connect(":memory:") as con:
-            opened, misfits = open_runs(con, store, wanted, bounded=False)
-        if not misfits:
-            return opened
-        warn_of(misfits)
-        refused = {misfit.path.stem for misfit in misfits}
-        runs = [run for run in runs if run.tables.run_id not in refused]
+class _UnfitError(Exception):
+    """Run files can't be opened, or are not as they were listed."""
+
+    def __init__(self, misfits: Sequence[Misfit]) -> None:
+        super().__init__(*map(str, misfits))
+        self.misfits = misfits
 
 
 def _write(store: Path, target: Path, runs: Sequence[RunFile]) -> None:
@@ -226,7 +226,7 @@ def _write(store: Path, target: Path, runs: Sequence[RunFile]) -> None:
         )
         opened, misfits = open_runs(con, store, runs, bounded=False)
         if misfits:
-            raise StoreError(str(misfits[0]))
+            raise _UnfitError(misfits)
         con.begin()
         _fill(con, opened)
         con.commit()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -22,6 +24,9 @@ from assay.storage.sql.statements import check_reading, reading
 if TYPE_CHECKING:
     import polars as pl
 
+_OPENED: ContextVar[Mapping[tuple[Path, str], tuple[duckdb.DuckDBPyConnection, Path]]] = ContextVar(
+    "runs that are kept open, by store and id", default=MappingProxyType({})
+)
 # what DuckDB raises over blocks that don't match their checksums
 _DAMAGE = (duckdb.IOException, duckdb.FatalException, duckdb.SerializationException)
 
@@ -49,6 +54,22 @@ def query_store(
 
 def query_run(store: Path, run_id: str, query: str) -> pl.DataFrame:
     """Query the tables of one run; see `ScoreStore.run_table`."""
+    with run_opened(store, run_id):
+        con, path = _OPENED.get()[store, run_id]
+        try:
+            frame: pl.DataFrame = carried(con.sql(query)).pl()
+        except _DAMAGE as error:
+            problem = f"it can't be read ({' '.join(str(error).split())})."
+            raise StoreError(str(Misfit(path, problem))) from error
+    return frame
+
+
+@contextmanager
+def run_opened(store: Path, run_id: str) -> Iterator[None]:
+    """Keep a run open: queries of it within the context share a connection; see `ScoreStore.opened`."""
+    if (store, run_id) in _OPENED.get():
+        yield
+        return
     run = located(store, run_id)
     with duckdb.connect(":memory:") as con:
         opened, misfits = open_runs(con, store, [run], bounded=False)
@@ -57,12 +78,11 @@ def query_run(store: Path, run_id: str, query: str) -> pl.DataFrame:
         if not opened:
             raise _missing(store, run_id)
         con.execute(f"USE r_{run_id}")
+        token = _OPENED.set({**_OPENED.get(), (store, run_id): (con, run.path)})
         try:
-            frame: pl.DataFrame = carried(con.sql(query)).pl()
-        except _DAMAGE as error:
-            problem = f"it can't be read ({' '.join(str(error).split())})."
-            raise StoreError(str(Misfit(run.path, problem))) from error
-    return frame
+            yield
+        finally:
+            _OPENED.reset(token)
 
 
 def located(store: Path, run_id: str) -> RunFile:

@@ -11,8 +11,9 @@ import polars as pl
 import pytest
 
 from assay.flows import curate, rank_features
-from assay.flows.commands.summary import explanation
+from assay.flows.commands.summary import explanation, print_curation
 from assay.storage.errors import AssayError
+from assay.storage.runs import attaching
 from tests.flows.report.conftest import HOSTILE, SETTINGS, texts
 
 
@@ -46,6 +47,23 @@ def test_a_run_is_a_table_with_its_decisions_and_ledger(result: Any) -> None:
         assert f": {reason}</th><td>{n}</td>" in html
     for name in result.sql("SELECT name FROM ledger WHERE verdict IS NOT NULL")["name"]:
         assert name in html
+
+
+def test_what_is_printed_of_a_run_opens_it_once(
+    result: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened = []
+    attach = attaching.attach
+    monkeypatch.setattr(
+        attaching, "attach", lambda con, *given: opened.append(given) or attach(con, *given)
+    )
+    print_curation(result)
+    # and once to count the pools of the store
+    assert len(opened) <= 2
+    opened.clear()
+    result.summary()
+    assert len(opened) <= 2
+    assert result.run_id in capsys.readouterr().out
 
 
 def test_map_and_report_are_shown_apart_from_the_notebook(result: Any, tmp_path: Path) -> None:

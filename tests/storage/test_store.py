@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import polars as pl
@@ -74,6 +75,20 @@ def store(tmp_path: Path) -> ScoreStore:
     store = ScoreStore(tmp_path / "store", create=True)
     store.finish(info(), tables())
     return store
+
+
+@pytest.fixture
+def connections(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """Return a list that grows with every connection to DuckDB."""
+    opened: list[None] = []
+    connect = duckdb.connect
+
+    def counted(*arguments: Any, **options: Any) -> duckdb.DuckDBPyConnection:
+        opened.append(None)
+        return connect(*arguments, **options)
+
+    monkeypatch.setattr(duckdb, "connect", counted)
+    return opened
 
 
 def test_an_empty_store_answers_every_view(tmp_path: Path) -> None:
@@ -383,6 +398,26 @@ def test_publishing_again_writes_only_what_changed(store: ScoreStore) -> None:
     assert second != first
     with duckdb.connect(str(second), read_only=True) as con:
         assert con.sql("SELECT run_id FROM runs").fetchall() == [(RUN_B,)]
+
+
+def test_publishing_opens_the_runs_once(store: ScoreStore, connections: list[None]) -> None:
+    store.publish()
+    assert len(connections) == 1
+
+
+def test_an_opened_run_is_opened_once(store: ScoreStore, connections: list[None]) -> None:
+    store.finish(info(RUN_B), tables(chosen=(1,)))
+    connections.clear()
+    with store.opened(RUN_A), store.opened(RUN_A):
+        assert store.run_table(RUN_A, "SELECT run_id FROM run").item() == RUN_A
+        assert store.run_table(RUN_A, "SELECT count(*) FROM samples").item() > 0
+        assert len(connections) == 1
+        assert store.run_table(RUN_B, "SELECT run_id FROM run").item() == RUN_B
+        assert len(connections) == 2
+    store.run_table(RUN_A, "SELECT run_id FROM run")
+    assert len(connections) == 3
+    with pytest.raises(StoreError), store.opened("0" * 16):
+        pass
 
 
 @pytest.mark.parametrize("spoil", ["decision", "selection"])
