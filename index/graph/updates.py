@@ -103,19 +103,20 @@ def update(
     if not kept.any():
         raise InputError("None of the graph's rows is left; build a new graph.")
     lists = graph.lists()
-    how: dict[str, Any] = {"metric": graph.metric, "threads": threads}
-    built = graph.report_.get("built_recall")
-    if built is None:
-        built = measured_recall(before, graph.sample_ids, lists, **how)
+    how: dict[str, Any] = {"metric": graph.metric, "threads": threads, "measured": True}
     if not kept.all():
         lists = remove_rows(before, graph.sample_ids, lists, ~kept, **how)
     order = np.concatenate([place[kept], np.flatnonzero(rows < 0)])
     straight = np.array_equal(order, np.arange(len(X)))
     if len(order) > kept.sum():
-        ordered = named if named is None or straight else as_ids(named.gather(order), len(X))
+        ordered = named if named is None or straight else named.gather(order)
         lists = insert_rows(X if straight else X[order], ordered, lists, **how)
     if not straight:
         lists = _reordered(lists, order)
+    built = lists.report.get("built_recall")
+    if built is None:
+        of = before, graph.sample_ids, graph.lists()
+        built = measured_recall(*of, metric=graph.metric, threads=threads)
     return _update(
         graph,
         lists,

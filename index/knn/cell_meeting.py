@@ -71,13 +71,11 @@ class CellMeeting:
             visits.rows, 0, len(layout), kernels.AMONG, limits, keys, rows,
         )  # fmt: skip
         others = self._visits(at, met[:, 1:])
-        _, nearest = layout.finish(
+        found, nearest = layout.finish(
             at, limits[at], rows[at], lists.k, self._bounds, others, slice(0, len(layout))
         )
         named = np.append(self._rows, -1).astype(np.int32)
-        lists.enter(
-            guests, *lists.rank(guests, np.column_stack([lists.rows[guests], named[nearest]]))
-        )
+        lists.enter(guests, *lists.rank(guests, lists.rows[guests], (found, named[nearest])))
         if both:
             lists.offer(self._doubtful(old & (rows[:, -1] >= 0), visits))
             near = np.flatnonzero(old & (rows >= 0).any(axis=1))
@@ -87,7 +85,7 @@ class CellMeeting:
             offered = np.full((int(back.sum()), rows.shape[1]), -1, np.int32)
             offered[:, 0] = np.repeat(guests, lists.k)[back]
             lists.enter_offered(
-                np.concatenate([self._rows[near], named[nearest.ravel()[back]]]),
+                np.concatenate([self._rows[near], self._rows[nearest.ravel()[back]]]),
                 np.concatenate([named[rows[near]], offered]),
             )
 

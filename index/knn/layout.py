@@ -56,6 +56,14 @@ class Layout:
     def __len__(self) -> int:
         return len(self.at)
 
+    def first(self, count: int) -> Layout:
+        """Return the first rows, as a view of the codes."""
+        part = slice(0, count)
+        return Layout(
+            self.X, self.at[part], self.squares[part], self.rank[part], self.codes.take(part),
+            self.metric,
+        )  # fmt: skip
+
     @cached_property
     def exact(self) -> tuple[Any, ...]:
         """What kernels need for exact keys."""

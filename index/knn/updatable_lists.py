@@ -8,10 +8,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from assay.index.knn.layout import CODES_FROM, Layout, encoded
+from assay.index.knn.layout import CODES_FROM, Layout, Lists
 from assay.index.vectors import _knn_kernels as kernels
 from assay.index.vectors.checks import Vectors, equal_rows, id_order
 from assay.index.vectors.code_search import exact_knn
+from assay.index.vectors.codes import encode, frame_of
 from assay.index.vectors.exact import (
     COLUMN_BLOCK,
     BlockScan,
@@ -39,6 +40,14 @@ def keys_above(distances: NDArray[np.float32], metric: str) -> Keys:
     return above - (1.0 - 1e-15) if metric == "cosine" else above
 
 
+def _greatest(values: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    """Return the places of the greatest values, as a stable sort has them at its end."""
+    places = np.arange(len(values))
+    if len(values) > count:
+        places = np.flatnonzero(values >= np.partition(values, -count)[-count])
+    return places[np.argsort(values[places], kind="stable")[-count:]]
+
+
 class NeighborLists:
     """The lists of all rows, changed row by row; keys are those of `_knn_kernels`.
 
@@ -52,7 +61,9 @@ class NeighborLists:
     ids : Series of str, optional
     threads : int
     gone : bool[n], optional
-        Rows that no list may hold.
+        Rows that no list may hold from now on.
+    new : int
+        How many of the last rows have no lists yet, where none are gone.
     """
 
     def __init__(
@@ -64,6 +75,7 @@ class NeighborLists:
         ids: pl.Series | None,
         threads: int,
         gone: NDArray[np.bool_] | None = None,
+        new: int = 0,
     ) -> None:
         self.order = id_order(ids, len(X))
         rank = np.empty(len(X), np.int32)
@@ -74,9 +86,10 @@ class NeighborLists:
         self.distances = distances
         self.changed = np.zeros(len(X), bool)
         self.threads = threads
-        self.listed = np.ones(len(X), bool) if gone is None else ~gone
-        if metric == "cosine":
-            self.listed &= self.searched.squares > 0
+        present = np.ones(len(X), bool) if metric != "cosine" else self.searched.squares > 0
+        self.listed = present if gone is None else present & ~gone
+        # the rows that lists held before
+        self.known = present & (np.arange(len(X)) < len(X) - new)
 
     @property
     def k(self) -> int:
@@ -88,10 +101,20 @@ class NeighborLists:
         self.rows[which] = rows
         self.distances[which] = distances_of(keys, self.metric)
 
-    def rank(self, which: Rows, candidates: Rows) -> tuple[Keys, NDArray[np.int32]]:
-        """Return the k best of candidates[s] for each row which[s] (-1: none)."""
+    def leave_out(self, which: Rows, gone: NDArray[np.bool_]) -> None:
+        """Take the rows that are `gone` off the lists of `which`, which are to be entered again."""
+        rows = np.where(gone[self.rows[which]], -1, self.rows[which])
+        left = np.argsort(rows < 0, axis=1, kind="stable")
+        self.rows[which] = np.take_along_axis(rows, left, axis=1)
+        self.changed[which] = True
+
+    def rank(self, which: Rows, candidates: Rows, lists: Lists | None = None) -> Lists:
+        """Return the k best of candidates[s], and of given lists, for each row which[s] (-1: none).
+
+        The lists given hold k rows each, and are written to.
+        """
         searched = self.searched
-        keys, rows = empty_lists(len(which), self.k)
+        keys, rows = empty_lists(len(which), self.k) if lists is None else lists
 
         def work(begin: int) -> None:
             part = slice(begin, begin + _CHUNK)
@@ -116,14 +139,18 @@ class NeighborLists:
         best = np.lexsort((rank, keys), axis=1)[:, : self.k]
         return np.take_along_axis(keys, best, axis=1), np.take_along_axis(rows, best, axis=1)
 
-    def search(self, which: Rows) -> tuple[Keys, NDArray[np.int32]]:
-        """Return the lists of the rows `which` among all listed rows, exactly."""
+    def search(
+        self, which: Rows, among: NDArray[np.bool_] | None = None
+    ) -> tuple[Keys, NDArray[np.int32]]:
+        """Return the lists of the rows `which` among all listed (or known) rows, exactly."""
         X, rank = self.searched.X, self.searched.rank
-        if float(len(which)) * self.listed.sum() * X.shape[1] >= CODES_FROM:
-            keys, places = self.layout.search(self.place[which], self.k, threads=self.threads)
-            return keys, np.append(self.layout.at, -1).astype(np.int32)[places]
+        among = self.listed if among is None else among
+        if float(len(which)) * among.sum() * X.shape[1] >= CODES_FROM:
+            layout = self._coded.first(int(among.sum()))
+            keys, places = layout.search(self.place[which], self.k, threads=self.threads)
+            return keys, np.append(layout.at, -1).astype(np.int32)[places]
         keys, rows = empty_lists(len(which), self.k)
-        listed = np.flatnonzero(self.listed)
+        listed = np.flatnonzero(among)
         for begin in range(0, len(listed), _SEARCHED):
             part = listed[begin : begin + _SEARCHED]
             place = np.minimum(np.searchsorted(part, which), len(part) - 1)
@@ -138,13 +165,18 @@ class NeighborLists:
             keys, rows = self.merge(np.hstack([keys, near[0]]), np.hstack([rows, neighbors]))
         return keys, rows
 
-    def recall(self, noise: NDArray[np.float64]) -> Recall:
-        """Measure the recall on the 200 rows without copies whose noise is greatest."""
-        pool = np.flatnonzero(self.listed & ~self.crowded)
+    def recall(self, noise: NDArray[np.float64], among: NDArray[np.bool_] | None = None) -> Recall:
+        """Measure the recall on the 200 rows without copies whose noise is greatest.
+
+        Lists are compared with the nearest of all listed rows (or of all known ones).
+        """
+        among = self.listed if among is None else among
+        sizes = np.bincount(self.group[among], minlength=len(among))
+        pool = np.flatnonzero(among & (sizes[self.group] == 1))
         if not len(pool):
-            pool = np.flatnonzero(self.listed)
-        sample = pool[np.argsort(noise[pool], kind="stable")[-_MEASURED:]]
-        worst = self.search(sample)[0][:, -1:]
+            pool = np.flatnonzero(among)
+        sample = pool[_greatest(noise[pool], _MEASURED)]
+        worst = self.search(sample, among)[0][:, -1:]
         keys, _ = self.rank(sample, self.rows[sample])
         near = keys <= worst + 1e-12 * np.abs(worst)
         return recall_interval(near.mean(axis=1), len(pool))
@@ -177,8 +209,11 @@ class NeighborLists:
         width = offered.shape[1]
         beside = np.full((len(which), counts.max(initial=0), width), -1, np.int32)
         beside[np.searchsorted(which, hit), slots] = offered
-        beside = beside.reshape(len(which), counts.max(initial=0) * width)
-        self.enter(which, *self.rank(which, np.column_stack([self.rows[which], beside])))
+        lists = self.rank(which, beside.reshape(len(which), counts.max(initial=0) * width))
+        bound = keys_above(self.distances[which, -1], self.metric)
+        near = lists[0][:, 0] <= bound
+        which, lists = which[near], (lists[0][near], lists[1][near])
+        self.enter(which, *self.rank(which, self.rows[which], lists))
         return which
 
     def _nearer(self, which: Rows, offered: Rows) -> tuple[Rows, NDArray[np.int32]]:
@@ -202,17 +237,32 @@ class NeighborLists:
         return which[hit], named[np.where(entered[hit], rows[hit], -1)]
 
     @cached_property
-    def layout(self) -> Layout:
-        """All listed rows in order of id, as codes."""
+    def _coded(self) -> Layout:
+        """Known and listed rows as codes, first those that are both."""
+        searched = self.searched
         take = self.order[self.listed[self.order]]
-        squares = self.searched.squares[take]
-        return encoded(self.searched.X, take, squares, self.metric, threads=self.threads)
+        frame = frame_of(searched.X, take, searched.squares[take], self.metric)
+        # in order of row, as a mapped file is read
+        at = np.concatenate(
+            [
+                np.flatnonzero(self.known & self.listed),
+                np.flatnonzero(self.known ^ self.listed),
+            ]
+        )
+        squares = searched.squares[at]
+        codes = encode(searched.X, at, squares, frame, threads=self.threads)
+        return Layout(searched.X, at, squares, searched.rank[at], codes, self.metric)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """All listed rows as codes."""
+        return self._coded.first(int(self.listed.sum()))
 
     @cached_property
     def place(self) -> NDArray[np.int64]:
-        """Where listed rows stand in the layout; -1 for the others."""
+        """Where listed rows stand in the layout."""
         place = np.full(len(self.rows), -1, np.int64)
-        place[self.layout.at] = np.arange(len(self.layout))
+        place[self._coded.at] = np.arange(len(self._coded))
         return place
 
     @cached_property

@@ -30,6 +30,7 @@ def insert_rows(
     *,
     metric: str,
     threads: int | None = None,
+    measured: bool = False,
 ) -> NearestNeighbors:
     """Return the lists of all rows of X, the first of which have the lists `before`.
 
@@ -37,7 +38,8 @@ def insert_rows(
     not exact), they are, and lists that were exact stay so. Otherwise each new row meets, by codes,
     the rows of three times as many of its nearest cells as a row met when the graph was built (where
     rows of other cells came to meet it, too), and both sides of a pair may list the other. Equal rows
-    are compared once.
+    are compared once. With `measured` the report holds `built_recall`: what it held before, else the
+    recall of `before`, as `measured_recall` returns it.
     """
     threads = threads or thread_count()
     n, m = len(before.neighbors), len(X) - len(before.neighbors)
@@ -49,8 +51,10 @@ def insert_rows(
         metric,
         ids,
         threads,
+        new=m,
     )
     noise = id_noise(ids, len(X), before.report.get("seed", 0))
+    report = _measured(lists, before.report, noise) if measured else before.report
     centroids, cells = before.centroids, before.cells
     exact = float(m) * len(X) * X.shape[1] <= _exact_up_to(before)
     if cells is not None:
@@ -64,7 +68,7 @@ def insert_rows(
         if centroids is None or cells is None:
             centroids, cells = _cells(lists, n, noise)
         _meet_cells(lists, n, centroids, cells, _probes(before, centroids))
-    return _finish(lists, before.report, exact, np.ones(len(X), bool), noise, centroids, cells)
+    return _finish(lists, report, exact, np.ones(len(X), bool), noise, centroids, cells)
 
 
 def remove_rows(
@@ -75,18 +79,20 @@ def remove_rows(
     *,
     metric: str,
     threads: int | None = None,
+    measured: bool = False,
 ) -> NearestNeighbors:
     """Return the lists of the rows that are not `gone`, renumbered.
 
     Rows that listed one of them are searched again: among all rows where that takes at most 2e10
     steps (1e9 where the lists are not exact), and otherwise by codes in as many of their nearest
-    cells as a row met when the graph was built.
+    cells as a row met when the graph was built. `measured` is as for `insert_rows`.
     """
     threads = threads or thread_count()
     lists = NeighborLists(
         X, before.neighbors.copy(), before.distances.copy(), metric, ids, threads, gone
     )
     noise = id_noise(ids, len(X), before.report.get("seed", 0))
+    report = _measured(lists, before.report, noise) if measured else before.report
     holes = np.flatnonzero((gone[lists.rows] & (lists.rows >= 0)).any(axis=1) & lists.listed)
     centroids, cells = before.centroids, before.cells
     exact = float(len(holes)) * len(X) * X.shape[1] <= _exact_up_to(before)
@@ -97,7 +103,7 @@ def remove_rows(
             centroids, cells = _cells(lists, len(X), noise)
         _refill(lists, holes, gone, centroids, cells, _probes(before, centroids))
     lists.changed &= ~gone
-    updated = _finish(lists, before.report, exact, ~gone, noise, centroids, cells)
+    updated = _finish(lists, report, exact, ~gone, noise, centroids, cells)
     number = np.append(np.cumsum(~gone) - 1, -1).astype(np.int32)
     return replace(
         updated,
@@ -122,6 +128,16 @@ def measured_recall(
     # they are not written to
     held = NeighborLists(X, lists.neighbors, lists.distances, metric, ids, threads)
     return held.recall(id_noise(ids, len(X), lists.report.get("seed", 0))).mean
+
+
+def _measured(
+    lists: NeighborLists, report: dict[str, Any], noise: NDArray[np.float64]
+) -> dict[str, Any]:
+    """Return the report with the recall that known rows had before the first update."""
+    if "built_recall" in report:
+        return report
+    exact = report.get("method") == "exact"
+    return report | {"built_recall": 1.0 if exact else lists.recall(noise, lists.known).mean}
 
 
 def _exact_up_to(before: NearestNeighbors) -> float:
@@ -252,8 +268,7 @@ def _refill(
     probes: int,
 ) -> None:
     before = lists.rows[holes]
-    left = np.where(gone[before], -1, before)
-    lists.enter(holes, *lists.rank(holes, left))
+    lists.leave_out(holes, gone)
     stands = _representatives(lists, lists.listed)[lists.listed]
     members = _some(len(gone), stands, holes)
     met = _nearest_cells(lists, holes, centroids, probes)

@@ -199,13 +199,21 @@ def nearest_of_block(G, shifts, slacks, metric, Q, Q_squares, X, X_squares, rank
 def rank_candidates(  # type: ignore[no-untyped-def]
     metric, Q, Q_squares, candidates, X, X_squares, rank, keys, rows
 ):
-    """Fill the lists of the queries Q with the best of candidates int64[m, c] (-1: none)."""
+    """Enter the best of candidates int64[m, c] (-1: none) on the lists of the queries Q."""
     for r in range(candidates.shape[0]):
         for c in range(candidates.shape[1]):
             row = candidates[r, c]
-            if row >= 0:
+            if row >= 0 and not _lists(rows, r, row):
                 key = exact_key(metric, Q, r, Q_squares[r], X, row, X_squares[row])
                 enter(keys, rows, r, key, row, rank)
+
+
+@njit(cache=True, nogil=True)
+def _lists(rows, slot, row):  # type: ignore[no-untyped-def]
+    listed = False
+    for t in range(rows.shape[1]):
+        listed |= rows[slot, t] == row
+    return listed
 
 
 @njit(cache=True, nogil=True)

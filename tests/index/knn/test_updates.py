@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from assay.index import SimilarityGraph
+from assay.index.knn.updatable_lists import NeighborLists
+from assay.index.knn.updates import measured_recall
 from assay.storage.errors import IdError, InputError, NonFiniteError
 from tests.data import shared
 
@@ -173,6 +175,79 @@ def test_order_of_the_rows_and_threads_change_nothing() -> None:
     np.testing.assert_array_equal(place[other.neighbors], one.neighbors[place])
     np.testing.assert_array_equal(other.distances(), one.distances()[place])
     assert other.report_ == one.report_
+
+
+@pytest.mark.usefixtures("by_cells")
+@pytest.mark.parametrize("codes_from", [0, np.inf])
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("changes", ["new", "gone", "both", "neither"])
+def test_the_recall_before_the_first_update_is_kept(
+    monkeypatch: pytest.MonkeyPatch, codes_from: float, metric: str, changes: str
+) -> None:
+    monkeypatch.setattr("assay.index.knn.updatable_lists.CODES_FROM", codes_from)
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(1_500, 6)).astype(np.float32)
+    # rows of length 0, copies, and a copy among what is new
+    X[[7, 30]] = 0
+    X[40:60] = X[60:80]
+    X[1_490] = X[100]
+    ids = rng.permutation([f"i{i:04}" for i in range(len(X))])
+    n = 1_500 if changes in ("gone", "neither") else 1_400
+    graph = build(X[:n], ids[:n], metric=metric, k=6, method="block_join", target_recall=0.8)
+    graph.report_["method"] = "block_join"
+    # lists that lack a neighbor here and there
+    worse = np.arange(0, n, 3)
+    graph.neighbors[worse, :-1], graph.neighbors[worse, -1] = graph.neighbors[worse, 1:], -1
+    graph.distances()[worse, :-1] = graph.distances()[worse, 1:]
+    graph.distances()[worse, -1] = np.inf
+    expected = measured_recall(X[:n], pl.Series(ids[:n]), graph.lists(), metric=metric)
+    assert 0.5 < expected < 1
+    rows = np.concatenate([np.arange(n), np.full(len(X) - n, -1)])
+    if changes in ("gone", "both"):
+        rows = np.delete(rows, [5, 77, 300])
+    kept = np.delete(X, [5, 77, 300], axis=0) if len(rows) < len(X) else X
+    named = np.delete(ids, [5, 77, 300]) if len(rows) < len(X) else ids
+    mixed = rng.permutation(len(rows))
+    after = graph.updated(kept[mixed], rows[mixed], before=X[:n], ids=named[mixed])
+    assert after.report_["built_recall"] == expected
+    again = after.updated(kept, np.argsort(mixed), before=kept[mixed], ids=named)
+    assert again.report_["built_recall"] == expected
+
+
+def test_lists_are_ranked_with_those_that_are_known() -> None:
+    rng = np.random.default_rng(1)
+    # many rows as near as one another
+    X = rng.integers(-2, 3, (60, 2)).astype(np.float32)
+    nothing = np.full((60, 4), -1, np.int32), np.full((60, 4), np.inf, np.float32)
+    lists = NeighborLists(X, *nothing, "l2", None, 1)
+    which = np.arange(0, 60, 7)
+    some = rng.integers(-1, 60, (len(which), 9)).astype(np.int32)
+    some[some == which[:, None]] = -1
+    keys, rows = lists.rank(which, some)
+    for row, chosen in zip(which, some, strict=True):
+        wanted = np.unique(chosen[chosen >= 0])
+        wanted = wanted[np.argsort(((X[wanted] - X[row]) ** 2).sum(axis=1), kind="stable")]
+        found = rows[which.tolist().index(row)]
+        assert found[found >= 0].tolist() == wanted[:4].tolist()
+    first = lists.rank(which, some[:, :4])
+    both = lists.rank(which, some, first)
+    np.testing.assert_array_equal(both[0], keys)
+    np.testing.assert_array_equal(both[1], rows)
+
+
+def test_lists_take_only_offers_that_are_near_enough() -> None:
+    X = np.array([[0.0], [1.0], [2.0], [4.0], [8.0]], np.float32)
+    graph = build(X[:4], k=2, metric="l2")
+    rows = np.concatenate([graph.neighbors, [[-1, -1]]]).astype(np.int32)
+    distances = np.concatenate([graph.distances(), [[np.inf, np.inf]]]).astype(np.float32)
+    lists = NeighborLists(X, rows, distances, "l2", None, 1, new=1)
+    hit, offered = np.array([3, 0, 4, 3]), np.array([[4, -1], [4, -1], [3, 2], [0, -1]])
+    assert lists.enter_offered(hit, offered.astype(np.int32)).tolist() == [4]
+    assert lists.rows.tolist() == [[1, 2], [0, 2], [1, 0], [2, 1], [3, 2]]
+    assert lists.changed.tolist() == [False] * 4 + [True]
+    lists.leave_out(np.array([0, 3]), np.array([False, True, False, False, False]))
+    assert lists.rows[[0, 3]].tolist() == [[2, -1], [2, -1]]
+    assert lists.changed.tolist() == [True, False, False, True, True]
 
 
 @pytest.fixture(scope="module")
