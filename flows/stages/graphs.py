@@ -100,7 +100,7 @@ def graph(
 
     def update(out: Path, parent: _Parent) -> None:
         with step("graph", None):
-            after = load_graph(run, parent.ref).updated(
+            after = load_graph(run, parent.ref, mapped=True).updated(
                 load_vectors(run, vectors),
                 parent.rows,
                 before=load_vectors(run, parent.vectors),

@@ -395,12 +395,13 @@ class SimilarityGraph(NetworkxGraph, Shown):
             metric=metric,
             symmetrise=symmetrise,
             weights=weights,
-            ids=ids,
             vectors=X,
             centroids=neighbors.centroids,
             cells=neighbors.cells,
             report=neighbors.report,
         )
+        # they were checked before the search
+        graph.sample_ids = ids
         graph.report_["edges"] = graph.number_of_edges()
         return graph
 
