@@ -114,6 +114,10 @@ def update(
     if not straight:
         lists = _reordered(lists, order)
     built = lists.report.get("built_recall")
+    if "built_recall" not in graph.report_:
+        # it stands behind the counts, where the next updates leave it
+        others = {name: value for name, value in lists.report.items() if name != "built_recall"}
+        lists = replace(lists, report=others)
     if built is None:
         of = before, graph.sample_ids, graph.lists()
         built = measured_recall(*of, metric=graph.metric, threads=threads)

@@ -210,6 +210,8 @@ def test_the_recall_before_the_first_update_is_kept(
     mixed = rng.permutation(len(rows))
     after = graph.updated(kept[mixed], rows[mixed], before=X[:n], ids=named[mixed])
     assert after.report_["built_recall"] == expected
+    behind = ["inserted", "removed", "built_recall", "parent", "updates"]
+    assert [name for name in after.report_ if name in behind] == behind
     again = after.updated(kept, np.argsort(mixed), before=kept[mixed], ids=named)
     assert again.report_["built_recall"] == expected
 
