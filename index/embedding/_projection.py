@@ -19,18 +19,21 @@ _ROUNDS = 3
 _NEGLIGIBLE = 1e-5
 # rows of the directions that are computed at a time
 _BLOCK = 4_096
+# whole numbers of a byte on each side of 0
+_LEVELS = 127
 # a count of terms below this has its logarithm from a table
 _FEW = 64
 
 
 @njit(cache=True, nogil=True)
-def project(indptr, buckets, columns, idf, directions, out):  # type: ignore[no-untyped-def]
-    """Fill each row of the zeroed `out` with its weights times `directions`, scaled to length 1.
+def project(indptr, buckets, columns, factors, levels, out):  # type: ignore[no-untyped-def]
+    """Fill each row of the zeroed `out` with its weights times `levels`, scaled to length 1.
 
-    ``columns[bucket]`` is the term of a bucket, -1 where it counts for nothing. Terms are added in
-    the order of their first appearance in the row.
+    ``columns[bucket]`` is the term of a bucket, -1 where it counts for nothing. The weight of a term is
+    1 + log its count, times its float32 factor. Terms are added in the order of their first appearance
+    in the row.
     """
-    counts = np.zeros(idf.size, np.int32)
+    counts = np.zeros(factors.size, np.int32)
     logs = np.empty(_FEW)
     for count in range(1, _FEW):
         logs[count] = 1.0 + math.log(float64(count))
@@ -52,9 +55,9 @@ def project(indptr, buckets, columns, idf, directions, out):  # type: ignore[no-
             term = kept_terms[j]
             count = counts[term]
             log = logs[count] if count < _FEW else 1.0 + math.log(float64(count))
-            weights[j] = float32(log * idf[term])
+            weights[j] = float32(log * factors[term])
             counts[term] = 0
-        add_rows(kept_terms, weights, terms, directions, out[row])
+        add_rows(kept_terms, weights, terms, levels, out[row])
         square = 0.0
         for k in range(out.shape[1]):
             square += float64(out[row, k]) * float64(out[row, k])
@@ -62,6 +65,20 @@ def project(indptr, buckets, columns, idf, directions, out):  # type: ignore[no-
             scale = float32(1.0 / math.sqrt(square))
             for k in range(out.shape[1]):
                 out[row, k] *= scale
+
+
+def rounded(directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return int8[terms, dimensions] and float32[terms], whose product the directions nearly are.
+
+    Each row is divided by a 127th of its entry of largest magnitude and rounded.
+    """
+    scales = np.maximum(directions.max(axis=1), -directions.min(axis=1)) / np.float32(_LEVELS)
+    divisors = np.where(scales > 0, scales, np.float32(1))[:, None]
+    levels = np.empty(directions.shape, np.int8)
+    for first in range(0, len(directions), _BLOCK):
+        part = slice(first, first + _BLOCK)
+        levels[part] = np.clip(np.rint(directions[part] / divisors[part]), -_LEVELS, _LEVELS)
+    return levels, scales
 
 
 def singular_directions(

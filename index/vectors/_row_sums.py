@@ -17,8 +17,10 @@ AHEAD, LINES, LINE = 16, 8, 64
 def add_rows(places, weights, count, matrix, out):  # type: ignore[no-untyped-def]
     """Add to `out` the sum of ``weights[j] * matrix[places[j]]`` for the first `count` places.
 
-    matrix : float[rows, columns], one row after the other in memory; out : float[columns]
+    matrix : float or int[rows, columns], one row after the other in memory; out : float[columns],
+    of the type of the weights
     """
+    number = weights.dtype.type
     columns = matrix.shape[1]
     size = columns * matrix.itemsize
     lines = min(LINES, (size + LINE - 1) // LINE)
@@ -33,12 +35,13 @@ def add_rows(places, weights, count, matrix, out):  # type: ignore[no-untyped-de
         c, d = matrix[places[j + 2]], matrix[places[j + 3]]
         of_a, of_b, of_c, of_d = weights[j], weights[j + 1], weights[j + 2], weights[j + 3]
         for k in range(columns):
-            out[k] = (((out[k] + of_a * a[k]) + of_b * b[k]) + of_c * c[k]) + of_d * d[k]
+            two = (out[k] + of_a * number(a[k])) + of_b * number(b[k])
+            out[k] = (two + of_c * number(c[k])) + of_d * number(d[k])
         j += 4
     while j < count:
         row, weight = matrix[places[j]], weights[j]
         for k in range(columns):
-            out[k] += weight * row[k]
+            out[k] += weight * number(row[k])
         j += 1
 
 

@@ -22,7 +22,8 @@ from scipy.sparse.linalg import svds
 from sklearn.feature_extraction.text import TfidfTransformer
 
 from assay.index import Embedder, HashedTextEmbedder, NGramHasher, embed
-from assay.index.embedding._projection import singular_directions
+from assay.index.embedding import text
+from assay.index.embedding._projection import rounded, singular_directions
 from assay.storage.errors import (
     ConfigError,
     InputError,
@@ -62,13 +63,46 @@ def test_it_is_latent_semantic_analysis() -> None:
     _, values, directions = np.linalg.svd(dense, full_matrices=False)
     np.testing.assert_allclose(embedder.singular_values_, values[:6], rtol=1e-5)
     assert embedder.terms_.tolist() == np.flatnonzero(dense.any(axis=0)).tolist()
-    cosines = np.abs((embedder.directions_ * directions[:6, embedder.terms_].T).sum(axis=0))
-    np.testing.assert_allclose(cosines, 1, atol=1e-4)
-    signs = np.sign(embedder.directions_[np.abs(embedder.directions_).argmax(axis=0), range(6)])
-    assert signs.tolist() == [1.0] * 6
+    best = directions[:6, embedder.terms_].T
+    best *= np.sign(best[np.abs(best).argmax(axis=0), range(6)])
+    # each row is kept in 127 steps on each side of 0
+    steps = np.abs(best).max(axis=1, keepdims=True) / 127
+    assert (np.abs(embedder.directions_ - best) <= 0.5 * steps + 1e-4).all()
+    assert embedder.levels_.dtype == np.int8
+    assert (np.abs(embedder.levels_).max(axis=1) == 127).all()
     wanted = tfidf(TEXTS, fitted, 4_096)[:, embedder.terms_] @ embedder.directions_
     wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
     np.testing.assert_allclose(embedder.encode(TEXTS), wanted, atol=1e-5)
+
+
+def test_directions_are_rounded_row_by_row() -> None:
+    rows = (
+        np.random.default_rng(0).normal(size=(9_000, 5))
+        * 10.0 ** np.arange(-30, 30, 60 / 9_000)[:, None]
+    )
+    rows[17] = 0
+    levels, scales = rounded(rows.astype(np.float32))
+    assert scales[17] == 0
+    assert not levels[17].any()
+    apart = np.abs(levels * scales[:, None].astype(np.float64) - rows)
+    assert (apart <= 0.501 * scales[:, None]).all()
+
+
+def test_neighbors_are_those_of_directions_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = pl.read_parquet(shared("text_pool.parquet"))["text"].sample(3_000, seed=2)
+    fitted = []
+
+    def kept(directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        fitted.append(directions)
+        return rounded(directions)
+
+    monkeypatch.setattr(text, "rounded", kept)
+    embedder = HashedTextEmbedder().fit(texts)
+    names = texts.to_list()
+    full = tfidf(names, names, 1 << 17)[:, embedder.terms_] @ fitted[0]
+    full /= np.maximum(np.linalg.norm(full, axis=1, keepdims=True), 1e-30)
+    near = [np.argpartition(-(X[:500] @ X.T), 16)[:, :16] for X in (full, embedder.encode(texts))]
+    assert np.mean([np.isin(a, b).mean() for a, b in zip(*near, strict=True)]) > 0.985
 
 
 def test_directions_hold_nearly_all_that_the_best_ones_hold() -> None:

@@ -33,6 +33,17 @@ def test_sums_are_those_of_one_addition_after_the_other(dtype, columns, count) -
     assert np.array_equal(out, one_by_one(places, weights, matrix))
 
 
+@pytest.mark.parametrize("count", [0, 3, 4, AHEAD + 5, 200])
+def test_rows_of_whole_numbers_are_added_as_floats(count) -> None:
+    rng = np.random.default_rng(count)
+    matrix = rng.integers(-128, 128, (50, 70)).astype(np.int8)
+    places = rng.integers(0, 50, count).astype(np.int32)
+    weights = rng.normal(size=count).astype(np.float32)
+    out = np.zeros(70, np.float32)
+    add_rows(places, weights, count, matrix, out)
+    assert np.array_equal(out, one_by_one(places, weights, matrix.astype(np.float32)))
+
+
 @given(st.integers(0, 2**32), st.integers(1, 40), st.integers(1, 30), st.floats(0, 1))
 def test_products_with_sparse_rows(seed, rows, columns, density) -> None:
     rng = np.random.default_rng(seed)
