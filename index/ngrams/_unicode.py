@@ -30,6 +30,8 @@ _UNSPACED = (
     (0xFF66, 0xFF9F), (0x1AFF0, 0x1B16F), (0x20000, 0x323AF),
 )  # fmt: skip
 _CODE_POINTS = 0x110000
+# The planes that have characters: the others are empty, or for private use.
+_ASSIGNED = ((0, 0x40000), (0xE0000, 0xF0000))
 # what `scan` looks for
 _UNSETTLED, _LOWERING = 1, 2
 
@@ -60,21 +62,22 @@ def lowering_table(tokenizer: str, characters: bool = False) -> np.ndarray:
             "tokenizer='regex' needs the package 'regex', which is not installed; run "
             "`pip install regex` or take tokenizer='re'."
         ) from error
-    points = np.arange(_CODE_POINTS, dtype="<u4")
+    points = np.concatenate([np.arange(first, last, dtype="<u4") for first, last in _ASSIGNED])
     text = points.tobytes().decode("utf-32-le", "surrogatepass")
     kinds = np.full(_CODE_POINTS, OTHER, np.uint32)
     for pattern, kind in ((r"\w+", WORD), (r"\s+", SPACE)):
         for match in engine.finditer(pattern, text):
-            kinds[match.start() : match.end()] = kind
+            kinds[points[match.start() : match.end()]] = kind
     for character in CONTEXTUAL:
         text = text.replace(character, character.swapcase()[0])
     lowered = text.lower()
-    if len(lowered) != _CODE_POINTS:
+    if len(lowered) != len(points):
         raise DependencyError(
             f"Unicode {unicodedata.unidata_version} of this Python has lower cases of several "
             "characters that assay doesn't know; run it on an older Python."
         )
-    lower = np.frombuffer(lowered.encode("utf-32-le", "surrogatepass"), "<u4")
+    lower = np.arange(_CODE_POINTS, dtype="<u4")
+    lower[points] = np.frombuffer(lowered.encode("utf-32-le", "surrogatepass"), "<u4")
     table: np.ndarray = lower << 2 | kinds[lower]
     table.flags.writeable = False
     return table

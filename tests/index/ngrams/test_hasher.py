@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
+import unicodedata
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -323,3 +324,22 @@ def test_tables_agree_with_each_character() -> None:
             continue
         kind = 1 if re.match(r"\w", lower) else 0 if re.match(r"\s", lower) else 2
         assert int(table[code]) == 4 * ord(lower) + kind
+
+
+def test_planes_that_are_not_looked_at_hold_no_character(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at = []
+
+    class Engine:
+        @staticmethod
+        def finditer(pattern: str, text: str) -> Any:
+            looked_at.append(set(text))
+            return re.finditer(pattern, text)
+
+    monkeypatch.setattr(_unicode, "import_module", lambda name: Engine)
+    _unicode.lowering_table.cache_clear()
+    table = _unicode.lowering_table("re")
+    _unicode.lowering_table.cache_clear()
+    others = [code for code in range(sys.maxunicode + 1) if chr(code) not in looked_at[0]]
+    assert len(others) > 700_000
+    assert {unicodedata.category(chr(code)) for code in others} <= {"Cn", "Co"}
+    assert (table[others] == 4 * np.array(others) + 2).all()
