@@ -73,12 +73,13 @@ def compare(run: Run, samples: Ref) -> Ref | None:
 def _likes(now: pl.DataFrame, before: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Return for every row the parent's row of the same id and content, and of the same content."""
     names = ["sample_id", "content_hash"]
-    if now.height == before.height and now.select(names).equals(before.select(names)):
-        same = np.arange(now.height, dtype=np.int32)
-        return same, same
+    first = _leading(now.select(names), before.select(names))
     earlier = before.select(names).with_row_index("place")
-    joined = now.select(names).join(earlier, on=names, how="left", maintain_order="left")
-    rows = joined["place"].cast(pl.Int32).fill_null(-1).to_numpy()
+    # an id stands once in either, so that what leads is no other row's
+    others = now.select(names).slice(first)
+    joined = others.join(earlier.slice(first), on=names, how="left", maintain_order="left")
+    found = joined["place"].cast(pl.Int32).fill_null(-1).to_numpy()
+    rows = np.concatenate([np.arange(first, dtype=np.int32), found])
     contents = rows.copy()
     left = np.flatnonzero(rows < 0)
     if len(left):
@@ -89,6 +90,15 @@ def _likes(now: pl.DataFrame, before: pl.DataFrame) -> tuple[np.ndarray, np.ndar
         joined = hashes.join(likes, on="content_hash", how="left", maintain_order="left")
         contents[left] = joined["place"].cast(pl.Int32).fill_null(-1).to_numpy()
     return rows, contents
+
+
+def _leading(now: pl.DataFrame, before: pl.DataFrame) -> int:
+    """Return how many rows are the same in both before the first that differ."""
+    most = min(now.height, before.height)
+    same = np.ones(most, bool)
+    for name in now.columns:
+        same &= (now[name].head(most) == before[name].head(most)).fill_null(False).to_numpy()
+    return most if same.all() else int(same.argmin())
 
 
 def load_changes(run: Run, changes: Ref | None) -> Changes | None:
