@@ -11,7 +11,6 @@ from assay.index.knn.layout import Layout
 from assay.index.knn.updatable_lists import NeighborLists, Rows, keys_above
 from assay.index.vectors import _scan_kernels as kernels
 from assay.index.vectors.code_limits import likely
-from assay.index.vectors.codes import empty_code_lists
 
 
 class CellMeeting:
@@ -56,16 +55,18 @@ class CellMeeting:
         place[self._rows] = np.arange(len(self._rows))
         at = place[guests]
         visits = self._visits(at, met)
-        limits, keys, rows = empty_code_lists(len(layout), list_width(len(layout), lists.k))
         old = np.ones(len(layout), bool)
         old[at] = False
-        limits[old] = -np.inf
+        limits = np.where(old, np.float32(-np.inf), np.float32(np.inf))
         if both:
             worst = keys_above(lists.distances[self._rows[old], -1], lists.metric)
             limits[old] = likely(
                 layout.codes, np.flatnonzero(old), worst, lists.metric, layout.squares[old]
             )
-        keys[old] = limits[old, None]
+        # a full list of keys at the limit, which nearer rows push out
+        width = list_width(len(layout), lists.k)
+        keys = np.repeat(limits, width).reshape(-1, width)
+        rows = np.full(keys.shape, -1, np.int32)
         kernels.meet_cells(
             *layout.codes.scanned(), self._bounds, 0, len(self._bounds) - 1, visits.starts,
             visits.rows, 0, len(layout), kernels.AMONG, limits, keys, rows,
