@@ -227,6 +227,8 @@ def load_rows(
 
 def usable(frame: pl.DataFrame) -> pl.DataFrame:
     """Return the samples that have content; everything computed is in their order."""
+    if frame["problem"].null_count() == frame.height:
+        return frame
     return frame.filter(pl.col("problem").is_null())
 
 

@@ -16,6 +16,9 @@ from assay.flows.stages.stage import COMPARE
 from assay.storage.errors import StoreError
 from assay.storage.hashing.fingerprints import fingerprint
 
+# columns of the samples that tell which of the parent's rows a row is
+_COMPARED = ("sample_id", "content_hash", "problem")
+
 
 class Changes(NamedTuple):
     """What became of the parent's usable rows; rows without content have no place in either.
@@ -52,13 +55,13 @@ def compare(run: Run, samples: Ref) -> Ref | None:
     if ref is None or run.parent is None:
         return None
     try:
-        before = usable(load_rows(run, run.parent.samples, run.parent.vectors))
+        before = usable(load_rows(run, run.parent.samples, run.parent.vectors, _COMPARED))
     except StoreError as error:
         logger.warning("the run before can't be built upon: %s", error)
         return None
 
     def make(out: Path) -> None:
-        frame = load_samples(run, samples)
+        frame = load_samples(run, samples, _COMPARED)
         now = usable(frame)
         rows, contents = _likes(now, before)
         for name, matched in (("rows", rows), ("contents", contents)):

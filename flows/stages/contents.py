@@ -63,7 +63,7 @@ def split_texts(run: Run, samples: Ref, changes: Ref | None) -> dict[str, Work]:
             continue
         targets.add(ref)
         change, _ = _changes(run, method.hasher(), changes)
-        rows = len(load_samples(run, samples))
+        rows = len(load_samples(run, samples, ["problem"]))
         keys = np.arange(rows) if change is None else np.flatnonzero(change.keys < 0)
         work = cut(run, HASH, ref, keys)
         if work is not None:
@@ -157,7 +157,11 @@ def _stream(
         hashed = [BucketStream.load(folder(run, part)) for part in parts if part != ref]
         if hashed:
             texts = join_streams(hashed)
-            new = change.keys < 0 if change else np.ones(len(load_samples(run, samples)), bool)
+            new = (
+                change.keys < 0
+                if change
+                else np.ones(len(load_samples(run, samples, ["problem"])), bool)
+            )
             if len(texts) != int(new.sum()):
                 texts = None  # the parent's stream has gone or come since the work was cut
         with step("hash", None):

@@ -90,7 +90,7 @@ def measure(run: Run, samples: Ref, vectors: Ref) -> Ref | None:
 
     def make(out: Path) -> None:
         at = folder(run, embedder_ref(run.generation))
-        ids = usable(load_rows(run, samples, vectors))["sample_id"]
+        ids = usable(load_rows(run, samples, vectors, ["sample_id", "problem"]))["sample_id"]
         picked = np.sort(sampled(run, ids, _SAMPLE))
         now = _shares(load_vectors(run, vectors)[picked], np.load(at / "cells.npy"))
         distance = float(np.abs(now - np.load(at / "shares.npy")).sum() / 2)

@@ -38,6 +38,7 @@ from assay.flows.stages.sharding import (
 )
 from assay.flows.stages.stage import EMBED, FIT
 from assay.index.vectors.stored import read_vectors, storage_of, store_vectors
+from assay.storage.disk.pages import mapping, release
 from assay.storage.disk.refusals import reserve
 from assay.storage.errors import CorruptArtifactError, InputError
 from assay.storage.hashing.fingerprints import fingerprint
@@ -62,7 +63,7 @@ def fit(run: Run, samples: Ref) -> Ref | None:
                 "way. Run the same command again: it begins a new generation."
             )
         settings = run.config.embedding.deciding(run.kind)
-        rows = usable(load_samples(run, samples))
+        rows = usable(load_samples(run, samples, ["sample_id", "problem"]))
         with step("fit", None):
             # the rows that the embedder would pick itself, so that only they are held in memory
             order = sampled(run, rows["sample_id"], settings["fit_rows"])
@@ -150,7 +151,7 @@ def split(run: Run, samples: Ref, changes: Ref | None) -> Work | None:
     ref = embed_ref(run)
     if run.kind == "vector" or run.store.artifacts.intact(*ref):
         return None
-    frame = load_samples(run, samples)
+    frame = load_samples(run, samples, ["content_hash", "problem"])
     keep = frame["problem"].is_null().to_numpy()
     wanted = _find(run, frame, keep, load_changes(run, changes)).wanted
     return cut(run, EMBED, ref, wanted)
@@ -193,7 +194,7 @@ def embed(
     ref = embed_ref(run)
 
     def make(out: Path) -> None:
-        frame = load_samples(run, samples)
+        frame = load_samples(run, samples, ["content_hash", "problem"])
         keep = frame["problem"].is_null().to_numpy()
         with step("embed", int(keep.sum())) as progress:
             if run.kind == "vector":
@@ -227,7 +228,11 @@ def _encode(run: Run, room: _Room, parts: Sequence[Ref], out: Path, progress: An
     _say(len(keys), len(slots))
     encoded, broken = _fill(run, room, parts, out, progress)
     place = np.full(len(keys), -1)
-    place[before < 0] = find_rows(room.hashes, room.hashes[room.first])
+    if len(room.first) == len(room.hashes):
+        # every content is there once
+        place[before < 0] = np.arange(len(room.hashes))
+    else:
+        place[before < 0] = find_rows(room.hashes, room.hashes[room.first])
     if run.kind == "image":
         lost = np.isin(place, slots[broken])
         np.save(out / "undecodable.npy", keys[lost].astype(np.int32))
@@ -248,6 +253,8 @@ def _encode(run: Run, room: _Room, parts: Sequence[Ref], out: Path, progress: An
             vectors[part][old] = parent[before[part][old]]
         if encoded is not None:
             vectors[part][~old] = encoded[place[part][~old]]
+        for mapped in (vectors, encoded, mapping(source)):
+            release(mapped)
     vectors.flush()
     (out / "encoded.npy").unlink(missing_ok=True)
 
@@ -273,6 +280,8 @@ def _fill(
         if encoded is None:
             encoded = _room(out / "encoded.npy", len(room.first), vectors.shape[1])
         encoded[room.slots[done : done + len(vectors)]] = vectors
+        release(encoded)
+        release(mapping(vectors))
         broken.append(done + lost)
         done += len(vectors)
     return encoded, np.concatenate(broken)

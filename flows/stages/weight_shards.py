@@ -30,7 +30,7 @@ def fit_ratio(
 ) -> Work | None:
     """Fit what texts are weighed by; None where one shard holds them all, or the scores are there."""
     target = score_ref(run, method, vectors, graph)
-    rows = int(load_rows(run, samples, vectors)["problem"].is_null().sum())
+    rows = int(load_rows(run, samples, vectors, ["problem"])["problem"].is_null().sum())
     if method not in streams or shard_count(run, rows) < 2:
         return None
     if run.store.artifacts.intact(*target):
@@ -75,7 +75,7 @@ def weigh(run: Run, work: Work, place: int, method: str, samples: Ref, stream: A
             facts["summed"],
             np.load(presence) if presence.is_file() else None,
         )
-        usable = load_samples(run, samples)["problem"].is_null().to_numpy()
+        usable = load_samples(run, samples, ["problem"])["problem"].is_null().to_numpy()
         rows = np.flatnonzero(usable)
         with step(f"score {method} {place + 1}/{work.shards}", None):
             whole = BucketStream.load(folder(run, stream[method]))
