@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from assay.index.threads import one_thread
 from assay.index.vectors import _knn_kernels as kernels
 from assay.index.vectors.checks import Vectors
-from assay.index.vectors.mapped import ordered_rows, take_rows
+from assay.index.vectors.mapped import is_large, ordered_rows, take_rows
 from assay.storage.disk.pages import mapping, release
 
 Progress = Callable[[str, int, int], None]
@@ -88,7 +88,9 @@ def row_squares(X: Vectors) -> NDArray[np.float64]:
 def unit_rows(X: Vectors, order: NDArray[np.int64] | None = None) -> Vectors:
     """Return the rows scaled to length 1, in an order of all of them if given; zero rows stay."""
     if order is None:
-        return np.asarray(kernels.unit(frozen(X)))
+        if not is_large(X):
+            return np.asarray(kernels.unit(frozen(X)))
+        order = np.arange(len(X))
     return ordered_rows(X, order, unit_rows)
 
 

@@ -16,7 +16,7 @@ from scipy.sparse import issparse
 from assay.index.embedding.likeness import Likenesses
 from assay.index.vectors.checks import finite_rows
 from assay.index.vectors.exact import unit_rows
-from assay.index.vectors.mapped import ordered_rows
+from assay.index.vectors.mapped import column_ranges, ordered_rows
 from assay.selection.contract.covered import covered_mask
 from assay.selection.contract.images import Images, holds_images, images_of
 from assay.selection.contract.reordered import ReorderedGraph
@@ -232,7 +232,7 @@ class Inputs:
         power of two, the unit. All other vectors stay as they are, with the unit 1.
         """
         numbers = self._numbers
-        low, high = (side(axis=0).astype(np.float64) for side in (numbers.min, numbers.max))
+        low, high = (side.astype(np.float64) for side in column_ranges(numbers))
         if not (np.isfinite(low).all() and np.isfinite(high).all()):
             return self.vectors(), 1.0
         middle = low / 2 + high / 2
@@ -244,8 +244,10 @@ class Inputs:
             unit = float(2.0 ** np.floor(np.log2(largest)))
         if unit == 1.0 and not shift.any():
             return self.vectors(), 1.0
-        moved = ((numbers - shift) / unit).astype(np.float32)
-        return np.ascontiguousarray(moved if self.order is None else moved[self.order]), unit
+        order = np.arange(self.n) if self.order is None else self.order
+        return ordered_rows(
+            numbers, order, lambda part: ((part - shift) / unit).astype(np.float32)
+        ), unit
 
     def compared_vectors(self, metric: str) -> tuple[NDArray[np.float32], float]:
         """Return the rows that a metric compares, and their unit: see `moved_vectors`.

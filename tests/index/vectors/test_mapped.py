@@ -10,7 +10,14 @@ import pytest
 from assay.index import SimilarityGraph
 from assay.index.vectors.checks import as_vectors, finite_rows
 from assay.index.vectors.exact import unit_rows
-from assay.index.vectors.mapped import ordered_rows, scratch_room, take_rows
+from assay.index.vectors.mapped import (
+    joined,
+    ordered_rows,
+    room_beside,
+    save_array,
+    scratch_room,
+    take_rows,
+)
 from assay.storage.disk.pages import mapping, release
 
 BUILD = """
@@ -123,3 +130,36 @@ def test_memory_stays_far_below_the_vectors(tmp_path) -> None:
     assert said["report"]["recall"] > 0.3
     # the vectors are 400 MB
     assert said["grown"] < 200, said
+
+
+@pytest.fixture
+def nothing_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Count every mapped array as large."""
+    monkeypatch.setattr("assay.index.vectors.mapped._IN_MEMORY", 0)
+
+
+@pytest.mark.usefixtures("nothing_in_memory")
+def test_what_is_made_of_large_files_is_in_files(mapped: np.ndarray, tmp_path) -> None:
+    inside, order = np.array(mapped), np.random.default_rng(2).permutation(1_200)
+    for made, expected in (
+        (ordered_rows(mapped, order), inside[order]),
+        (unit_rows(mapped), unit_rows(inside)),
+        (unit_rows(mapped, order), unit_rows(inside)[order]),
+        (joined([mapped, mapped[:7]]), np.concatenate([inside, inside[:7]])),
+        (ordered_rows(mapped[:, 0], order, lambda part: part > 0), (inside[:, 0] > 0)[order]),
+    ):
+        assert mapping(made) is not None
+        np.testing.assert_array_equal(made, expected)
+        assert mapping(room_beside(made, (3,), np.int8)) is not None
+    assert mapping(ordered_rows(inside, order)) is None
+    assert mapping(joined([inside, mapped])) is None
+
+
+@pytest.mark.usefixtures("nothing_in_memory")
+def test_mapped_arrays_are_saved_as_numpy_does(mapped: np.ndarray, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("assay.index.vectors.mapped._SAVED", 500)
+    for array in (mapped, mapped[:, 0].copy(), ordered_rows(mapped, np.arange(1_200))):
+        save_array(tmp_path / "saved.npy", array)
+        np.save(tmp_path / "expected.npy", array)
+        saved, expected = ((tmp_path / name).read_bytes() for name in ("saved.npy", "expected.npy"))
+        assert saved == expected

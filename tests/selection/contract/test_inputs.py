@@ -8,6 +8,7 @@ import scipy.sparse as sp
 
 from assay.selection import registry
 from assay.selection.contract.inputs import Inputs
+from assay.storage.disk.pages import mapping
 from assay.storage.errors import InputError, NonFiniteError
 
 BY_VECTORS = [
@@ -52,6 +53,24 @@ def test_a_sparse_matrix_too_wide_to_be_dense_is_refused_by_name():
 def test_values_beyond_float32_are_refused(bad):
     with pytest.raises(NonFiniteError, match="beyond float32"):
         Inputs(X=np.array([[1.0], [bad]])).vectors()
+
+
+@pytest.mark.parametrize("given", [None, "shuffled"])
+def test_vectors_in_large_files_stay_in_files(given, tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 5)).astype(np.float32)
+    X[:, 2] += 900
+    ids = None if given is None else [f"{i * 7 % 300:03}" for i in range(300)]
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    monkeypatch.setattr("assay.index.vectors.mapped._IN_MEMORY", 0)
+    monkeypatch.setattr("assay.index.vectors.mapped._CHUNK", 64)
+    for metric in ("cosine", "l2"):
+        there, unit = Inputs(X=mapped, ids=ids).compared_vectors(metric)
+        inside, its = Inputs(X=X, ids=ids).compared_vectors(metric)
+        assert unit == its
+        assert mapping(there) is not None
+        np.testing.assert_array_equal(there, inside)
 
 
 def test_vectors_are_moved_only_where_float32_would_lose_differences():
