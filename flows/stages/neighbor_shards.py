@@ -267,8 +267,8 @@ def _load(run: Run, ref: Ref) -> Any:
     from assay.index.knn.shards import Part
 
     stored = folder(run, ref)
-    return Part(*(np.load(stored / f"{name}.npy") for name in Part._fields))
+    return Part(*(np.load(stored / f"{name}.npy", mmap_mode="r") for name in Part._fields))
 
 
 def _visits(run: Run, visits: Sequence[Ref]) -> list[Any]:
-    return [np.load(folder(run, ref) / "visits.npy") for ref in visits]
+    return [np.load(folder(run, ref) / "visits.npy", mmap_mode="r") for ref in visits]

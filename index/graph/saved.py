@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from assay.index.vectors.mapped import save_array
 from assay.storage.disk.pages import mapping, release
 from assay.storage.errors import CorruptArtifactError
 
@@ -28,7 +29,7 @@ def write_graph(
     directory.mkdir(parents=True, exist_ok=True)
     for name, array in arrays.items():
         if array is not None:
-            np.save(directory / f"{name}.npy", array)
+            save_array(directory / f"{name}.npy", array)
     if ids is not None:
         ids.to_frame("sample_id").write_parquet(directory / "ids.parquet")
     neighbors, indices = arrays["neighbors"], arrays["indices"]

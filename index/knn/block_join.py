@@ -27,7 +27,7 @@ from assay.index.vectors.exact import (
     run_threads,
     unit_rows,
 )
-from assay.index.vectors.mapped import scratch_room, take_rows
+from assay.index.vectors.mapped import ordered_rows, scratch_room, take_rows
 from assay.storage.disk.pages import mapping, release
 
 PERFECT = Recall(1.0, 1.0, 1.0)
@@ -38,6 +38,8 @@ _MOST_PAIRS = 0.4
 _MOST_ROUNDS = 5
 _GROUPS_PER_THREAD = 8
 _MOST_GROUPS = 48
+# cells whose means are taken before pages of their rows are let go
+_MEANS = 64
 # rows whose lists are finished at a time, and how many such parts there are at most
 _PART, _MOST_PARTS = 4_096, 64
 
@@ -93,7 +95,7 @@ class Cut:
 
     def probes(self, visits: Visits) -> int:
         """Return how many cells a row meets on average, rounded up."""
-        return 1 + -(-len(visits.rows) // len(self.layout))
+        return 1 + -(-int(visits.starts[-1]) // len(self.layout))
 
 
 def sampled(noise: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -139,8 +141,11 @@ def means_of(cells_cut: Cut) -> Vectors:
     cosine = layout.metric == "cosine"
     weights = 1 / np.sqrt(layout.squares) if cosine else np.ones(len(layout))
     means = np.zeros((len(cells_cut.cells), layout.X.shape[1]))
-    cell_means(layout.exact[1], layout.at, weights, cells_cut.bounds, means)
-    release(mapping(layout.X))
+    for begin in range(0, len(means), _MEANS):
+        part = slice(begin, begin + _MEANS)
+        bounds = cells_cut.bounds[begin : begin + _MEANS + 1]
+        cell_means(layout.exact[1], layout.at, weights, bounds, means[part])
+        release(mapping(layout.X))
     return unit_rows(means.astype(np.float32)) if cosine else means.astype(np.float32)
 
 
@@ -353,5 +358,6 @@ def by_position(lists: Lists, order: NDArray[np.int64]) -> Lists:
     """Return lists of laid out rows as lists of the rows in the order before."""
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
+    number = np.append(order, -1).astype(np.int32)
     keys, rows = lists
-    return keys[place], np.append(order, -1).astype(np.int32)[rows[place]]
+    return ordered_rows(keys, place), ordered_rows(rows, place, lambda part: number[part])

@@ -36,12 +36,15 @@ from assay.index.vectors.exact import (
     rank_candidates,
     row_squares,
 )
+from assay.index.vectors.mapped import ordered_rows, room_beside
+from assay.storage.disk.pages import mapping, release
 from assay.storage.errors import InputError
 from assay.storage.limits import MOST_THREADS, NEIGHBORS, Number, Whole, check_parameters
 
 METHODS = ("auto", "exact", "block_join", "ivf", "hnsw", "nn_descent")
 EXACT_UP_TO = 2e10
 EDGE_BYTES = 40
+_SPREAD = 65_536
 
 
 @dataclass(frozen=True)
@@ -205,12 +208,13 @@ def _spread_all(
     }
     keys, rows = _spread(search, _own_keys(distinct.squares, metric), groups, alive, n, k)
     search.keys, search.rows = empty_lists(0, 0)
-    distances = np.empty((n, k), np.float32)
-    distances[order] = distances_of(keys, metric)
+    place = np.empty(n, np.int64)
+    place[order] = np.arange(n)
+    distances = ordered_rows(keys, place, lambda part: distances_of(part, metric))
     del keys
-    neighbors = np.empty((n, k), np.int32)
-    neighbors[order] = np.append(order, -1).astype(np.int32)[rows]
-    del rows
+    number = np.append(order, -1).astype(np.int32)
+    neighbors = ordered_rows(rows, place, lambda part: number[part])
+    del rows, place
     cells = None
     if search.cells is not None:
         cells = np.full(n, -1, np.int32)
@@ -341,9 +345,24 @@ def _spread(
     sizes = np.diff(groups.starts)
     members = groups.members[np.repeat(alive, sizes)]
     starts = np.concatenate([[0], np.cumsum(sizes[alive])])
-    keys, rows = empty_lists(n, k)
-    kernels.spread_to_copies(search.keys, search.rows, own, starts, members, keys, rows)
+    keys = room_beside(search.keys, (n, k), np.float64)
+    rows = room_beside(search.keys, (n, k), np.int32)
+    arrays = search.keys, search.rows, keys, rows
+    for begin in range(0, n, _SPREAD):
+        keys[begin : begin + _SPREAD], rows[begin : begin + _SPREAD] = np.inf, -1
+        _release(*arrays)
+    for begin in range(0, len(search.keys), _SPREAD):
+        part = slice(begin, begin + _SPREAD)
+        kernels.spread_to_copies(
+            search.keys[part], search.rows[part], begin, own, starts, members, keys, rows
+        )
+        _release(*arrays)
     return keys, rows
+
+
+def _release(*arrays: NDArray[Any]) -> None:
+    for array in arrays:
+        release(mapping(array))
 
 
 def _own_keys(squares: NDArray[np.float64], metric: str) -> NDArray[np.float64]:

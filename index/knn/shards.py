@@ -35,8 +35,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,7 +62,8 @@ from assay.index.vectors.checks import Vectors, as_ids, as_vectors
 from assay.index.vectors.code_search import exact_knn
 from assay.index.vectors.codes import Codes, empty_code_lists
 from assay.index.vectors.exact import BlockScan, Recall, frozen, recall_interval, run_threads
-from assay.index.vectors.mapped import take_rows
+from assay.index.vectors.mapped import is_large, joined, ordered_rows, save_array, take_rows
+from assay.storage.disk.pages import mapping, release
 from assay.storage.disk.refusals import reserve
 
 METHODS = ("exact", "block_join")
@@ -102,7 +104,10 @@ def begin(folder: Path, X: Any, ids: Any, *, threads: int = 1, **settings: Any) 
     }
     np.save(folder / "take.npy", distinct.take)
     if distinct.method == "block_join" and distinct.k > 0:
-        layout = encoded(X, distinct.take, distinct.squares, facts["metric"], threads=threads)
+        scratch = gettempdir() if is_large(X) else None
+        layout = encoded(
+            X, distinct.take, distinct.squares, facts["metric"], threads=threads, scratch=scratch
+        )
         sample = sampled(distinct.noise)
         keys, true = layout.search(sample, distinct.k, threads=threads)
         training, count = training_rows(distinct.noise, distinct.k)
@@ -120,7 +125,7 @@ def begin(folder: Path, X: Any, ids: Any, *, threads: int = 1, **settings: Any) 
 def _save_codes(folder: Path, codes: Codes) -> None:
     folder.mkdir()
     rest = {field.name: getattr(codes, field.name) for field in fields(codes)}
-    np.save(folder / "codes.npy", rest.pop("codes"))
+    save_array(folder / "codes.npy", rest.pop("codes"))
     np.savez(folder / "rest.npz", **rest)
 
 
@@ -184,7 +189,7 @@ def lay_out(folder: Path, X: Vectors, begun: Path, assigned: Sequence[NDArray[np
     order = np.argsort(cell, kind="stable")
     take_rows(X, take[order], room)
     room.flush()
-    _save_codes(folder / "codes", codes.take(order))
+    _save_codes(folder / "codes", _reordered(codes, order))
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
     for name, array in (
@@ -196,6 +201,18 @@ def lay_out(folder: Path, X: Vectors, begun: Path, assigned: Sequence[NDArray[np
         ("need", plan.need),
     ):
         np.save(folder / f"{name}.npy", array)
+
+
+def _reordered(codes: Codes, order: NDArray[np.int64]) -> Codes:
+    """Return codes in another order; of a large mapped file they are in a nameless file."""
+    return replace(
+        codes,
+        codes=ordered_rows(codes.codes, order),
+        facts=np.ascontiguousarray(codes.facts[:, order]),
+        offsets=codes.offsets[order],
+        squares=codes.squares[order],
+        errors=codes.errors[order],
+    )
 
 
 def plan_of(laid: Path) -> Plan:
@@ -252,9 +269,9 @@ def join_shard(
         return Part(*exact)
     cells_cut = _cut(begun, laid)
     k, layout = facts["k"], cells_cut.layout
-    together = Visits.of([(part["row"], part["cell"]) for part in visits], len(cells_cut.cells))
-    if cells_cut.meets_nearly_all(together):
+    if cells_cut.meets_nearly_all(_counted(visits, len(cells_cut.cells))):
         return Part(*layout.search(which, k, threads=threads))
+    together = _concerning(visits, rows, cells_cut)
     limits, keys, found_rows = empty_code_lists(len(which), list_width(len(layout), k))
     ends = np.linspace(rows.start, rows.stop, threads + 1).astype(np.int64)
     lists: list[Lists] = [(np.empty((0, k)), np.empty((0, k), np.int32))] * threads
@@ -289,9 +306,31 @@ def join_shard(
 def meets_nearly_all(begun: Path, laid: Path, visits: Sequence[NDArray[np.void]]) -> bool:
     """Return whether all pairs are compared, so that the lists of `join_shard` are exact."""
     cells_cut = _cut(begun, laid)
-    return cells_cut.meets_nearly_all(
-        Visits.of([(part["row"], part["cell"]) for part in visits], len(cells_cut.cells))
-    )
+    return cells_cut.meets_nearly_all(_counted(visits, len(cells_cut.cells)))
+
+
+def _counted(visits: Sequence[NDArray[np.void]], cells: int) -> Visits:
+    """Return how many visits each cell has, without who they are by."""
+    counts = np.zeros(cells, np.int64)
+    for part in visits:
+        counts += np.bincount(part["cell"], minlength=cells)
+        release(mapping(part))
+    return Visits(np.concatenate([[0], np.cumsum(counts)]), np.empty(0, np.int32))
+
+
+def _concerning(visits: Sequence[NDArray[np.void]], rows: slice, cells_cut: Cut) -> Visits:
+    """Return the visits by some of the rows laid out, and those to their cells."""
+    bounds = cells_cut.bounds
+    low = int(np.searchsorted(bounds, rows.start, side="right")) - 1
+    high = int(np.searchsorted(bounds, rows.stop, side="left"))
+    parts = []
+    for part in visits:
+        row, cell = part["row"], part["cell"]
+        own = (row >= rows.start) & (row < rows.stop)
+        which = own | ((cell >= low) & (cell < high))
+        parts.append((row[which], cell[which]))
+        release(mapping(part))
+    return Visits.of(parts, len(cells_cut.cells))
 
 
 def measure(begun: Path, laid: Path, parts: Sequence[Part]) -> Recall:
@@ -320,7 +359,7 @@ def collect(
 ) -> tuple[Distinct, Search]:
     """Return the neighbors that the shards found; `settings` as for `begin`."""
     _, distinct = _distinct(X, ids, **settings)
-    lists = np.concatenate([part.keys for part in parts]), np.concatenate([p.rows for p in parts])
+    lists = joined([part.keys for part in parts]), joined([part.rows for part in parts])
     if _facts(begun)["method"] == "exact":
         return distinct, Search(*lists, recall)
     cells_cut = _cut(begun, laid)
@@ -328,6 +367,6 @@ def collect(
     keys, rows = by_position(lists, order)
     cell = np.empty(len(order), np.int32)
     cell[order] = np.load(laid / "cell.npy")
-    together = Visits.of([(part["row"], part["cell"]) for part in visits], len(cells_cut.cells))
+    together = _counted(visits, len(cells_cut.cells))
     probes = cells_cut.probes(together) if rounds else len(cells_cut.cells)
     return distinct, Search(keys, rows, recall, means_of(cells_cut), rounds, probes, cell)

@@ -217,23 +217,24 @@ def _lists(rows, slot, row):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def spread_to_copies(keys, rows, own_keys, starts, members, out_keys, out_rows):  # type: ignore[no-untyped-def]
+def spread_to_copies(keys, rows, first, own_keys, starts, members, out_keys, out_rows):  # type: ignore[no-untyped-def]
     """Turn the lists of distinct rows into lists of all rows, copies of a row among them.
 
     Distinct row g stands for members[starts[g] : starts[g + 1]] (ascending); copies of one row are
-    own_keys[g] apart. keys and rows list distinct rows without the row itself. Every copy gets its
-    nearest members by (key, number), without itself. Costs O(k) per row whatever the copies.
+    own_keys[g] apart. keys and rows list distinct rows from row `first` on, without the row itself. Every copy
+    gets its nearest members by (key, number), without itself. Costs O(k) per row whatever the copies.
     """
     k = out_keys.shape[1]
     best_keys = np.empty(k + 1)
     best = np.empty(k + 1, np.int64)
-    for g in range(keys.shape[0]):
+    for place in range(keys.shape[0]):
+        g = first + place
         size = 0
         for t in range(-1, keys.shape[1]):
-            other = g if t < 0 else rows[g, t]
+            other = g if t < 0 else rows[place, t]
             if other < 0:
                 break
-            key = own_keys[g] if t < 0 else keys[g, t]
+            key = own_keys[g] if t < 0 else keys[place, t]
             for m in range(starts[other], starts[other + 1]):
                 if size == k + 1 and (
                     key > best_keys[k] or (key == best_keys[k] and members[m] > best[k])

@@ -13,6 +13,7 @@ from assay.index.knn import shards as knn_shards
 from assay.index.knn.block_join import seek
 from assay.index.knn.planning import Plan
 from assay.index.vectors.exact import Recall
+from assay.storage.disk.pages import mapping
 
 RNG = np.random.default_rng(3)
 
@@ -46,15 +47,30 @@ def searched(
             self.parts = [
                 knn_shards.join_shard(begun, laid, rows, self.visits, **how) for rows in shards
             ]
+            self.parts = stored(kept, self.parts)
             if knn_shards.meets_nearly_all(begun, laid, self.visits):
                 return None
             return knn_shards.measure(begun, laid, self.parts)
 
     steps = Steps()
+    kept = folder / "parts"
+    kept.mkdir()
     recall, rounds = seek(steps, knn_shards.plan_of(laid), target)
     told = {"recall": recall, "rounds": rounds}
     found = knn_shards.collect(X, ids, begun, laid, steps.parts, steps.visits, **told, **settings)
     return found, len(shards)
+
+
+def stored(folder: Path, parts: list[Any]) -> list[Any]:
+    """Write the shards' lists into files, and return them mapped."""
+    names = knn_shards.Part._fields
+    for place, part in enumerate(parts):
+        for name in names:
+            np.save(folder / f"{place} {name}.npy", getattr(part, name))
+    return [
+        knn_shards.Part(*(np.load(folder / f"{p} {name}.npy", mmap_mode="r") for name in names))
+        for p in range(len(parts))
+    ]
 
 
 def assert_same(graph: SimilarityGraph, whole: SimilarityGraph) -> None:
@@ -93,6 +109,55 @@ def test_lists_do_not_depend_on_the_shards(
         assert whole.report_["recall"] >= target
         # all pairs are compared where nearly all would meet
         assert (whole.report_["rounds"] == 0) == (target > 0.99 or metric == "ip")
+
+
+@pytest.mark.parametrize("metric", ["cosine", "l2", "ip"])
+def test_lists_that_stay_in_files_are_the_same(
+    metric: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assay.index.knn.block_join.RECALL_SAMPLE", 300)
+    monkeypatch.setattr("assay.index.knn.nearest_neighbors._SPREAD", 400)
+    X = np.random.default_rng(5).normal(size=(3_000, 4)).astype(np.float32)
+    X[100:140] = X[200:240]
+    X[7] = 0
+    ids = [f"row {i * 7919 % 3_000}" for i in range(3_000)]
+    settings = {"k": 6, "metric": metric, "method": "block_join"}
+    whole = SimilarityGraph.from_vectors(X, ids=ids, target_recall=0.9, **settings)
+    np.save(tmp_path / "X.npy", X)
+    X = np.load(tmp_path / "X.npy", mmap_mode="r")
+    monkeypatch.setattr("assay.index.vectors.mapped._IN_MEMORY", 0)
+    found, _ = searched(tmp_path, X, ids, 700, 2, 0.9, **settings)
+    assert all(mapping(array) is not None for array in (found[1].keys, found[1].rows))
+    graph = SimilarityGraph.from_vectors(X, ids=ids, **settings, found=found)
+    assert_same(graph, whole)
+    arrays = (graph.distances(), graph.indices, graph.weights)
+    assert all(mapping(array) is not None for array in arrays)
+    for name, saved in (("mapped", graph), ("inside", whole)):
+        saved.save(tmp_path / name)
+    for path in (tmp_path / "inside").glob("*.npy"):
+        assert path.read_bytes() == (tmp_path / "mapped" / path.name).read_bytes()
+
+
+def test_a_shard_reads_the_visits_that_concern_it(tmp_path: Path) -> None:
+    X = np.random.default_rng(6).normal(size=(2_000, 8)).astype(np.float32)
+    settings = {"k": 5, "metric": "l2", "method": "block_join"}
+    searched(tmp_path, X, None, 500, 1, 0.9, **settings)
+    begun, laid, rows = tmp_path / "begun", tmp_path / "laid", slice(600, 900)
+    shards = [slice(begin, begin + 500) for begin in range(0, 2_000, 500)]
+    visits = [knn_shards.visits_of_shard(begun, laid, shard, 0.3) for shard in shards]
+    bounds = np.searchsorted(
+        np.load(laid / "cell.npy"), np.arange(np.load(laid / "cell.npy").max() + 2)
+    )
+    cells = np.flatnonzero((bounds[1:] > rows.start) & (bounds[:-1] < rows.stop))
+    few = []
+    for part in visits:
+        own = (part["row"] >= rows.start) & (part["row"] < rows.stop)
+        few.append(part[own | np.isin(part["cell"], cells)])
+    assert sum(map(len, few)) < sum(map(len, visits))
+    all_of_them = knn_shards.join_shard(begun, laid, rows, visits)
+    of_few = knn_shards.join_shard(begun, laid, rows, few)
+    for mine, theirs in zip(of_few, all_of_them, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
 
 
 def test_a_plan_that_was_too_small_is_made_good(
