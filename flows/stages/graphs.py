@@ -91,7 +91,7 @@ def graph(
                 }
                 X = load_vectors(run, vectors)
                 if config.kind == "hybrid":
-                    keep = load_samples(run, samples)["problem"].is_null().to_numpy()
+                    keep = load_samples(run, samples, ["problem"])["problem"].is_null().to_numpy()
                     texts = texts_of(run, keep, None)
                     joined = SimilarityGraph.from_texts(texts, vectors=X, **how)
                 else:
@@ -157,15 +157,13 @@ def index(run: Run, samples: Ref, changes: Ref | None, vectors: Ref, graph: Ref)
         with step("index", None):
             made = load_graph(run, graph, mapped=True)
             centroids = None if made.centroids_ is None else np.array(made.centroids_)
-            VectorIndex.from_vectors(
+            VectorIndex(metric, random_state=run.config.seed, storage=storage).write(
+                out,
                 load_vectors(run, vectors),
                 ids=ids_of(run, samples, vectors),
-                metric=metric,
-                random_state=run.config.seed,
                 centroids=centroids,
                 cells=None if centroids is None else made.cells_,
-                storage=storage,
-            ).save(out)
+            )
 
     def update(out: Path, parent: _Parent) -> None:
         from assay.index import VectorIndex
@@ -175,8 +173,8 @@ def index(run: Run, samples: Ref, changes: Ref | None, vectors: Ref, graph: Ref)
             gone = np.ones(len(updated), bool)
             gone[parent.rows[parent.rows >= 0]] = False
             if gone.any():
-                before = usable(load_rows(run, parent.samples, parent.vectors))
-                updated.remove(before["sample_id"].filter(pl.Series(gone)))
+                before = ids_of(run, parent.samples, parent.vectors)
+                updated.remove(before.filter(pl.Series(gone)))
             new = np.flatnonzero(parent.rows < 0)
             if len(new):
                 updated.add(
@@ -216,7 +214,7 @@ def _parent(
         and storage_of(folder(run, parent.vectors)) == run.config.embedding.storage
     ):
         return None
-    rows = found.rows[usable(load_rows(run, samples, vectors))["key"].to_numpy()]
+    rows = found.rows[usable(load_rows(run, samples, vectors, ["problem"]))["key"].to_numpy()]
     new = int((rows < 0).sum())
     changed = new + found.before - (len(rows) - new)
     if changed > _CHANGED * found.before:
@@ -246,4 +244,4 @@ def _make(
 
 def ids_of(run: Run, samples: Ref, vectors: Ref) -> pl.Series:
     """Return the ids of the usable rows."""
-    return usable(load_rows(run, samples, vectors))["sample_id"]
+    return usable(load_rows(run, samples, vectors, ["sample_id", "problem"]))["sample_id"]

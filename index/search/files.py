@@ -39,7 +39,7 @@ def write_index(
     names = ["index.faiss", "rows.npy", "index.json"]
     # processes that have the old file mapped keep it
     with atomic_path(directory / "index.faiss") as temporary:
-        faiss.write_index(rows.index, str(temporary))
+        rows.write(temporary)
     entries = BytesIO()
     np.save(entries, np.stack([rows.labels, rows.positions]))
     write_bytes(directory / "rows.npy", entries.getvalue())

@@ -30,6 +30,8 @@ _SPARE = 8
 _RERANKED = 60
 _SEARCHED = 1_024
 _COPIED = 65_536
+# rows that enter an index at a time
+ADDED = 65_536
 
 
 def new_index(
@@ -90,6 +92,14 @@ def stored_rows(index: Any) -> Vectors:
     """Return a view of what a flat index holds, valid until rows are added or removed."""
     view = faiss.rev_swig_ptr(index.get_xb(), index.ntotal * index.d)
     return np.asarray(view).reshape(index.ntotal, index.d)
+
+
+def reserve_lists(index: Any, sizes: NDArray[np.int64]) -> None:
+    """Give the lists of an empty 'ivf' index room for so many rows; they would grow by doubling."""
+    lists = faiss.downcast_InvertedLists(index.invlists)
+    for number, size in enumerate(sizes.tolist()):
+        lists.resize(number, size)
+        lists.resize(number, 0)
 
 
 def add_rows(

@@ -5,23 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import ceil
+from pathlib import Path
 from typing import Any
 
+import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from assay.index.search.coding import Coding
 from assay.index.search.kinds import (
+    ADDED,
     DEFAULT_PROBES,
     FLAT_UP_TO,
     add_rows,
     new_index,
     read_rows,
+    reserve_lists,
     search_among,
     search_approximately,
     stored_rows,
 )
 from assay.index.search.mapped_lists import CheckedLists
+from assay.index.search.streamed import StreamedLists
 from assay.index.threads import thread_count
 from assay.index.vectors.checks import Vectors
 from assay.index.vectors.code_search import exact_knn
@@ -29,7 +34,6 @@ from assay.index.vectors.exact import BlockScan, unit_rows
 
 EXACT_UP_TO = FLAT_UP_TO
 DEAD_SHARE = 0.2
-_ADDED = 65_536
 Rows = Callable[[NDArray[np.int64]], Vectors]
 
 
@@ -55,6 +59,8 @@ class StoredRows:
         Where the lists are mapped, what checks them before they are read.
     coding : Coding
         What rows become in FAISS.
+    streamed : StreamedLists, or None
+        What is written in place of the rows in FAISS, which then holds none.
     """
 
     kind: str
@@ -65,6 +71,7 @@ class StoredRows:
     positions: NDArray[np.int64] = field(default_factory=_none)
     lists: CheckedLists | None = None
     coding: Coding = field(default_factory=Coding)
+    streamed: StreamedLists | None = None
     _rank: NDArray[np.int32] | None = None
     _searched: BlockScan | None = None
 
@@ -91,11 +98,27 @@ class StoredRows:
         if self.coding.coded and self.metric != "cosine":
             self._reach(X)
         listed = None if cells is None else cells[order]
+        if listed is not None and not len(self):
+            reserve_lists(self.index, np.bincount(listed[listed >= 0], minlength=1))
         if self.metric == "cosine":
             self._enter(lambda part: unit_rows(X[order[part]]), len(order), listed)
         else:
             self._enter(lambda part: X[order[part]], len(order), listed)
         self.positions = np.concatenate([self.positions, order + len(self.positions)])
+
+    def stream(self, X: Vectors, order: NDArray[np.int64], cells: NDArray[np.integer]) -> None:
+        """Enter X[order] in the lists `cells` of an empty index that is only to be written."""
+        assert self.centroids is not None
+        self.streamed = StreamedLists(X, order, cells, self.centroids, self.metric)
+        self.index.ntotal = len(order)
+        self.labels, self.positions = np.arange(len(order)), order
+
+    def write(self, path: Path) -> None:
+        """Write FAISS's file of the index."""
+        if self.streamed is None:
+            faiss.write_index(self.index, str(path))
+        else:
+            self.streamed.write(path)
 
     def remove(self, gone: NDArray[np.bool_]) -> None:
         """Take out the positions that are `gone`; later ones move up."""
@@ -204,8 +227,8 @@ class StoredRows:
             # which counts removed rows too
             start = self.index.ntotal
         labels = np.arange(start, start + count)
-        for begin in range(0, count, _ADDED):
-            part = slice(begin, begin + _ADDED)
+        for begin in range(0, count, ADDED):
+            part = slice(begin, begin + ADDED)
             of = None if cells is None else cells[part]
             add_rows(
                 self.index, rows(part), labels[part], self.metric, self.centroids, self.coding, of

@@ -29,6 +29,7 @@ from assay.index.vectors.checks import (
 )
 from assay.index.vectors.exact import row_squares
 from assay.index.vectors.forms import as_array, as_queries
+from assay.index.vectors.mapped import is_large
 from assay.index.vectors.stored import STORAGES
 from assay.storage.errors import ConfigError, CorruptArtifactError, IdError, InputError
 from assay.storage.limits import NEIGHBORS, SEED, check_parameters
@@ -187,6 +188,37 @@ class VectorIndex:
             'ivf' alone. Default, and where it is -1: that of the nearest centroid, which takes half
             of the time.
         """
+        X, order, listed, rows = self._prepared(X, ids, centroids, cells)
+        rows.append(X, order, listed)
+        self._rows = rows
+        return self
+
+    def write(
+        self,
+        directory: str | Path,
+        X: Any,
+        ids: Any = None,
+        centroids: Any = None,
+        cells: Any = None,
+    ) -> None:
+        """Write the index of `X` to a folder, the same to the byte as `build` and `save` do.
+
+        Of a large memory-mapped `X` in float32 whose rows have `cells`, only parts are in memory, and
+        some 180 bytes per row. The index itself stays empty.
+        """
+        X, order, listed, rows = self._prepared(X, ids, centroids, cells)
+        if listed is not None and is_large(X) and not rows.coding.coded:
+            rows.stream(X, order, listed)
+        else:
+            rows.append(X, order, listed)
+        self._rows = rows
+        self.save(directory)
+        self._rows = self._ids = None
+
+    def _prepared(
+        self, X: Any, ids: Any, centroids: Any, cells: Any
+    ) -> tuple[Vectors, NDArray[np.int64], NDArray[np.integer] | None, StoredRows]:
+        """Return the rows, their order, the list of each if given, and where they are to go."""
         X = as_vectors(X, ids=ids)
         self._ids = as_ids(ids, len(X))
         self.kind_ = self.kind
@@ -200,9 +232,8 @@ class VectorIndex:
         centroids = self._train(X, centroids)
         order = id_order(self._ids, len(X))
         coding = Coding.of(self.storage, self.metric, X, order)
-        self._rows = StoredRows.empty(self.kind_, self.metric, X.shape[1], centroids, coding)
-        self._rows.append(X, order, listed)
-        return self
+        rows = StoredRows.empty(self.kind_, self.metric, X.shape[1], centroids, coding)
+        return X, order, listed, rows
 
     def search(
         self,
