@@ -58,11 +58,12 @@ class Table:
         self._sources: list[Source] = open_sources(where, reading)[1]
         self.columns: list[str] = list(self._sources[0].schema.names)
         for source in self._sources:
-            for name in self.columns:
-                if name not in source.schema.names:
-                    raise ColumnError.missing(
-                        name, source.schema.names, what=f"column in {source.name}"
-                    )
+            # a schema makes its list of names anew each time that it is asked
+            names = source.schema.names
+            if not (lacking := set(self.columns).difference(names)):
+                continue
+            name = next(name for name in self.columns if name in lacking)
+            raise ColumnError.missing(name, names, what=f"column in {source.name}")
 
     @cached_property
     def n_rows(self) -> int:

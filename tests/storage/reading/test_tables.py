@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from assay.storage.errors import ColumnError, InputError, SourceError
+from assay.storage.reading.formats import open_sources
 from assay.storage.reading.tables import (
     Table,
     read_table,
@@ -72,6 +74,18 @@ def test_a_table_is_read_by_columns_and_by_rows(tmp_path: Path, suffix: str) -> 
     assert table.numeric() == ([] if suffix == "csv" else ["a", "b"])
     rows = pl.concat(list(table.batches(["b"])))
     assert rows["b"].cast(pl.Float64).to_list() == frame["b"].to_list()
+
+
+def test_opening_a_wide_table_costs_what_its_file_costs(tmp_path: Path) -> None:
+    path = tmp_path / "wide.parquet"
+    pl.DataFrame({f"column{j}": [j] for j in range(4_000)}).write_parquet(path)
+    open_sources(path)
+    began = time.process_time()
+    open_sources(path)
+    opened = time.process_time()
+    table = Table(path)
+    assert time.process_time() - opened < 2 * (opened - began) + 0.1
+    assert len(table.columns) == 4_000
 
 
 def test_a_column_is_numeric_where_it_is_in_every_file(tmp_path: Path) -> None:
