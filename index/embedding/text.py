@@ -227,7 +227,7 @@ class HashedTextEmbedder:
     def directions_(self) -> np.ndarray:
         """V, float32[m, dimensions], made anew each time."""
         self._check_fitted()
-        return self.levels_ * self.scales_[:, None]
+        return np.asarray(self.levels_ * self.scales_[:, None])
 
     @property
     def fingerprint(self) -> str:

@@ -248,7 +248,7 @@ def _spread(indptr: Any, indices: Any, weights: Any, chosen: Any) -> Any:  # pra
             prefetch(bounds + later * indptr.itemsize)  # type: ignore[call-arg]
             edge = int64(indptr[ring[(first + _ROWS_AHEAD // 2) & last]])
             for line in _LINES:
-                prefetch(ends + edge * indices.itemsize + line)  # type: ignore[call-arg]
+                prefetch(ends + edge * indices.itemsize + line)
                 prefetch(values + edge * weights.itemsize + line)
         first = (first + 1) & last
         waiting -= 1
