@@ -42,8 +42,8 @@ def explain(
     json: Json = False,
 ) -> None:
     """Explain why a sample is in or out of the newest selection of its pool."""
+    from assay.flows.commands.explaining import explanation, print_explanation
     from assay.flows.commands.output import print_json
-    from assay.flows.commands.summary import explanation, print_explanation
 
     explained = explanation(open_store(store), sample_id)
     if json:

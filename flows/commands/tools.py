@@ -91,8 +91,8 @@ def _tools(store: ScoreStore) -> list[Callable[..., dict[str, Any]]]:
     """Return the tools; a client sees their names, parameters and docstrings."""
     import json
 
+    from assay.flows.commands.explaining import explanation
     from assay.flows.commands.methods import listed_methods, method_page
-    from assay.flows.commands.summary import explanation
     from assay.flows.config.curation import CurationConfig
     from assay.flows.estimate import estimation
     from assay.flows.export.frames import rows_json

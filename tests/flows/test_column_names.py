@@ -13,7 +13,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from assay.flows.commands.summary import explanation
+from assay.flows.commands.explaining import explanation
 from assay.flows.export.write import export
 from assay.flows.report.differences import difference
 from assay.flows.running.runner import curate
