@@ -51,7 +51,7 @@ def whole(
 def test_blocks_make_the_edges_of_the_whole(
     weights: str, how: str, mapped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(edges, "_BLOCK", 100)
+    monkeypatch.setattr(edges, "_BLOCK", 20)
     monkeypatch.setattr(edges, "_CHUNK", 64)
     neighbors, distances = lists()
     expected = whole(neighbors, distances, "cosine", how, weights)
@@ -67,6 +67,19 @@ def test_blocks_make_the_edges_of_the_whole(
         np.testing.assert_array_equal(mine, theirs)
     assert [array.dtype for array in made] == [np.int64, np.int32, np.float32]
     assert (mapping(made[1]) is not None, mapping(made[2]) is not None) == (mapped, mapped)
+
+
+@pytest.mark.parametrize("how", edges.SYMMETRISE)
+def test_long_lists(how: str) -> None:
+    rng = np.random.default_rng(1)
+    neighbors = np.array(
+        [rng.permutation(np.delete(np.arange(150), i))[:90] for i in range(150)], np.int32
+    )
+    distances = np.sort(rng.random((150, 90)).astype(np.float32), axis=1)
+    expected = whole(neighbors, distances, "cosine", how, "similarity")
+    made = edges.symmetric_edges(neighbors, distances, "cosine", how, "similarity")
+    for mine, theirs in zip(made, expected, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
 
 
 def test_no_rows_have_no_edges() -> None:
