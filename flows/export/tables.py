@@ -16,6 +16,7 @@ from assay.flows.export.frames import frame_bytes, settled
 from assay.flows.export.selection import Selection
 from assay.flows.export.text_values import as_json
 from assay.storage.errors import ConfigError
+from assay.storage.reading.types import storable
 
 Files = Iterator[tuple[str, bytes]]
 _MOST_CLASSES = 10_000
@@ -82,7 +83,8 @@ def hugging_face_files(selection: Selection, shard_size: int) -> Files:
 
 
 def _hugging_face_table(selection: Selection) -> tuple[pa.Table, dict[str, Any]]:
-    frame, stated = selection.frame, dict(selection.pool.features)
+    frame = storable(selection.frame, as_tables=False)
+    stated = dict(selection.pool.features)
     image = selection.content_column if selection.pool.kind == "image" else None
     if image in frame.columns:
         files = selection.image_files

@@ -134,7 +134,8 @@ class LazyGreedySelector(Selector):
         if inputs.covered.any():
             report["objective_covered"] = had
         if function.whole is not None:
-            report["objective_share"] = objective / function.whole
+            # where all rows add nothing, any of them add all there is
+            report["objective_share"] = objective / function.whole if function.whole > 0 else 1.0
         detail = {"score": scores[rest], "threshold": np.full(len(rest), gains[-1])}
         return Choice(
             chosen=chosen,

@@ -240,7 +240,9 @@ class TwoStageSelector(Selector):
             whole = LazyRanking(function, ~inputs.covered)
             whole.extend(budget)
             report["objective_centralised"] = had + float(whole.gains[whole.order[:budget]].sum())
-            report["objective_ratio"] = report["objective"] / report["objective_centralised"]
+            # where all rows add nothing, any of them add all there is
+            most = report["objective_centralised"]
+            report["objective_ratio"] = report["objective"] / most if most > 0 else 1.0
         return Choice(
             chosen=chosen,
             scores=scores,

@@ -127,6 +127,14 @@ def same(kept: Any, given: Any) -> bool:
     return type(kept) is type(given) and kept == given
 
 
+def test_an_object_without_fields_is_its_text_in_every_format(tmp_path: Path) -> None:
+    rows = [{"id": f"r{row}", "text": f"some text {row}"} for row in range(N)]
+    pool = tmp_path / "p.jsonl"
+    pool.write_text("".join(json.dumps(row | {"k": {}}) + "\n" for row in rows))
+    out = exported(tmp_path, curated(tmp_path, pool, ["k"]))
+    assert out["parquet"]["k"].to_list() == ["{}"] * N
+
+
 @FEW
 @given(columns=st.lists(COLUMN, min_size=3, max_size=3))
 def test_columns_of_json_lines(

@@ -198,7 +198,7 @@ def test_without_its_embedder_a_generation_ends(
     nights: dict[str, pl.DataFrame], run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
     first = run(nights["first"])
-    (artifact(first, "fit") / "directions.npy").write_bytes(b"damaged")
+    (artifact(first, "fit") / "levels.npy").write_bytes(b"damaged")
     with caplog.at_level("WARNING", logger="assay"):
         second = run(nights["grown"])
     assert "a new one is fitted" in caplog.text
