@@ -65,12 +65,12 @@ class Space:
 
 
 def vector_measures(
-    space: Space, rows_measured: Rows, of_pool_by: Floats, sample: int, graph: Any = None
+    space: Space, rows_measured: Rows, pool_noise: Floats, sample: int, graph: Any = None
 ) -> list[Measure]:
     queries = space.rows(rows_measured)
     listed = _lists_of(graph, rows_measured)
-    n = len(of_pool_by)
-    held = first_rows(of_pool_by, _KERNEL_ROWS)
+    n = len(pool_noise)
+    held = first_rows(pool_noise, _KERNEL_ROWS)
     of_pool = space.rows(held)
     bandwidth = median_bandwidth(of_pool)
     within = mean_within(of_pool, bandwidth)
@@ -127,9 +127,9 @@ def _first_listed(listed: Rows, rows: Rows) -> Rows:
 
 
 def target_measures(
-    space: Space, target: Vectors, of_pool_by: Floats, noise: Floats
+    space: Space, target: Vectors, pool_noise: Floats, noise: Floats
 ) -> list[Measure]:
-    pool = first_rows(of_pool_by, _FIT_ROWS)
+    pool = first_rows(pool_noise, _FIT_ROWS)
     bandwidth = median_bandwidth(space.rows(pool[:_KERNEL_ROWS]))
     of_target = target[:_KERNEL_ROWS]
     within = mean_within(of_target, bandwidth)
