@@ -29,6 +29,7 @@ from assay.index.vectors.exact import (
 )
 from assay.index.vectors.mapped import ordered_rows, scratch_room, take_rows
 from assay.storage.disk.pages import mapping, release
+from assay.storage.hashing.rows import first_rows
 
 PERFECT = Recall(1.0, 1.0, 1.0)
 # lists of codes are longer than those asked for
@@ -106,7 +107,7 @@ def sampled(noise: NDArray[np.float64]) -> NDArray[np.int64]:
 def training_rows(noise: NDArray[np.float64], k: int) -> tuple[NDArray[np.int64], int]:
     """Return the rows that train the cells, seeds first, and how many cells there should be."""
     count = list_count(len(noise), k)
-    return np.argsort(noise, kind="stable")[: count * SAMPLES_PER_LIST], count
+    return first_rows(noise, count * SAMPLES_PER_LIST), count
 
 
 def cut(

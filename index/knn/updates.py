@@ -15,6 +15,7 @@ from assay.index.knn.updatable_lists import NeighborLists, Rows
 from assay.index.threads import thread_count
 from assay.index.vectors.centroids import SAMPLES_PER_LIST, assign, list_count, train_centroids
 from assay.index.vectors.checks import Vectors, id_noise
+from assay.storage.hashing.rows import first_rows
 
 _OLD_BLOCK = 4_096
 # rows of the nearest cells that a new row meets, where the graph does not say how many it took
@@ -196,7 +197,7 @@ def _cells(
     X, metric = lists.searched.X, lists.searched.metric
     take = np.flatnonzero(lists.listed[:n])
     count = list_count(len(take), lists.k)
-    training = take[np.argsort(noise[take], kind="stable")[: count * SAMPLES_PER_LIST]]
+    training = take[first_rows(noise[take], count * SAMPLES_PER_LIST)]
     centroids = train_centroids(X[training], count, metric, threads=lists.threads)
     cells = np.full(len(X), -1, np.int32)
     cells[take] = assign(X, centroids, metric, 1, take=take, threads=lists.threads)[:, 0]

@@ -32,6 +32,7 @@ from assay.index.vectors.forms import as_array, as_queries
 from assay.index.vectors.mapped import is_large
 from assay.index.vectors.stored import STORAGES
 from assay.storage.errors import ConfigError, CorruptArtifactError, IdError, InputError
+from assay.storage.hashing.rows import first_rows
 from assay.storage.limits import NEIGHBORS, SEED, check_parameters
 
 KINDS = ("auto", "flat", "ivf", "hnsw")
@@ -453,7 +454,7 @@ class VectorIndex:
             return check_width(as_vectors(centroids, what="centroids"), X.shape[1])
         lists = list_count(len(X))
         noise = id_noise(self._ids, len(X), self.random_state)
-        sample = X[np.argsort(noise, kind="stable")[: lists * SAMPLES_PER_LIST]]
+        sample = X[first_rows(noise, lists * SAMPLES_PER_LIST)]
         return train_centroids(sample, lists, self.metric, threads=thread_count())
 
     def _checked_cells(self, cells: Any, n: int, centroids: Any) -> NDArray[np.integer] | None:

@@ -12,8 +12,7 @@ from assay.index.threads import thread_count
 from assay.index.vectors.centroids import assign
 from assay.index.vectors.exact import unit_rows
 from assay.selection.contract.inputs import Floats, derived_seed
-from assay.selection.contract.row_order import first_rows
-from assay.storage.hashing.rows import uniform
+from assay.storage.hashing.rows import first_rows, uniform
 
 Vectors = NDArray[np.float32]
 _CHUNK = 65_536

@@ -17,7 +17,7 @@ from assay.selection.algorithms.cells import cluster, prepared
 from assay.selection.algorithms.target_shift import fit_target_shift
 from assay.selection.contract.inputs import Floats, Inputs, Labels, Rows, text_series
 from assay.storage.errors import InputError, MissingInputError
-from assay.storage.hashing.rows import uniform
+from assay.storage.hashing.rows import first_rows, uniform
 from assay.storage.limits import MOST_ROUNDS, SEED, Whole, check_parameters
 
 # rows of the pool that the classifier sees, and its inverse penalty
@@ -203,7 +203,7 @@ def estimate_composition(
     sizes = np.bincount(labels.codes[fit], minlength=len(labels.classes))
     noise = inputs.noise(0, "composition")
     if len(fit) > _FIT_ROWS:
-        fit = np.sort(fit[np.argsort(noise[fit], kind="stable")[:_FIT_ROWS]])
+        fit = np.sort(fit[first_rows(noise[fit], _FIT_ROWS)])
     shares = sizes / sizes.sum()
     posteriors, unlike = _posteriors(rows[fit], labels.codes[fit], of_target, noise[fit], shares)
     estimated, rounds = target_shares(posteriors, shares)

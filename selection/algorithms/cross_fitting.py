@@ -16,7 +16,7 @@ from assay.selection.algorithms.class_features import TERMS, Neighbors, standard
 from assay.selection.algorithms.equal_content import content_codes, first_of_each
 from assay.selection.contract.inputs import Floats, Graph, Inputs, Labels, Rows
 from assay.storage.errors import InputError, MissingInputError, NonFiniteError
-from assay.storage.hashing.rows import hash_rows
+from assay.storage.hashing.rows import first_rows, hash_rows
 from assay.storage.limits import Whole, check_parameters
 
 # penalty on squared coefficients, per row: columns have variance 1, or (texts) rows length 1
@@ -173,7 +173,7 @@ def _cross_fit(
             out[np.ix_(test, present)] = 1.0
             continue
         if len(train) > train_rows:
-            train = np.sort(train[np.argsort(noise[train], kind="stable")[:train_rows]])
+            train = np.sort(train[first_rows(noise[train], train_rows)])
         columns = X if neighbors is None else neighbors.beside(X, labels, usable)
         coefficients = softmax_regression(columns[train], codes[train], n_classes)
         out[test] = _softmax(columns[test] @ coefficients[:-1] + coefficients[-1])

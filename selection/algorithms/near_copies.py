@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from assay.index.vectors.exact import unit_rows
 from assay.index.vectors.mapped import take_rows
 from assay.selection.contract.inputs import Floats, Graph, Rows
-from assay.selection.contract.row_order import first_rows
 from assay.storage.compiling import njit
 from assay.storage.errors import InputError
+from assay.storage.hashing.rows import first_rows
 
 Mask = NDArray[np.bool_]
 

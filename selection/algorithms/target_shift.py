@@ -11,7 +11,7 @@ from scipy.spatial.distance import cdist
 
 from assay.index.threads import one_thread
 from assay.selection.contract.inputs import Floats
-from assay.storage.hashing.rows import uniform
+from assay.storage.hashing.rows import first_rows, uniform
 
 Vectors = NDArray[np.float32]
 # rows of the pool that the operators are made of, and of the target that densities are made of
@@ -72,7 +72,7 @@ def fit_target_shift(X: Vectors, y: Floats, target: Vectors, noise: Floats) -> T
     addressing continuous target shift", 2024. Kanamori, Hido, Sugiyama, "A least-squares approach
     to direct importance estimation", 2009.
     """
-    rows = np.sort(np.argsort(noise, kind="stable")[:_ROWS])
+    rows = np.sort(first_rows(noise, _ROWS))
     own, labels = X[rows].astype(np.float64), y[rows]
     wanted = target[np.argsort(uniform(target, 0), kind="stable")[:_TARGET_ROWS]].astype(np.float64)
     n = len(rows)

@@ -1,4 +1,4 @@
-"""Orders of rows: by their contents only, and the first few by a key."""
+"""An order of rows that depends on their contents only."""
 
 from __future__ import annotations
 
@@ -11,35 +11,6 @@ from scipy.sparse import issparse
 from assay.storage.hashing.rows import hash_rows
 
 BLOCK_VALUES = 1 << 20
-# where more than one in so many rows is wanted, sorting all of them costs no more
-_FEW = 4
-
-
-def first_rows(keys: NDArray[np.floating], count: int) -> NDArray[np.int64]:
-    """Return the rows of the `count` smallest keys, smallest first, equal keys by row.
-
-    Parameters
-    ----------
-    keys : float[n]
-        Without NaN.
-    count : int
-        All rows where there are fewer.
-
-    Notes
-    -----
-    Time linear in n plus the sorting of `count` rows.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> first_rows(np.array([0.5, 0.1, 0.9, 0.1]), 3).tolist()
-    [1, 3, 0]
-    """
-    if not 0 < count * _FEW < len(keys):
-        return np.argsort(keys, kind="stable")[:count]
-    last = np.partition(keys, count - 1)[count - 1]
-    rows = np.flatnonzero(keys <= last)
-    return rows[np.argsort(keys[rows], kind="stable")[:count]]
 
 
 def rows_by_content(X: Any, y: NDArray[Any] | None = None) -> NDArray[np.int64]:

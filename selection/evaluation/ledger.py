@@ -16,7 +16,6 @@ from assay.index.threads import one_thread
 from assay.selection.algorithms.near_copies import Similarities, copy_threshold, have_copies
 from assay.selection.algorithms.representation import lists_nearest
 from assay.selection.contract.inputs import Floats, Inputs, Rows, text_series
-from assay.selection.contract.row_order import first_rows
 from assay.selection.evaluation.balance import Representation, balance, duplicates_left, kish_size
 from assay.selection.evaluation.divergence import backed_off_divergence, ngram_counts
 from assay.selection.evaluation.estimates import Estimate, Figure, mean_of, value_of
@@ -30,7 +29,7 @@ from assay.selection.evaluation.vectors import (
 )
 from assay.selection.evaluation.words import Reader, word_coverage
 from assay.storage.errors import InputError
-from assay.storage.hashing.rows import hash_rows
+from assay.storage.hashing.rows import first_rows, hash_rows
 from assay.storage.interfaces import ArrowArray, ArrowStream, Frame
 from assay.storage.limits import MOST_ROUNDS, SEED, Whole, check_parameters
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from assay.selection.algorithms.ridge_judge import RidgeJudge
 from assay.selection.contract.inputs import Floats, Rows
 from assay.selection.evaluation.estimates import Figure, mean_of
+from assay.storage.hashing.rows import first_rows
 
 
 class NegativeFlips:
@@ -68,7 +69,7 @@ class NegativeFlips:
 
     def _first(self, rows: Rows) -> Rows:
         rows = rows[self._codes[rows] >= 0]
-        return rows[np.argsort(self._noise[rows], kind="stable")[: self._most]]
+        return np.asarray(rows[first_rows(self._noise[rows], self._most)])
 
     def _right(self, rows: Rows) -> NDArray[np.bool_]:
         learned = self._first(rows)

@@ -24,7 +24,7 @@ from assay.selection.algorithms.change_cost import (
 from assay.selection.contract.inputs import Floats, Inputs, Rows, derived_seed
 from assay.selection.tables.coded_columns import CodedColumn, coded_columns
 from assay.storage.errors import ColumnError, ConfigError, InputError, NonFiniteError
-from assay.storage.hashing.rows import uniform
+from assay.storage.hashing.rows import first_rows, uniform
 from assay.storage.limits import SEED, Whole, check_parameters
 from assay.storage.reading.frames import as_table
 
@@ -421,8 +421,8 @@ def _costs(
 ) -> tuple[dict[str, float], pl.DataFrame | None]:
     """Return the parts of the change of the loss, and each group's part of that of the inputs."""
     noise = _noise(one, two, random_state, "folds")
-    seen_a = np.sort(np.argsort(noise[: one.n], kind="stable")[:_ROWS])
-    seen_b = np.sort(np.argsort(noise[one.n :], kind="stable")[:_ROWS]) + one.n
+    seen_a = np.sort(first_rows(noise[: one.n], _ROWS))
+    seen_b = np.sort(first_rows(noise[one.n :], _ROWS)) + one.n
     seen = np.concatenate([seen_a, seen_b])
     named = {column for columns in (groups or {}).values() for column in columns}
     with_content = one.vectors is not None and (not coded or CONTENT in named)

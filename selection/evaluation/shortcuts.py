@@ -16,6 +16,7 @@ from assay.selection.algorithms.cross_fitting import boosted_trees
 from assay.selection.contract.inputs import Floats, Inputs, Labels
 from assay.selection.tables.coded_columns import coded_columns
 from assay.storage.errors import MissingInputError
+from assay.storage.hashing.rows import first_rows
 from assay.storage.limits import SEED, Whole, check_parameters
 
 # rows of a class that is told from the others, classes at most, levels of an attribute
@@ -117,7 +118,7 @@ def find_shortcuts(
     noise = inputs.noise(random_state, "shortcuts")
     rows = np.flatnonzero(labels.codes >= 0)
     if len(rows) > most_rows:
-        rows = np.sort(rows[np.argsort(noise[rows], kind="stable")[:most_rows]])
+        rows = np.sort(rows[first_rows(noise[rows], most_rows)])
     parts = []
     if X is not None:
         images = inputs.holds_images

@@ -15,7 +15,7 @@ from assay.selection.algorithms.ridge_judge import RidgeJudge
 from assay.selection.contract.inputs import Floats, Inputs
 from assay.selection.evaluation.spread import vendi
 from assay.storage.errors import InputError
-from assay.storage.hashing.rows import uniform
+from assay.storage.hashing.rows import first_rows, uniform
 from assay.storage.limits import SEED, Whole, check_parameters
 
 # validation rows that are looked at, and had rows that novelty is measured from
@@ -216,7 +216,7 @@ def _sample_places(m: int, random_state: int) -> NDArray[np.int64]:
     if not m:
         raise InputError("wanted holds no row; pass the rows that a source should help with.")
     noise = uniform(pl.int_range(m, eager=True).cast(pl.String), random_state)
-    return np.sort(np.argsort(noise, kind="stable")[:_ASKED])
+    return np.sort(first_rows(noise, _ASKED))
 
 
 def _nearest(T: NDArray[Any], rows: NDArray[Any]) -> Floats:
@@ -231,7 +231,7 @@ def _novelty(
     vectors: NDArray[Any], mine: NDArray[Any], members: list[NDArray[Any]], noise: Floats
 ) -> pl.Series:
     if len(mine) > _HAD:
-        mine = mine[np.argsort(noise[mine], kind="stable")[:_HAD]]
+        mine = mine[first_rows(noise[mine], _HAD)]
     known = np.unique(vectors[mine].astype(np.float32), axis=0)
     if not len(known):
         return pl.Series("novelty", [None] * len(members), dtype=pl.Float64)

@@ -13,14 +13,14 @@ from assay.index.vectors.exact import unit_rows
 from assay.index.vectors.mapped import take_rows
 from assay.selection.algorithms.representation import lists_nearest
 from assay.selection.contract.inputs import Floats, Rows
-from assay.selection.contract.row_order import first_rows, rows_by_content
+from assay.selection.contract.row_order import rows_by_content
 from assay.selection.evaluation.coverage import coverage, nearest_distances
 from assay.selection.evaluation.discrepancy import mean_between, mean_within, median_bandwidth
 from assay.selection.evaluation.divergence import backed_off_divergence, cell_of, fit_cells
 from assay.selection.evaluation.estimates import Estimate, Figure
 from assay.selection.evaluation.spread import spread
 from assay.storage.errors import InputError, NonFiniteError
-from assay.storage.hashing.rows import hash_rows
+from assay.storage.hashing.rows import first_rows, hash_rows
 
 Vectors = NDArray[np.float32]
 Measure = Callable[[Rows], Mapping[str, Figure]]

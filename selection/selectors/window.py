@@ -15,6 +15,7 @@ from assay.selection.base import Selector
 from assay.selection.contract.inputs import Floats, Inputs, Rows
 from assay.selection.contract.outcomes import Choice, Outcome, rank_of
 from assay.selection.selectors.coverage_centric import CoverageCentricSelector
+from assay.storage.hashing.rows import first_rows
 from assay.storage.limits import Limits, Number
 
 # rows by which vectors are centered and scaled
@@ -168,7 +169,7 @@ class WindowSelector(Selector):
             return np.zeros(len(starts)), 0.0
         X = inputs.moved_vectors()[0]
         noise = inputs.noise(self.random_state, "window/scale")
-        scaled_by = np.sort(np.argsort(noise, kind="stable")[:_SCALED_BY])
+        scaled_by = np.sort(first_rows(noise, _SCALED_BY))
         codes = labels.codes.astype(np.int64)
         with one_thread("blas"):  # sums that do not depend on the threads
             features = RidgeJudge(lambda rows: X[rows], codes, scaled_by, self.random_state)

@@ -20,6 +20,8 @@ from assay.storage.interfaces import ArrowStream
 Hashes = np.ndarray[Any, np.dtype[np.uint64]]
 
 _NOISE = b"uniform\0"
+# where more than one in so many rows is wanted, sorting all of them costs no more
+_FEW = 4
 
 
 def hash_rows(values: Any, *, salt: int = 0) -> Hashes:
@@ -200,6 +202,33 @@ _HASHABLE = (
     pa.types.is_binary_view,
     pa.types.is_fixed_size_binary,
 )
+
+
+def first_rows(keys: np.ndarray, count: int) -> np.ndarray:
+    """Return the rows of the `count` smallest keys, smallest first, equal keys by row.
+
+    Parameters
+    ----------
+    keys : float[n]
+        Without NaN.
+    count : int
+        All rows where there are fewer.
+
+    Notes
+    -----
+    Time linear in n plus the sorting of `count` rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> first_rows(np.array([0.5, 0.1, 0.9, 0.1]), 3).tolist()
+    [1, 3, 0]
+    """
+    if not 0 < count * _FEW < len(keys):
+        return np.asarray(np.argsort(keys, kind="stable")[:count])
+    last = np.partition(keys, count - 1)[count - 1]
+    rows = np.flatnonzero(keys <= last)
+    return np.asarray(rows[np.argsort(keys[rows], kind="stable")[:count]])
 
 
 def smallest_rows(hashes: np.ndarray, count: int) -> np.ndarray:

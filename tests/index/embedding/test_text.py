@@ -102,7 +102,8 @@ def test_neighbors_are_those_of_directions_in_full(monkeypatch: pytest.MonkeyPat
     full = tfidf(names, names, 1 << 17)[:, embedder.terms_] @ fitted[0]
     full /= np.maximum(np.linalg.norm(full, axis=1, keepdims=True), 1e-30)
     near = [np.argpartition(-(X[:500] @ X.T), 16)[:, :16] for X in (full, embedder.encode(texts))]
-    assert np.mean([np.isin(a, b).mean() for a, b in zip(*near, strict=True)]) > 0.985
+    # of 16, one of which is the text itself, for .985 of 15
+    assert np.mean([np.isin(a, b).mean() for a, b in zip(*near, strict=True)]) > 0.986
 
 
 def test_directions_hold_nearly_all_that_the_best_ones_hold() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.selection.contract.row_order import first_rows
+from assay.storage.hashing.rows import first_rows
 
 
 @given(
