@@ -75,7 +75,7 @@ class FacilityLocationSelector(LazyGreedySelector):
         Pairs without an edge count as 0: 99.49 % of the dense objective on 10,000 images at
         k = 15, a tenth chosen; 99.58 % with `elsewhere=0.5` and 99.98 % with 1.
     measured
-        187 to 961 times as fast as apricot, 492 times as submodlib, with the same gains
+        145 to 1,136 times as fast as apricot, 576 times as submodlib, with the same gains
         (`samples.md`); +0.4 points over random on average, -12 at worst, on short texts
         (`default_selector.md`).
 
