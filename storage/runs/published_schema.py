@@ -5,7 +5,8 @@ The rows are copied under their samples' ids, not under keys: so no table is nee
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from assay.storage.runs.schema import (
     KIND_OF,
@@ -34,11 +35,44 @@ LATEST = {
 _ORDERED = {"duplicates": "run_id, group_id, sample_id, keeper, similarity, kind"}
 
 
-def published_tables(runs: Sequence[RunTables]) -> list[tuple[str, str, list[str]]]:
-    """Return name, a query of its columns, and a query of each run's rows for every public table.
+@dataclass(frozen=True)
+class PublishedTable:
+    """A public table of a published file.
 
-    The rows of a sample lie together, so that its id, which all of them bear, is stored once.
+    Attributes
+    ----------
+    name : str
+    columns : str
+        A query of its columns, in their order, without rows.
+    parts : list of str
+        A query of each run's rows.
+    constants : dict of str to str
+        Columns that are the same text in all rows: generated ones, which take no room and no time.
     """
+
+    name: str
+    columns: str
+    parts: list[str]
+    constants: dict[str, str]
+
+    @property
+    def rows(self) -> list[str]:
+        """The queries of each run's rows, without the generated columns."""
+        without = f" EXCLUDE ({', '.join(self.constants)})" if self.constants else ""
+        return [f"SELECT *{without} FROM ({part})" for part in self.parts]
+
+    def definition(self, types: Mapping[str, str]) -> str:
+        """Return the statement that makes the table, given the types of its columns."""
+        generated = {
+            name: f"VARCHAR GENERATED ALWAYS AS ({literal(value)}) VIRTUAL"
+            for name, value in self.constants.items()
+        }
+        columns = (f"{identifier(c)} {generated.get(c, type)}" for c, type in types.items())
+        return f"CREATE TABLE {self.name} ({', '.join(columns)})"
+
+
+def published_tables(runs: Sequence[RunTables]) -> list[PublishedTable]:
+    """Return every public table."""
     tables = []
     curated = [run for run in runs if run.kind == "curate"]
     for name, columns in TABLES.items():
@@ -51,13 +85,19 @@ def published_tables(runs: Sequence[RunTables]) -> list[tuple[str, str, list[str
             parts = samples_of(held)
             columns = f"run_id VARCHAR, pool VARCHAR, {SAMPLE_COLUMNS}"
         elif with_key:
-            parts = [f"{of_samples(run, name)} ORDER BY t.key" for run in held]
+            parts = [of_samples(run, name) for run in held]
             columns = f"run_id VARCHAR, sample_id VARCHAR, {rest}"
         else:
             parts = [of_run_only(run, name) for run in held]
             columns = f"run_id VARCHAR, {rest}"
         empty = union([f"({part})" for part in parts], columns)
-        tables.append((name, f"SELECT {_ORDERED.get(name, '*')} FROM ({empty})", parts))
+        query = f"SELECT {_ORDERED.get(name, '*')} FROM ({empty}) LIMIT 0"
+        constants = {}
+        if len(held) == 1:
+            constants["run_id"] = held[0].run_id
+            if name == "samples":
+                constants["pool"] = held[0].pool
+        tables.append(PublishedTable(name, query, parts, constants))
     return tables
 
 

@@ -219,7 +219,9 @@ class _UnfitError(Exception):
 
 
 def _write(store: Path, target: Path, runs: Sequence[RunFile]) -> None:
-    with duckdb.connect(":memory:") as con, atomic_path(target) as temporary:
+    # one thread writes the rows in their order, with the least work
+    one = duckdb.connect(":memory:", config={"threads": 1})
+    with one as con, atomic_path(target) as temporary:
         con.execute(
             f"ATTACH {literal(str(temporary))} AS published "
             f"(STORAGE_VERSION {literal(STORAGE_VERSION)})"
@@ -244,9 +246,10 @@ def _fill(con: duckdb.DuckDBPyConnection, runs: Sequence[RunFile]) -> None:
     con.execute("USE published")
     make_run_tables(con)
     register_runs(con, runs)
-    for name, empty, parts in published_tables(tables):
-        con.execute(f"CREATE TABLE {name} AS {empty} LIMIT 0")
-        for part in parts:
-            con.execute(f"INSERT INTO {name} BY NAME {part}")
+    for table in published_tables(tables):
+        described = con.execute(f"DESCRIBE {table.columns}").fetchall()
+        con.execute(table.definition({name: type for name, type, *_ in described}))
+        for rows in table.rows:
+            con.execute(f"INSERT INTO {table.name} BY NAME {rows}")
     for statement in published_views(tables):
         con.execute(statement)

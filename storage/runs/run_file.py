@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import polars as pl
 
 from assay.storage.disk.atomic import atomic_path
@@ -91,7 +92,7 @@ def write_run(path: Path, info: RunInfo, finished_at: datetime, data: RunTablesD
         try:
             with duckdb.connect(
                 str(temporary),
-                config={"threads": 2, "storage_compatibility_version": STORAGE_VERSION},
+                config={"threads": 1, "storage_compatibility_version": STORAGE_VERSION},
             ) as con:
                 con.begin()
                 _fill(con, info, finished_at, data)
@@ -166,8 +167,11 @@ def _fill(
             f"content_hash::VARCHAR AS content_hash{extra} FROM _samples"
         )
         con.unregister("_samples")
-    for method, frame in data.scores.items():
-        _insert_scores(con, method, frame)
+    if data.samples is not None:
+        for method, frame in data.scores.items():
+            con.register("_scores", _ranked(frame, data.samples["sample_id"]))
+            con.execute("INSERT INTO scores SELECT key, ?, score, rank FROM _scores", [method])
+            con.unregister("_scores")
     for table in TABLES:
         if table in ("samples", "scores"):
             continue
@@ -179,12 +183,20 @@ def _fill(
             con.unregister("_rows")
 
 
-def _insert_scores(con: duckdb.DuckDBPyConnection, method: str, frame: pl.DataFrame) -> None:
-    con.register("_scores", frame)
-    con.execute(
-        "INSERT INTO scores SELECT c.key, ?, c.score, "
-        "row_number() OVER (ORDER BY c.score DESC, s.sample_id) "
-        "FROM _scores c JOIN samples s USING (key) ORDER BY c.key",
-        [method],
-    )
-    con.unregister("_scores")
+def _ranked(frame: pl.DataFrame, ids: pl.Series) -> pl.DataFrame:
+    """Return scores in the order of their keys, with their ranks: equal ones by sample id."""
+    frame = frame.select(pl.col("key").cast(pl.Int32), pl.col("score").cast(pl.Float64)).sort("key")
+    scores = frame["score"].to_numpy()
+    order = np.argsort(-scores, kind="stable")
+    equal = scores[order[1:]] == scores[order[:-1]]
+    tied = np.flatnonzero(np.append(equal, False) | np.append(False, equal))
+    if len(tied):
+        rows = order[tied]
+        named = pl.DataFrame(
+            {"row": rows, "score": scores[rows], "id": ids.gather(frame["key"].gather(rows))}
+        )
+        by_id = named.sort("score", "id", descending=[True, False])
+        order[tied] = by_id["row"].to_numpy()
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(1, len(order) + 1)
+    return frame.with_columns(rank=rank)

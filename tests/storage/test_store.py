@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import polars as pl
 import pytest
 
@@ -199,6 +200,28 @@ def test_a_changed_score_is_more_than_rounding(tmp_path: Path, before, after, ca
         store.finish(info(run), data)
     rows = {row[0]: row[1:5] for row in store.sql(f"FROM diff('{RUN_A}', '{RUN_B}')").rows()}
     assert rows == {"s0": ("out", cause, before, after), "s1": ("in", "competition", None, None)}
+
+
+def test_ranks_are_those_of_sorted_scores_then_ids(tmp_path: Path) -> None:
+    store = ScoreStore(tmp_path / "store", create=True)
+    draw = np.random.default_rng(0)
+    n = 500
+    data = tables()
+    assert data.samples is not None and data.decisions is not None
+    data.samples = pl.concat([data.samples] * (n // 4)).with_columns(
+        sample_id=pl.format("s{}", pl.int_range(n))
+    )
+    data.decisions = pl.concat([data.decisions] * (n // 4)).with_columns(
+        key=pl.int_range(n), selected=pl.int_range(n).is_in([0, 2])
+    )
+    values = draw.choice([-np.inf, -1.5, -0.0, 0.0, 2.0, np.inf, *draw.normal(size=40)], n)
+    keys = draw.permutation(n)[: n - 7]
+    data.scores = {"importance": pl.DataFrame({"key": keys, "score": values[keys]})}
+    store.finish(info(), data)
+    found = store.sql("SELECT sample_id, rank FROM scores ORDER BY rank")
+    best = sorted(keys, key=lambda key: (-values[key], f"s{key}"))
+    assert found["sample_id"].to_list() == [f"s{key}" for key in best]
+    assert found["rank"].to_list() == list(range(1, n - 6))
 
 
 def test_diff_where_nothing_is_ranked(tmp_path: Path) -> None:

@@ -244,6 +244,30 @@ def test_kept_columns_of_pools_that_differ(tmp_path: Path) -> None:
     assert own.equals(store.sql("FROM latest_samples").sort("pool", "sample_id"))
 
 
+def test_one_runs_names_are_not_stored_row_by_row(tmp_path: Path) -> None:
+    """Every table of a file that holds one curation answers as the store does, by any condition."""
+    store = ScoreStore(tmp_path / "store", create=True)
+    pool = "it's \"one\""
+    run_night(store, 0, pool)
+    latest = store.publish()
+    run_id = night_id(0, pool)
+    with duckdb.connect(str(latest), read_only=True) as con:
+        for view in ("samples", "scores", "decisions", "selections", "latest_scores", "metrics"):
+            own = con.sql(f"FROM {view} WHERE run_id = '{run_id}'").pl()
+            expected = store.sql(f"FROM {view}")
+            assert own.height > 0
+            assert (own.columns, own.dtypes) == (expected.columns, expected.dtypes), view
+            assert own.sort(pl.all()).equals(expected.sort(pl.all())), view
+            assert con.sql(f"FROM {view} WHERE run_id <> '{run_id}'").fetchall() == []
+        assert con.sql("SELECT DISTINCT pool FROM samples").fetchall() == [(pool,)]
+        stored = con.sql("FROM pragma_storage_info('samples')").pl()
+        assert "sample_id" in stored["column_name"]
+        assert not {"run_id", "pool"} & set(stored["column_name"])
+    run_night(store, 1, "another")
+    with duckdb.connect(str(store.publish()), read_only=True) as con:
+        assert con.sql("SELECT count(DISTINCT run_id) FROM scores").fetchall() == [(2,)]
+
+
 # --- clients of other versions -----------------------------------------------------------------
 
 QUERIES = """
@@ -276,7 +300,7 @@ print(json.dumps(found))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("version", ["1.4.1", "1.5.0"])
+@pytest.mark.parametrize("version", ["1.2.2", "1.4.1", "1.5.0"])
 def test_clients_of_earlier_versions(
     store: ScoreStore, latest: Path, tmp_path: Path, version: str
 ) -> None:
