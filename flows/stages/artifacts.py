@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from assay.flows.config.curation import CurationConfig
 from assay.flows.config.labels import labels_fingerprint
@@ -32,9 +33,12 @@ from assay.selection import registry
 from assay.storage import Pool, ScoreStore
 from assay.storage.errors import IdError, InputError
 from assay.storage.hashing.fingerprints import fingerprint
+from assay.storage.hashing.rows import hash_rows, read_digests, smallest_rows
 
 # up to so many rows are taken out of the pool, without reading all of its content
 _TAKEN = 16_384
+# rows of the samples that are read at a time
+_PART = 65_536
 # smaller graphs are read into memory
 _MAPPED = 2**26
 
@@ -169,6 +173,62 @@ def load_samples(run: Run, samples: Ref, columns: Sequence[str] | None = None) -
     return labeled.select(frame.columns)
 
 
+def sample_parts(
+    run: Run, samples: Ref, columns: Sequence[str], rows: slice | None = None
+) -> Iterator[pl.DataFrame]:
+    """Yield columns of the samples as they were read, a part of the rows at a time, with their key.
+
+    `rows` names those that are wanted: parts without any of them are not read. Labels that are kept
+    apart are not looked at.
+    """
+    first, last = (0, None) if rows is None else (rows.start, rows.stop)
+    with pq.ParquetFile(folder(run, samples) / "samples.parquet") as file:
+        begin = 0
+        for group in range(file.num_row_groups):
+            end = begin + file.metadata.row_group(group).num_rows
+            if first < end and (last is None or begin < last):
+                for batch in file.iter_batches(_PART, [group], list(columns)):
+                    part = pl.DataFrame(batch)
+                    yield part.with_row_index("key", begin)
+                    begin += part.height
+            begin = end
+
+
+def has_content(run: Run, samples: Ref) -> np.ndarray:
+    """Return which of the samples have content, as they were read: bool, one for each row."""
+    return np.concatenate(
+        [part["problem"].is_null().to_numpy() for part in sample_parts(run, samples, ["problem"])]
+    )
+
+
+def content_hashes(run: Run, samples: Ref, keys: np.ndarray) -> np.ndarray:
+    """Return the hashes of the content of the rows of ascending keys, uint64[n, 2]."""
+    hashes = np.empty((len(keys), 2), np.uint64)
+    for part, digests in _digests(run, samples, keys):
+        hashes[part] = read_digests(digests)
+    return hashes
+
+
+def content_digests(run: Run, samples: Ref, keys: np.ndarray) -> pl.Series:
+    """Return the same hashes as text."""
+    return pl.concat(
+        [pl.Series("content_hash", [], pl.String)]
+        + [digests for _, digests in _digests(run, samples, keys)]
+    )
+
+
+def _digests(run: Run, samples: Ref, keys: np.ndarray) -> Iterator[tuple[slice, pl.Series]]:
+    """Yield the hashes of a part of the rows at a time, and which of the keys these are."""
+    if not len(keys):
+        return
+    rows = slice(int(keys[0]), int(keys[-1]) + 1)
+    for part in sample_parts(run, samples, ["content_hash"], rows):
+        begin = int(part["key"][0])
+        low, high = np.searchsorted(keys, (begin, begin + part.height))
+        if low < high:
+            yield slice(low, high), part["content_hash"].gather(keys[low:high] - begin)
+
+
 def labels_ref(run: Run) -> Ref | None:
     """Return where the labels that are kept apart from the pool are; None where there are none."""
     made_of = run.labels_fingerprint
@@ -234,8 +294,6 @@ def usable(frame: pl.DataFrame) -> pl.DataFrame:
 
 def sampled(run: Run, ids: pl.Series, count: int) -> np.ndarray:
     """Return the rows whose ids hash smallest, in that order: a sample that stays."""
-    from assay.storage.hashing.rows import hash_rows, smallest_rows
-
     return smallest_rows(hash_rows(ids, salt=run.config.seed), count)
 
 

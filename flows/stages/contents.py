@@ -13,7 +13,14 @@ import pyarrow as pa
 
 from assay.flows.config.had import read_ids
 from assay.flows.progress import logger, step
-from assay.flows.stages.artifacts import contents_of, folder, load_samples, make_stage, usable
+from assay.flows.stages.artifacts import (
+    content_digests,
+    contents_of,
+    folder,
+    has_content,
+    make_stage,
+    usable,
+)
 from assay.flows.stages.changes import Changes, load_changes
 from assay.flows.stages.embedding import load_embedder
 from assay.flows.stages.generations import usable_parent
@@ -21,7 +28,6 @@ from assay.flows.stages.refs import Ref
 from assay.flows.stages.run import Run
 from assay.flows.stages.sharding import (
     Work,
-    content_hashes,
     contents_of_shard,
     cut,
     is_made,
@@ -63,7 +69,7 @@ def split_texts(run: Run, samples: Ref, changes: Ref | None) -> dict[str, Work]:
             continue
         targets.add(ref)
         change, _ = _changes(run, method.hasher(), changes)
-        rows = len(load_samples(run, samples, ["problem"]))
+        rows = len(has_content(run, samples))
         keys = np.arange(rows) if change is None else np.flatnonzero(change.keys < 0)
         work = cut(run, HASH, ref, keys)
         if work is not None:
@@ -80,7 +86,7 @@ def hash_shard(run: Run, work: Work, place: int, samples: Ref, method: str) -> R
 
     hasher = _hashing(run)[method].hasher()
     keys = keys_of(run, work, place)
-    hashes = content_hashes(run, samples, keys).to_list()
+    hashes = content_digests(run, samples, keys).to_list()
     content = fingerprint(HASH.revision, hashes)
     ref = Ref("bucket_stream_part", BucketStream.fingerprint_of(content, hasher))
 
@@ -157,11 +163,7 @@ def _stream(
         hashed = [BucketStream.load(folder(run, part)) for part in parts if part != ref]
         if hashed:
             texts = join_streams(hashed)
-            new = (
-                change.keys < 0
-                if change
-                else np.ones(len(load_samples(run, samples, ["problem"])), bool)
-            )
+            new = change.keys < 0 if change else np.ones(len(has_content(run, samples)), bool)
             if len(texts) != int(new.sum()):
                 texts = None  # the parent's stream has gone or come since the work was cut
         with step("hash", None):

@@ -12,9 +12,12 @@ import polars as pl
 
 from assay.flows.progress import logger, step
 from assay.flows.stages.artifacts import (
+    content_digests,
+    content_hashes,
     contents_of,
     embed_ref,
     folder,
+    has_content,
     load_samples,
     make_stage,
     sampled,
@@ -28,7 +31,6 @@ from assay.flows.stages.refs import Ref
 from assay.flows.stages.run import Run, make_model
 from assay.flows.stages.sharding import (
     Work,
-    content_hashes,
     contents_of_shard,
     cut,
     is_made,
@@ -42,6 +44,7 @@ from assay.storage.disk.pages import mapping, release
 from assay.storage.disk.refusals import reserve
 from assay.storage.errors import CorruptArtifactError, InputError
 from assay.storage.hashing.fingerprints import fingerprint
+from assay.storage.hashing.rows import read_digests
 
 # file that says which model made the vectors beside it
 _MODEL = "model.json"
@@ -99,10 +102,10 @@ class _Room(NamedTuple):
         The usable rows.
     before : int32[n]
         The parent's row of the same content; -1: none.
-    hashes : Series of length m
-        The contents of the other rows.
+    slot : int32[m]
+        The content of each of the other rows: its slot.
     first : int64[c]
-        The first row of each of them, a slot each.
+        The first of these rows of each slot.
     known : list of (folder, slots, rows)
         Vectors of earlier runs.
     slots : int64[w]
@@ -111,7 +114,7 @@ class _Room(NamedTuple):
 
     keys: np.ndarray
     before: np.ndarray
-    hashes: pl.Series
+    slot: np.ndarray
     first: np.ndarray
     known: list[tuple[Path, np.ndarray, np.ndarray]]
     slots: np.ndarray
@@ -123,8 +126,8 @@ class _Room(NamedTuple):
         return np.asarray(self.keys[left[self.first[self.slots]]])
 
 
-def _find(run: Run, frame: pl.DataFrame, keep: np.ndarray, changes: Changes | None) -> _Room:
-    from assay.index.embedding.cache import new_rows
+def _find(run: Run, samples: Ref, keep: np.ndarray, changes: Changes | None) -> _Room:
+    from assay.index.embedding.cache import number_contents
 
     keys = np.flatnonzero(keep)
     before = np.full(len(keys), -1, np.int32)
@@ -136,9 +139,9 @@ def _find(run: Run, frame: pl.DataFrame, keep: np.ndarray, changes: Changes | No
         and _serves(run, folder(run, parent.vectors))
     ):
         before = changes.contents[keys]
-    hashes = frame["content_hash"].gather(keys[before < 0])
-    first = new_rows(hashes)
-    return _Room(keys, before, hashes, first, *_known(run, hashes[first]))
+    hashes = content_hashes(run, samples, keys[before < 0])
+    first, slot = number_contents(hashes)
+    return _Room(keys, before, slot, first, *_known(run, hashes, first))
 
 
 def _serves(run: Run, there: Path) -> bool:
@@ -151,9 +154,8 @@ def split(run: Run, samples: Ref, changes: Ref | None) -> Work | None:
     ref = embed_ref(run)
     if run.kind == "vector" or run.store.artifacts.intact(*ref):
         return None
-    frame = load_samples(run, samples, ["content_hash", "problem"])
-    keep = frame["problem"].is_null().to_numpy()
-    wanted = _find(run, frame, keep, load_changes(run, changes)).wanted
+    keep = has_content(run, samples)
+    wanted = _find(run, samples, keep, load_changes(run, changes)).wanted
     return cut(run, EMBED, ref, wanted)
 
 
@@ -163,7 +165,7 @@ def encode(run: Run, work: Work, place: int, samples: Ref, model: Ref | None) ->
         return work.target
     keys = keys_of(run, work, place)
     made_by = run.embedder_fingerprint or model
-    hashes = content_hashes(run, samples, keys).to_list()
+    hashes = content_digests(run, samples, keys).to_list()
     ref = Ref("encoded", fingerprint(EMBED.revision, run.kind, made_by, hashes))
 
     def make(out: Path) -> None:
@@ -194,8 +196,7 @@ def embed(
     ref = embed_ref(run)
 
     def make(out: Path) -> None:
-        frame = load_samples(run, samples, ["content_hash", "problem"])
-        keep = frame["problem"].is_null().to_numpy()
+        keep = has_content(run, samples)
         with step("embed", int(keep.sum())) as progress:
             if run.kind == "vector":
                 vectors = run.read_pool().vectors()[keep]
@@ -203,11 +204,11 @@ def embed(
                 store_vectors(out, run.config.embedding.storage)
                 progress.advance(len(vectors))
                 return
-            room = _find(run, frame, keep, load_changes(run, changes))
+            room = _find(run, samples, keep, load_changes(run, changes))
             _encode(run, room, [part for part in parts if part != ref], out, progress)
         store_vectors(out, run.config.embedding.storage)
         if run.embedder_fingerprint is not None:
-            hashes = frame["content_hash"].filter(pl.Series(keep))
+            hashes = content_digests(run, samples, np.flatnonzero(keep))
             hashes.alias("hash").to_frame().write_parquet(out / "content.parquet")
             (out / _MODEL).write_text(json.dumps(run.embedder_fingerprint))
 
@@ -219,27 +220,21 @@ def _encode(run: Run, room: _Room, parts: Sequence[Ref], out: Path, progress: An
 
     Rows that can't be decoded are written into `undecodable.npy` by their key, without a vector.
     """
-    from assay.index.embedding.cache import find_rows
-
     keys, before, slots = room.keys, room.before, room.slots
     parent = None
     if run.parent and (before >= 0).any():
         parent = read_vectors(folder(run, run.parent.vectors))
     _say(len(keys), len(slots))
     encoded, broken = _fill(run, room, parts, out, progress)
-    place = np.full(len(keys), -1)
-    if len(room.first) == len(room.hashes):
-        # every content is there once
-        place[before < 0] = np.arange(len(room.hashes))
-    else:
-        place[before < 0] = find_rows(room.hashes, room.hashes[room.first])
+    place = np.full(len(keys), -1, np.int32)
+    place[before < 0] = room.slot
     if run.kind == "image":
         lost = np.isin(place, slots[broken])
         np.save(out / "undecodable.npy", keys[lost].astype(np.int32))
         before, place = before[~lost], place[~lost]
         if not len(place):
             raise InputError("None of the images can be decoded.")
-    if encoded is not None and np.array_equal(place, np.arange(len(encoded))):
+    if encoded is not None and np.array_equal(place, np.arange(len(encoded), dtype=np.int32)):
         encoded.flush()
         (out / "encoded.npy").rename(out / "vectors.npy")
         return
@@ -312,18 +307,20 @@ def _room(path: Path, rows: int, dimensions: int) -> np.memmap[Any, Any]:
 
 
 def _known(
-    run: Run, hashes: pl.Series
+    run: Run, hashes: np.ndarray, first: np.ndarray
 ) -> tuple[list[tuple[Path, np.ndarray, np.ndarray]], np.ndarray]:
-    """Return where the vectors of `hashes` are among those of earlier runs, and which are nowhere.
+    """Return where the vectors of contents are among those of earlier runs, and which are nowhere.
 
-    Only a model's vectors are looked up beyond the parent's: a call of a model is dear.
+    `first` holds the first row of each. Only a model's vectors are looked up beyond the parent's: a
+    call of a model is dear.
     """
     from assay.index.embedding.cache import find_rows
 
-    left = np.arange(len(hashes))
+    left = np.arange(len(first))
     known: list[tuple[Path, np.ndarray, np.ndarray]] = []
     for earlier_folder in _earlier(run) if len(left) else ():
-        at = find_rows(hashes[left], pl.read_parquet(earlier_folder / "content.parquet")["hash"])
+        earlier = read_digests(pl.read_parquet(earlier_folder / "content.parquet")["hash"])
+        at = find_rows(hashes[first[left]], earlier)
         found = at >= 0
         if not found.any():
             continue

@@ -24,6 +24,7 @@ from assay.flows.config.rules import (
 )
 from assay.flows.progress import logger, step
 from assay.flows.stages.artifacts import (
+    content_hashes,
     folder,
     load_graph,
     load_rows,
@@ -317,43 +318,64 @@ def judge(run: Run, samples: Ref, vectors: Ref, graph: Ref, selection: Ref) -> R
     ref = Ref("ledger", fingerprint(JUDGE.revision, *made_of))
 
     def make(out: Path) -> None:
+        from assay.index.embedding.cache import number_contents
         from assay.selection.evaluation.ledger import evaluate_selection
 
         config = run.config
-        frame = load_rows(run, samples, vectors)
-        rows = usable(frame)
+        # ids are those of the graph
+        named = ["problem", *(["group_id"] if config.group else [])]
+        named += ["label"] if config.label or config.labels else []
+        # labels that are kept apart are found by the id
+        named += ["sample_id"] if config.labels else []
+        rows = usable(load_rows(run, samples, vectors, named))
+        keys = rows["key"].to_numpy()
         at = folder(run, selection)
         chosen = pl.read_parquet(at / "selections.parquet")
-        place = np.searchsorted(rows["key"].to_numpy(), chosen["key"].to_numpy())
+        place = np.searchsorted(keys, chosen["key"].to_numpy())
         kept = np.load(at / "kept.npy")
-        decided = pl.read_parquet(at / "decisions.parquet", columns=["key", "reason"])
-        had_for = ["covered", *(["in_reference"] if run.config.plan.reference_covers else [])]
-        had = decided.filter(pl.col("reason").is_in(had_for))["key"].to_numpy()
-        covered = np.isin(rows["key"].to_numpy(), had)
+        covered = np.isin(keys, _had(run, at))
         target = target_vectors(run, vectors) if config.target else None
         with step("judge", None) as progress:
             evaluate_selection(
                 place,
                 X=load_vectors(run, vectors),
                 graph=load_graph(run, graph, mapped=True),
-                y=rows["label"].to_numpy() if rows["label"].count() else None,
+                y=_labels(rows),
                 groups=rows["group_id"].to_numpy() if config.group else None,
                 cutoff_kept=None if kept.all() else kept,
                 covered=covered if covered.any() else None,
                 target=target,
-                ids=rows["sample_id"],
-                duplicates=rows["content_hash"],
+                duplicates=number_contents(content_hashes(run, samples, keys))[1],
                 weights=chosen["weight"].to_numpy(),
-                previous=np.flatnonzero(
-                    rows["sample_id"].is_in(pl.Series(replaced, dtype=pl.String).implode())
-                ),
-                texts=_texts_at(run, rows["key"].to_numpy()) if run.kind == "text" else None,
+                previous=_places_of(run, samples, vectors, replaced),
+                texts=_texts_at(run, keys) if run.kind == "text" else None,
                 random_state=config.seed,
                 intervals=True,
                 progress=progress.reached,
             ).write_parquet(out / "ledger.parquet")
 
     return make_stage(run, JUDGE, ref, make)
+
+
+def _had(run: Run, selection: Path) -> np.ndarray:
+    """Return the keys of the rows that were had already, as the decisions of a selection say."""
+    had_for = ["covered", *(["in_reference"] if run.config.plan.reference_covers else [])]
+    decided = pl.scan_parquet(selection / "decisions.parquet").select("key", "reason")
+    had = decided.filter(pl.col("reason").is_in(had_for)).select("key")
+    return had.collect(engine="streaming")["key"].to_numpy()
+
+
+def _labels(rows: pl.DataFrame) -> np.ndarray | None:
+    """Return the labels, None where no row has one."""
+    return rows["label"].to_numpy() if "label" in rows.columns and rows["label"].count() else None
+
+
+def _places_of(run: Run, samples: Ref, vectors: Ref, ids: list[str]) -> np.ndarray:
+    """Return the places of some ids among the usable rows, ascending."""
+    if not ids:
+        return np.empty(0, np.int64)
+    rows = usable(load_rows(run, samples, vectors, ["sample_id", "problem"]))
+    return np.flatnonzero(rows["sample_id"].is_in(pl.Series(ids, dtype=pl.String).implode()))
 
 
 def _texts_at(run: Run, keys: np.ndarray) -> Callable[[np.ndarray], Iterator[pl.Series]]:

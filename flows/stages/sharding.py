@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import polars as pl
 
 from assay.flows.config.curation import CLUSTERS
 from assay.flows.stages.artifacts import contents_of, folder, make_stage, taken
@@ -91,12 +90,6 @@ def keys_of(run: Run, work: Work, place: int) -> np.ndarray:
     """Return the keys of the rows of a shard."""
     keys = np.load(folder(run, work.keys) / "keys.npy", mmap_mode="r")
     return np.array(keys[shard(run, place, len(keys))])
-
-
-def content_hashes(run: Run, samples: Ref, keys: np.ndarray) -> pl.Series:
-    """Return the hashes of the content of some rows."""
-    path = folder(run, samples) / "samples.parquet"
-    return pl.read_parquet(path, columns=["content_hash"])["content_hash"].gather(keys)
 
 
 def contents_of_shard(run: Run, keys: np.ndarray, progress: Any) -> Iterator[Any]:

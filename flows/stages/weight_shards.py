@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from assay.flows.progress import step
-from assay.flows.stages.artifacts import folder, load_rows, load_samples, make_stage
+from assay.flows.stages.artifacts import folder, has_content, make_stage
 from assay.flows.stages.refs import Ref
 from assay.flows.stages.run import Run
 from assay.flows.stages.scoring import inputs, score_ref, scorer_of
@@ -30,7 +30,7 @@ def fit_ratio(
 ) -> Work | None:
     """Fit what texts are weighed by; None where one shard holds them all, or the scores are there."""
     target = score_ref(run, method, vectors, graph)
-    rows = int(load_rows(run, samples, vectors, ["problem"])["problem"].is_null().sum())
+    rows = int(has_content(run, samples).sum())
     if method not in streams or shard_count(run, rows) < 2:
         return None
     if run.store.artifacts.intact(*target):
@@ -75,8 +75,7 @@ def weigh(run: Run, work: Work, place: int, method: str, samples: Ref, stream: A
             facts["summed"],
             np.load(presence) if presence.is_file() else None,
         )
-        usable = load_samples(run, samples, ["problem"])["problem"].is_null().to_numpy()
-        rows = np.flatnonzero(usable)
+        rows = np.flatnonzero(has_content(run, samples))
         with step(f"score {method} {place + 1}/{work.shards}", None):
             whole = BucketStream.load(folder(run, stream[method]))
             components = weigh_rows(whole, rows[shard(run, place, len(rows))], ratio)

@@ -63,6 +63,51 @@ def find_rows(hashes: Any, among: Any) -> np.ndarray:
     return rows.cast(pl.Int64).fill_null(-1).to_numpy()
 
 
+def number_contents(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Number different contents in the order in which they first come.
+
+    Parameters
+    ----------
+    hashes : uint64[n, 2]
+
+    Returns
+    -------
+    first : int64[c]
+        The first row of each content, ascending: that of number i is the i-th.
+    number : int32[n]
+        The number of each row's content.
+
+    Notes
+    -----
+    O(n log n) time; beside the result 24 bytes a row.
+
+    Examples
+    --------
+    >>> hashes = np.array([[7, 1], [7, 2], [7, 1], [3, 1]], np.uint64)
+    >>> [part.tolist() for part in number_contents(hashes)]
+    [[0, 1, 3], [0, 1, 0, 2]]
+    """
+    words = np.ascontiguousarray(hashes[:, 0])
+    order = np.argsort(words)
+    words = words[order]
+    again = np.zeros(len(order) + 1, np.bool_)
+    again[1:-1] = words[1:] == words[:-1]
+    # what shares its first word with another
+    rows = np.sort(order[again[1:] | again[:-1]])
+    del words, order
+    leads = np.ones(len(hashes), np.bool_)
+    if len(rows):
+        # sorted stably, so that the first row of a content leads it
+        rows = rows[np.lexsort((hashes[rows, 1], hashes[rows, 0]))]
+        new = np.any(np.diff(hashes[rows], axis=0, prepend=~hashes[rows[:1]]), axis=1)
+        leads[rows[~new]] = False
+    number = np.cumsum(leads, dtype=np.int32)
+    number -= 1
+    if len(rows):
+        number[rows] = number[rows[np.flatnonzero(new)[np.cumsum(new) - 1]]]
+    return np.flatnonzero(leads), number
+
+
 def encode_new(
     embedder: Embedder,
     hashes: Any,

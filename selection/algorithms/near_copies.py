@@ -26,6 +26,8 @@ _ASKED, _AMONG = 512, 20_000
 _FLAT = 16.0
 _JUMP = {"cosine": 8.0, "l2": 400.0}
 _FAR = {"cosine": 0.1, "l2": np.inf}
+# rows whose lists are read at a time
+_LISTS = 32_768
 # rows that are compared with each other at once, and with all of _AMONG
 _BLOCK = 1_024
 _ASKED_AT_ONCE = 64
@@ -157,12 +159,17 @@ def have_copies(
     allowed = max(1, most // max(1, len(rows)))
     if graph is None:
         return among.have_another(rows, np.arange(min(allowed, len(rows))), threshold)
-    neighbors, similarities = graph.lists_of(rows)
-    close = (neighbors >= 0) & (similarities >= threshold - 1e-9)
     present = np.zeros(len(graph.indptr) - 1, dtype=np.bool_)
     present[rows] = True
-    near: Mask = (close & present[neighbors]).any(axis=1)
-    unsure = np.flatnonzero(~near & (close | (neighbors < 0)).all(axis=1))
+    near: Mask = np.empty(len(rows), dtype=np.bool_)
+    crowded = np.empty(len(rows), dtype=np.bool_)
+    for begin in range(0, len(rows), _LISTS):
+        part = slice(begin, begin + _LISTS)
+        neighbors, similarities = graph.lists_of(rows[part])
+        close = (neighbors >= 0) & (similarities >= threshold - 1e-9)
+        near[part] = (close & present[neighbors]).any(axis=1)
+        crowded[part] = (close | (neighbors < 0)).all(axis=1)
+    unsure = np.flatnonzero(~near & crowded)
     if len(unsure) > allowed:
         near, unsure = near[: unsure[allowed]], unsure[:allowed]
     near[unsure] = among.have_another(rows, unsure, threshold)
@@ -174,8 +181,7 @@ def _squares(vectors: Floats) -> Floats:
 
 
 def copy_threshold(
-    neighbors: NDArray[Any],
-    similarities: NDArray[Any],
+    graph: Graph,
     metric: str,
     noise: Floats,
     among: Similarities | None,
@@ -188,46 +194,63 @@ def copy_threshold(
 
     Parameters
     ----------
-    neighbors, similarities : arrays of shape (n, k)
-        -1 where there are fewer.
+    graph : Graph
+        Its lists of neighbors are read, a part of the rows at a time.
     metric : str
         Distances are 1 - s, and 1 / s - 1 for "l2".
     noise : float[n]
         Chooses the rows that are looked at.
     among : Similarities, optional
     """
-    present = neighbors >= 0
-    if not present.any():
+    last, listed, width = _ends_of_lists(graph, len(noise))
+    if not listed.any():
         return 1.0
-    if similarities.max(where=present, initial=-np.inf) > 1 + 1e-6:
-        raise InputError(
-            "threshold='auto' needs similarities of at most 1, and the graph has inner "
-            "products; pass a number."
-        )
-    last = np.take_along_axis(
-        similarities, np.maximum(present.sum(axis=1, keepdims=True), 1) - 1, 1
-    )[:, 0].astype(np.float64)
-    ends = _distances(last, metric)
-    # a list can be empty because its rows were left out as exact copies
-    listed: Mask = np.asarray(present.any(axis=1))
-    ends[~listed] = 0.0
-    usual = float(np.median(last[listed]))
+    usual = _median(last[listed])
     if among is not None and metric in _JUMP:
         others = first_rows(noise, _AMONG)
         queries = others[:_ASKED]
+        # a list can be empty because its rows were left out as exact copies
+        ends = np.where(listed[queries], _distances(last[queries].astype(float), metric), 0.0)
         beyond = np.full(len(queries), np.nan)
         # a list that reaches farther can't end among copies
-        asked = np.flatnonzero(ends[queries] <= _FAR[metric])
+        asked = np.flatnonzero(ends <= _FAR[metric])
         beyond[asked] = _distances_beyond_copies(
-            among, queries[asked], others, ends[queries[asked]], metric, neighbors.shape[1]
+            among, queries[asked], others, ends[asked], metric, width
         )
         if not np.isnan(beyond).all():
-            inside = np.where(listed[queries], ends[queries], np.nan)
+            inside = np.where(listed[queries], ends, np.nan)
             distance = _CLOSE * float(np.nanmedian(np.where(np.isnan(beyond), inside, beyond)))
             return 1 / (1 + distance) if metric == "l2" else 1 - distance
     if metric == "l2":
         return 1 / (1 + _CLOSE * (1 / usual - 1))
     return 1 - _CLOSE * (1 - usual)
+
+
+def _ends_of_lists(graph: Graph, n: int) -> tuple[NDArray[np.floating], Mask, int]:
+    """Return the similarity of the last neighbor of each row, which rows have one, and k."""
+    last, listed, width = [], [], 0
+    for begin in range(0, n, _LISTS):
+        neighbors, similarities = graph.lists_of(slice(begin, min(n, begin + _LISTS)))
+        present, width = neighbors >= 0, neighbors.shape[1]
+        if similarities.max(where=present, initial=-np.inf) > 1 + 1e-6:
+            raise InputError(
+                "threshold='auto' needs similarities of at most 1, and the graph has inner "
+                "products; pass a number."
+            )
+        counts = present.sum(axis=1)
+        found = np.flatnonzero(counts)
+        last.append(np.zeros(len(counts), similarities.dtype))
+        last[-1][found] = similarities[found, counts[found] - 1]
+        listed.append(counts > 0)
+    return np.concatenate(last), np.concatenate(listed), width
+
+
+def _median(values: NDArray[np.floating]) -> float:
+    """Return the median in double precision; the order of the values is changed."""
+    middle = [(len(values) - 1) // 2, len(values) // 2]
+    values.partition(middle)
+    low, high = (float(values[place]) for place in middle)
+    return (low + high) / 2
 
 
 def _distances(similarities: Floats, metric: str) -> Floats:

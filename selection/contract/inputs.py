@@ -17,12 +17,12 @@ from assay.index.embedding.likeness import Likenesses
 from assay.index.vectors.checks import finite_rows
 from assay.index.vectors.exact import unit_rows
 from assay.index.vectors.mapped import column_ranges, ordered_rows
+from assay.selection.contract.columns import repeats_an_id, series_of, text_ids
 from assay.selection.contract.covered import covered_mask
 from assay.selection.contract.images import Images, holds_images, images_of
 from assay.selection.contract.reordered import ReorderedGraph
 from assay.storage.errors import IdError, InputError, NonFiniteError
 from assay.storage.hashing.rows import uniform
-from assay.storage.interfaces import Frame
 from assay.storage.limits import SEED, check_parameters
 
 # sparse vectors are made dense up to this size
@@ -120,7 +120,7 @@ class Inputs:
     Attributes
     ----------
     n : int
-    ids : pl.Series of String, in canonical order
+    given_ids : pl.Series of String, in the order given
     order : int64[n] or None
         Given row of each canonical row; None where the given order is the canonical one.
     target : as given
@@ -164,16 +164,23 @@ class Inputs:
         if positions:
             named = pl.Series("id", np.arange(self.n)).cast(pl.String)
         else:
-            named = _text_ids(graph_ids if ids is None else ids)
+            named = text_ids(graph_ids if ids is None else ids)
         in_order = positions or named.is_sorted()
         self.order: Rows | None = None if in_order else named.arg_sort().to_numpy().astype(np.int64)
-        self.ids = named if self.order is None else named.gather(self.order)
-        if not positions and (self.ids.slice(1) == self.ids.slice(0, self.n - 1)).any():
+        self.given_ids = named
+        if not positions and repeats_an_id(named, self.order):
             twice = named.filter(named.is_duplicated())[0]
             raise IdError(f"id {twice!r} is given more than once; every row needs its own.")
-        if ids is not None and graph_ids is not None and not named.equals(_text_ids(graph_ids)):
+        if ids is not None and graph_ids is not None and not named.equals(text_ids(graph_ids)):
             raise IdError("The graph's ids are not the ids given; pass both in the same order.")
-        self.covered = covered_mask(covered, self.ids, self.order)
+        self.covered = np.zeros(self.n, dtype=bool)
+        if covered is not None:
+            self.covered = covered_mask(covered, self.ids, self.order)
+
+    @cached_property
+    def ids(self) -> pl.Series:
+        """The ids in canonical order."""
+        return self.given_ids if self.order is None else self.given_ids.gather(self.order)
 
     @property
     def holds_vectors(self) -> bool:
@@ -384,7 +391,11 @@ class Inputs:
 
         Each use has its own stream, so that one seed can serve several steps of a plan.
         """
-        return uniform(self.ids, derived_seed(random_state, stream))
+        return self.in_order(self.given_noise(random_state, stream))
+
+    def given_noise(self, random_state: int, stream: str) -> Floats:
+        """Return the same numbers in the order in which the rows were given."""
+        return uniform(self.given_ids, derived_seed(random_state, stream))
 
     @property
     def open_rows(self) -> Rows:
@@ -419,7 +430,7 @@ class Inputs:
         return rows if self.order is None else self.order[rows]
 
     def _encoded(self, name: str, values: Any) -> Labels:
-        series = _series(name, values)
+        series = series_of(name, values)
         if series.dtype.is_float():
             series = series.fill_nan(None)
         text = series.cast(pl.String)
@@ -440,7 +451,7 @@ def labeled(y: Any) -> NDArray[np.bool_]:
     >>> labeled(["a", None, "b"]).tolist(), labeled([1.0, float("nan")]).tolist()
     ([True, False, True], [True, False])
     """
-    series = _series("y", y)
+    series = series_of("y", y)
     if series.dtype.is_float():
         series = series.fill_nan(None)
     return series.is_not_null().to_numpy()
@@ -458,9 +469,9 @@ def text_series(texts: Any, name: str = "X") -> pl.Series:
     if isinstance(texts, str | bytes):
         raise InputError(f"{name} is one text; pass a sequence of texts, one per row.")
     try:
-        series = _series(name, texts)
+        series = series_of(name, texts)
     except UnicodeEncodeError:
-        series = _series(
+        series = series_of(
             name, [text if text is None else _without_surrogates(text) for text in texts]
         )
     if series.dtype in (pl.Null, pl.Categorical, pl.Enum):
@@ -486,31 +497,3 @@ def _length(name: str, value: Any) -> int:
         return value.shape[0] if issparse(value) else len(value)
     except TypeError as error:
         raise InputError(f"{name} has no length; pass a sequence, array or column.") from error
-
-
-def _series(name: str, values: Any) -> pl.Series:
-    """Return one column as a Polars Series."""
-    several = isinstance(values, Frame)
-    if several:
-        frame = pl.DataFrame(values)
-        if frame.width != 1:
-            raise InputError(f"{name} has {frame.width} columns; pass the one that is meant.")
-        return frame.to_series()
-    if isinstance(values, np.ndarray) and values.dtype == object:
-        values = values.tolist()
-    try:
-        return pl.Series(name, values)
-    except UnicodeEncodeError:
-        raise
-    except (TypeError, ValueError, pl.exceptions.PolarsError) as error:
-        raise InputError(f"{name} is not one column of values: {error}") from error
-
-
-def _text_ids(ids: Any) -> pl.Series:
-    """Return ids as String; null ones and those of another type are refused."""
-    series = _series("ids", ids)
-    if series.null_count():
-        raise IdError(f"{series.null_count()} ids are null; every row needs one.")
-    if not (series.dtype == pl.String or series.dtype.is_integer()):
-        raise IdError(f"ids are of type {series.dtype}; pass text or whole numbers.")
-    return series.cast(pl.String).alias("id")

@@ -46,11 +46,7 @@ class ReorderedGraph:
 
     @cached_property
     def neighbors(self) -> NDArray[Any]:
-        n = len(self._order)
-        rank = np.empty(n + 1, self._graph.indices.dtype)
-        rank[self._order] = np.arange(n)
-        rank[n] = -1  # a missing neighbor is -1, which indexes this last place
-        lists: NDArray[Any] = rank[np.asarray(self._graph.neighbors)[self._order]]
+        lists: NDArray[Any] = self._rank[np.asarray(self._graph.neighbors)[self._order]]
         return lists
 
     @cached_property
@@ -60,11 +56,21 @@ class ReorderedGraph:
 
     def lists_of(self, rows: slice | NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the neighbors and similarities of some rows."""
-        return self.neighbors[rows], self.similarities[rows]
+        neighbors, similarities = self._graph.lists_of(self._order[rows])
+        return self._rank[neighbors], similarities
 
     def distances(self) -> NDArray[np.float32]:
         """Return float32[n, k]: how unlike each of `neighbors` is."""
         return np.asarray(1 - self.similarities, dtype=np.float32)
+
+    @cached_property
+    def _rank(self) -> NDArray[Any]:
+        """The row here of each row of the other graph; the last place is that of none, -1."""
+        n = len(self._order)
+        rank = np.empty(n + 1, self._graph.indices.dtype)
+        rank[self._order] = np.arange(n)
+        rank[n] = -1
+        return rank
 
     @cached_property
     def _edges(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:

@@ -8,6 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from assay.selection.contract.inputs import Graph, Rows
+from assay.storage.disk.pages import mapping, release
+
+# rows whose edges are read at a time
+_ROWS = 16_384
 
 
 def balance(codes: NDArray[Any], rows: Rows, classes: int) -> dict[str, float]:
@@ -128,22 +132,33 @@ class Representation:
         self._weights = np.asarray(graph.weights)
         n = len(self._indptr) - 1
         self._own = np.ones(n, dtype=np.float32)
-        filled = np.flatnonzero(np.diff(self._indptr))
-        if len(filled):
-            best = np.maximum.reduceat(self._weights, self._indptr[:-1][filled])
-            self._own[filled] = np.maximum(1, best)
+        for begin in range(0, n, _ROWS):
+            bounds = self._indptr[begin : begin + _ROWS + 1]
+            filled = np.flatnonzero(np.diff(bounds))
+            if len(filled):
+                weights = self._weights[bounds[0] : bounds[-1]]
+                best = np.maximum.reduceat(weights, bounds[:-1][filled] - bounds[0])
+                self._own[begin + filled] = np.maximum(1, best)
+        self._let_go()
         self._all = _total(self._own)
 
     def __call__(self, rows: Rows) -> float:
         """Return f(rows) / f(V)."""
         best = np.zeros(len(self._own), dtype=np.float32)
         best[rows] = self._own[rows]
-        starts = self._indptr[:-1][rows]
-        degrees = self._indptr[1:][rows] - starts
-        ends = np.cumsum(degrees)
-        places = np.repeat(starts - (ends - degrees), degrees) + np.arange(degrees.sum())
-        np.maximum.at(best, self._indices[places], self._weights[places])
+        for begin in range(0, len(rows), _ROWS):
+            part = rows[begin : begin + _ROWS]
+            starts = self._indptr[:-1][part]
+            degrees = self._indptr[1:][part] - starts
+            ends = np.cumsum(degrees)
+            places = np.repeat(starts - (ends - degrees), degrees) + np.arange(degrees.sum())
+            np.maximum.at(best, self._indices[places], self._weights[places])
+        self._let_go()
         return _total(best) / self._all
+
+    def _let_go(self) -> None:
+        for array in (self._indptr, self._indices, self._weights):
+            release(mapping(array))
 
 
 def _total(values: NDArray[np.float32]) -> float:

@@ -211,21 +211,19 @@ def evaluate_selection(
     )
     inputs = Inputs(X=X, y=y, graph=graph, groups=groups, scores=scores, ids=ids)
     n = inputs.n
-    noise = inputs.as_given(inputs.noise(random_state, "evaluation"))
+    noise = inputs.given_noise(random_state, "evaluation")
     chosen_rows = _chosen(chosen, n)
     rows = _in_order(np.unique(chosen_rows), noise)
     kept = None if cutoff_kept is None else np.asarray(cutoff_kept, dtype=bool)
     if kept is not None and kept.shape != (n,):
         raise InputError(f"cutoff_kept has shape {kept.shape}; pass one true or false per row.")
 
-    had = np.empty(0, dtype=np.int64)
-    if covered is not None:
-        mask = np.asarray(covered, dtype=bool)
-        if mask.shape != (n,):
-            raise InputError(f"covered has shape {mask.shape}; pass one true or false per row.")
-        had = np.flatnonzero(mask)
+    mask = None if covered is None else np.asarray(covered, dtype=bool)
+    if mask is not None and mask.shape != (n,):
+        raise InputError(f"covered has shape {mask.shape}; pass one true or false per row.")
 
     measured_rows = first_rows(noise, sample)
+    subsets = _subsets(inputs, rows, noise, draws, random_state, kept, mask)
     # sums that do not depend on the number of threads
     with one_thread("blas"):
         measures: list[Measure] = []
@@ -233,10 +231,11 @@ def evaluate_selection(
             measures += _text_measures(text_series(X), target, measured_rows, duplicates)
         elif X is not None:
             space = Space(X, graph is not None and graph.metric == "cosine")
-            pool = inputs.as_given(inputs.noise(random_state, "evaluation/pool"))
+            pool = inputs.given_noise(random_state, "evaluation/pool")
             measures += vector_measures(space, measured_rows, pool, sample, graph)
             if target is not None:
                 measures += target_measures(space, target_vectors(target, space), pool, noise)
+            del pool
             if duplicates is None:
                 measures.append(
                     lambda some: {"duplicates_left": duplicates_left(space.hashes(some))}
@@ -275,19 +274,7 @@ def evaluate_selection(
             values = inputs.as_given(inputs.scores)
             measures.append(lambda some: {"score_mean": float(np.sort(values[some]).mean())})
 
-        def at_random(keys: Floats, allowed: Rows) -> Rows:
-            allowed = np.setdiff1d(allowed, had, assume_unique=True) if len(had) else allowed
-            return _in_order(allowed[first_rows(keys[allowed], len(rows))], noise)
-
-        uniform = [
-            inputs.as_given(inputs.noise(random_state, f"evaluation/random/{draw}"))
-            for draw in range(draws)
-        ]
-        subsets = [rows, *(at_random(keys, np.arange(n)) for keys in uniform)]
-        if kept is not None and kept.any():
-            subsets += [at_random(keys, np.flatnonzero(kept)) for keys in uniform]
-        if len(had):
-            subsets = [_in_order(np.union1d(some, had), noise) for some in subsets]
+        del noise
         if judged_by_words:
             looked_at = [some[:sample] for some in subsets]
             shares_of_words = iter(word_coverage(_parts_of(texts), measured_rows, looked_at))
@@ -316,6 +303,41 @@ def evaluate_selection(
     return pl.DataFrame(lines, schema=_SCHEMA | _INTERVALS, orient="row")
 
 
+def _subsets(
+    inputs: Inputs,
+    rows: Rows,
+    noise: Floats,
+    draws: int,
+    random_state: int,
+    kept: NDArray[np.bool_] | None,
+    covered: NDArray[np.bool_] | None,
+) -> list[Rows]:
+    """Return the selection, as many rows at random, and as many of those that the cutoff kept.
+
+    Covered rows are in all of them. The rows of each are in the order of the noise.
+    """
+    had = np.empty(0, np.int64) if covered is None else np.flatnonzero(covered)
+
+    def at_random(keys: Floats, allowed: NDArray[np.bool_] | None) -> Rows:
+        if covered is not None:
+            allowed = ~covered if allowed is None else allowed & ~covered
+        if allowed is None:
+            return _in_order(first_rows(keys, len(rows)), noise)
+        places = np.flatnonzero(allowed)
+        return _in_order(places[first_rows(keys[places], len(rows))], noise)
+
+    uniform, cut = [], []
+    for draw in range(draws):
+        keys = inputs.given_noise(random_state, f"evaluation/random/{draw}")
+        uniform.append(at_random(keys, None))
+        if kept is not None and kept.any():
+            cut.append(at_random(keys, kept))
+    subsets = [rows, *uniform, *cut]
+    if not len(had):
+        return subsets
+    return [_in_order(np.union1d(some, had), noise) for some in subsets]
+
+
 def _near_copies(inputs: Inputs) -> Callable[[Rows], NDArray[np.bool_]]:
     """Return what tells which of some rows (as given) have another of them as a near copy."""
     graph, vectors = inputs.given_graph, inputs.given_graph_vectors()
@@ -323,10 +345,9 @@ def _near_copies(inputs: Inputs) -> Callable[[Rows], NDArray[np.bool_]]:
         return lambda some: np.zeros(len(some), dtype=np.bool_)
     among = Similarities(vectors, inputs.metric)
     threshold = copy_threshold(
-        np.asarray(graph.neighbors),
-        graph.similarities,
+        graph,
         inputs.metric,
-        inputs.as_given(inputs.noise(0, "semantic_duplicates")),
+        inputs.given_noise(0, "semantic_duplicates"),
         among,
     )
     lists = graph if lists_nearest(graph, inputs.metric) else None
@@ -392,13 +413,18 @@ def _in_order(rows: Rows, noise: Floats) -> Rows:
     return rows[np.argsort(noise[rows], kind="stable")]
 
 
-def _copies(duplicates: Any, n: int) -> NDArray[np.int64]:
+def _copies(duplicates: Any, n: int) -> NDArray[np.integer]:
     """Return one code per group of copies, one of its own for a row without group."""
     series = pl.Series("duplicates", duplicates)
     if len(series) != n:
         raise InputError(f"duplicates has {len(series)} values; the pool has {n} rows.")
-    if series.dtype.is_integer():
-        series = series.set(series < 0, None)
+    if series.dtype.is_integer() and not series.null_count():
+        codes = series.to_numpy()
+        alone = np.flatnonzero(codes < 0)
+        if len(alone):
+            codes = codes.astype(np.int64)
+            codes[alone] = codes.max() + 1 + np.arange(len(alone))
+        return codes
     rows = pl.DataFrame({"group": series}).with_row_index("row")
     first = rows.select(pl.col("row").first().over("group"))["row"].to_numpy()
     return np.where(series.is_null().to_numpy(), np.arange(n) + n, first).astype(np.int64)

@@ -31,6 +31,8 @@ _KERNEL_ROWS = 2_048
 _FIT_ROWS = 5_000
 _MOST_CELLS = 128
 _BLOCK = 16_384
+# chosen rows that distances are measured to at once
+_CENTERS = 32_768
 
 
 class Space:
@@ -83,7 +85,11 @@ def vector_measures(
         distances[near] = np.sqrt((apart**2).sum(axis=1))
         far = np.flatnonzero(first < 0)
         if len(far):
-            distances[far] = nearest_distances(queries[far], space.rows(rows))
+            near_ones = [
+                nearest_distances(queries[far], space.rows(rows[begin : begin + _CENTERS]))
+                for begin in range(0, len(rows), _CENTERS)
+            ]
+            distances[far] = np.minimum.reduce(near_ones)
         figures = coverage(distances, np.isin(rows_measured, rows), n)
         return {f"coverage.{name}": value for name, value in figures.items()}
 

@@ -348,8 +348,7 @@ def _pairs(
         if semantic == "auto":
             among = None if rows is None else Similarities(rows, inputs.metric)
             semantic = copy_threshold(
-                np.asarray(inputs.graph.neighbors),
-                inputs.graph.similarities,
+                inputs.graph,
                 inputs.metric,
                 inputs.noise(0, "semantic_duplicates"),
                 among,

@@ -303,8 +303,7 @@ class InReference(PoolMethod):
                 assert view is not None
                 ordered = vectors if inputs.order is None else vectors[inputs.order]
                 threshold = copy_threshold(
-                    np.asarray(view.neighbors),
-                    view.similarities,
+                    view,
                     metric,
                     inputs.noise(0, "semantic_duplicates"),
                     Similarities(ordered, metric),

@@ -96,8 +96,7 @@ class SemanticDuplicates(Deduplicator):
         among = None if vectors is None else Similarities(vectors, inputs.metric)
         if isinstance(self.threshold, str) and self.threshold == "auto":
             threshold = copy_threshold(
-                np.asarray(graph.neighbors),
-                graph.similarities,
+                graph,
                 inputs.metric,
                 inputs.noise(0, "semantic_duplicates"),
                 among,

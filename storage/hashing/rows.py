@@ -20,6 +20,8 @@ from assay.storage.interfaces import ArrowStream
 Hashes = np.ndarray[Any, np.dtype[np.uint64]]
 
 _NOISE = b"uniform\0"
+# rows of text that are made contiguous at a time
+_PIECE = 65_536
 # where more than one in so many rows is wanted, sorting all of them costs no more
 _FEW = 4
 
@@ -82,6 +84,34 @@ def hex_digests(hashes: Hashes) -> pl.Series:
     return pl.Series("hash", fixed.cast(pa.large_binary())).bin.encode("hex")
 
 
+def read_digests(digests: pl.Series) -> Hashes:
+    """Read hashes back from what `hex_digests` wrote: 16 bytes a row in place of 48 of text.
+
+    Raises
+    ------
+    InputError
+        Text that is no digest.
+
+    Examples
+    --------
+    >>> hashes = hash_rows(["a", "b"])
+    >>> bool((read_digests(hex_digests(hashes)) == hashes).all())
+    True
+    """
+    out = np.empty((len(digests), 2), dtype=np.uint64)
+    for begin in range(0, len(digests), _PIECE):
+        part = digests.slice(begin, _PIECE)
+        if not (part.str.len_bytes() == 32).fill_null(False).all():
+            raise InputError("A hash must be 32 hexadecimal digits.")
+        try:
+            binary = part.str.decode("hex").to_arrow().cast(pa.binary(16))
+        except (pl.exceptions.PolarsError, pa.ArrowException) as error:
+            raise InputError(f"A hash must be 32 hexadecimal digits: {error}.") from None
+        words = np.frombuffer(binary.buffers()[1], dtype="<u8")
+        out[begin : begin + len(part)] = words[2 * binary.offset :][: 2 * len(part)].reshape(-1, 2)
+    return out
+
+
 def uniform(ids: Any, seed: int) -> np.ndarray[Any, np.dtype[np.float64]]:
     r"""Draw a number in (0, 1) for every id that depends on nothing but the seed and the id.
 
@@ -101,8 +131,11 @@ def uniform(ids: Any, seed: int) -> np.ndarray[Any, np.dtype[np.float64]]:
     >>> bool((uniform(["a", "b"], 0)[::-1] == uniform(["b", "a"], 0)).all())
     True
     """
-    first = _hash(ids, _word(seed, "seed") + _NOISE)[:, 0]
-    return ((first >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+    chunks, rows = _read(ids)
+    out = np.empty(rows)
+    for part, hashes in _hashed(chunks, _word(seed, "seed") + _NOISE):
+        out[part] = ((hashes[:, 0] >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+    return out
 
 
 def _word(number: int, what: str) -> bytes:
@@ -112,18 +145,27 @@ def _word(number: int, what: str) -> bytes:
 
 
 def _hash(values: Any, salt: bytes) -> Hashes:
+    chunks, rows = _read(values)
+    out = np.empty((rows, 2), dtype=np.uint64)
+    for part, hashes in _hashed(chunks, salt):
+        out[part] = hashes
+    return out
+
+
+def _hashed(chunks: Sequence[Any], salt: bytes) -> Iterator[tuple[slice, Hashes]]:
+    """Yield the hashes of a piece of the rows at a time, and which rows those are."""
     from assay.storage.hashing._blake2b import (  # compiled: only where used
         blake2b_rows,
         initial_state,
     )
 
     state = initial_state(salt)
-    parts = []
-    for data, offsets in _buffers(values):
-        out = np.empty((len(offsets) - 1, 2), dtype=np.uint64)
-        blake2b_rows(_frozen(data), _frozen(offsets), state, out)
-        parts.append(out)
-    return parts[0] if len(parts) == 1 else np.concatenate([np.empty((0, 2), np.uint64), *parts])
+    begin = 0
+    for data, offsets in _buffers(chunks):
+        hashes = np.empty((len(offsets) - 1, 2), dtype=np.uint64)
+        blake2b_rows(_frozen(data), _frozen(offsets), state, hashes)
+        yield slice(begin, begin + len(hashes)), hashes
+        begin += len(hashes)
 
 
 def _frozen(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -133,35 +175,44 @@ def _frozen(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return view
 
 
-def _buffers(values: Any) -> Iterator[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]:
-    """Yield flat bytes and int64 row offsets, chunk by chunk."""
+def _read(values: Any) -> tuple[list[Any], int]:
+    """Return the rows to hash in chunks, a matrix, Arrow arrays or a Series, and their number."""
     if isinstance(values, np.ndarray) and values.ndim == 2 and values.dtype.kind in "biufc":
         if not values.flags.c_contiguous:
             raise InputError(
                 "An array whose rows are hashed must be C-contiguous; pass np.ascontiguousarray(X)."
             )
-        width = values.shape[1] * values.itemsize
-        yield (
-            values.reshape(-1).view(np.uint8),
-            np.arange(len(values) + 1, dtype=np.int64) * width,
-        )
-        return
-    for chunk in _chunks(values):
-        chunk = chunk.cast(pa.large_binary())
-        if chunk.null_count:
-            chunk = chunk.fill_null(b"")
-        _, offsets, data = chunk.buffers()
-        if len(chunk) == 0:
-            yield np.empty(0, np.uint8), np.zeros(1, np.int64)
+        return [values], len(values)
+    chunks = _chunks(values)
+    return chunks, sum(map(len, chunks))
+
+
+def _buffers(chunks: Sequence[Any]) -> Iterator[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]:
+    """Yield flat bytes and int64 row offsets, piece by piece."""
+    for chunk in chunks:
+        if isinstance(chunk, np.ndarray):
+            width = chunk.shape[1] * chunk.itemsize
+            offsets = np.arange(len(chunk) + 1, dtype=np.int64) * width
+            yield chunk.reshape(-1).view(np.uint8), offsets
             continue
-        bounds = np.frombuffer(offsets, dtype=np.int64)[
-            chunk.offset : chunk.offset + len(chunk) + 1
-        ]
-        yield np.frombuffer(data if data is not None else b"", dtype=np.uint8), bounds
+        for begin in range(0, len(chunk), _PIECE):
+            piece = chunk[begin : begin + _PIECE]
+            yield _flat(piece.to_arrow() if isinstance(piece, pl.Series) else piece)
+
+
+def _flat(piece: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    piece = piece.cast(pa.large_binary())
+    if piece.null_count:
+        piece = piece.fill_null(b"")
+    _, offsets, data = piece.buffers()
+    bounds = np.frombuffer(offsets, dtype=np.int64)[piece.offset : piece.offset + len(piece) + 1]
+    return np.frombuffer(data if data is not None else b"", dtype=np.uint8), bounds
 
 
 def _chunks(values: Any) -> list[Any]:
     if isinstance(values, pl.Series):
+        if values.dtype in (pl.String, pl.Binary):
+            return [values]
         values = values.to_arrow()
     elif isinstance(values, pa.Array | pa.ChunkedArray):
         pass

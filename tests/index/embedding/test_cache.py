@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.index.embedding.cache import encode_new, find_rows, new_rows
+from assay.index.embedding.cache import encode_new, find_rows, new_rows, number_contents
 from assay.storage.errors import InputError
 from assay.storage.hashing.rows import hash_rows, hex_digests
 
@@ -97,3 +97,15 @@ def test_what_is_wrong_is_refused() -> None:
         encode_new(Counting(), hashes, ["a", "b"], hashes[:1], np.ones((1, 3), np.float32))
     with pytest.raises(InputError, match="shape"):
         new_rows(np.ones((2, 3)))
+
+
+def test_contents_are_numbered_as_they_first_come() -> None:
+    rng = np.random.default_rng(0)
+    # few different words, so that contents share their first or their second one
+    hashes = rng.integers(0, 12, (500, 2)).astype(np.uint64)
+    first, number = number_contents(hashes)
+    assert first.tolist() == new_rows(hashes).tolist()
+    assert number.tolist() == find_rows(hashes, hashes[first]).tolist()
+    apart, number = number_contents(hash_rows([str(row) for row in range(300)]))
+    assert apart.tolist() == number.tolist() == list(range(300))
+    assert [len(part) for part in number_contents(hashes[:0])] == [0, 0]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,8 +16,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.storage.errors import ConfigError, InputError
-from assay.storage.hashing.rows import hash_rows, hex_digests, uniform
+from assay.storage.hashing.rows import hash_rows, hex_digests, read_digests, uniform
 from tests.data import shared
+
+
+@contextmanager
+def traced() -> Iterator[list[int]]:
+    """Yield a list that then holds the most bytes that NumPy and Python held beside those before."""
+    peak: list[int] = []
+    tracemalloc.start()
+    try:
+        yield peak
+        peak.append(tracemalloc.get_traced_memory()[1])
+    finally:
+        tracemalloc.stop()
 
 
 def digest(row: bytes | str | None, salt: bytes = b"") -> str:
@@ -148,3 +163,24 @@ def test_real_texts() -> None:
     sample = np.arange(0, len(texts), 101)
     assert hex_digests(hashes[sample]).to_list() == [digest(texts[int(i)]) for i in sample]
     assert len(np.unique(hashes, axis=0)) == texts.n_unique()
+
+
+def test_digests_are_read_back() -> None:
+    hashes = hash_rows([f"row {i}" for i in range(70_000)])
+    digests = hex_digests(hashes)
+    assert np.array_equal(read_digests(digests), hashes)
+    assert np.array_equal(read_digests(digests.slice(65_530, 10)), hashes[65_530:65_540])
+    assert read_digests(digests.clear()).shape == (0, 2)
+    for wrong in ("ab", "x" * 32, None):
+        with pytest.raises(InputError, match="32 hexadecimal digits"):
+            read_digests(pl.Series([wrong], dtype=pl.String))
+
+
+def test_many_rows_of_text_are_hashed_in_pieces() -> None:
+    rows = pl.Series([f"row {i}" for i in range(150_000)])
+    with traced() as peak:
+        noise = uniform(rows, 7)
+    # beside the result, the words of a piece
+    assert peak[0] < noise.nbytes + 4 * 2**20
+    assert np.array_equal(hash_rows(rows), hash_rows(rows.to_arrow()))
+    assert np.array_equal(noise[140_000:], uniform(rows.slice(140_000), 7))
