@@ -13,7 +13,8 @@ from assay.storage.disk.pages import mapping, release
 
 LIST_SIZE = 500
 SAMPLES_PER_LIST = 64
-_CHUNK = 8_192
+# rows at a time: their products with the centroids stay in the cache, and few of them are held
+_CHUNK = 2_048
 _COLUMNS = 1_024
 # of k-means; cells that are far too large are cut up in one of them
 _ITERATIONS = 6
