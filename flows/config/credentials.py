@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -109,11 +109,15 @@ def secret_in(text: str, *, sql: bool = False) -> str | None:
     >>> secret_in("tls://me:hunter22@host:8786"), secret_in("https://host/a.csv?page=2")
     ('a password in a URL', None)
     """
+    return _secret_in(text, _of_the_environment(), sql=sql)
+
+
+def _secret_in(text: str, secrets: Sequence[str], *, sql: bool) -> str | None:
     for readable in dict.fromkeys((text, unquote(text))):
         for what, shape in (_IN_SQL if sql else _IN_TEXT).items():
             if shape.search(readable):
                 return what
-        if any(value in readable for value in _of_the_environment()):
+        if any(value in readable for value in secrets):
             return "a secret of the environment"
     return None
 
@@ -123,16 +127,20 @@ def refuse_secrets(value: Any, key: str = "", *, sql: Collection[str] = ()) -> N
 
     `sql` names the keys whose values are SQL.
     """
+    _refuse(value, key, sql, _of_the_environment())
+
+
+def _refuse(value: Any, key: str, sql: Collection[str], secrets: Sequence[str]) -> None:
     if isinstance(value, Mapping):
         for name, inner in value.items():
-            refuse_secrets(str(name), "a key" + (f" of {key}" if key else ""))
-            refuse_secrets(inner, f"{key}.{name}" if key else str(name), sql=sql)
+            _refuse(str(name), "a key" + (f" of {key}" if key else ""), (), secrets)
+            _refuse(inner, f"{key}.{name}" if key else str(name), sql, secrets)
     elif isinstance(value, (list, tuple, set, frozenset)):
         for inner in value:
-            refuse_secrets(inner, key, sql=sql)
+            _refuse(inner, key, sql, secrets)
     elif isinstance(value, (str, bytes, os.PathLike)):
         text = os.fsdecode(value)
-        held = secret_in(text, sql=any(part in sql for part in key.split(".")))
+        held = _secret_in(text, secrets, sql=any(part in sql for part in key.split(".")))
         if held is not None:
             raise ConfigError(
                 f"{key or 'it'} holds {held}, and a configuration is stored with every run: put "

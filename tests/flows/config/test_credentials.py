@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from assay.flows import cli, curate
+from assay.flows.config import credentials
 from assay.flows.config.credentials import (
     Scrubbing,
     is_secret,
@@ -43,6 +45,15 @@ def test_names_of_secrets(name: str) -> None:
 )  # fmt: skip
 def test_names_of_other_things(name: str) -> None:
     assert not is_secret(name)
+
+
+def test_the_environment_is_looked_through_once_for_all_values(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked: list[str] = []
+    monkeypatch.setattr(credentials, "is_secret", looked.append)
+    credentials.refuse_secrets({"pool": "a", "keep": ["b", "c"], "options": {"d": "e"}})
+    assert len(looked) == len(os.environ)
 
 
 @pytest.mark.parametrize(
