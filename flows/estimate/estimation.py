@@ -19,10 +19,8 @@ from assay.storage.errors import ResourceError
 if TYPE_CHECKING:
     from assay.flows.config.curation import CurationConfig
 
-# freed memory goes back at once, so that what is held grows evenly with the rows
+# allocators that give freed memory back at once, or when asked, so that what is held grows with the rows
 _EVEN = {
-    "MALLOC_MMAP_THRESHOLD_": "131072",
-    "MALLOC_TRIM_THRESHOLD_": "131072",
     "ARROW_DEFAULT_MEMORY_POOL": "system",
     "_RJEM_MALLOC_CONF": "dirty_decay_ms:0,muzzy_decay_ms:0",
 }
@@ -108,20 +106,21 @@ class Estimate:
 def estimate(config: CurationConfig | Path, *, show: bool = False, **settings: Any) -> Estimate:
     r"""Run samples of the pool through every stage, and extrapolate what each takes.
 
-    The samples are evenly spaced rows of the pool, which one process of its own runs one after the
-    other, in stores of their own; the configured store is not written to. Up to 10,000 rows the sample is
-    the whole pool. Else a first sample of at most 500 rows tells what is loaded and fitted once; two
-    larger ones after it (the last a thirtieth of the pool, 2,000 to 16,000 rows; of methods whose
-    memory is not known an eighth, up to 40,000) differ by their rows alone, so
-    they tell how the costs grow: with n, the graph's time with n log n (that of a hybrid one with the square
-    of n above 25,600 rows), the judgement's with the root of n, the fit's with the rows that it takes.
-    Samples fit their embedder on at most 2,000 rows.
+    The samples are evenly spaced rows of the pool, read once, which one process of its own runs one
+    after the other, in stores of their own; the configured store is not written to. Up to 10,000 rows the
+    sample is the whole pool. Else a first sample of 1,000 to 2,000 rows tells what is loaded and fitted
+    once; two after it (as many rows again, and four times as many: a sixtieth of the pool, 4,000 to 8,000
+    rows; of methods whose memory is not known an eighth, up to 40,000) differ by their rows alone, so
+    they tell how the costs grow: with n, the graph's time with n^(7/6) (that of a hybrid one with the square
+    of n above 25,600 rows), that of a selector of clusters with the centroids that rows meet, the
+    judgement's with the root of n, the fit's with the power 3/4 of the rows that it takes. Samples fit
+    their embedder on at most 2,000 rows.
 
     References are sampled with the pool, as large a share of their rows, so that asking costs less
     than hashing them: what is said of fewer rows is about as much smaller references.
 
-    Memory: allocators keep freed memory, by an amount that does not grow with n for long. So the
-    samples run where freed memory goes back at once, and what is kept is added, as it was measured
+    Memory: allocators keep freed memory, by an amount that does not grow with n for long. So freed
+    memory is given back before every stage of a sample, and what is kept is added, as it was measured
     at 1,000 to 100,000 rows.
 
     Parameters
@@ -155,7 +154,7 @@ def estimate(config: CurationConfig | Path, *, show: bool = False, **settings: A
         )
         asked.write_text(json.dumps(given | {"show": show}), encoding="utf-8")
         done = subprocess.run(
-            [sys.executable, "-m", "assay.flows.estimate.samples", folder],
+            [sys.executable, "-m", "assay.flows.estimate.child", folder],
             env=os.environ | _EVEN,
             stdout=subprocess.DEVNULL,
             stderr=None if show else subprocess.PIPE,

@@ -7,30 +7,38 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from assay.flows.estimate.measuring import StageCost
+from assay.selection.algorithms.cells import AT_ONCE, PER_CELL
+from assay.selection.selectors.stratified import cell_counts
 
 # up to here the whole pool is the sample: three small ones would cost as much
 _WHOLE = 10_000
 # least rows of the largest of three samples, most of it, and its share of the pool, by `known`
-_LEAST = 2_000
-_LARGE = {True: 16_000, False: 40_000}
-_SHARE = {True: 30, False: 8}
-# rows that load and compile everything, so that the samples after them show the rows alone
-_FIRST = 500
-# rows that samples fit the embedder on
-FITTED = 2_000
+_LEAST = {True: 4_000, False: 2_000}
+_LARGE = {True: 8_000, False: 40_000}
+_SHARE = {True: 60, False: 8}
+# how much smaller the one before it is
+_SMALLER = {True: 4, False: 2}
+# most rows of the first, which loads and compiles everything so that the others show the rows alone
+_FIRST = 2_000
+# rows that samples fit the embedder on: the largest, and the others
+_FITTED, _FITTED_FIRST = 2_000, 500
 # bytes for a row that a fit takes beyond its tables: 7,000 where it was measured
 _FIT_ROW = 10_000
+# powers of the rows that the time of a fit grows with (fewer and fewer words are new), and that of a graph
+# by codes (measured from 4,000 to 1,000,000 rows)
+_FIT_GROWTH, _GRAPH_GROWTH = 3 / 4, 7 / 6
+# passes of k-means over the rows that it trains on: for its seeds, and six iterations
+_PASSES = 8
+# cells that take as long as all else does for a row that meets them, at once and in two steps
+_OWN, _OWN_IN_STEPS = 100, 10
 # texts up to which the rarest words stay as rare, however many there are
 _FEW = 25_600
 # peaks of the same run differ: by up to 6 % where they were measured
 _MARGIN = 1.05
 # what an allocator keeps that gives nothing back at once, measured at 1,000 to 100,000 rows: as much
 # from 10,000 rows on, less below; more once texts were read for the judgement
-_HELD, _HELD_LATE, _HELD_ROWS = 130 * 2**20, 200 * 2**20, 10_000
-_LATE = ("judge", "persist", "publish")
-# what a row takes beyond what is known of it, and up to how many rows: a quarter more at 300,000 rows, no
-# more than that at 1,000,000 and 10,000,000
-_MORE, _MORE_ROWS = 0.25, 300_000
+_HELD, _HELD_LATE, _HELD_ROWS = 60 * 2**20, 130 * 2**20, 10_000
+_LATE = ("select", "judge", "persist", "publish")
 # stages that hold nothing yet
 _EARLY = ("start", "plan")
 
@@ -48,15 +56,28 @@ def sample_sizes(rows: int, *, known: bool = True) -> tuple[int, ...]:
     Examples
     --------
     >>> sample_sizes(1_500), sample_sizes(20_000), sample_sizes(1_000_000)
-    ((1500,), (500, 500, 2000), (500, 4000, 16000))
+    ((1500,), (1000, 1000, 4000), (2000, 2000, 8000))
     >>> sample_sizes(1_000_000, known=False)
-    (500, 20000, 40000)
+    (2000, 20000, 40000)
     """
     if rows <= _WHOLE:
         return (rows,)
-    larger = min(max(rows // _SHARE[known], _LEAST), _LARGE[known])
-    smaller = larger // (4 if known else 2)
+    larger = min(max(rows // _SHARE[known], _LEAST[known]), _LARGE[known])
+    smaller = larger // _SMALLER[known]
     return min(smaller, _FIRST), smaller, larger
+
+
+def fitted_rows(size: int, sizes: Sequence[int]) -> int | None:
+    """Return how many rows a sample fits its embedder on at most; None: as many as the run does.
+
+    Examples
+    --------
+    >>> [fitted_rows(size, (1_000, 1_000, 4_000)) for size in (1_000, 4_000)]
+    [500, 2000]
+    """
+    if len(sizes) == 1:
+        return None
+    return _FITTED if size == max(sizes) else _FITTED_FIRST
 
 
 @dataclass(frozen=True)
@@ -93,10 +114,14 @@ class Costs:
     Attributes
     ----------
     samples : sequence of one Sample or of three
+    rows : int
+        Of the pool.
     fit_rows : int
         Rows that the embedder of the run is fitted on.
     by_words : bool
         Whether the graph joins texts by their words, too.
+    by_cells : bool
+        Whether the selector clusters the rows.
     most_per_row : int or None
         Bytes for a row of many in the largest stage, where they are known. Small samples show more,
         because buffers that end at a few hundred thousand rows still grow.
@@ -105,14 +130,16 @@ class Costs:
     --------
     >>> def at(n, start):
     ...     return Sample(n, n, [StageCost("read", n / 100, n / 100, start + 2 * n, 3 * n)], start, [start])
-    >>> costs = Costs((at(10, 500), at(100, 500), at(200, 500)), 10)
+    >>> costs = Costs((at(10, 500), at(100, 500), at(200, 500)), 1_000, 10)
     >>> costs.of(1_000)[0].cpu_seconds, costs.of(1_000)[0].disk
     (10.0, 3000)
     """
 
     samples: Sequence[Sample]
+    rows: int
     fit_rows: int
     by_words: bool = False
+    by_cells: bool = False
     most_per_row: int | None = None
 
     def of(self, rows: int) -> tuple[StageCost, ...]:
@@ -175,21 +202,30 @@ class Costs:
         """Return what so many rows more take at most, where that is known."""
         if self.most_per_row is None or rows <= 0:
             return None
-        return self.most_per_row * (rows + _MORE * min(rows, _MORE_ROWS))
+        return float(self.most_per_row * rows)
 
     def _scale(self, stage: str, rows: int, fitted: int, *, time: bool) -> float:
         """Return what a stage's cost grows in proportion to."""
         if stage == "fit":
-            return fitted
+            return float(fitted**_FIT_GROWTH) if time else fitted
         if stage == "graph" and time and self.by_words:
             # every text meets those of its words, of which none is in more than so many texts
             return rows * max(1.0, rows / _FEW)
         if stage == "graph" and time:
-            return rows * math.log2(max(2, rows))
+            return float(rows**_GRAPH_GROWTH)
+        if stage == "select" and time and self.by_cells:
+            return self._clustered(rows)
         if stage == "judge" and time:
             # much of it looks at samples of the pool and of what is chosen
             return math.sqrt(rows)
         return rows
+
+    def _clustered(self, rows: int) -> float:
+        """Return what clustering takes: passes over the rows it trains on, and one over all."""
+        cells = cell_counts(rows)[0]
+        in_steps = cell_counts(self.rows)[0] > AT_ONCE
+        met = 2 * (math.sqrt(cells) + _OWN_IN_STEPS) if in_steps else cells + _OWN
+        return met * (rows + _PASSES * min(rows, PER_CELL * cells))
 
     def rows_within(self, room: int, rows: int) -> int:
         """Return how many rows (at most `rows`) take no more memory than `room`, 0: not one."""

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import math
 import resource
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +52,16 @@ class Meter(Direct):
     Where the operating system can't forget a peak (other than Linux), a stage's memory is that of
     the process so far.
 
+    Parameters
+    ----------
+    store : Path
+        Whose disk is measured.
+    begun : StageCost, optional
+        What the process took before; by default what it took until here.
+    trimmed : bool, default False
+        Whether memory that was freed before a stage is given back to the system before it begins, so
+        that none of it is used again and the peak shows all that the stage takes.
+
     Attributes
     ----------
     costs : list of StageCost
@@ -58,13 +70,18 @@ class Meter(Direct):
         Bytes resident when each had ended.
     """
 
-    def __init__(self, store: Path, begun: StageCost | None = None) -> None:
+    def __init__(
+        self, store: Path, begun: StageCost | None = None, *, trimmed: bool = False
+    ) -> None:
         self._store = store
+        self._trimmed = trimmed
         self.costs = [begun or beginning()]
         self.after = [resident_memory()]
 
     def __call__(self, stage: Stage, *args: Any) -> Any:
         """Run a stage, and note its cost."""
+        if self._trimmed:
+            give_back()
         forget_peak()
         before = stored(self._store)
         cpu, began = time.process_time(), time.monotonic()
@@ -78,6 +95,8 @@ class Meter(Direct):
                 disk=stored(self._store) - before,
             )
         )
+        if self._trimmed:
+            give_back()
         self.after.append(resident_memory())
         return result
 
@@ -93,6 +112,12 @@ def forget_peak() -> None:
         _RESET.write_text("5")
     except OSError:
         return
+
+
+def give_back() -> None:
+    """Give freed memory back to the system, where the allocator of C has a function for that."""
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def peak_memory() -> int:
@@ -122,15 +147,18 @@ def stored(folder: Path) -> int:
 @contextmanager
 def as_share(share: float) -> Iterator[None]:
     """Let this process choose its methods as for a pool of which it sees a share of the rows."""
+    from assay.selection.algorithms import cells
     from assay.selection.plan import choice as plan_choice
 
-    whole = plan_choice.SEARCHED
+    searched, at_once = plan_choice.SEARCHED, cells.AT_ONCE
     # the work of standing for each other grows with the rows times the budget
-    plan_choice.SEARCHED = whole * share**2
+    plan_choice.SEARCHED = searched * share**2
+    # selectors make as many cells as the root of the rows
+    cells.AT_ONCE = math.ceil(at_once * math.sqrt(share))
     try:
         yield
     finally:
-        plan_choice.SEARCHED = whole
+        plan_choice.SEARCHED, cells.AT_ONCE = searched, at_once
 
 
 def main() -> None:

@@ -17,9 +17,9 @@ from assay.storage.hashing.rows import first_rows, uniform
 Vectors = NDArray[np.float32]
 _CHUNK = 65_536
 # rows trained on, per cell
-_PER_CELL = 32
+PER_CELL = 32
 # more cells than this are made in two steps
-_AT_ONCE = 1_024
+AT_ONCE = 1_024
 # the golden section, whose multiples spread evenly over (0, 1)
 _TURN = 0.6180339887498949
 # rows differ by rounding alone below this part of the largest squared length
@@ -71,9 +71,9 @@ def cluster(
     "Scalable k-means++", 2012 (batches).
     """
     count = min(count, len(X))
-    if count > _AT_ONCE:
+    if count > AT_ONCE:
         return _in_two_steps(X, count, metric, noise, iterations=iterations, resampling=resampling)
-    rows = np.sort(first_rows(-noise, _PER_CELL * count))
+    rows = np.sort(first_rows(-noise, PER_CELL * count))
     sample, luck = X[rows], noise[rows]
     centroids = _lloyd(sample, _seeds(sample, count, metric, luck), metric, iterations)
     for _ in range(resampling):

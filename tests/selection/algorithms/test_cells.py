@@ -83,7 +83,7 @@ def test_many_cells_are_made_in_two_steps(monkeypatch):
     X, kind = blobs([900, 500, 100, 60, 4_000], spread=0.3)
     noise = np.random.default_rng(1).random(len(X))
     two = cluster(X, 1_200, "l2", noise)
-    monkeypatch.setattr("assay.selection.algorithms.cells._AT_ONCE", 1_200)
+    monkeypatch.setattr("assay.selection.algorithms.cells.AT_ONCE", 1_200)
     one = cluster(X, 1_200, "l2", noise)
     assert abs(len(two.centroids) - 1_200) <= 40
     assert set(two.of_row.tolist()) == set(range(len(two.centroids)))
