@@ -16,6 +16,7 @@ from assay.flows.config.credentials import scrub, scrub_error
 from assay.flows.engines.retry import is_transient
 from assay.flows.progress import logger, step
 from assay.flows.stages.stage import Stage
+from assay.storage.disk.pages import give_back
 from assay.storage.errors import ResourceError, ServiceError
 
 # the lines of log of the stage that this context runs
@@ -132,6 +133,7 @@ def answer(stage: Stage, args: tuple[Any, ...]) -> Answer:
         return Answer(None, tuple(_sent(error)), tuple(lines))
     finally:
         _lines.reset(token)
+        give_back()
 
 
 class _Kept(logging.Handler):

@@ -31,7 +31,6 @@ from assay.flows.stages.artifacts import (
     load_vectors,
     make_stage,
     usable,
-    write_report,
 )
 from assay.flows.stages.budget import asked_budget
 from assay.flows.stages.contents import (
@@ -50,6 +49,7 @@ from assay.flows.stages.run import Run, evaluation_sets
 from assay.flows.stages.scoring import load_report, load_scores, points_easier
 from assay.flows.stages.sharding import own_threads
 from assay.flows.stages.stage import JUDGE, SELECT
+from assay.flows.stages.written import write_selection
 from assay.selection import registry
 from assay.selection.algorithms.difficulty import cutoff_share
 from assay.selection.contract.budgets import ShortfallWarning, resolve_budget
@@ -100,7 +100,8 @@ def select(
     )
 
     def make(out: Path) -> None:
-        frame = load_rows(run, samples, vectors)
+        # the rules may name any column
+        frame = load_rows(run, samples, vectors, None if rules else _needed(run))
         rows = usable(frame)
         budget, curve = asked_budget(run, rows, vectors)
         plan, wanted = _plan(run, budget, frame.height, rows.height)
@@ -138,9 +139,19 @@ def select(
                     f"{plan.report_['selected']:,}",
                     f"{frame.height:,}",
                 )
-        _write(out, frame, rows, plan, _leaks(run, vectors, frame, plan.leaks_))
+        leaks = _leaks(run, vectors, frame, plan.leaks_)
+        del inputs
+        write_selection(out, frame, rows, plan, leaks)
 
     return make_stage(run, SELECT, ref, make)
+
+
+def _needed(run: Run) -> list[str]:
+    """Return the columns of the samples that a selection without rules needs."""
+    columns = ["sample_id", "problem"]
+    columns += ["label"] if run.config.label or run.config.labels else []
+    columns += ["group_id"] if run.config.group else []
+    return columns
 
 
 def _plan(run: Run, budget: int | float, n: int, n_usable: int) -> tuple[Any, int | None]:
@@ -207,7 +218,7 @@ def _given(
         "graph": load_graph(run, graph, mapped=True),
         "scores": values,
         "table": columns_of(run, frame, _named(run)),
-        "samples": facts_of(frame),
+        "samples": facts_of(frame) if frame.columns[1:] != _needed(run) else None,
     }
     if config.label:
         inputs["y"] = rows["label"].to_numpy()
@@ -276,38 +287,6 @@ def _leaks(run: Run, vectors: Ref, frame: pl.DataFrame, leaks: pl.DataFrame) -> 
             )
             note(near, name, names, "words")
     return pl.concat(frames)
-
-
-def _write(
-    out: Path, frame: pl.DataFrame, rows: pl.DataFrame, plan: Any, leaks: pl.DataFrame
-) -> None:
-    key = rows["key"].to_numpy()
-    chosen = np.asarray(plan.indices_)
-    pl.DataFrame(
-        {
-            "key": key[chosen],
-            "position": np.arange(1, len(chosen) + 1),
-            "weight": np.asarray(plan.weights_, dtype=np.float64),
-        }
-    ).write_parquet(out / "selections.parquet")
-    decided = plan.decisions().with_columns(pl.Series("key", key))
-    left_out = frame.filter(pl.col("problem").is_not_null()).select(
-        pl.lit(False).alias("selected"),
-        pl.lit("read").alias("stage"),
-        pl.col("problem").alias("reason"),
-        pl.lit("{}").alias("detail"),
-        "key",
-    )
-    pl.concat([decided.select(left_out.columns), left_out]).sort("key").write_parquet(
-        out / "decisions.parquet"
-    )
-    named = plan.duplicates_.join(rows.select("sample_id", "key"), on="sample_id")
-    named.drop("sample_id").write_parquet(out / "duplicates.parquet")
-    named = leaks.join(rows.select("sample_id", "key"), on="sample_id")
-    named.drop("sample_id").write_parquet(out / "leaks.parquet")
-    np.save(out / "scores.npy", np.asarray(plan.scores_, dtype=np.float64))
-    np.save(out / "kept.npy", plan.kept_)
-    write_report(out / "report.json", plan.report_)
 
 
 def judge(run: Run, samples: Ref, vectors: Ref, graph: Ref, selection: Ref) -> Ref:

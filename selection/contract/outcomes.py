@@ -16,13 +16,41 @@ from assay.selection.contract.inputs import Floats, Rows
 _CHOSEN = ("selected", "churn")
 
 
+class Named:
+    """The ids of some rows of a pool, as a field of a detail; they are looked up when they are told.
+
+    Parameters
+    ----------
+    ids : Series of the pool's ids
+    rows : int[m]
+    """
+
+    def __init__(self, ids: pl.Series, rows: NDArray[np.integer]) -> None:
+        self._ids, self._rows = ids, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, which: NDArray[Any]) -> Named:
+        """Return the ids of some of the rows, by a mask or by places."""
+        return Named(self._ids, self._rows[which])
+
+    def names(self) -> pl.Series:
+        """Return the ids."""
+        return self._ids.gather(self._rows)
+
+
+# a field of a detail
+Field = NDArray[Any] | Named
+
+
 class Outcome(NamedTuple):
     """Why some rows were decided as they were; `detail` holds one value per row and field."""
 
     rows: Rows
     stage: str
     reason: str
-    detail: Mapping[str, NDArray[Any]]
+    detail: Mapping[str, Field]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,7 +64,7 @@ class Choice:
     chosen: Rows
     scores: Floats
     outcomes: Sequence[Outcome]
-    detail: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    detail: Mapping[str, Field] = field(default_factory=dict)
     ranking: Rows | None = None
     weights: Floats | None = None
     report: Mapping[str, Any] = field(default_factory=dict)
@@ -88,7 +116,11 @@ def rank_of(scores: Floats) -> Rows:
 
 def explained(outcome: Outcome) -> pl.DataFrame:
     """Return the rows of one outcome with their detail as JSON, numbers finite or null."""
-    fields = pl.DataFrame(dict(outcome.detail)).with_columns(
+    columns = {
+        name: values.names() if isinstance(values, Named) else values
+        for name, values in outcome.detail.items()
+    }
+    fields = pl.DataFrame(columns).with_columns(
         pl.when(pl.selectors.float().is_finite()).then(pl.selectors.float())
     )
     return pl.DataFrame({"row": outcome.rows}).select(
@@ -100,3 +132,34 @@ def explained(outcome: Outcome) -> pl.DataFrame:
         if fields.width
         else pl.lit("{}"),
     )
+
+
+class Explained:
+    """The outcomes of all rows of a pool, explained a part of the rows at a time.
+
+    Parameters
+    ----------
+    outcomes : sequence of Outcome
+        Of every row once.
+    n : int
+        Rows of the pool.
+    """
+
+    def __init__(self, outcomes: Sequence[Outcome], n: int) -> None:
+        self._outcomes = outcomes
+        self._of = np.full(n, -1, np.int32)
+        self._place = np.empty(n, np.int32)
+        for number, outcome in enumerate(outcomes):
+            self._of[outcome.rows] = number
+            self._place[outcome.rows] = np.arange(len(outcome.rows), dtype=np.int32)
+
+    def rows(self, begin: int, end: int) -> pl.DataFrame:
+        """Return the rows from `begin` to `end` of what `explained` returns of all, in their order."""
+        of, place = self._of[begin:end], self._place[begin:end]
+        frames = []
+        for number in np.unique(of):
+            here = np.flatnonzero(of == number)
+            outcome = self._outcomes[number]
+            detail = {name: values[place[here]] for name, values in outcome.detail.items()}
+            frames.append(explained(outcome._replace(rows=begin + here, detail=detail)))
+        return pl.concat(frames).sort("row")

@@ -126,5 +126,5 @@ def noise_transition(
         joint=noise.joint,
         posterior=inputs.as_given(noise.posterior),
         weights=inputs.as_given(noise.weights),
-        ids=inputs.as_given(inputs.ids.to_numpy()).tolist(),
+        ids=inputs.given_ids.to_list(),
     )

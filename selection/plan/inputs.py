@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -77,20 +78,28 @@ class PlanInputs:
             ids = np.arange(frame.height)
         checked = Inputs(X=contents, y=y, graph=graph, scores=first, ids=ids, groups=groups)
         self.n = checked.n
-        self.ids = pl.Series("sample_id", checked.as_given(checked.ids.to_numpy()), dtype=pl.String)
+        self.ids = checked.given_ids.alias("sample_id")
         self._X, self._y, self._graph = X, y, graph
         self._texts, self._images, self._stream = texts, images, stream
         self._groups, self._target, self.scores = groups, target, named
         self._wanted = target if wanted is None else wanted
         by_name: dict[str, Any] = {"label": y, "group_id": groups, **named}
-        columns = [_column(name, v, self.n) for name, v in by_name.items() if v is not None]
+        for name, values in by_name.items():
+            if values is not None and len(values) != self.n:
+                raise InputError(f"{name} has {len(values)} values for {self.n} rows of the pool.")
         if frame.width and frame.height != self.n:
             raise InputError(f"table has {frame.height} rows for {self.n} of the pool.")
-        known = {"sample_id", *(c.name for c in columns)}
-        facts = pl.DataFrame() if samples is None else pl.DataFrame(samples)
-        more = [c for c in facts.get_columns() if c.name not in known]
+        self._by_name = {name: values for name, values in by_name.items() if values is not None}
+        self._facts = pl.DataFrame() if samples is None else pl.DataFrame(samples)
         self.own = frame
-        self.ours = pl.DataFrame([self.ids, *columns, *more])
+
+    @cached_property
+    def ours(self) -> pl.DataFrame:
+        """What is known of the rows besides the pool's own columns."""
+        columns = [pl.Series(name, values) for name, values in self._by_name.items()]
+        known = {"sample_id", *self._by_name}
+        more = [c for c in self._facts.get_columns() if c.name not in known]
+        return pl.DataFrame([self.ids, *columns, *more])
 
     def column(self, name: str, what: str) -> pl.Series:
         """Return the column that a name means.
@@ -253,10 +262,3 @@ def _named(scores: Any) -> dict[str, Any]:
     if isinstance(scores, pl.DataFrame):
         return {c.name: c.to_numpy() for c in scores.get_columns()}
     return dict(scores) if isinstance(scores, Mapping) else {"scores": scores}
-
-
-def _column(name: str, values: Any, n: int) -> pl.Series:
-    series = pl.Series(name, values)
-    if len(series) != n:
-        raise InputError(f"{name} has {len(series)} values for {n} rows of the pool.")
-    return series

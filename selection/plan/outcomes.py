@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from assay.selection.contract.inputs import Rows
-from assay.selection.contract.outcomes import Outcome
+from assay.selection.contract.outcomes import Field, Named, Outcome
 from assay.selection.plan.churn import BARRED, KEPT
 from assay.selection.plan.constraints import Constraints
 from assay.selection.plan.fitted import Fitted
@@ -33,9 +33,9 @@ def outcomes_of(
     n = len(rows)
     bound = np.zeros(n, dtype=bool)
     bound[kept] = True
-    position = np.zeros(n, dtype=np.int64)
+    position = np.zeros(n, dtype=np.int32)
     position[taken.rows] = np.arange(1, len(taken.rows) + 1)
-    place = np.full(n, n, dtype=np.int64)
+    place = np.full(n, n, dtype=np.int32)
     place[order] = np.arange(len(order))
     last = place[taken.rows[~bound[taken.rows]]].max(initial=-1)
     # by place in _PASSED
@@ -54,10 +54,10 @@ def outcomes_of(
     passed[(passed == displaced) & (place > last)] = budget
     passed[barred] = _PASSED.index("barred")
 
-    def beside(which: Rows, detail: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def beside(which: Rows, detail: dict[str, Field]) -> dict[str, Field]:
         if nearest is None or similarity is None:
             return detail
-        near = ids.gather(rows[nearest[which]]).to_numpy()
+        near = Named(ids, rows[nearest[which]].astype(np.int32))
         return {**detail, "nearest": near, "similarity": similarity[which]}
 
     outcomes = []

@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from assay.selection import registry
-from assay.selection.contract.outcomes import Outcome, explained
+from assay.selection.contract.outcomes import Explained, Outcome, explained
 from assay.selection.plan.choice import choose
 from assay.selection.plan.churn import Bound
 from assay.selection.plan.constraints import checked_cost, total_budget
@@ -345,6 +345,11 @@ class SelectionPlan(Shown, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         frames = [explained(outcome) for outcome in self._outcomes if len(outcome.rows)]
         return pl.concat(frames).sort("row").drop("row")
+
+    def explained(self) -> Explained:
+        """Return what explains the rows of the pool as `decisions` does, a part at a time."""
+        check_is_fitted(self)
+        return Explained(self._outcomes, len(self.kept_))
 
 
 def _of_covered(outcome: Outcome, covered: NDArray[np.bool_]) -> Outcome:

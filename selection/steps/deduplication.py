@@ -84,7 +84,7 @@ class Deduplicator(PoolMethod):
         self.keeper_ = inputs.as_given(inputs.given_rows(keeper))
         self.keep_ = self.keeper_ == np.arange(inputs.n)
         self.similarity_ = inputs.as_given(np.asarray(similarity, dtype=np.float64))
-        self._ids = pl.Series("sample_id", inputs.as_given(inputs.ids.to_numpy()), dtype=pl.String)
+        self._ids = inputs.given_ids.alias("sample_id")
         out = ~self.keep_
         self.report_: dict[str, Any] = {
             "rows": inputs.n,

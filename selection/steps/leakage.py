@@ -142,7 +142,7 @@ class Leakage(PoolMethod):
         self.span_ = length
         self.evaluation_set_ = items["evaluation_set"].gather(named)
         self.item_ = items["item"].gather(named)
-        self._ids = pl.Series("sample_id", inputs.as_given(inputs.ids.to_numpy()), dtype=pl.String)
+        self._ids = inputs.given_ids.alias("sample_id")
         self.report_: dict[str, Any] = {
             "rows": inputs.n,
             "leaks": int(leaks.sum()),

@@ -332,3 +332,22 @@ def test_expressions_are_scores() -> None:
     np.testing.assert_allclose(made.scores_, tokens * 2.5)
     with pytest.raises(ConfigError, match="name of a column"):
         fit(plan(expressions={"tokens": "1"}))
+
+
+def test_rows_are_explained_a_part_at_a_time() -> None:
+    rng = np.random.default_rng(3)
+    n = 400
+    X = rng.normal(size=(n, 4)).astype(np.float32)
+    ids = [f"r{row}" for row in rng.permutation(n)]
+    table = pl.DataFrame({"tokens": rng.integers(0, 9, n)})
+    plan = SelectionPlan(
+        budget=40, selector="random", filters=["tokens < 7"], deduplicate=["exact_duplicates"],
+        must_include=[ids[5]],
+    )  # fmt: skip
+    plan.fit(X, ids=ids, table=table)
+    explained = plan.explained()
+    bounds = [0, 1, 130, 131, n]
+    parts = [explained.rows(a, b) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    whole = pl.concat(parts)
+    assert whole["row"].to_list() == list(range(n))
+    assert whole.drop("row").equals(plan.decisions())
