@@ -100,20 +100,30 @@ def singular_directions(
     narrow = room.reshape(-1).view(np.float32)[: room.size].reshape(room.shape)
     with one_thread():
         transposed = weights.T.tocsr()
-        start = np.random.default_rng(seed).standard_normal((n, size))
-        basis = np.linalg.qr(start.astype(np.float32))[0]
+        basis = np.random.default_rng(seed).standard_normal((n, size))
         onto = np.empty((n, size), np.float32)
         for _ in range(_ROUNDS):
-            product = _product(weights, _product(transposed, basis, narrow), onto)
-            basis = np.linalg.qr(product)[0]
-        basis = np.linalg.qr(basis.astype(np.float64))[0]
-        projected = _product(transposed, basis, room)
+            inner = _product(transposed, basis.astype(np.float32), narrow)
+            basis = _orthonormal(_product(weights, inner, onto))
+        projected = _product(transposed, _orthonormal(basis), room)
         squares, mixture = np.linalg.eigh(projected.T @ projected)
         squares = np.maximum(squares[::-1][:dimensions], 0)
         kept = int((squares > squares[0] * _NEGLIGIBLE**2).sum())
         values[:kept] = np.sqrt(squares[:kept])
         _fill_directions(projected, mixture[:, ::-1][:, :kept] / values[:kept], out[:, :kept])
     return out, values
+
+
+def _orthonormal(matrix: np.ndarray) -> np.ndarray:
+    """Return a basis, float64, of what the columns of a tall matrix span.
+
+    By the eigenvectors of its Gram matrix, in a fifth of the time of a QR decomposition. Columns that
+    only rounding errors tell apart come out shorter. Twice makes it orthonormal to the last digits.
+    """
+    columns = matrix.astype(np.float64)
+    squares, mixture = np.linalg.eigh(columns.T @ columns)
+    least = squares[-1] * np.finfo(np.float64).eps
+    return np.asarray(columns @ (mixture / np.sqrt(np.maximum(squares, least))))
 
 
 def _fill_directions(projected: np.ndarray, mixture: np.ndarray, out: np.ndarray) -> None:
