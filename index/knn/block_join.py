@@ -33,7 +33,7 @@ from assay.storage.hashing.rows import first_rows
 
 PERFECT = Recall(1.0, 1.0, 1.0)
 # lists of codes are longer than those asked for
-_SPARE = 4
+_SPARE = 6
 # where more of all pairs would meet, all of them do, once each
 _MOST_PAIRS = 0.4
 _MOST_ROUNDS = 5
@@ -239,6 +239,8 @@ class _Whole:
         """Return the exact lists of all rows."""
         n, visits = len(self._cut.layout), self.visits
         assert visits is not None
+        # their keys make room for exact ones
+        self._lists = self._lists[0], np.empty((0, 0), np.float32), self._lists[2]
         lists = np.empty((n, self._k)), np.empty((n, self._k), np.int32)
         part = max(_PART, -(-n // _MOST_PARTS))
 
@@ -273,7 +275,7 @@ def block_join(
        most tau away from it. A pair meets if both lie in one cell or one visits the other's. So the
        recall at every tau is known from the sample before any work is done; the least tau that
        reaches the target is taken.
-    5. Cells meet their own rows and their visitors, every pair for both sides; lists hold k + 4.
+    5. Cells meet their own rows and their visitors, every pair for both sides; lists hold k + 6.
     6. What is listed gets exact keys. Rows whose codes can't tell what is beyond their lists meet
        their cells once more, and every pair that is near enough gets its exact key.
     7. The recall is measured on the sampled rows. Should it be below the target, tau grows.
@@ -312,7 +314,7 @@ def block_join(
     Notes
     -----
     With cells of B rows and p visits per row it compares n p B pairs of codes, and n * (n / B) for
-    the assignment. Memory beside X: n d bytes of codes (twice while they are laid out), 8 (k + 4)
+    the assignment. Memory beside X: n d bytes of codes (twice while they are laid out), 8 (k + 6)
     for the lists of each row and 12 k for its exact list, 4 to 12 for each visit.
 
     The set of pairs that meet depends on tau and the cells only, and a list holds the least (key,
@@ -351,8 +353,10 @@ def block_join(
     else:
         lists = steps.lists()
         probes = cells_cut.probes(steps.visits) if steps.visits is not None else 1
+    centroids = means_of(cells_cut)
+    del steps, cells_cut
     keys, rows = by_position(lists, order)
-    return Join(keys, rows, means_of(cells_cut), recall, rounds, probes, cell)
+    return Join(keys, rows, centroids, recall, rounds, probes, cell)
 
 
 def by_position(lists: Lists, order: NDArray[np.int64]) -> Lists:

@@ -103,11 +103,21 @@ class Visits:
     @classmethod
     def of(cls, parts: list[tuple[NDArray[np.int32], NDArray[np.int32]]], cells: int) -> Visits:
         """Put (rows, cells) of several slices together."""
-        rows, where = (np.concatenate([part[i] for part in parts]).astype(np.int64) for i in (0, 1))
-        order = where << 32 | rows
+        count = sum(len(rows) for rows, _ in parts)
+        end = 1 + max((int(rows.max()) for rows, _ in parts if len(rows)), default=0)
+        kind = np.uint32 if cells * end < 2**32 else np.int64
+        # short numbers are sorted in half of the time
+        order = np.empty(count, kind)
+        place = 0
+        for rows, where in parts:
+            part = order[place : place + len(rows)]
+            np.multiply(where, kind(end), out=part, casting="unsafe", dtype=kind)
+            np.add(part, rows, out=part, casting="unsafe", dtype=kind)
+            place += len(rows)
         order.sort()
-        starts = np.searchsorted(order, np.arange(cells + 1) << 32)
-        return cls(starts, order.astype(np.int32))
+        starts = np.searchsorted(order, (np.arange(cells) * end).astype(kind))
+        np.remainder(order, kind(end), out=order)
+        return cls(np.append(starts, count), order.astype(np.int32))
 
 
 def find_visits(

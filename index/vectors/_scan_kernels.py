@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from assay.index.vectors._knn_kernels import enter, exact_key
+from assay.index.vectors._row_sums import LINE, LINES
 from assay.index.vectors._tile_kernels import (
     aligned,
     near_pairs,
@@ -21,7 +22,7 @@ from assay.index.vectors._tile_kernels import (
     valid_columns,
 )
 from assay.index.vectors._tiles import COLUMNS, LANES, ROWS, enter_short
-from assay.storage.compiling import njit
+from assay.storage.compiling import njit, prefetch
 
 # queries whose packed codes stay in the cache while columns pass by
 _QUERIES = 16 * ROWS
@@ -226,9 +227,14 @@ def look_again(  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def rank_lists(metric, X, at, squares, rank, which, candidates, keys, rows):  # type: ignore[no-untyped-def]
     """Fill the lists of the rows `which` with the best of candidates[s] by exact keys (-1: no more)."""
+    lines = min(LINES, (X.shape[1] * X.itemsize + LINE - 1) // LINE)
     for s in range(len(which)):
         i = which[s]
         for t in range(candidates.shape[1]):
+            if s + 1 < len(which) and candidates[s + 1, t] >= 0:
+                start = X.ctypes.data + at[candidates[s + 1, t]] * X.strides[0]
+                for line in range(lines):
+                    prefetch(start + line * LINE)  # type: ignore[call-arg]
             j = candidates[s, t]
             if j < 0:
                 break

@@ -49,18 +49,22 @@ def ordered_rows(
     order: NDArray[np.int64],
     changed: Callable[[NDArray[Any]], NDArray[Any]] = np.asarray,
 ) -> NDArray[Any]:
-    """Return ``changed(X)[order]`` for an order of all rows, which are read once, from the first on.
+    """Return ``changed(X)[order]`` for an order of all rows; `changed` sees some rows at a time.
 
-    Of a mapped file that is large, in a nameless file.
+    A mapped file is read once, from the first row on; of one that is large, in a nameless file.
     """
     mapped = mapping(X)
     if is_large(X):
         return take_rows(X, order, room_beside(X, X.shape, changed(X[:0]).dtype), changed)
+    out = np.empty(X.shape, changed(X[:0]).dtype)
+    parts = [slice(begin, begin + _CHUNK) for begin in range(0, len(X), _CHUNK)]
+    if mapped is None:
+        for part in parts:
+            out[part] = changed(X.take(order[part], axis=0))
+        return out
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
-    out = np.empty(X.shape, changed(X[:0]).dtype)
-    for begin in range(0, len(X), _CHUNK):
-        part = slice(begin, begin + _CHUNK)
+    for part in parts:
         out[place[part]] = changed(X[part])
         release(mapped)
     return out

@@ -207,7 +207,8 @@ def test_ranks_are_those_of_sorted_scores_then_ids(tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
     n = 500
     data = tables()
-    assert data.samples is not None and data.decisions is not None
+    assert data.samples is not None
+    assert data.decisions is not None
     data.samples = pl.concat([data.samples] * (n // 4)).with_columns(
         sample_id=pl.format("s{}", pl.int_range(n))
     )

@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_info
 
 from assay.index.graph.similarity_graph import SimilarityGraph
 from assay.index.knn.block_join import block_join
+from assay.index.knn.cells import Visits
 from assay.index.knn.nearest_neighbors import nearest_neighbors
 from assay.index.knn.planning import Plan
 from assay.index.vectors.centroids import assign, list_count, train_centroids
@@ -361,3 +362,22 @@ def test_neighbors_at_any_scale_are_right_or_refused(metric, method, scale):
     found = nearest_neighbors(scaled, k=4, metric=metric, method=method, target_recall=0.99)
     assert np.isfinite(found.distances).all()
     assert (found.neighbors == expected).mean() > 0.97
+
+
+@pytest.mark.parametrize("most", [50, 2**31 - 1])
+def test_visits_are_sorted_by_cell_then_row(most: int) -> None:
+    """Also where a cell and a row do not go into 32 bits together."""
+    draw = np.random.default_rng(0)
+    cells = 7
+    parts = [
+        (
+            draw.integers(0, most, size, np.int32, endpoint=True),
+            draw.integers(0, cells - 1, size, np.int32),
+        )
+        for size in (0, 60, 1, 200)
+    ]
+    visits = Visits.of(parts, cells)
+    pairs = sorted((c, r) for rows, where in parts for r, c in zip(rows, where, strict=True))
+    assert visits.rows.tolist() == [r for _, r in pairs]
+    assert visits.starts.tolist() == [sum(c < cell for c, _ in pairs) for cell in range(cells + 1)]
+    assert Visits.of([], cells).starts.tolist() == [0] * (cells + 1)

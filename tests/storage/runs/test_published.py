@@ -247,7 +247,7 @@ def test_kept_columns_of_pools_that_differ(tmp_path: Path) -> None:
 def test_one_runs_names_are_not_stored_row_by_row(tmp_path: Path) -> None:
     """Every table of a file that holds one curation answers as the store does, by any condition."""
     store = ScoreStore(tmp_path / "store", create=True)
-    pool = "it's \"one\""
+    pool = 'it\'s "one"'
     run_night(store, 0, pool)
     latest = store.publish()
     run_id = night_id(0, pool)
