@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import numpy as np
@@ -347,7 +348,7 @@ def test_rows_are_explained_a_part_at_a_time() -> None:
     plan.fit(X, ids=ids, table=table)
     explained = plan.explained()
     bounds = [0, 1, 130, 131, n]
-    parts = [explained.rows(a, b) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    parts = [explained.rows(a, b) for a, b in itertools.pairwise(bounds)]
     whole = pl.concat(parts)
     assert whole["row"].to_list() == list(range(n))
     assert whole.drop("row").equals(plan.decisions())
