@@ -12,13 +12,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted
 
 from assay.selection.contract.budgets import Budget, ShortfallWarning, resolve_budget
 from assay.selection.contract.covered import check_some_left
 from assay.selection.contract.inputs import Floats, Inputs, Rows
 from assay.selection.contract.outcomes import Choice, Decision, Outcome, explained
+from assay.selection.contract.parameters import Parameters, check_is_fitted
 from assay.selection.contract.subsets import rows_of
 from assay.selection.registry import Method
 from assay.storage.errors import BudgetError, ConfigError, MissingInputError
@@ -38,7 +37,7 @@ _NEEDS = {
 _GROUPS_TOLD = 100
 
 
-class PoolMethod(Method, BaseEstimator):  # type: ignore[misc]
+class PoolMethod(Method, Parameters):
     """Base of what is fitted on a pool: selectors, scorers and steps."""
 
     def fit(

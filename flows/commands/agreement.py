@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
-import numpy as np
-import polars as pl
 import typer
 
 from assay.flows.commands.options import Json, Store, open_store
 from assay.storage.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
     from assay.storage import ScoreStore
 
 
@@ -71,6 +72,8 @@ def agreement(
 
 
 def _of_file(place: str) -> _Side:
+    import polars as pl
+
     from assay.storage import read_pool
 
     pool = read_pool(place)

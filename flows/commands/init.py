@@ -6,15 +6,15 @@ import json as json_format
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from assay.flows.commands.options import Json, Overwrite
-from assay.flows.config.proposal import LOOKED_AT, Proposal, propose
-from assay.storage.disk.atomic import output_path
 from assay.storage.errors import ConfigError
-from assay.storage.reading.locations import scheme_of
+
+if TYPE_CHECKING:
+    from assay.flows.config.proposal import Proposal
 
 CONFIG, DEPLOYMENT, NOTEBOOK = "assay.toml", "prefect.yaml", "assay.ipynb"
 _WIDTH = 96
@@ -51,6 +51,7 @@ def init(
 ) -> None:
     """Write a commented configuration, a Prefect deployment and a notebook for a pool."""
     from assay.flows.commands.output import print_json
+    from assay.flows.config.proposal import propose
 
     if pool is None:
         from assay.examples import example_path
@@ -100,6 +101,8 @@ def write_all(files: Mapping[str, str], folder: Path, *, overwrite: bool) -> lis
     ConfigError
         A file is there, and `overwrite` is not set.
     """
+    from assay.storage.disk.atomic import output_path
+
     existing = [name for name in files if os.path.lexists(folder / name)]
     if existing and not overwrite:
         raise ConfigError(
@@ -123,6 +126,8 @@ def configuration(proposal: Proposal, settings: Mapping[str, Any]) -> str:
 
 
 def _configuration_lines(proposal: Proposal, settings: Mapping[str, Any]) -> Iterator[str]:
+    from assay.flows.config.proposal import LOOKED_AT
+
     yield "# Written by assay init. Run it with: assay curate assay.toml"
     yield "# Every key: assay config. One of them: assay config --explain plan.quotas"
     yield "# For completion in an editor: assay config --schema > assay.schema.json, then the first line"
@@ -271,6 +276,8 @@ def _cell(kind: str, text: str, number: int) -> dict[str, Any]:
 
 def _from(folder: Path, location: str) -> str:
     """Return where a location is, seen from a folder."""
+    from assay.storage.reading.locations import scheme_of
+
     if scheme_of(location) is not None or os.path.isabs(location) or folder == Path():
         return location
     try:

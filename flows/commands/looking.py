@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json as json_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import polars as pl
 import typer
 
 from assay.flows.commands.options import Json, Overwrite, Store, open_store
 from assay.flows.config.slices import LEAKED, LEFT, NEIGHBORS
-from assay.storage import ScoreStore
 from assay.storage.errors import ColumnError, ConfigError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from assay.storage import ScoreStore
 
 
 def slices(
@@ -42,6 +45,8 @@ def slices(
 
     Of a run its kept columns (--keep), label, group and source are cut.
     """
+    import polars as pl
+
     from assay.flows.commands.diff import format_of
     from assay.flows.commands.output import emit, print_json, print_table
     from assay.flows.export.destination import check_destination
@@ -121,6 +126,8 @@ def _of_run(store: ScoreStore, run: str | None, by: str) -> tuple[pl.DataFrame, 
 
 def _other_neighbors(store: ScoreStore, run_id: str, samples: pl.DataFrame) -> pl.Series:
     """Return the share of each row's neighbors that carry another label (or group) than it does."""
+    import polars as pl
+
     from assay.flows.report.rows import graph_ids, stored_graph
     from assay.flows.stages.findings import other_neighbors
 
@@ -155,6 +162,7 @@ def shortcuts(
     learn the shortcut and not the task.
     """
     import numpy as np
+    import polars as pl
 
     from assay.flows.commands.output import print_json, print_table
     from assay.flows.export.frames import rows_json

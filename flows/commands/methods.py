@@ -12,7 +12,6 @@ from typing import Annotated, Any
 import typer
 
 from assay.flows.commands.options import Json
-from assay.index.embedding import embedders
 from assay.selection import registry
 from assay.storage.errors import ColumnError, ConfigError
 
@@ -28,6 +27,7 @@ def methods(
 ) -> None:
     """List all methods, including those of installed plug-ins, or show the page of one."""
     from assay.flows.commands.output import print_json
+    from assay.index.embedding import embedders
 
     if kind is not None and kind not in KINDS:
         raise ConfigError(f"There is no kind {kind!r}; kinds are: {', '.join(KINDS)}.")
@@ -56,6 +56,8 @@ def methods(
 
 def listed_methods() -> Iterator[dict[str, Any]]:
     """Yield what the list says about every method and embedder."""
+    from assay.index.embedding import embedders
+
     for entry in registry.entries():
         yield {
             "name": entry.name,
@@ -85,6 +87,8 @@ def listed_methods() -> Iterator[dict[str, Any]]:
 def method_page(method: dict[str, Any]) -> dict[str, Any]:
     """Return the description, parameters and source of one method."""
     if method["kind"] == "embedder":
+        from assay.index.embedding import embedders
+
         target = embedders.embedder_class(method["name"])
     else:
         target = registry.get(method["name"], method["kind"])

@@ -7,13 +7,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from shutil import get_terminal_size
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import polars as pl
-
-from assay.flows.export.frames import flat_cells, rows_json, whole_numbers, write_frame
-from assay.flows.export.text_values import as_json
+from assay.flows.export.json_text import as_json
 from assay.storage.errors import ConfigError
+
+if TYPE_CHECKING:
+    import polars as pl
 
 FORMATS = ("table", "vertical", "json", "csv", "parquet")
 SHOWN_ROWS = 100
@@ -54,6 +54,8 @@ def print_table(frame: pl.DataFrame, title: str | None = None, *, vertical: bool
 
     With `vertical`, or where a row does not fit into a narrow terminal, each value has a line.
     """
+    from assay.flows.export.frames import whole_numbers
+
     cells = [
         [_text(value) for value in row] for row in whole_numbers(frame.head(SHOWN_ROWS)).iter_rows()
     ]
@@ -137,6 +139,8 @@ def emit(
     overwrite: bool = False,
 ) -> None:
     """Print `frame` in one of `FORMATS`, or write it to `out`; the rest as in `write_frame`."""
+    from assay.flows.export.frames import flat_cells, rows_json, write_frame
+
     check_format(format, out)
     if out is not None:
         write_frame(

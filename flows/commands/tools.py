@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from assay.flows.commands.options import Store, open_store
-from assay.storage import ScoreStore
 from assay.storage.errors import AssayError, ConfigError
+
+if TYPE_CHECKING:
+    from assay.storage import ScoreStore
 
 _INSTRUCTIONS = (
     "Reads a store of assay: data sets, of which every row has scores and one decision with a "
@@ -96,7 +98,7 @@ def _tools(store: ScoreStore) -> list[Callable[..., dict[str, Any]]]:
     from assay.flows.config.curation import CurationConfig
     from assay.flows.estimate import estimation
     from assay.flows.export.frames import rows_json
-    from assay.flows.export.text_values import as_json
+    from assay.flows.export.json_text import as_json
     from assay.flows.report.differences import LATEST, PREVIOUS, difference
     from assay.flows.running.finished import curation_run
     from assay.storage.runs.schema import NEWEST_FIRST

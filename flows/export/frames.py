@@ -10,7 +10,8 @@ import polars as pl
 import pyarrow as pa
 
 from assay.flows.export.csv_cells import guarded
-from assay.flows.export.text_values import as_json, flat, json_lines, refuse_bytes
+from assay.flows.export.json_text import as_json
+from assay.flows.export.text_values import flat, json_lines, refuse_bytes
 from assay.storage.disk.atomic import output_path
 from assay.storage.errors import ConfigError
 from assay.storage.reading.types import storable

@@ -11,9 +11,10 @@ from pathlib import Path, PurePosixPath
 import polars as pl
 
 from assay.flows.export.frames import whole_numbers
+from assay.flows.export.json_text import as_json
 from assay.flows.export.selection import Selection
 from assay.flows.export.tables import Files, vector_bytes
-from assay.flows.export.text_values import as_json, refuse_bytes
+from assay.flows.export.text_values import refuse_bytes
 from assay.storage.errors import ConfigError
 
 UNLABELED = "unlabeled"

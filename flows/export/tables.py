@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from assay.flows.export.features import IMAGE, with_features
 from assay.flows.export.frames import frame_bytes, settled
+from assay.flows.export.json_text import as_json
 from assay.flows.export.selection import Selection
-from assay.flows.export.text_values import as_json
 from assay.storage.errors import ConfigError
 from assay.storage.reading.types import storable
 

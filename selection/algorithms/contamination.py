@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 from scipy.special import expit
 
 from assay.index.threads import one_thread
@@ -229,6 +228,9 @@ def _shares(
     rng: np.random.Generator,
 ) -> Floats:
     """Draw the share of outliers of every draw of the mixture."""
+    # late, because it takes a fifth of a second
+    from scipy.optimize import brentq
+
     total = np.cumsum(weights, axis=1)
     beyond = total >= high
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.sparse import issparse
 
 from assay.index.threads import one_thread
@@ -186,6 +185,8 @@ def softmax_regression(X: Any, codes: NDArray[Any], n_classes: int) -> NDArray[n
     They minimize the mean negative log-likelihood plus half the penalty times their squares,
     by at most 30 steps of L-BFGS; classes without a row get the probability 0.
     """
+    from scipy.optimize import minimize
+
     n, d = X.shape
     penalty = _SPARSE_PENALTY if issparse(X) else _DENSE_PENALTY
     rows = np.arange(n)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
-from scipy.spatial.distance import cdist
 
 from assay.index.threads import one_thread
 from assay.selection.contract.inputs import Floats
@@ -128,11 +127,15 @@ def _solved(H: Floats, h: Floats, penalty: float) -> Floats:
 
 
 def _gaussian(A: Floats, B: Floats, width: float) -> Floats:
+    from scipy.spatial.distance import cdist
+
     return np.asarray(np.exp(-cdist(A, B, "sqeuclidean") / (2 * width**2)))
 
 
 def _median_distance(rows: Floats) -> float:
     """Return the median distance between rows, over at most 1,000 of them; 1 where they are equal."""
+    from scipy.spatial.distance import cdist
+
     some = rows[:1_000]
     apart = cdist(some, some)[np.triu_indices(len(some), 1)]
     apart = apart[apart > 0]

@@ -10,7 +10,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from scipy.special import ndtr
-from scipy.stats import false_discovery_control
 
 from assay.selection.contract.inputs import Floats
 from assay.selection.tables.coded_columns import CodedColumn, coded_columns
@@ -160,6 +159,9 @@ def weak_slices(table: Any, by: Any, *, most: int = 20, alpha: float = 0.05) -> 
         bar = cells.mean - _BEATS * cells.error
         beats = (bar > single[first.name].mean[:, None]) & (bar > single[second.name].mean[None, :])
         candidates.append(_rows(cells, n, mean, scores.var(), least, beats))
+    # late, because it takes half a second
+    from scipy.stats import false_discovery_control
+
     everything = pl.concat(candidates)
     weak = everything.with_columns(p=false_discovery_control(everything["p"].to_numpy())).filter(
         pl.col("stays"), pl.col("score") > 0, pl.col("p") <= alpha

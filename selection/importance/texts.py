@@ -12,7 +12,6 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 
 from assay.index.ngrams._stream_kernels import count_rows
 from assay.index.ngrams._unicode import as_texts
@@ -34,6 +33,7 @@ from assay.selection.algorithms.density_ratio import (
 )
 from assay.selection.algorithms.presence_classifier import PresenceClassifier, distinct_buckets
 from assay.selection.contract.inputs import Floats, Rows, text_series
+from assay.selection.contract.parameters import Parameters
 from assay.selection.importance.missing import missing_share, thinned
 from assay.selection.importance.sample import NGRAMS, ROWS, halvings, picked, sample_shard
 from assay.storage.errors import ConfigError, InputError
@@ -148,7 +148,7 @@ class TextSettings:
     min_example_length: int = 0
 
     @classmethod
-    def of(cls, method: BaseEstimator) -> TextSettings:
+    def of(cls, method: Parameters) -> TextSettings:
         """Return the settings among the parameters of a method."""
         values = method.get_params(deep=False)
         return cls(**{name: values[name] for name in TEXT_LIMITS if name in values})

@@ -9,11 +9,10 @@ from typing import Any, Literal, Self
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted
 
 from assay.selection import registry
 from assay.selection.contract.outcomes import Explained, Outcome, explained
+from assay.selection.contract.parameters import Parameters, check_is_fitted
 from assay.selection.plan.choice import choose
 from assay.selection.plan.churn import Bound
 from assay.selection.plan.constraints import checked_cost, total_budget
@@ -32,7 +31,7 @@ _TABLES = ("mixture_from_runs", "mixture_from_models")
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class SelectionPlan(Shown, BaseEstimator):  # type: ignore[misc]
+class SelectionPlan(Shown, Parameters):
     """Filters -> references -> leakage -> deduplication -> cutoff -> blend of scores -> a selector under constraints.
 
     Every row of the pool gets exactly one decision: selected, or the first thing that left it out.

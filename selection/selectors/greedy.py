@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils.validation import check_is_fitted
 
 from assay.selection.algorithms.heaps import sift
 from assay.selection.algorithms.set_functions import GRAPH_CUT, SetFunction, gain_of, take
 from assay.selection.base import Selector
 from assay.selection.contract.inputs import Floats, Graph, Inputs, Rows
 from assay.selection.contract.outcomes import Choice, Outcome
+from assay.selection.contract.parameters import check_is_fitted
 from assay.storage.compiling import njit, prefetch
 
 # rows of a bucket whose edges are asked for before they are read

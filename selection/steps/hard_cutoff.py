@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from sklearn.utils.validation import check_is_fitted
 
 from assay.selection.algorithms.contamination import find_outliers
 from assay.selection.algorithms.difficulty import (
@@ -22,6 +21,7 @@ from assay.selection.base import PoolMethod
 from assay.selection.contract.budgets import resolve_budget
 from assay.selection.contract.inputs import Inputs
 from assay.selection.contract.outcomes import Outcome, explained, rank_of
+from assay.selection.contract.parameters import check_is_fitted
 from assay.storage.errors import ConfigError
 from assay.storage.limits import Limits, Number
 

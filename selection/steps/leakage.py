@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
-from sklearn.utils.validation import check_is_fitted
 
 from assay.index.search.sparse_index import SparseIndex
 from assay.index.threads import one_thread
@@ -16,6 +15,7 @@ from assay.selection.algorithms.minhash import MOST_WORDS
 from assay.selection.algorithms.span_matching import SpanMatcher, Words, words_of
 from assay.selection.base import PoolMethod
 from assay.selection.contract.inputs import Inputs, text_series
+from assay.selection.contract.parameters import check_is_fitted
 from assay.storage.errors import ConfigError, InputError
 from assay.storage.limits import Limits, Number, Whole, check_parameters
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from assay.flows import cli
-from assay.flows.export.text_values import as_json
+from assay.flows.export.json_text import as_json
 from assay.storage import ScoreStore
 from tests.security.fuzzing import small_store
 
