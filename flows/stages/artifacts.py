@@ -337,13 +337,19 @@ def load_vectors(run: Run, vectors: Ref) -> np.ndarray:
     return read_vectors(folder(run, vectors))
 
 
-def load_graph(run: Run, ref: Ref, *, mapped: bool = False) -> Any:
-    """Return the similarity graph; with `mapped` a large one stays in its files."""
+def load_graph(run: Run, ref: Ref, *, mapped: bool = False, ids: pl.Series | None = None) -> Any:
+    """Return the similarity graph; with `mapped` a large one stays in its files.
+
+    Where its ids are `ids`, it holds these, so that they are in memory once.
+    """
     from assay.index import SimilarityGraph
 
     graph = folder(run, ref)
     size = sum(path.stat().st_size for path in graph.glob("*.npy"))
-    return SimilarityGraph.load(graph, mapped=mapped and size > _MAPPED)
+    loaded = SimilarityGraph.load(graph, mapped=mapped and size > _MAPPED)
+    if ids is not None and loaded.sample_ids is not None and loaded.sample_ids.equals(ids):
+        loaded.sample_ids = ids
+    return loaded
 
 
 def write_report(path: Path, report: dict[str, Any]) -> None:

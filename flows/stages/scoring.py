@@ -57,7 +57,7 @@ def inputs(
     if "target" in needs and run.config.target:
         arguments["target"] = target_of(run, vectors, needs)
     if "graph" in needs:
-        arguments["graph"] = load_graph(run, graph, mapped=True)
+        arguments["graph"] = load_graph(run, graph, mapped=True, ids=rows["sample_id"])
     return arguments
 
 
@@ -176,6 +176,6 @@ def load_report(run: Run, ref: Ref) -> dict[str, Any]:
 
 
 def load_scores(run: Run, ref: Ref) -> np.ndarray:
-    """Return one score of every usable row."""
-    scores: np.ndarray = np.load(folder(run, ref) / "scores.npy")
+    """Return one score of every usable row, in its file."""
+    scores: np.ndarray = np.load(folder(run, ref) / "scores.npy", mmap_mode="r")
     return scores

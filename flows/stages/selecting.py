@@ -215,7 +215,7 @@ def _given(
     inputs: dict[str, Any] = {
         "X": load_vectors(run, vectors),
         "ids": rows["sample_id"],
-        "graph": load_graph(run, graph, mapped=True),
+        "graph": load_graph(run, graph, mapped=True, ids=rows["sample_id"]),
         "scores": values,
         "table": columns_of(run, frame, _named(run)),
         "samples": facts_of(frame) if frame.columns[1:] != _needed(run) else None,

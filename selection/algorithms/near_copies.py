@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.index.vectors.exact import unit_rows
-from assay.index.vectors.mapped import take_rows
+from assay.index.vectors.mapped import room_beside, take_rows
 from assay.selection.contract.inputs import Floats, Graph, Rows
 from assay.storage.compiling import njit
 from assay.storage.errors import InputError
@@ -123,7 +123,11 @@ class Similarities:
         """Return rows as float32, their squares, and the squared distance that `threshold` allows."""
         if self._metric == "cosine":
             reach = 2 - 2 * threshold
-            vectors = unit_rows(np.asarray(take_rows(self._vectors, rows), dtype=np.float32))
+            shape = len(rows), self._vectors.shape[1]
+            vectors = room_beside(self._vectors, shape, np.float32)
+            for begin in range(0, len(rows), _LISTS):
+                part = take_rows(self._vectors, rows[begin : begin + _LISTS])
+                vectors[begin : begin + len(part)] = unit_rows(np.asarray(part, dtype=np.float32))
         else:
             taken = self._taken(rows)
             longest = float(np.sqrt(_squares(taken)).max(initial=1e-300))

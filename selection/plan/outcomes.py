@@ -73,8 +73,10 @@ def outcomes_of(
             (by_bound, "churn"),
             (~mine & free, outcome.reason),
         ):
-            which = outcome.rows[keep]
-            detail = {name: values[keep] for name, values in outcome.detail.items()}
+            which, detail = outcome.rows, dict(outcome.detail)
+            if not keep.all():
+                which = which[keep]
+                detail = {name: values[keep] for name, values in detail.items()}
             if reason in ("selected", "churn"):
                 detail = {**detail, "position": position[which], "score": selector.scores_[which]}
                 stage = "select"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,7 +98,7 @@ class StratifiedSelector(Selector):
     def _select(self, inputs: Inputs, budget: int) -> Choice:
         n = inputs.n
         noise = inputs.noise(self.random_state, "stratified")
-        levels = nested_clusters(
+        first, *above = nested_clusters(
             inputs.compared_vectors(self.metric)[0],
             cell_counts(n),
             self.metric,
@@ -106,15 +106,18 @@ class StratifiedSelector(Selector):
             random_state=self.random_state,
             stream="stratified",
         )
-        cell = levels[0].of_row
-        keys, cluster = [noise, cell], cell
-        for level in levels[1:]:
+        cell = first.of_row.astype(np.int32)
+        counts = [len(level.centroids) for level in (first, *above)]
+        del first
+        keys: list[NDArray[Any]] = [noise, cell]
+        cluster: NDArray[Any] = cell
+        for level in above:
             cluster = level.of_row[cluster]
             keys.append(cluster)
         line = np.lexsort(keys)
         start = float(uniform(["start"], derived_seed(self.random_state, "stratified/start"))[0])
         if inputs.covered.any():
-            chosen = _beside(levels, line, inputs.covered, budget, start)
+            chosen = _beside(cell, above, line, inputs.covered, budget, start)
         else:
             steps = (reversed_bits(budget) + start) * (n / budget)
             chosen = line[np.minimum(steps.astype(np.int64), n - 1)]
@@ -125,7 +128,7 @@ class StratifiedSelector(Selector):
         scores = np.empty(n)
         scores[ranking] = 1 - np.arange(n) / n
         rest = np.sort(ranking[budget:])
-        sizes = np.bincount(cell)
+        sizes = np.bincount(cell).astype(np.int32)
 
         def deviation(rows: Rows) -> float:
             rows = np.concatenate([inputs.covered_rows, rows])
@@ -143,7 +146,7 @@ class StratifiedSelector(Selector):
                     "not_drawn",
                     {
                         "score": scores[rest],
-                        "rank": rank_of(scores)[rest],
+                        "rank": rank_of(scores)[rest].astype(np.int32),
                         "cell": cell[rest],
                         "cell_rows": sizes[cell[rest]],
                     },
@@ -151,7 +154,7 @@ class StratifiedSelector(Selector):
             ],
             detail={"cell": cell[chosen], "cell_rows": sizes[cell[chosen]]},
             report={
-                "levels": [len(level.centroids) for level in levels],
+                "levels": counts,
                 "deviation": deviation(chosen),
                 "deviation_random": deviation(random),
             },
@@ -159,18 +162,22 @@ class StratifiedSelector(Selector):
 
 
 def _beside(
-    levels: Sequence[Cells], line: Rows, covered: NDArray[np.bool_], budget: int, start: float
+    cell: NDArray[np.int32],
+    above: Sequence[Cells],
+    line: Rows,
+    covered: NDArray[np.bool_],
+    budget: int,
+    start: float,
 ) -> Rows:
     """Return rows along the line that even out, cluster by cluster, what the covered ones lack."""
-    cell = levels[0].of_row
     sizes = [np.bincount(cell).astype(np.float64)]
     had = [np.bincount(cell[covered], minlength=len(sizes[0])).astype(np.float64)]
-    for level in levels[1:]:
+    for level in above:
         for counts in (sizes, had):
             counts.append(np.bincount(level.of_row, weights=counts[-1]).astype(np.float64))
     quota = _evened_out(sizes[-1], had[-1], float(budget))
-    for depth in range(len(levels) - 1, 0, -1):
-        parent = levels[depth].of_row
+    for depth in range(len(above), 0, -1):
+        parent = above[depth - 1].of_row
         order = np.argsort(parent, kind="stable")
         children = np.split(order, np.cumsum(np.bincount(parent, minlength=len(quota)))[:-1])
         below = np.zeros(len(parent))

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import tracemalloc
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -82,3 +85,19 @@ def test_lists_of_neighbors_tell_of_the_copies_that_all_pairs_hold(metric: str, 
         assert clear.any()
         few = have_copies(rows, threshold, 5 * len(rows), among, graph)
         np.testing.assert_array_equal(few[clear[: len(few)]], found[: len(few)][clear[: len(few)]])
+
+
+def test_many_chosen_rows_of_a_mapped_file_are_compared_in_a_file(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40_000, 256)).astype(np.float32)
+    X[1::2] = X[::2]
+    np.save(tmp_path / "X.npy", X)
+    rows, asked = np.arange(40_000), np.arange(64)
+    mapped = Similarities(np.load(tmp_path / "X.npy", mmap_mode="r"), "cosine")
+    tracemalloc.start()
+    near = mapped.have_another(rows, asked, 0.999)
+    held = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # two copies of a part of the rows, and what some of them are compared with
+    assert held < 1.9 * X.nbytes
+    assert np.array_equal(near, Similarities(X, "cosine").have_another(rows, asked, 0.999))
