@@ -31,6 +31,7 @@ from assay.flows.stages.stage import EMBED, READ, Stage
 from assay.index.vectors.stored import read_vectors
 from assay.selection import registry
 from assay.storage import Pool, ScoreStore
+from assay.storage.disk.parquet import write_frame
 from assay.storage.errors import IdError, InputError
 from assay.storage.hashing.fingerprints import fingerprint
 from assay.storage.hashing.rows import hash_rows, read_digests, smallest_rows
@@ -94,7 +95,7 @@ def read(run: Run, started_at: datetime) -> Ref:
         check(run, frame)
         store.begin(run_info(run, started_at, frame.height))
         keep_labels(run, frame)
-        return make_stage(run, READ, ref, lambda out: frame.write_parquet(out / "samples.parquet"))
+        return make_stage(run, READ, ref, lambda out: write_frame(out / "samples.parquet", frame))
 
 
 def check(run: Run, frame: pl.DataFrame) -> None:
