@@ -195,11 +195,25 @@ def sample_parts(
             begin = end
 
 
-def has_content(run: Run, samples: Ref) -> np.ndarray:
-    """Return which of the samples have content, as they were read: bool, one for each row."""
-    return np.concatenate(
+def has_content(run: Run, samples: Ref, vectors: Ref | None = None) -> np.ndarray:
+    """Return which of the samples have content: bool, one for each row.
+
+    As they were read; with `vectors` images that can't be decoded have none.
+    """
+    mask = np.concatenate(
         [part["problem"].is_null().to_numpy() for part in sample_parts(run, samples, ["problem"])]
     )
+    if vectors is not None and run.kind == "image":
+        mask[np.load(folder(run, vectors) / "undecodable.npy")] = False
+    return mask
+
+
+def usable_ids(run: Run, samples: Ref, vectors: Ref) -> pl.Series:
+    """Return the ids of the samples that have content, in their order."""
+    mask = has_content(run, samples, vectors)
+    path = folder(run, samples) / "samples.parquet"
+    ids = pl.read_parquet(path, columns=["sample_id"])["sample_id"]
+    return ids if mask.all() else ids.filter(pl.Series(mask))
 
 
 def content_hashes(run: Run, samples: Ref, keys: np.ndarray) -> np.ndarray:

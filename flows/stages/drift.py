@@ -9,11 +9,10 @@ import numpy as np
 
 from assay.flows.stages.artifacts import (
     folder,
-    load_rows,
     load_vectors,
     make_stage,
     sampled,
-    usable,
+    usable_ids,
 )
 from assay.flows.stages.generations import embedder_ref
 from assay.flows.stages.refs import Ref
@@ -90,8 +89,7 @@ def measure(run: Run, samples: Ref, vectors: Ref) -> Ref | None:
 
     def make(out: Path) -> None:
         at = folder(run, embedder_ref(run.generation))
-        ids = usable(load_rows(run, samples, vectors, ["sample_id", "problem"]))["sample_id"]
-        picked = np.sort(sampled(run, ids, _SAMPLE))
+        picked = np.sort(sampled(run, usable_ids(run, samples, vectors), _SAMPLE))
         now = _shares(load_vectors(run, vectors)[picked], np.load(at / "cells.npy"))
         distance = float(np.abs(now - np.load(at / "shares.npy")).sum() / 2)
         (out / "drift.json").write_text(json.dumps(distance))

@@ -12,12 +12,11 @@ import polars as pl
 from assay.flows.progress import logger, step
 from assay.flows.stages.artifacts import (
     folder,
+    has_content,
     load_graph,
-    load_rows,
-    load_samples,
     load_vectors,
     make_stage,
-    usable,
+    usable_ids,
 )
 from assay.flows.stages.changes import load_changes
 from assay.flows.stages.contents import texts_of
@@ -91,7 +90,7 @@ def graph(
                 }
                 X = load_vectors(run, vectors)
                 if config.kind == "hybrid":
-                    keep = load_samples(run, samples, ["problem"])["problem"].is_null().to_numpy()
+                    keep = has_content(run, samples)
                     texts = texts_of(run, keep, None)
                     joined = SimilarityGraph.from_texts(texts, vectors=X, **how)
                 else:
@@ -214,7 +213,7 @@ def _parent(
         and storage_of(folder(run, parent.vectors)) == run.config.embedding.storage
     ):
         return None
-    rows = found.rows[usable(load_rows(run, samples, vectors, ["problem"]))["key"].to_numpy()]
+    rows = found.rows[has_content(run, samples, vectors)]
     new = int((rows < 0).sum())
     changed = new + found.before - (len(rows) - new)
     if changed > _CHANGED * found.before:
@@ -244,4 +243,4 @@ def _make(
 
 def ids_of(run: Run, samples: Ref, vectors: Ref) -> pl.Series:
     """Return the ids of the usable rows."""
-    return usable(load_rows(run, samples, vectors, ["sample_id", "problem"]))["sample_id"]
+    return usable_ids(run, samples, vectors)

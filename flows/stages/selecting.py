@@ -26,11 +26,13 @@ from assay.flows.progress import logger, step
 from assay.flows.stages.artifacts import (
     content_hashes,
     folder,
+    has_content,
     load_graph,
     load_rows,
     load_vectors,
     make_stage,
     usable,
+    usable_ids,
 )
 from assay.flows.stages.budget import asked_budget
 from assay.flows.stages.contents import (
@@ -302,12 +304,11 @@ def judge(run: Run, samples: Ref, vectors: Ref, graph: Ref, selection: Ref) -> R
 
         config = run.config
         # ids are those of the graph
-        named = ["problem", *(["group_id"] if config.group else [])]
-        named += ["label"] if config.label or config.labels else []
-        # labels that are kept apart are found by the id
-        named += ["sample_id"] if config.labels else []
-        rows = usable(load_rows(run, samples, vectors, named))
-        keys = rows["key"].to_numpy()
+        keys = np.flatnonzero(has_content(run, samples, vectors))
+        named = [name for name in _needed(run) if name not in ("sample_id", "problem")]
+        rows = pl.DataFrame()
+        if named:
+            rows = usable(load_rows(run, samples, vectors, _needed(run))).select(named)
         at = folder(run, selection)
         chosen = pl.read_parquet(at / "selections.parquet")
         place = np.searchsorted(keys, chosen["key"].to_numpy())
@@ -353,8 +354,8 @@ def _places_of(run: Run, samples: Ref, vectors: Ref, ids: list[str]) -> np.ndarr
     """Return the places of some ids among the usable rows, ascending."""
     if not ids:
         return np.empty(0, np.int64)
-    rows = usable(load_rows(run, samples, vectors, ["sample_id", "problem"]))
-    return np.flatnonzero(rows["sample_id"].is_in(pl.Series(ids, dtype=pl.String).implode()))
+    wanted = pl.Series(ids, dtype=pl.String).implode()
+    return np.flatnonzero(usable_ids(run, samples, vectors).is_in(wanted))
 
 
 def _texts_at(run: Run, keys: np.ndarray) -> Callable[[np.ndarray], Iterator[pl.Series]]:
