@@ -119,6 +119,6 @@ def test_the_plan_expects_the_search_by_words_to_grow_with_the_square() -> None:
         cost = StageCost("graph", rows * max(1.0, rows / 25_600), 0.0, 1, 1)
         return Sample(rows, 10, [cost], 0, [1])
 
-    costs = Costs((at(7_500), at(30_000), at(60_000)), 10, by_words=True)
+    costs = Costs((at(7_500), at(30_000), at(60_000)), 10**6, 10, by_words=True)
     assert costs.of(10**6)[0].cpu_seconds == pytest.approx(10**12 / 25_600)
     assert costs.of(20_000)[0].cpu_seconds == pytest.approx(20_000)
