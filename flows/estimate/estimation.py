@@ -109,11 +109,11 @@ def estimate(config: CurationConfig | Path, *, show: bool = False, **settings: A
     The samples are evenly spaced rows of the pool, read once, which one process of its own runs one
     after the other, in stores of their own; the configured store is not written to. Up to 10,000 rows the
     sample is the whole pool. Else a first sample of 1,000 to 2,000 rows tells what is loaded and fitted
-    once; two after it (as many rows again, and four times as many: a sixtieth of the pool, 4,000 to 8,000
-    rows; of methods whose memory is not known an eighth, up to 40,000) differ by their rows alone, so
+    once; two after it (as many rows again, and four times as many: 4,000 to 8,000, with the cube root of
+    the pool's rows; of methods whose memory is not known an eighth, up to 40,000) differ by their rows alone, so
     they tell how the costs grow: with n, the graph's time with n^(7/6) (that of a hybrid one with the square
     of n above 25,600 rows), that of a selector of clusters with the centroids that rows meet, the
-    judgement's with the root of n, the fit's with the power 3/4 of the rows that it takes. Samples fit
+    judgement's with the root of n, the fit's with the root of the rows that it takes. Samples fit
     their embedder on at most 2,000 rows.
 
     References are sampled with the pool, as large a share of their rows, so that asking costs less

@@ -12,11 +12,11 @@ from assay.selection.selectors.stratified import cell_counts
 
 # up to here the whole pool is the sample: three small ones would cost as much
 _WHOLE = 10_000
-# least rows of the largest of three samples, most of it, and its share of the pool, by `known`
-_LEAST = {True: 4_000, False: 2_000}
-_LARGE = {True: 8_000, False: 40_000}
-_SHARE = {True: 60, False: 8}
-# how much smaller the one before it is
+# rows of the largest of three samples where little is known of the memory: its share of the pool, and most
+_SHARE, _UNKNOWN = 8, 40_000
+# else: the cube root of the pool's rows times this, which is 4,000 of 30,000
+_BY_ROOT, _LEAST, _MOST = 4_000 / 30_000 ** (1 / 3), 4_000, 8_000
+# how much smaller the one before it is, by `known`
 _SMALLER = {True: 4, False: 2}
 # most rows of the first, which loads and compiles everything so that the others show the rows alone
 _FIRST = 2_000
@@ -26,11 +26,11 @@ _FITTED, _FITTED_FIRST = 2_000, 500
 _FIT_ROW = 10_000
 # powers of the rows that the time of a fit grows with (fewer and fewer words are new), and that of a graph
 # by codes (measured from 4,000 to 1,000,000 rows)
-_FIT_GROWTH, _GRAPH_GROWTH = 3 / 4, 7 / 6
+_FIT_GROWTH, _GRAPH_GROWTH = 1 / 2, 7 / 6
 # passes of k-means over the rows that it trains on: for its seeds, and six iterations
 _PASSES = 8
 # cells that take as long as all else does for a row that meets them, at once and in two steps
-_OWN, _OWN_IN_STEPS = 100, 10
+_OWN, _OWN_IN_STEPS = 400, 10
 # texts up to which the rarest words stay as rare, however many there are
 _FEW = 25_600
 # peaks of the same run differ: by up to 6 % where they were measured
@@ -62,7 +62,10 @@ def sample_sizes(rows: int, *, known: bool = True) -> tuple[int, ...]:
     """
     if rows <= _WHOLE:
         return (rows,)
-    larger = min(max(rows // _SHARE[known], _LEAST[known]), _LARGE[known])
+    if known:
+        larger = max(_LEAST, min(int(_BY_ROOT * rows ** (1 / 3)), _MOST))
+    else:
+        larger = max(_LEAST // 2, min(rows // _SHARE, _UNKNOWN))
     smaller = larger // _SMALLER[known]
     return min(smaller, _FIRST), smaller, larger
 

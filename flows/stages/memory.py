@@ -23,8 +23,8 @@ def known_memory(
 ) -> int:
     """Return the bytes that a run of the default methods takes, from the number of rows alone.
 
-    The largest of the stages counts: the index (copies of the vectors), the graph (its lists and
-    edges), the selection (the vectors once more). `assay plan` measures instead.
+    The largest of the stages counts: the graph (its lists and edges beside the vectors), or what selects
+    and persists (the vectors once more). `assay plan` measures instead.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def known_memory(
     --------
     >>> from assay.flows.config.curation import CurationConfig
     >>> memory_told(known_memory(CurationConfig(), "text", 1_000_000))
-    '2.2 GiB'
+    '1.9 GiB'
     """
     if dimensions is None:
         own = config.embedding.name == "default"
@@ -50,7 +50,7 @@ def known_memory(
     dimensions += config.embedding.structure
     hybrid = config.graph.kind == "hybrid"
     k = config.graph.k * (2 if hybrid else 1)
-    of_row = max(100 + 11 * dimensions, 100 + 6 * dimensions + 40 * k, 500 + 7 * dimensions)
+    of_row = max(100 + 5 * dimensions + 28 * k, 200 + 7 * dimensions)
     fitting = _FITTING if kind != "vector" and config.embedding.name == "default" else 0
     if hybrid:
         of_row += _WORDS

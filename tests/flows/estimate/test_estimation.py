@@ -161,7 +161,7 @@ def sample_at(n: int, loaded: int = 0, held: int = 1_000) -> Sample:
     fitted = min(n, 2_000)
     stages = (
         StageCost("start", 2.0, 0.0, 900, 0),
-        StageCost("fit", loaded + fitted**0.75, 4.0, held + 100 + 3 * fitted, 50),
+        StageCost("fit", loaded + np.sqrt(fitted), 4.0, held + 100 + 3 * fitted, 50),
         StageCost("graph", loaded + n ** (7 / 6), 1.0, held + 2 * n, 7 * n),
         StageCost("select", loaded + n / 10, n / 5, held + 5 * n, n),
         StageCost("judge", loaded + 2 * np.sqrt(n), n / 5, held + n, n),
@@ -181,7 +181,7 @@ def test_stages_grow_as_they_were_seen_to() -> None:
         start, fit, graph, select, judge = costs.of(n)
         assert (start.cpu_seconds, start.memory) == (2.0, round(1.05 * 900))
         assert (fit.disk, fit.memory) == (50, told(920 + 100 + 3 * 10_000, "fit", n))
-        assert fit.cpu_seconds == pytest.approx(3 + 1_000)
+        assert fit.cpu_seconds == pytest.approx(3 + 100)
         assert (graph.memory, graph.disk) == (told(940 + 2 * n, "graph", n), 7 * n)
         assert graph.cpu_seconds == pytest.approx(3 + n ** (7 / 6))
         assert select.memory == told(960 + 5 * n, "select", n)
@@ -205,7 +205,7 @@ def test_a_selector_of_cells_grows_with_what_its_rows_meet(rows: int) -> None:
     def clustered(n: int) -> float:
         # 4 sqrt(n) cells at most 4,096, met at once or in two steps, by all rows and 8 times by those trained on
         cells = min(4_096, round(4 * n**0.5))
-        met = cells + 100 if rows < 65_000 else 2 * (cells**0.5 + 10)
+        met = cells + 400 if rows < 65_000 else 2 * (cells**0.5 + 10)
         return met * (n + 8 * min(n, 32 * cells)) / 1e8
 
     samples_ = [
@@ -239,7 +239,7 @@ def test_sample_sizes(rows: int, known: bool) -> None:
         assert sizes[0] <= 2_000
         assert sizes[0] <= sizes[1] <= sizes[2] // 2
         # the three together are a small part of a large pool
-        assert sum(sizes) <= rows // (25 if known else 4) or sizes[2] <= 4_000
+        assert sum(sizes) <= rows // 4 or sizes[2] <= 4_000
 
 
 def test_shards_and_refusal() -> None:
