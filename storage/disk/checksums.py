@@ -1,4 +1,8 @@
-"""Checksums of files in blocks of 64 MiB, and of the JSON object that holds them."""
+"""Checksums of files in blocks of 64 MiB, and of the JSON object that holds them.
+
+They tell damage from what was written, not who wrote it: whoever can write a file can write its
+checksum beside it.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,12 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
+
+import xxhash
 
 from assay.storage.errors import CorruptArtifactError
 
@@ -25,6 +33,13 @@ _TICK = 20_000_000
 # times without a finer part are those of a file system whose changes seconds apart look alike
 _FINE = 1_000_000
 
+# hashes of 128 bits by the names that entries give; those of earlier versions give none
+_HASH, _UNNAMED = "xxh3_128", "blake2b"
+_HASHES: dict[str, Callable[[], Any]] = {
+    _HASH: xxhash.xxh3_128,
+    _UNNAMED: partial(hashlib.blake2b, digest_size=16),
+}
+
 _Identity = tuple[int, ...]
 # the checksums of blocks of files that were described; None: to be made again
 _described: dict[_Identity, list[str | None]] = {}
@@ -35,10 +50,11 @@ def _digest(data: bytes) -> str:
 
 
 def describe_file(path: Path, name: str) -> dict[str, Any]:
-    """Return {name, size, block, blocks}: the 128-bit BLAKE2b of every `block` bytes of a file.
+    """Return {name, size, block, hash, blocks}: the 128-bit XXH3 of every `block` bytes of a file.
 
-    A file is read once where this process describes it several times and its inode, its size and
-    the times of its last change stay the same. What checks a file reads it always.
+    XXH3 takes a tenth of the time of BLAKE2b. A file is read once where this process describes it
+    several times and its inode, its size and the times of its last change stay the same. What checks
+    a file reads it always.
     """
     with path.open("rb", buffering=0) as file:
         size, changed, identity = _facts(file)
@@ -48,13 +64,13 @@ def describe_file(path: Path, name: str) -> dict[str, Any]:
         kept: list[str | None] = []
         for b in blocks:
             fresh = time.time_ns() - changed < _TICK or changed % _FINE == 0
-            sums.append(known[b] or _hashed(file, b * BLOCK, BLOCK))
+            sums.append(known[b] or _hashed(file, b * BLOCK, BLOCK, _HASH))
             kept.append(None if fresh else sums[-1])
         if size >= _REMEMBERED_FROM and _facts(file)[2] == identity:
             _described[identity] = kept
             while len(_described) > _MOST_REMEMBERED:
                 _described.pop(next(iter(_described)), None)
-    return {"name": name, "size": size, "block": BLOCK, "blocks": sums}
+    return {"name": name, "size": size, "block": BLOCK, "hash": _HASH, "blocks": sums}
 
 
 def _facts(file: BinaryIO) -> tuple[int, int, _Identity]:
@@ -65,15 +81,15 @@ def _facts(file: BinaryIO) -> tuple[int, int, _Identity]:
     return facts.st_size, max(times), identity
 
 
-def _hashed(file: BinaryIO, begin: int, length: int) -> str:
+def _hashed(file: BinaryIO, begin: int, length: int, hash: str) -> str:
     """Return the checksum of up to `length` bytes of a file from `begin` on."""
     file.seek(begin)
-    digest = hashlib.blake2b(digest_size=16)
+    digest = _HASHES[hash]()
     room = memoryview(bytearray(min(_PIECE, length)))
     while length and (read := file.readinto(room[:length])):  # type: ignore[attr-defined]
         digest.update(room[:read])
         length -= read
-    return digest.hexdigest()
+    return str(digest.hexdigest())
 
 
 def seal(content: dict[str, Any]) -> bytes:
@@ -158,9 +174,10 @@ class CheckedFile:
         self._sums = list(entry["blocks"])
         self._checked = [False] * len(self._sums)
         self._size = int(entry["size"])
+        self._hash = str(entry.get("hash", _UNNAMED))
         if not path.is_file():
             raise CorruptArtifactError(f"{path} is missing. {remedy}")
-        if self._block < 1 or path.stat().st_size != self._size:
+        if self._block < 1 or self._hash not in _HASHES or path.stat().st_size != self._size:
             self._refuse()
         if len(self._sums) != -(-self._size // self._block):
             self._refuse()
@@ -177,7 +194,7 @@ class CheckedFile:
             for b in wanted:
                 if self._checked[b]:
                     continue
-                if _hashed(file, b * self._block, self._block) != self._sums[b]:
+                if _hashed(file, b * self._block, self._block, self._hash) != self._sums[b]:
                     self._refuse()
                 self._checked[b] = True
 

@@ -101,7 +101,7 @@ def survey(
     described, misfits = describe(store, unknown, requests)
     for run in described:
         if complete:
-            note_run(store, run)
+            note_run(store, run, requests.get(run.tables.run_id))
         runs[run.tables.run_id] = run
     present = (run for _, run in sorted(runs.items()) if run is not None)
     return [_requested(run, requests.get(run.tables.run_id)) for run in present], misfits

@@ -78,15 +78,15 @@ class RunFile:
     artifacts: tuple[tuple[str, str, str], ...] = ()
 
 
-def note_run(store: Path, run: RunFile) -> None:
-    """Write the note of a run; a store that can't be written to goes without."""
+def note_run(store: Path, run: RunFile, request: Request | None) -> None:
+    """Write the note of a run that is as recorded; a store that can't be written to goes without."""
     with suppress(OSError):
         (store / CATALOGUE).mkdir(exist_ok=True)
         status = run.path.stat()
         note = {
             "format": _FORMAT,
             "mtime_ns": status.st_mtime_ns,
-            "file": describe_file(run.path, run.path.name),
+            "file": (request and request.file) or describe_file(run.path, run.path.name),
             "run": {key: run.run[key] for key in _RUN},
             "methods": run.tables.methods,
             "kept": run.tables.kept,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -79,13 +80,16 @@ def test_a_table_is_read_by_columns_and_by_rows(tmp_path: Path, suffix: str) -> 
 def test_opening_a_wide_table_costs_what_its_file_costs(tmp_path: Path) -> None:
     path = tmp_path / "wide.parquet"
     pl.DataFrame({f"column{j}": [j] for j in range(4_000)}).write_parquet(path)
-    open_sources(path)
-    began = time.process_time()
-    open_sources(path)
-    opened = time.process_time()
-    table = Table(path)
-    assert time.process_time() - opened < 2 * (opened - began) + 0.1
-    assert len(table.columns) == 4_000
+    assert len(Table(path).columns) == 4_000
+
+    def seconds(opened: Callable[[Path], object]) -> float:
+        began = time.process_time()
+        opened(path)
+        return time.process_time() - began
+
+    # the least of several, which others on the machine do not add to
+    tables, sources = (min(seconds(opened) for _ in range(5)) for opened in (Table, open_sources))
+    assert tables < 2 * sources + 0.1
 
 
 def test_a_column_is_numeric_where_it_is_in_every_file(tmp_path: Path) -> None:
