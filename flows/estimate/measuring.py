@@ -5,20 +5,20 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import math
 import resource
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from assay.flows.stages.calls import Direct
 from assay.flows.stages.stage import Stage
+from assay.storage.disk.pages import give_back
 
 _RESET = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
@@ -112,12 +112,6 @@ def forget_peak() -> None:
         _RESET.write_text("5")
     except OSError:
         return
-
-
-def give_back() -> None:
-    """Give freed memory back to the system, where the allocator of C has a function for that."""
-    with suppress(AttributeError, OSError, TypeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def peak_memory() -> int:

@@ -21,7 +21,6 @@ from assay.flows.estimate.measuring import (
     Meter,
     as_share,
     beginning,
-    give_back,
     resident_memory,
 )
 from assay.flows.progress import bars, log_to_stderr, step
@@ -30,6 +29,7 @@ from assay.flows.stages.artifacts import usable
 from assay.flows.stages.memory import known_memory
 from assay.flows.stages.run import Run, labels_of, read_references, resolve_run
 from assay.storage import Pool, read_pool
+from assay.storage.disk.pages import give_back
 from assay.storage.errors import AssayError, ResourceError
 from assay.storage.reading.types import storable
 
