@@ -117,8 +117,9 @@ def singular_directions(
 def _orthonormal(matrix: np.ndarray) -> np.ndarray:
     """Return a basis, float64, of what the columns of a tall matrix span.
 
-    By the eigenvectors of its Gram matrix, in a fifth of the time of a QR decomposition. Columns that
-    only rounding errors tell apart come out shorter. Twice makes it orthonormal to the last digits.
+    By the eigenvectors of its Gram matrix, which take less work than a QR decomposition. Columns that
+    only rounding errors tell apart come out shorter. Done twice, the basis is orthonormal to the last
+    digits.
     """
     columns = matrix.astype(np.float64)
     squares, mixture = np.linalg.eigh(columns.T @ columns)

@@ -239,7 +239,7 @@ class _Whole:
         """Return the exact lists of all rows."""
         n, visits = len(self._cut.layout), self.visits
         assert visits is not None
-        # their keys make room for exact ones
+        # no join comes after this: the keys of codes make room for exact ones
         self._lists = self._lists[0], np.empty((0, 0), np.float32), self._lists[2]
         lists = np.empty((n, self._k)), np.empty((n, self._k), np.int32)
         part = max(_PART, -(-n // _MOST_PARTS))

@@ -106,7 +106,7 @@ class Visits:
         count = sum(len(rows) for rows, _ in parts)
         end = 1 + max((int(rows.max()) for rows, _ in parts if len(rows)), default=0)
         kind = np.uint32 if cells * end < 2**32 else np.int64
-        # short numbers are sorted in half of the time
+        # shorter numbers take less memory, and less time to sort
         order = np.empty(count, kind)
         place = 0
         for rows, where in parts:

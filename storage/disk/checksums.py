@@ -52,7 +52,7 @@ def _digest(data: bytes) -> str:
 def describe_file(path: Path, name: str) -> dict[str, Any]:
     """Return {name, size, block, hash, blocks}: the 128-bit XXH3 of every `block` bytes of a file.
 
-    XXH3 takes a tenth of the time of BLAKE2b. A file is read once where this process describes it
+    XXH3 is made for speed, not against forgery. A file is read once where this process describes it
     several times and its inode, its size and the times of its last change stay the same. What checks
     a file reads it always.
     """

@@ -13,7 +13,7 @@ from assay.storage.disk.atomic import remove
 
 # rows of a group that Polars comes as near to as equal groups can
 _GROUP = 122_880
-# of Zstandard: ids, hashes and decisions come out no larger than at higher levels, in less time
+# of Zstandard: higher levels take longer, and hardly make ids, hashes and decisions smaller
 _LEVEL = 1
 
 
