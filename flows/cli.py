@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import shlex
 import signal
 import sys
@@ -36,6 +35,7 @@ from assay.flows.commands.ranking import features
 from assay.flows.config.credentials import Scrubbing, scrub, scrub_error
 from assay.flows.config.memory_size import check_address_space
 from assay.storage.errors import AssayError
+from assay.storage.heap import collected_seldom
 
 app = typer.Typer(
     name="assay",
@@ -45,11 +45,6 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-
-
-# New objects before Python looks for garbage among them. A command's imports leave 300,000 objects that
-# stay, and by the default, 700, all of them are looked through five times on the way: .4 s.
-_YOUNG = 5_000
 
 
 class Stopped(SystemExit):
@@ -67,20 +62,19 @@ def main() -> None:
     """
     if sys.stdout is None:
         sys.exit("assay: standard output is closed; send it to a file or to /dev/null")
-    young, *older = gc.get_threshold()
-    gc.set_threshold(_YOUNG, *older)
     before = None
     with suppress(ValueError):  # not the main thread
         before = signal.signal(signal.SIGTERM, _stop)
     try:
-        app()
+        with collected_seldom():
+            app()
     except AssayError as error:
-        from assay.flows.commands.output import printable
+        from assay.flows.printing.output import printable
 
         wrongly = not isinstance(error, RuntimeError)
         message = scrub(str(error))
         if "--json" in sys.argv:
-            from assay.flows.commands.output import print_json
+            from assay.flows.printing.output import print_json
 
             print_json({"error": {"type": type(error).__name__, "message": message}})
         sys.stderr.write(f"assay: {printable(message)}\n")
@@ -98,7 +92,6 @@ def main() -> None:
         scrub_error(error)
         raise
     finally:
-        gc.set_threshold(young, *older)
         if before is not None:
             signal.signal(signal.SIGTERM, before)
 
@@ -151,8 +144,8 @@ def demo(store: Store = Path("assay-demo"), json: Json = False) -> None:
     """Run the main job on the small real pool that ships with assay, to choose health answers."""
     from assay.flows import progress
     from assay.flows.commands import demo as demonstration
-    from assay.flows.commands.output import print_json
-    from assay.flows.commands.summary import print_curation, print_features
+    from assay.flows.printing.output import print_json
+    from assay.flows.printing.summary import print_curation, print_features
     from assay.flows.running.results import curation_summary, feature_summary
 
     page = demonstration.page_beside(store)

@@ -12,13 +12,13 @@ import networkx as nx
 LAYERS = ("storage", "index", "selection", "flows")
 # a room imports rooms to its left only; rooms joined by "|" do not import each other
 ROOMS = {
-    "storage": "errors, lazy, interfaces, limits, docstrings, names, compiling, notebook < hashing < disk "
+    "storage": "errors, lazy, interfaces, limits, docstrings, names, compiling, heap, notebook < hashing < disk "
     "< reading | sql < runs < store < upkeep",
     "index": "threads, blas, algorithms, vectors, ngrams < embedding | search < knn | layout < graph < nx",
     "selection": "registry, contract < algorithms, tables < base < scorers, steps, selectors, "
     "importance, rankers < evaluation, plan, conformance",
     "flows": "progress < config < stages < report < running < engines < deployments < export "
-    "< result < api < estimate < explore < commands < cli",
+    "< result < api < estimate < explore < printing < commands < cli",
 }
 # these hold the writers that all others use, and locks
 WRITERS = {

@@ -40,8 +40,8 @@ def agreement(
     that both have are compared. Run the new embedder into another store and export its vectors
     (`assay export --with vectors`), or compare the runs before and after --refit.
     """
-    from assay.flows.commands.diff import is_place
-    from assay.flows.commands.output import print_json
+    from assay.flows.printing.diff import is_place
+    from assay.flows.printing.output import print_json
     from assay.selection.evaluation.agreement import embedder_agreement
 
     if is_place(a) and is_place(b):

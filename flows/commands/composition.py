@@ -36,8 +36,8 @@ def composition(
     label, for which the density ratio is estimated and shown by bins; all others name groups.
     """
     from assay.flows.commands.contents import contents_of
-    from assay.flows.commands.output import print_json, print_table
     from assay.flows.export.frames import rows_json
+    from assay.flows.printing.output import print_json, print_table
     from assay.selection.algorithms.composition import CompositionWarning, estimate_composition
     from assay.storage import read_pool
 

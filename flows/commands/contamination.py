@@ -28,10 +28,10 @@ def contamination(
     shares with the item (`Leakage.span_` in Python, with the items as the pool); correct, 0 to 1. For each benchmark and
     model the length from which on runs help most is chosen, and held against permuted results.
     """
-    from assay.flows.commands.diff import format_of
-    from assay.flows.commands.output import emit, print_json, print_table
     from assay.flows.export.destination import check_destination
     from assay.flows.export.frames import rows_json
+    from assay.flows.printing.diff import format_of
+    from assay.flows.printing.output import emit, print_json, print_table
     from assay.selection.evaluation.contamination_effects import contamination_effect
     from assay.storage.reading.tables import read_table
 

@@ -273,14 +273,14 @@ def curate(
 ) -> None:
     """Embed, score and select the rows of a pool, and store the results: the main job."""
     from assay.flows import api, progress
-    from assay.flows.commands.output import print_json
-    from assay.flows.commands.summary import print_curation
     from assay.flows.config import arguments
     from assay.flows.config.curation import CurationConfig
     from assay.flows.config.fields import method_options
     from assay.flows.config.form import merged, read_toml
     from assay.flows.config.had import read_ids
     from assay.flows.config.recipe import with_recipe
+    from assay.flows.printing.output import print_json
+    from assay.flows.printing.summary import print_curation
     from assay.flows.running.results import curation_summary
 
     configured = read_toml(config) if config else {}

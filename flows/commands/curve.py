@@ -8,9 +8,9 @@ import polars as pl
 import typer
 
 from assay.flows.commands.contents import contents_of
-from assay.flows.commands.output import print_json, print_table
 from assay.flows.config.curation import CurationConfig
 from assay.flows.export.frames import rows_json
+from assay.flows.printing.output import print_json, print_table
 from assay.selection.evaluation.budget_curve import LearningCurve, learning_curve
 from assay.storage.errors import ConfigError
 

@@ -50,8 +50,8 @@ def init(
     json: Json = False,
 ) -> None:
     """Write a commented configuration, a Prefect deployment and a notebook for a pool."""
-    from assay.flows.commands.output import print_json
     from assay.flows.config.proposal import propose
+    from assay.flows.printing.output import print_json
 
     if pool is None:
         from assay.examples import example_path

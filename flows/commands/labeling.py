@@ -70,11 +70,11 @@ def next_batch(
     have arrived.
     """
     from assay.flows import api, progress
-    from assay.flows.commands.output import print_json
-    from assay.flows.commands.summary import print_curation, print_labels
     from assay.flows.config import arguments
     from assay.flows.config.curation import CurationConfig
     from assay.flows.config.form import merged, read_toml
+    from assay.flows.printing.output import print_json
+    from assay.flows.printing.summary import print_curation, print_labels
     from assay.flows.running.results import curation_summary
 
     options: dict[str, Any] = {

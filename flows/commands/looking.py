@@ -47,10 +47,10 @@ def slices(
     """
     import polars as pl
 
-    from assay.flows.commands.diff import format_of
-    from assay.flows.commands.output import emit, print_json, print_table
     from assay.flows.export.destination import check_destination
     from assay.flows.export.frames import rows_json
+    from assay.flows.printing.diff import format_of
+    from assay.flows.printing.output import emit, print_json, print_table
     from assay.flows.stages.findings import above_least
     from assay.selection.evaluation.slices import weak_slices
     from assay.storage.reading.tables import read_table
@@ -164,8 +164,8 @@ def shortcuts(
     import numpy as np
     import polars as pl
 
-    from assay.flows.commands.output import print_json, print_table
     from assay.flows.export.frames import rows_json
+    from assay.flows.printing.output import print_json, print_table
     from assay.selection.evaluation.shortcuts import WARN, find_shortcuts
     from assay.storage import read_pool
 

@@ -26,7 +26,7 @@ def methods(
     json: Json = False,
 ) -> None:
     """List all methods, including those of installed plug-ins, or show the page of one."""
-    from assay.flows.commands.output import print_json
+    from assay.flows.printing.output import print_json
     from assay.index.embedding import embedders
 
     if kind is not None and kind not in KINDS:

@@ -48,9 +48,9 @@ def mixture(
     source, and its error on what counts; sources whose loss goes with the error are taken first, each
     up to what --size and --budget allow.
     """
-    from assay.flows.commands.output import print_json, print_table
     from assay.flows.config import arguments
     from assay.flows.export.frames import rows_json
+    from assay.flows.printing.output import print_json, print_table
     from assay.selection.plan.mixtures import learner
     from assay.storage.reading.tables import read_table
 

@@ -42,9 +42,9 @@ def pairs(
     """
     from sklearn.metrics import average_precision_score
 
-    from assay.flows.commands.output import print_json
     from assay.flows.export.destination import check_destination
     from assay.flows.export.frames import write_frame
+    from assay.flows.printing.output import print_json
     from assay.selection.algorithms.labeled_pairs import held_out_similarity, pair_weights
     from assay.storage import read_pool
     from assay.storage.errors import ConfigError

@@ -25,8 +25,8 @@ def sql(
     json: Json = False,
 ) -> None:
     """Query the store's runs, samples, scores, selections, decisions and metrics."""
-    from assay.flows.commands.output import check_format, emit
     from assay.flows.export.destination import check_destination
+    from assay.flows.printing.output import check_format, emit
 
     opened, format = open_store(store), "json" if json else format
     check_format(format, out)
@@ -42,8 +42,8 @@ def explain(
     json: Json = False,
 ) -> None:
     """Explain why a sample is in or out of the newest selection of its pool."""
-    from assay.flows.commands.explaining import explanation, print_explanation
-    from assay.flows.commands.output import print_json
+    from assay.flows.printing.explaining import explanation, print_explanation
+    from assay.flows.printing.output import print_json
 
     explained = explanation(open_store(store), sample_id)
     if json:
@@ -110,8 +110,8 @@ def export(
     json: Json = False,
 ) -> None:
     """Write rows with their original columns, position, weight and scores: a file, or a folder to train on."""
-    from assay.flows.commands.output import print_json
     from assay.flows.export import write as exporting
+    from assay.flows.printing.output import print_json
 
     exported = exporting.export(
         open_store(store),
@@ -141,8 +141,8 @@ def export(
 
 def runs(store: Store = Path("assay-store"), all_runs: AllRuns = False, json: Json = False) -> None:
     """List the runs of the store, newest first."""
-    from assay.flows.commands.output import print_json, print_table
     from assay.flows.export.frames import rows_json
+    from assay.flows.printing.output import print_json, print_table
 
     frame = open_store(store).trusted_sql(
         "SELECT run_id, kind, of_run, request, requested_at::VARCHAR AS requested_at, pool, status, "
@@ -219,11 +219,11 @@ def diff(
     With --why: which columns and parts of the space moved, of two runs' pools or of two files, and,
     where each row has a loss, how much of its change other inputs cost and how much other labels.
     """
-    from assay.flows.commands.diff import format_of, is_place, print_difference, refuse_options
-    from assay.flows.commands.output import emit, print_json
     from assay.flows.config.arguments import assignments
     from assay.flows.export.destination import check_destination
     from assay.flows.export.frames import rows_json
+    from assay.flows.printing.diff import format_of, is_place, print_difference, refuse_options
+    from assay.flows.printing.output import emit, print_json
     from assay.flows.report.differences import difference
 
     given = {"id": id, "text": text, "vector": vector, "image": image}
@@ -307,7 +307,7 @@ def relocate(
     json: Json = False,
 ) -> None:
     """Note where a pool is now, so that exports of its runs find it after a move."""
-    from assay.flows.commands.output import print_json
+    from assay.flows.printing.output import print_json
     from assay.flows.running.finished import curation_run
     from assay.flows.stages import places
 

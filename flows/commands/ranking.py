@@ -77,10 +77,10 @@ def features(
 ) -> None:
     """Rank the columns of a table by how much they tell about its label."""
     from assay.flows import api, progress
-    from assay.flows.commands.output import print_json
-    from assay.flows.commands.summary import print_features
     from assay.flows.config.features import FeatureConfig
     from assay.flows.config.fields import method_options
+    from assay.flows.printing.output import print_json
+    from assay.flows.printing.summary import print_features
     from assay.flows.running.results import feature_summary
 
     settings = FeatureConfig.build(

@@ -20,8 +20,8 @@ def recipes(
     json: Json = False,
 ) -> None:
     """List the plans of published methods, for `assay curate --recipe NAME`, or show one."""
-    from assay.flows.commands.output import print_json
     from assay.flows.config import recipe
+    from assay.flows.printing.output import print_json
 
     listed = recipe.recipes() if name is None else (recipe.recipe(name),)
     if json:

@@ -32,8 +32,8 @@ def report(
 
     The page opens from disk and loads nothing from the network.
     """
-    from assay.flows.commands.output import print_json
     from assay.flows.export.destination import check_destination
+    from assay.flows.printing.output import print_json
     from assay.flows.running.reports import write_report
 
     opened = open_store(store)

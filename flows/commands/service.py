@@ -35,7 +35,7 @@ def check(
     json: Json = False,
 ) -> None:
     """Verify checksums, counts and decisions of a store, and the libraries of linear algebra."""
-    from assay.flows.commands.output import print_json
+    from assay.flows.printing.output import print_json
 
     report = check_all(open_store(store), repair=repair)
     if json:
@@ -80,7 +80,7 @@ def gc(
     json: Json = False,
 ) -> None:
     """Remove unreferenced files from a store: artifacts of runs that are no longer kept, and leftovers."""
-    from assay.flows.commands.output import print_json
+    from assay.flows.printing.output import print_json
 
     report = clean(open_store(store), dry_run=dry_run)
     if json:
@@ -108,8 +108,8 @@ def estimate(
     json: Json = False,
 ) -> None:
     """Estimate a run's memory, disk space and time per stage from samples of the pool."""
-    from assay.flows.commands.output import print_json
     from assay.flows.estimate import estimation
+    from assay.flows.printing.output import print_json
 
     settings = {"pool": pool, "memory_limit": memory_limit, "store": store}
     if curve:
@@ -207,8 +207,8 @@ def print_estimate(estimated: Estimate) -> None:
     """Print the stages as a table, then the whole in words."""
     import polars as pl
 
-    from assay.flows.commands.output import print_table
     from assay.flows.config.memory_size import machine_memory, memory_told
+    from assay.flows.printing.output import print_table
 
     print_table(
         pl.DataFrame(

@@ -28,8 +28,8 @@ def config(
     json: Json = False,
 ) -> None:
     """List the keys of a configuration file with their defaults and meanings."""
-    from assay.flows.commands.output import print_json
     from assay.flows.config import schema as schemas
+    from assay.flows.printing.output import print_json
 
     if of not in schemas.FORMS:
         raise ConfigError(f"--of is {of!r}; it may be: {', '.join(schemas.FORMS)}.")
@@ -58,7 +58,7 @@ def reasons(
     """List the reasons that decisions may have, with what each means."""
     import polars as pl
 
-    from assay.flows.commands.output import print_json, print_table
+    from assay.flows.printing.output import print_json, print_table
     from assay.storage.runs.reasons import REASONS, Reason
 
     if json:

@@ -45,10 +45,10 @@ def split(
     Rows keep their part when the pool grows. The parts are in the views splits and latest_splits.
     """
     from assay.flows import api, progress
-    from assay.flows.commands.output import print_json, print_table
     from assay.flows.config import arguments
     from assay.flows.config.curation import CurationConfig
     from assay.flows.config.form import merged, read_toml
+    from assay.flows.printing.output import print_json, print_table
     from assay.flows.running.splits import newest_run, split_run
 
     shares = arguments.weights([parts], "--parts")
@@ -104,8 +104,8 @@ def leaks(
 ) -> None:
     """List rows of one part of a split that another part holds too, exactly or nearly."""
     from assay.flows import progress
-    from assay.flows.commands.output import print_json, print_table
     from assay.flows.export.frames import rows_json
+    from assay.flows.printing.output import print_json, print_table
     from assay.flows.running.splits import leaks_of_run, newest_run
 
     opened = open_store(store)

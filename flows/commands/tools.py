@@ -93,12 +93,12 @@ def _tools(store: ScoreStore) -> list[Callable[..., dict[str, Any]]]:
     """Return the tools; a client sees their names, parameters and docstrings."""
     import json
 
-    from assay.flows.commands.explaining import explanation
     from assay.flows.commands.methods import listed_methods, method_page
     from assay.flows.config.curation import CurationConfig
     from assay.flows.estimate import estimation
     from assay.flows.export.frames import rows_json
     from assay.flows.export.json_text import as_json
+    from assay.flows.printing.explaining import explanation
     from assay.flows.report.differences import LATEST, PREVIOUS, difference
     from assay.flows.running.finished import curation_run
     from assay.storage.runs.schema import NEWEST_FIRST

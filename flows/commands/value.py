@@ -42,10 +42,10 @@ def value(
     import polars as pl
 
     from assay.flows.commands.contents import contents_of
-    from assay.flows.commands.diff import format_of
-    from assay.flows.commands.output import emit, print_json, print_table
     from assay.flows.export.destination import check_destination
     from assay.flows.export.frames import rows_json
+    from assay.flows.printing.diff import format_of
+    from assay.flows.printing.output import emit, print_json, print_table
     from assay.selection.evaluation.sources import source_value
     from assay.storage import read_pool
 

@@ -12,11 +12,11 @@ import numpy as np
 import polars as pl
 
 from assay.flows.commands.contents import Contents, contents_of
-from assay.flows.commands.output import print_table
 from assay.flows.commands.run_columns import kept_columns, samples_of, scores_of
 from assay.flows.config.curation import CurationConfig
 from assay.flows.export.frames import rows_json
 from assay.flows.export.rows import rows_of
+from assay.flows.printing.output import print_table
 from assay.flows.report.differences import Difference
 from assay.flows.report.rows import graph_ids, stored_artifact, stored_graph
 from assay.flows.stages.places import pool_of

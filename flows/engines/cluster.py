@@ -16,8 +16,8 @@ from assay.flows.config.credentials import scrub, scrub_error
 from assay.flows.engines.retry import is_transient
 from assay.flows.progress import logger, step
 from assay.flows.stages.stage import Stage
-from assay.storage.disk.pages import give_back
 from assay.storage.errors import ResourceError, ServiceError
+from assay.storage.heap import give_back
 
 # the lines of log of the stage that this context runs
 _lines: ContextVar[list[tuple[int, str]] | None] = ContextVar("assay_lines", default=None)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from assay.flows.config.curation import CLUSTERS, CurationConfig
+from assay.flows.engines.environment import of_workers
 from assay.index.threads import thread_count
 from assay.storage.errors import ConfigError, DependencyError, ServiceError
 from assay.storage.reading.locations import absolute
@@ -48,9 +48,13 @@ def task_runner(config: CurationConfig) -> Iterator[Any]:
     if config.engine == "process":
         yield None
         return
+    workers = of_workers() if config.engine in CLUSTERS else nullcontext()
+    with workers, _runner(config) as runner:
+        yield runner
+
+
+def _runner(config: CurationConfig) -> Any:
     module, name = _RUNNERS[config.engine]
-    # Ray would tell its makers that it is used
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         make = getattr(importlib.import_module(module), name)
         if config.engine == "ray":
@@ -61,13 +65,11 @@ def task_runner(config: CurationConfig) -> Iterator[Any]:
             f"installed: pip install 'assay-curation[{config.engine}]'."
         ) from error
     try:
-        runner = make(**_options(config))
+        return make(**_options(config))
     except (TypeError, ValueError) as error:
         raise ConfigError(
             f"The engine {config.engine!r} does not take these engine_options: {error}."
         ) from error
-    with runner:
-        yield runner
 
 
 def check_server() -> None:

@@ -5,21 +5,18 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from pathlib import Path
 
-# new objects before Python looks for garbage among them
-_YOUNG = 5_000
+from assay.storage.heap import collected_seldom
 
 
 def main() -> None:
     """Answer what is asked in the folder that is named."""
-    # as the command line does: what is imported stays, and is looked through for garbage less often
-    gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
-    from assay.flows.estimate.samples import answer
+    with collected_seldom():
+        from assay.flows.estimate.samples import answer
 
-    answer(Path(sys.argv[1]))
+        answer(Path(sys.argv[1]))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from typing import Any
 
 from assay.flows.stages.calls import Direct
 from assay.flows.stages.stage import Stage
-from assay.storage.disk.pages import give_back
+from assay.storage.heap import give_back
 
 _RESET = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")

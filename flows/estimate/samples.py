@@ -29,8 +29,8 @@ from assay.flows.stages.artifacts import usable
 from assay.flows.stages.memory import known_memory
 from assay.flows.stages.run import Run, labels_of, read_references, resolve_run
 from assay.storage import Pool, read_pool
-from assay.storage.disk.pages import give_back
 from assay.storage.errors import AssayError, ResourceError
+from assay.storage.heap import give_back
 from assay.storage.reading.types import storable
 
 # n n d up to which `method = "auto"` of the graph compares all pairs

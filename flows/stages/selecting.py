@@ -46,12 +46,11 @@ from assay.flows.stages.contents import (
 )
 from assay.flows.stages.references import load_references
 from assay.flows.stages.refs import Ref, ReferenceRefs
-from assay.flows.stages.replaced import previous_selection, replaced_selection
 from assay.flows.stages.run import Run, evaluation_sets
 from assay.flows.stages.scoring import load_report, load_scores, points_easier
+from assay.flows.stages.selections import previous_selection, replaced_selection, write_selection
 from assay.flows.stages.sharding import own_threads
 from assay.flows.stages.stage import JUDGE, SELECT
-from assay.flows.stages.written import write_selection
 from assay.selection import registry
 from assay.selection.algorithms.difficulty import cutoff_share
 from assay.selection.contract.budgets import ShortfallWarning, resolve_budget

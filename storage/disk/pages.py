@@ -1,10 +1,8 @@
-"""Pages of memory that are let go: of memory-mapped arrays, and of what was freed."""
+"""Pages of memory-mapped arrays that are let go."""
 
 from __future__ import annotations
 
-import ctypes
 import mmap
-import sys
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,12 +26,3 @@ def release(mapped: np.memmap | None) -> None:
     pages = None if mapped is None else getattr(mapped, "_mmap", None)
     if isinstance(pages, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         pages.madvise(mmap.MADV_DONTNEED)
-
-
-def give_back() -> None:
-    """Give memory that was freed back to the system, which GNU's allocator keeps otherwise."""
-    if sys.platform != "linux":
-        return
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)

@@ -312,7 +312,7 @@ def test_the_demo(assay: Any, tmp_path: Path) -> None:
 def test_the_command_line_imports_nothing_that_a_command_may_not_need() -> None:
     heavy = ("numpy", "polars", "pyarrow", "duckdb", "pydantic")
     # `assay plan` leaves the rest to another process
-    modules = "assay.flows.cli, assay.flows.commands.output, assay.flows.estimate.estimation"
+    modules = "assay.flows.cli, assay.flows.printing.output, assay.flows.estimate.estimation"
     code = f"import sys, {modules}; print([n for n in {heavy} if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

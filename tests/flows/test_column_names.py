@@ -13,8 +13,8 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from assay.flows.commands.explaining import explanation
 from assay.flows.export.write import export
+from assay.flows.printing.explaining import explanation
 from assay.flows.report.differences import difference
 from assay.flows.running.runner import curate
 from assay.storage import ScoreStore

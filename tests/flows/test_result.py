@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 
 from assay.flows import curate, rank_features
-from assay.flows.commands.explaining import explanation
-from assay.flows.commands.summary import print_curation
+from assay.flows.printing.explaining import explanation
+from assay.flows.printing.summary import print_curation
 from assay.storage.errors import AssayError
 from assay.storage.runs import attaching
 from tests.flows.report.conftest import HOSTILE, SETTINGS, texts

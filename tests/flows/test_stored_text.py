@@ -8,8 +8,8 @@ from unicodedata import is_normalized, normalize
 import polars as pl
 import pytest
 
-from assay.flows.commands.explaining import explanation
 from assay.flows.export.write import export
+from assay.flows.printing.explaining import explanation
 from assay.flows.running.runner import curate
 from assay.storage import read_pool
 from assay.storage.errors import IdError

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.flows import cli
-from assay.flows.commands.output import emit, printable
 from assay.flows.export.csv_cells import guarded, unguarded
 from assay.flows.export.frames import write_frame
+from assay.flows.printing.output import emit, printable
 from assay.storage.errors import ConfigError
 from tests.security.fuzzing import small_store
 

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 from assay.flows import cli, curate, rank_features
 from assay.flows.commands.service import print_cleaning
-from assay.flows.commands.summary import print_curation
 from assay.flows.config.curation import CurationConfig
 from assay.flows.config.features import FeatureConfig
+from assay.flows.printing.summary import print_curation
 from assay.flows.running.results import curation_summary
 from assay.storage import ScoreStore
 from assay.storage.errors import ConfigError

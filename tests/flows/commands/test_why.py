@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from assay.flows.cli import app
-from assay.flows.commands.diff import is_place
+from assay.flows.printing.diff import is_place
 
 WORDS = {
     "pets": ["cat", "dog", "fur", "purr", "bark"],

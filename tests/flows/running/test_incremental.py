@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from assay.examples import example_path
-from assay.flows.commands.summary import print_curation
+from assay.flows.printing.summary import print_curation
 from assay.flows.running.results import RunResult
 from assay.flows.running.runner import curate
 from assay.index import SimilarityGraph, VectorIndex

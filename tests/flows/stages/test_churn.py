@@ -10,8 +10,8 @@ import pytest
 
 from assay.flows import CurationConfig, curate
 from assay.flows.cli import main
-from assay.flows.stages.replaced import previous_selection
 from assay.flows.stages.run import resolve_run
+from assay.flows.stages.selections import previous_selection
 from assay.storage.errors import ConfigError
 
 WORDS = ["graph", "index", "score", "pool", "target", "sample", "budget", "table", "query"]

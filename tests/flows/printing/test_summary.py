@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from assay.flows.commands import summary
-from assay.flows.commands.explaining import explanation, print_explanation
-from assay.flows.commands.summary import print_curation
+from assay.flows.printing import summary
+from assay.flows.printing.explaining import explanation, print_explanation
+from assay.flows.printing.summary import print_curation
 from assay.flows.running.results import RunResult
 from assay.flows.running.runner import curate, rank_features
 from assay.selection import registry

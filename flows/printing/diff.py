@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from assay.flows.commands.output import print_table
+from assay.flows.printing.output import print_table
 from assay.flows.report.differences import Difference
 from assay.storage.errors import ConfigError
 

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from assay.flows.commands import output
+from assay.flows.printing import output
 
 ROWS = pl.DataFrame(
     {

@@ -10,7 +10,7 @@ import pytest
 # pieces that the allocator keeps, because the last one is still used
 _CODE = """
 import numpy as np
-from assay.storage.disk.pages import give_back
+from assay.storage.heap import give_back
 
 def held():
     status = open("/proc/self/status").read()

@@ -7,9 +7,9 @@ from typing import Any
 
 import polars as pl
 
-from assay.flows.commands.output import print_table, printable
 from assay.flows.config.curation import CurationConfig, PlanConfig
 from assay.flows.config.features import FeatureConfig
+from assay.flows.printing.output import print_table, printable
 from assay.flows.report.decisions import MEANINGS
 from assay.flows.report.shares import shares
 from assay.flows.running.results import (

@@ -1,4 +1,4 @@
-"""The files of a selection."""
+"""Selections: the files of one, and the one that a run's own replaces."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from assay.flows.stages.artifacts import write_report
+from assay.flows.stages.run import Run
 from assay.storage.disk.parquet import write_parts
 
 
@@ -68,3 +69,20 @@ def _write_decisions(out: Path, frame: pl.DataFrame, key: np.ndarray, plan: Any)
         return pl.concat([own, left_out]).sort("key")
 
     write_parts(out / "decisions.parquet", frame.height, part)
+
+
+def previous_selection(run: Run) -> list[str] | None:
+    """Return the ids that the pool's last run chose, None where nothing bounds their replacement."""
+    return None if run.config.plan.churn is None else replaced_selection(run)
+
+
+def replaced_selection(run: Run) -> list[str]:
+    """Return the ids that the pool's last run chose, in order; none where there was no run."""
+    store = run.store
+    previous = store.newest_run(run.config.name or "pool", before=run.run_id)
+    if previous is None:
+        return []
+    chosen = store.run_table(
+        previous["run_id"], "SELECT sample_id FROM selections JOIN samples USING (key) ORDER BY 1"
+    )
+    return chosen["sample_id"].to_list()

@@ -8,8 +8,8 @@ from typing import Any
 
 import polars as pl
 
-from assay.flows.commands.output import print_table, printable
 from assay.flows.config.curation import CurationConfig
+from assay.flows.printing.output import print_table, printable
 from assay.flows.report.decisions import decision_words
 from assay.flows.report.rows import surroundings
 from assay.flows.running.finished import finished_run
