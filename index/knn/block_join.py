@@ -87,7 +87,7 @@ class Cut:
             self.layout.codes, self.own, self.bounds, self.cells, tau, everyone,
             threads=threads, progress=progress,
         )  # fmt: skip
-        return Visits.of([visits], len(self.cells))
+        return Visits.of(visits, len(self.cells))
 
     def meets_nearly_all(self, visits: Visits) -> bool:
         """Return whether so many pairs would meet that all of them are cheaper."""

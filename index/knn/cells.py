@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.index.vectors import _scan_kernels as kernels
-from assay.index.vectors._code_kernels import cell_sums
+from assay.index.vectors._code_kernels import cell_sums, deal
 from assay.index.vectors._tile_kernels import pack
 from assay.index.vectors.codes import Codes, encode_points, nearest_codes
 from assay.index.vectors.exact import Progress, run_threads
@@ -103,21 +103,17 @@ class Visits:
     @classmethod
     def of(cls, parts: list[tuple[NDArray[np.int32], NDArray[np.int32]]], cells: int) -> Visits:
         """Put (rows, cells) of several slices together."""
-        count = sum(len(rows) for rows, _ in parts)
-        end = 1 + max((int(rows.max()) for rows, _ in parts if len(rows)), default=0)
-        kind = np.uint32 if cells * end < 2**32 else np.int64
-        # shorter numbers take less memory, and less time to sort
-        order = np.empty(count, kind)
-        place = 0
+        starts = np.zeros(cells + 1, np.int64)
+        for _, where in parts:
+            starts[1:] += np.bincount(where, minlength=cells)
+        np.cumsum(starts, out=starts)
+        dealt = np.empty(starts[-1], np.int32)
+        ends, ascending = starts[:-1].copy(), True
         for rows, where in parts:
-            part = order[place : place + len(rows)]
-            np.multiply(where, kind(end), out=part, casting="unsafe", dtype=kind)
-            np.add(part, rows, out=part, casting="unsafe", dtype=kind)
-            place += len(rows)
-        order.sort()
-        starts = np.searchsorted(order, (np.arange(cells) * end).astype(kind))
-        np.remainder(order, kind(end), out=order)
-        return cls(np.append(starts, count), order.astype(np.int32))
+            ascending &= deal(rows, where, starts, ends, dealt)
+        if not ascending:
+            dealt = dealt[np.lexsort((dealt, np.repeat(np.arange(cells), np.diff(starts))))]
+        return cls(starts, dealt)
 
 
 def find_visits(
@@ -130,8 +126,8 @@ def find_visits(
     *,
     threads: int = 1,
     progress: Progress | None = None,
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Return (rows, cells): which of the rows, laid out cell by cell, visit which other cells.
+) -> list[tuple[NDArray[np.int32], NDArray[np.int32]]]:
+    """Return parts (rows, cells): which of the rows, laid out cell by cell, visit which others.
 
     A row visits a cell if the plane half-way between its centroid and that of the row's own cell is
     at most `tau` away, own[i] being the squared distance to the latter.
@@ -161,6 +157,4 @@ def find_visits(
         by_cell[cell] = out[0][:count].copy(), out[1][:count].copy()
 
     run_threads(work, range(low, high), threads, "visit", progress)
-    nothing = np.zeros(0, np.int32)
-    parts = [(nothing, nothing), *(by_cell[cell] for cell in sorted(by_cell))]
-    return np.concatenate([rows for rows, _ in parts]), np.concatenate([at for _, at in parts])
+    return [by_cell[cell] for cell in sorted(by_cell)]

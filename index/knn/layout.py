@@ -27,6 +27,8 @@ CODES_FROM = 1e9
 # candidates of a search of all codes
 _CANDIDATES = 64
 _PART = 4_096
+# a part reads all codes once more
+_LEAST_PART = 240
 _COLUMNS = 8_192
 
 
@@ -128,18 +130,19 @@ class Layout:
     def search(self, which: Rows, k: int, *, threads: int = 1) -> Lists:
         """Return the k nearest of all other rows, exactly, for the rows `which`."""
         lists = empty_lists(len(which), k)
+        size = min(_PART, max(_LEAST_PART, -(-len(which) // threads)))
         wide = min(max(_CANDIDATES, 2 * k), len(self))
 
         def work(begin: int) -> None:
-            part = which[begin : begin + _PART]
+            part = which[begin : begin + size]
             keys, nearest = nearest_codes(self.codes.take(part), self.codes, wide)
             mine = self.rank_lists(part, nearest, k)
             last = keys[:, -1] if wide < len(self) else np.full(len(part), np.inf, np.float32)
             # codes of rows that are far out compare with nothing
             self.prove(part, np.where(nearest[:, -1] < 0, np.float32(-np.inf), last), mine)
-            put(lists, slice(begin, begin + _PART), mine)
+            put(lists, slice(begin, begin + size), mine)
 
-        run_alone(work, range(0, len(which), _PART), threads)
+        run_alone(work, range(0, len(which), size), threads)
         return lists
 
     def finish(

@@ -238,7 +238,7 @@ def visits_of_shard(
 ) -> NDArray[np.void]:
     """Return which of some of the rows laid out visit which cells."""
     cells_cut = _cut(begun, laid)
-    visitors, cells = find_visits(
+    parts = find_visits(
         cells_cut.layout.codes,
         cells_cut.own,
         cells_cut.bounds,
@@ -247,8 +247,12 @@ def visits_of_shard(
         rows,
         threads=threads,
     )
-    visits = np.empty(len(cells), _VISIT)
-    visits["row"], visits["cell"] = visitors, cells
+    visits = np.empty(sum(len(visitors) for visitors, _ in parts), _VISIT)
+    place = 0
+    for visitors, cells in parts:
+        here = visits[place : place + len(visitors)]
+        here["row"], here["cell"] = visitors, cells
+        place += len(visitors)
     return visits
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 
-from assay.index.vectors.exact import Progress, run_threads
+from assay.index.vectors.exact import Progress, run_threads, single_threaded_workers
 
 Pair = tuple[int, int]
 
@@ -36,14 +37,28 @@ def run_pairs(
     stage: str = "",
     progress: Progress | None = None,
 ) -> None:
-    """Call `work` on every pair of groups; those worked on at the same time share no group."""
-    total = groups * (groups + 1) // 2
-    done = 0
+    """Call `work` on every pair of groups; those worked on at the same time share no group.
 
-    def report_done(stage: str, at: int, _: int) -> None:
-        if progress is not None:
-            progress(stage, done + at, total)
-
-    for pairs in rounds(groups):
-        run_threads(work, pairs, threads, stage, report_done)
-        done += len(pairs)
+    A thread that is done takes the first pair in the order of the rounds whose groups are free.
+    """
+    waiting = [pair for pairs in rounds(groups) for pair in pairs]
+    total = len(waiting)
+    if min(threads, groups) < 2:
+        run_threads(work, waiting, 1, stage, progress)
+        return
+    under_way: dict[Future[None], Pair] = {}
+    with single_threaded_workers(threads) as pool:
+        while waiting or under_way:
+            busy = {group for pair in under_way.values() for group in pair}
+            for pair in list(waiting):
+                if len(under_way) == threads:
+                    break
+                if busy.isdisjoint(pair):
+                    waiting.remove(pair)
+                    busy.update(pair)
+                    under_way[pool.submit(work, pair)] = pair
+            for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+                del under_way[future]
+                future.result()
+            if progress is not None:
+                progress(stage, total - len(waiting) - len(under_way), total)

@@ -88,6 +88,19 @@ def cell_sums(codes, scale, cells, sums, sizes):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def deal(rows, cells, starts, ends, dealt):  # type: ignore[no-untyped-def]
+    """Put each row behind those of its cell, in dealt[starts[c] : ends[c]]; return if they ascend."""
+    ascending = True
+    for i in range(len(rows)):
+        cell = cells[i]
+        end = ends[cell]
+        ascending &= end == starts[cell] or dealt[end - 1] <= rows[i]
+        dealt[end] = rows[i]
+        ends[cell] = end + 1
+    return ascending
+
+
+@njit(cache=True, nogil=True)
 def cell_means(X, at, weights, bounds, out):  # type: ignore[no-untyped-def]
     """Set out float64[cells, d] to the means of the weighted X[at[bounds[c] : bounds[c + 1]]]."""
     for c in range(len(bounds) - 1):

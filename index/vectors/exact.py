@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import RLock
 from typing import Any
@@ -30,6 +31,13 @@ _ROUNDING = 2.0**-24
 _one_at_a_time = RLock()
 
 
+@contextmanager
+def single_threaded_workers(threads: int) -> Iterator[ThreadPoolExecutor]:
+    """Give threads that have one BLAS thread each; contexts of several callers take turns."""
+    with _one_at_a_time, one_thread("blas"), ThreadPoolExecutor(threads) as pool:
+        yield pool
+
+
 def run_threads(
     work: Callable[[Any], None],
     items: Iterable[Any],
@@ -43,11 +51,7 @@ def run_threads(
     the result. Calls from several threads take turns.
     """
     items = list(items)
-    with (
-        _one_at_a_time,
-        one_thread("blas"),
-        ThreadPoolExecutor(threads) as pool,
-    ):
+    with single_threaded_workers(threads) as pool:
         run = pool.map if min(threads, len(items)) > 1 else map
         for done, _ in enumerate(run(work, items), 1):
             if progress is not None:

@@ -365,8 +365,8 @@ def test_neighbors_at_any_scale_are_right_or_refused(metric, method, scale):
 
 
 @pytest.mark.parametrize("most", [50, 2**31 - 1])
-def test_visits_are_sorted_by_cell_then_row(most: int) -> None:
-    """Also where a cell and a row do not go into 32 bits together."""
+@pytest.mark.parametrize("ascending", [True, False])
+def test_visits_are_sorted_by_cell_then_row(most: int, ascending: bool) -> None:
     draw = np.random.default_rng(0)
     cells = 7
     parts = [
@@ -376,6 +376,10 @@ def test_visits_are_sorted_by_cell_then_row(most: int) -> None:
         )
         for size in (0, 60, 1, 200)
     ]
+    if ascending:
+        rows = np.sort(np.concatenate([rows for rows, _ in parts]))
+        cuts = np.cumsum([len(rows) for rows, _ in parts])[:-1]
+        parts = [(a, b) for a, (_, b) in zip(np.split(rows, cuts), parts, strict=True)]
     visits = Visits.of(parts, cells)
     pairs = sorted((c, r) for rows, where in parts for r, c in zip(rows, where, strict=True))
     assert visits.rows.tolist() == [r for _, r in pairs]
