@@ -1,6 +1,6 @@
 """Builds one graph in a process of its own and tells time, memory and recall as JSON.
 
-python -m graphs.memory ROWS THREADS
+python -m graphs.memory ROWS
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from graphs.vectors import K, generated
 
 def main() -> None:
     """Build it."""
-    rows, threads = map(int, sys.argv[1:])
+    rows = int(sys.argv[1])
     # compiles
     SimilarityGraph.from_vectors(generated(20_000), k=K, metric="l2", method="block_join")
     X = generated(rows)
     graph, spent = timed(
         lambda: SimilarityGraph.from_vectors(
-            X, k=K, metric="l2", method="block_join", target_recall=0.98, threads=threads
+            X, k=K, metric="l2", method="block_join", target_recall=0.98, threads=1
         )
     )
     peak = peak_bytes()
