@@ -377,7 +377,10 @@ def report(runs: list[Run], given: argparse.Namespace) -> None:
     for engine in dict.fromkeys(run.engine for run in runs):
         own = sorted((run for run in runs if run.engine == engine), key=lambda run: run.rows)
         parts.append(f"\n## {engine}\n\n{by_stage(own)}\n")
-    command = f"--rows {' '.join(map(str, given.rows))} --limit {given.limit:g}"
+    command = (
+        f"--rows {' '.join(map(str, given.rows))} --engines {' '.join(given.engines)} "
+        f"--limit {given.limit:g}"
+    )
     text = f"""# A pool on workers that hold little
 
 `python benchmarks/cluster_scale.py {command} --select {given.select}`: 2 shared cores, load average
