@@ -105,7 +105,10 @@ class Number(Constraint):
         if not isinstance(value, Real) or isinstance(value, bool):
             return False
         low, high = self._bounds
-        number = float(value)
+        try:
+            number = float(value)
+        except OverflowError:  # a whole number beyond all floats
+            return False
         above = number >= low if self.interval[0] == "[" else number > low
         below = number <= high if self.interval[-1] == "]" else number < high
         return above and below

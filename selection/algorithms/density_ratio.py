@@ -107,9 +107,11 @@ def fit_ratio(
         of_targets = targets / targets.sum(axis=1, keepdims=True)
         log_ratio = np.log(of_targets + _EPSILON) - np.log(pool / pool.sum() + _EPSILON)
     else:
-        log_ratio = np.stack([calibrated_log_ratio(counts, pool, smoothing) for counts in targets])
+        log_ratio = np.stack(
+            [calibrated_log_ratio(counts, pool, float(smoothing)) for counts in targets]
+        )
     means = np.array([float((row * pool).sum()) / pool.sum() for row in log_ratio])
-    return DensityRatio(log_ratio, means, shrinkage, mode == "dsir", presence)
+    return DensityRatio(log_ratio, means, float(shrinkage), mode == "dsir", presence)
 
 
 def calibrated_log_ratio(target: Rows, pool: Rows, smoothing: float) -> Floats:

@@ -15,7 +15,10 @@ from assay.storage.errors import ConfigError
 from assay.storage.limits import Number, Whole
 from tests.security.fuzzing import check
 
-HUGE: dict[type, tuple[Any, ...]] = {Whole: (2**63, 10**30), Number: (1e300, 1e-300)}
+HUGE: dict[type, tuple[Any, ...]] = {
+    Whole: (2**63, 10**30),
+    Number: (1e300, 1e-300, 2**63, 10**400),
+}
 CASES = [
     (entry.kind, entry.name, name, value)
     for kind in ("selector", "scorer", "ranker", "step")
