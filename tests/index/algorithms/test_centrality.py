@@ -154,6 +154,63 @@ def test_core_numbers_and_components_equal_networkx(n: int, p: float, seed: int)
     assert labels.tolist() == [next(c for c, p in enumerate(parts) if i in p) for i in range(n)]
 
 
+def peeled(A: sparse.csr_array) -> list[int]:
+    """Return core numbers by their definition: remove nodes until each has k entries."""
+    M, core = A.toarray(), np.zeros(A.shape[0], int)
+    inside = np.ones(A.shape[0], bool)
+    for k in range(1, int(M.sum(axis=1).max(initial=0)) + 1):
+        while (inside & (M @ inside < k)).any():
+            inside &= M @ inside >= k
+        core[inside] = k
+    return core.tolist()
+
+
+def with_repeats(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows of a matrix of counts, a column as often as it counts."""
+    indptr = np.concatenate([[0], counts.sum(axis=1).cumsum()])
+    columns = np.tile(np.arange(len(counts)), len(counts))
+    return indptr, np.repeat(columns, counts.ravel())
+
+
+@settings(max_examples=60, deadline=None)
+@given(n=st.integers(1, 30), p=st.floats(0, 0.6), seed=st.integers(0, 10_000))
+def test_parallel_edges_and_loops_each_count(n: int, p: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    counts = np.triu(rng.integers(1, 4, (n, n)) * (rng.random((n, n)) < p))
+    counts += np.triu(counts, 1).T
+    indptr, indices = with_repeats(counts)
+    expected = peeled(sparse.csr_array(counts))
+    for position, column in ((np.int32, np.int32), (np.int64, np.int32), (np.int64, np.int64)):
+        edges = indptr.astype(position), indices.astype(column)
+        for array in edges:
+            array.flags.writeable = False
+        assert core_number(*edges).tolist() == expected
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_edges_in_both_directions_count_twice(seed: int) -> None:
+    graph = nx.gnp_random_graph(40, 0.1, seed=seed, directed=True)
+    A = nx.to_numpy_array(graph, dtype=int)
+    expected = nx.core_number(graph)
+    assert core_number(*with_repeats(A + A.T)).tolist() == [expected[i] for i in range(40)]
+
+
+def test_cores_of_parts_with_gaps_between_their_numbers() -> None:
+    parts = [nx.complete_graph(30), nx.star_graph(200), nx.empty_graph(7), nx.path_graph(50)]
+    parts += [nx.random_regular_graph(9, 40, seed=1), nx.barabasi_albert_graph(300, 5, seed=1)]
+    graph = nx.disjoint_union_all(parts)
+    order = np.random.default_rng(0).permutation(len(graph))
+    graph = nx.relabel_nodes(graph, dict(enumerate(order.tolist())))
+    A = nx.to_scipy_sparse_array(graph, nodelist=range(len(graph)), format="csr")
+    expected = nx.core_number(graph)
+    found = core_number(A.indptr, A.indices)
+    assert found.tolist() == [expected[i] for i in range(len(graph))]
+    assert found.dtype == np.int32
+    assert set(found.tolist()) == {0, 1, 5, 9, 29}
+    assert core_number(np.zeros(1, np.int64), np.empty(0, np.int32)).tolist() == []
+    assert core_number(np.zeros(4, np.int64), np.empty(0, np.int32)).tolist() == [0, 0, 0]
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_components_ignore_directions(seed: int) -> None:
     graph, A = random_graph(seed, directed=True)
