@@ -64,7 +64,7 @@ def insert(graph: Graph, X_new: Any, ids: Any, vectors: Any, threads: int | None
         raise IdError("New rows need ids where the graph has ids, and can't have them otherwise.")
     if named is not None and graph.sample_ids is not None:
         named = as_ids(pl.concat([graph.sample_ids, named]), len(X))
-    lists = insert_rows(X, named, graph.lists(), metric=graph.metric, threads=threads)
+    lists = insert_rows(X, named, graph.lists(), np.arange(n), metric=graph.metric, threads=threads)
     return _update(graph, lists, X, named, inserted=len(X_new))
 
 
@@ -106,13 +106,11 @@ def update(
     how: dict[str, Any] = {"metric": graph.metric, "threads": threads, "measured": True}
     if not kept.all():
         lists = remove_rows(before, graph.sample_ids, lists, ~kept, **how)
-    order = np.concatenate([place[kept], np.flatnonzero(rows < 0)])
-    straight = np.array_equal(order, np.arange(len(X)))
-    if len(order) > kept.sum():
-        ordered = named if named is None or straight else named.gather(order)
-        lists = insert_rows(X if straight else X[order], ordered, lists, **how)
-    if not straight:
-        lists = _reordered(lists, order)
+    known = place[kept]
+    if len(X) > len(known):
+        lists = insert_rows(X, named, lists, known, **how)
+    elif not np.array_equal(known, np.arange(len(X))):
+        lists = _reordered(lists, known)
     built = lists.report.get("built_recall")
     if "built_recall" not in graph.report_:
         # it stands behind the counts, where the next updates leave it

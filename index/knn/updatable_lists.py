@@ -62,8 +62,8 @@ class NeighborLists:
     threads : int
     gone : bool[n], optional
         Rows that no list may hold from now on.
-    new : int
-        How many of the last rows have no lists yet, where none are gone.
+    new : bool[n], optional
+        Rows that have no lists yet, where none are gone.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class NeighborLists:
         ids: pl.Series | None,
         threads: int,
         gone: NDArray[np.bool_] | None = None,
-        new: int = 0,
+        new: NDArray[np.bool_] | None = None,
     ) -> None:
         self.order = id_order(ids, len(X))
         rank = np.empty(len(X), np.int32)
@@ -89,7 +89,7 @@ class NeighborLists:
         present = np.ones(len(X), bool) if metric != "cosine" else self.searched.squares > 0
         self.listed = present if gone is None else present & ~gone
         # the rows that lists held before
-        self.known = present & (np.arange(len(X)) < len(X) - new)
+        self.known = present if new is None else present & ~new
 
     @property
     def k(self) -> int:

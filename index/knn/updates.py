@@ -28,12 +28,13 @@ def insert_rows(
     X: Vectors,
     ids: pl.Series | None,
     before: NearestNeighbors,
+    known: Rows,
     *,
     metric: str,
     threads: int | None = None,
     measured: bool = False,
 ) -> NearestNeighbors:
-    """Return the lists of all rows of X, the first of which have the lists `before`.
+    """Return the lists of all rows of X, of which the rows `known`, in turn, have the lists `before`.
 
     Where m new rows among n can be compared with all in n m d <= 2e10 steps (1e9 where the lists are
     not exact), they are, and lists that were exact stay so. Otherwise each new row meets, by codes,
@@ -43,32 +44,30 @@ def insert_rows(
     recall of `before`, as `measured_recall` returns it.
     """
     threads = threads or thread_count()
-    n, m = len(before.neighbors), len(X) - len(before.neighbors)
+    new = np.ones(len(X), bool)
+    new[known] = False
     k = before.neighbors.shape[1]
-    lists = NeighborLists(
-        X,
-        np.concatenate([before.neighbors, np.full((m, k), -1, np.int32)]),
-        np.concatenate([before.distances, np.full((m, k), np.inf, np.float32)]),
-        metric,
-        ids,
-        threads,
-        new=m,
-    )
+    neighbors = np.full((len(X), k), -1, np.int32)
+    distances = np.full((len(X), k), np.inf, np.float32)
+    neighbors[known] = np.append(known, -1).astype(np.int32)[before.neighbors]
+    distances[known] = before.distances
+    lists = NeighborLists(X, neighbors, distances, metric, ids, threads, new=new)
     noise = id_noise(ids, len(X), before.report.get("seed", 0))
     report = _measured(lists, before.report, noise) if measured else before.report
-    centroids, cells = before.centroids, before.cells
-    exact = float(m) * len(X) * X.shape[1] <= _exact_up_to(before)
-    if cells is not None:
-        cells = np.concatenate([cells, np.full(m, -1, np.int32)])
+    centroids, cells = before.centroids, None
+    exact = float(new.sum()) * len(X) * X.shape[1] <= _exact_up_to(before)
+    if before.cells is not None:
+        cells = np.full(len(X), -1, np.int32)
+        cells[known] = before.cells
     if exact:
-        _compare_all(lists, n)
+        _compare_all(lists, new)
         if centroids is not None and cells is not None:
-            new = n + np.flatnonzero(lists.listed[n:])
-            cells[new] = assign(X, centroids, metric, 1, take=new, threads=threads)[:, 0]
+            added = np.flatnonzero(new & lists.listed)
+            cells[added] = assign(X, centroids, metric, 1, take=added, threads=threads)[:, 0]
     else:
         if centroids is None or cells is None:
-            centroids, cells = _cells(lists, n, noise)
-        _meet_cells(lists, n, centroids, cells, _probes(before, centroids))
+            centroids, cells = _cells(lists, ~new, noise)
+        _meet_cells(lists, new, centroids, cells, _probes(before, centroids))
     return _finish(lists, report, exact, np.ones(len(X), bool), noise, centroids, cells)
 
 
@@ -101,7 +100,7 @@ def remove_rows(
         lists.enter(holes, *lists.search(holes))
     else:
         if centroids is None or cells is None:
-            centroids, cells = _cells(lists, len(X), noise)
+            centroids, cells = _cells(lists, np.ones(len(X), bool), noise)
         _refill(lists, holes, gone, centroids, cells, _probes(before, centroids))
     lists.changed &= ~gone
     updated = _finish(lists, report, exact, ~gone, noise, centroids, cells)
@@ -173,15 +172,14 @@ def _finish(
     return NearestNeighbors(lists.rows, lists.distances, centroids, report | counts, cells)
 
 
-def _compare_all(lists: NeighborLists, n: int) -> None:
-    """Search the rows from n on exactly, and offer them to all rows before."""
-    listed = np.flatnonzero(lists.listed)
-    old, new = listed[listed < n], listed[listed >= n]
-    if not len(new):
+def _compare_all(lists: NeighborLists, new: NDArray[np.bool_]) -> None:
+    """Search the new rows exactly, and offer them to all others."""
+    old, added = np.flatnonzero(lists.listed & ~new), np.flatnonzero(lists.listed & new)
+    if not len(added):
         return
-    lists.enter(new, *lists.search(new))
+    lists.enter(added, *lists.search(added))
     parts = [old[b : b + _OLD_BLOCK] for b in range(0, len(old), _OLD_BLOCK)]
-    lists.offer([(part, new) for part in parts])
+    lists.offer([(part, added) for part in parts])
 
 
 def _probes(before: NearestNeighbors, centroids: Vectors) -> int:
@@ -191,11 +189,11 @@ def _probes(before: NearestNeighbors, centroids: Vectors) -> int:
 
 
 def _cells(
-    lists: NeighborLists, n: int, noise: NDArray[np.float64]
+    lists: NeighborLists, known: NDArray[np.bool_], noise: NDArray[np.float64]
 ) -> tuple[Vectors, NDArray[np.int32]]:
-    """Train centroids on the first n rows and return the nearest one of each of them."""
+    """Train centroids on the known rows and return the nearest one of each of them."""
     X, metric = lists.searched.X, lists.searched.metric
-    take = np.flatnonzero(lists.listed[:n])
+    take = np.flatnonzero(lists.listed & known)
     count = list_count(len(take), lists.k)
     training = take[first_rows(noise[take], count * SAMPLES_PER_LIST)]
     centroids = train_centroids(X[training], count, metric, threads=lists.threads)
@@ -205,18 +203,22 @@ def _cells(
 
 
 def _meet_cells(
-    lists: NeighborLists, n: int, centroids: Vectors, cells: NDArray[np.int32], probes: int
+    lists: NeighborLists,
+    new: NDArray[np.bool_],
+    centroids: Vectors,
+    cells: NDArray[np.int32],
+    probes: int,
 ) -> None:
-    """Let the rows from n on meet the rows of their nearest cells, for both sides."""
-    stands = _representatives(lists, np.arange(len(lists.rows)) < n)
+    """Let the new rows meet the rows of their nearest cells, for both sides."""
+    stands = _representatives(lists, ~new)
     standing = _some(len(stands), stands[lists.listed])
-    fresh = standing[standing >= n]
+    fresh = standing[new[standing]]
     met = _nearest_cells(lists, fresh, centroids, min(_ONE_SIDED * probes, len(centroids)))
     cells[fresh] = met[:, 0]
-    new = n + np.flatnonzero(lists.listed[n:])
-    cells[new] = cells[stands[new]]
+    added = np.flatnonzero(new & lists.listed)
+    cells[added] = cells[stands[added]]
     CellMeeting(lists, standing, cells, len(centroids)).meet(fresh, met, both=True)
-    _share_with_copies(lists, n, stands, fresh)
+    _share_with_copies(lists, new, stands, fresh)
 
 
 def _nearest_cells(
@@ -245,14 +247,15 @@ def _representatives(lists: NeighborLists, before: NDArray[np.bool_]) -> NDArray
 
 
 def _share_with_copies(
-    lists: NeighborLists, n: int, stands: NDArray[np.int64], fresh: Rows
+    lists: NeighborLists, new: NDArray[np.bool_], stands: NDArray[np.int64], fresh: Rows
 ) -> None:
     """Enter the copies of rows that were compared, and give their lists to copies."""
-    new = n + np.flatnonzero(lists.listed[n:])
-    old = np.flatnonzero(lists.changed[:n])
-    gained = stands[new[stands[new] < n]]
+    added = stands[new & lists.listed]
+    old = np.flatnonzero(lists.changed & ~new)
+    gained = added[~new[added]]
     among = lists.rows[old]
-    changed = old[lists.crowded[old] | (lists.crowded[among] & (among >= n)).any(axis=1)]
+    crowd = lists.crowded[among] & new[among] & (among >= 0)
+    changed = old[lists.crowded[old] | crowd.any(axis=1)]
     among = lists.rows[fresh]
     mixed = fresh[lists.crowded[fresh] | (lists.crowded[among] & (among >= 0)).any(axis=1)]
     which = lists.copies(np.concatenate([gained, changed, mixed]))
