@@ -7,8 +7,16 @@ from math import isqrt
 import numpy as np
 from numpy.typing import NDArray
 
+from assay.index.vectors._row_sums import add_to_cells
 from assay.index.vectors.checks import Vectors
-from assay.index.vectors.exact import BlockScan, Progress, empty_lists, run_threads, unit_rows
+from assay.index.vectors.exact import (
+    BlockScan,
+    Progress,
+    empty_lists,
+    frozen,
+    run_threads,
+    unit_rows,
+)
 from assay.storage.disk.pages import mapping, release
 
 LIST_SIZE = 500
@@ -38,13 +46,11 @@ def train_centroids(sample: Vectors, count: int, metric: str, *, threads: int = 
     centroids = sample[:count].copy()
     for iteration in range(_ITERATIONS):
         cells = assign(sample, centroids, metric, 1, threads=threads)[:, 0]
-        order = np.argsort(cells, kind="stable")
-        sizes = np.bincount(cells, minlength=len(centroids))
-        starts = np.cumsum(sizes) - sizes
-        full = np.flatnonzero(sizes)
-        sums = np.add.reduceat(sample[order], starts[full], axis=0, dtype=np.float64)
-        centroids[full] = sums / sizes[full, None]
+        sizes, full, means = means_of_cells(sample, cells, len(centroids))
+        centroids[full] = means
         if iteration == _CUT_UP_IN:
+            order = np.argsort(cells, kind="stable")
+            starts = np.cumsum(sizes) - sizes
             share = len(sample) / len(centroids)
             pieces = np.where(sizes > 4 * share, np.ceil(sizes / (2 * share)).astype(int) - 1, 0)
             seeds = np.concatenate(
@@ -55,6 +61,17 @@ def train_centroids(sample: Vectors, count: int, metric: str, *, threads: int = 
         if cosine:
             centroids = unit_rows(centroids)
     return centroids
+
+
+def means_of_cells(
+    X: Vectors, cells: NDArray[np.integer], count: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Return how many rows each of `count` cells has, the cells that have any, and their means."""
+    sizes = np.bincount(cells, minlength=count)
+    full = np.flatnonzero(sizes)
+    sums = np.zeros((count, X.shape[1]))
+    add_to_cells(frozen(X), frozen(cells), sums)
+    return sizes, full, sums[full] / sizes[full, None]
 
 
 def assign(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assay.index.threads import thread_count
-from assay.index.vectors.centroids import assign
+from assay.index.vectors.centroids import assign, means_of_cells
 from assay.index.vectors.exact import unit_rows
 from assay.selection.contract.inputs import Floats, derived_seed
 from assay.storage.hashing.rows import first_rows, uniform
@@ -188,18 +188,14 @@ def _lloyd(X: Vectors, centroids: Vectors, metric: str, iterations: int) -> Vect
     centroids = centroids.copy()
     for _ in range(iterations):
         cells = nearest(X, centroids, metric)
-        order = np.argsort(cells, kind="stable")
-        sizes = np.bincount(cells, minlength=len(centroids))
-        full = np.flatnonzero(sizes)
-        starts = (np.cumsum(sizes) - sizes)[full]
+        sizes, full, means = means_of_cells(X, cells, len(centroids))
         empty = np.flatnonzero(sizes == 0)
         if len(empty):
             squares = _squares(X, centroids, cells)
             far = np.argsort(-squares, kind="stable")[: len(empty)]
             far = far[squares[far] > 0]
             centroids[empty[: len(far)]] = X[far]
-        sums = np.add.reduceat(X[order], starts, axis=0, dtype=np.float64)
-        centroids[full] = sums / sizes[full, None]
+        centroids[full] = means
         if metric == "cosine":
             centroids = unit_rows(centroids)
     return centroids

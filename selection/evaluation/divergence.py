@@ -7,6 +7,7 @@ import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
 from assay.index.ngrams.hasher import NGramHasher
+from assay.index.vectors.centroids import means_of_cells
 from assay.selection.algorithms.density_ratio import backed_off, divergence
 from assay.selection.contract.inputs import Rows
 
@@ -62,12 +63,8 @@ def fit_cells(vectors: Vectors, cells: int) -> Vectors:
     centers = vectors[np.sort(first)[:cells]].copy()
     for _ in range(_ITERATIONS):
         codes = cell_of(vectors, centers)
-        counts = np.bincount(codes, minlength=len(centers))
-        order = np.argsort(codes, kind="stable")
-        filled = np.flatnonzero(counts)
-        starts = (np.cumsum(counts) - counts)[filled]
-        sums = np.add.reduceat(vectors[order], starts, axis=0, dtype=np.float64)
-        centers[filled] = sums / counts[filled, None]
+        _, filled, means = means_of_cells(vectors, codes, len(centers))
+        centers[filled] = means
     return centers
 
 

@@ -1,4 +1,4 @@
-"""Weighted sums of rows against one addition after the other, to the bit."""
+"""Sums of rows against one addition after the other, to the bit."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
 from assay.index.vectors._row_sums import AHEAD, add_products, add_rows
+from assay.index.vectors.centroids import means_of_cells
 
 
 def one_by_one(places: np.ndarray, weights: np.ndarray, matrix: np.ndarray) -> np.ndarray:
@@ -52,3 +53,20 @@ def test_products_with_sparse_rows(seed, rows, columns, density) -> None:
     out = np.ones((rows, 5))
     add_products(sparse.indptr, sparse.indices, sparse.data, matrix, out)
     np.testing.assert_allclose(out, 1 + dense @ matrix, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+@pytest.mark.parametrize("n", [0, 1, 7, 300])
+def test_means_of_cells_are_those_of_one_addition_after_the_other(dtype, n) -> None:
+    rng = np.random.default_rng(n)
+    X = (rng.normal(size=(n, 9)) * 10.0 ** rng.integers(-9, 9, (n, 1))).astype(np.float32)
+    # some cells have no rows
+    cells = (rng.integers(0, 6, n) * 2).astype(dtype)
+    sizes, full, means = means_of_cells(X, cells, 14)
+    assert sizes.tolist() == [int((cells == cell).sum()) for cell in range(14)]
+    assert full.tolist() == sorted(set(cells.tolist()))
+    for cell, mean in zip(full, means, strict=True):
+        rows = X[cells == cell].astype(np.float64)
+        assert np.array_equal(
+            mean, one_by_one(np.arange(len(rows)), np.ones(len(rows)), rows) / len(rows)
+        )
