@@ -9,6 +9,7 @@ import logging
 import traceback
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
@@ -16,9 +17,12 @@ from assay.flows.config.credentials import scrub, scrub_error
 from assay.flows.engines.retry import is_transient
 from assay.flows.progress import logger, step
 from assay.flows.stages.stage import Stage
+from assay.storage.disk.pages import released_above
 from assay.storage.errors import ResourceError, ServiceError
 from assay.storage.heap import give_back
 
+# from this share of a worker's limit on, pages of mapped files are let go
+_RESIDENT = 0.5
 # the lines of log of the stage that this context runs
 _lines: ContextVar[list[tuple[int, str]] | None] = ContextVar("assay_lines", default=None)
 
@@ -108,7 +112,7 @@ def cluster_of(engine: str, runner: Any) -> Cluster | None:
         client = runner.client
 
         def submit(stage: Stage, args: tuple[Any, ...]) -> Any:
-            return client.submit(answer, stage, args, key=f"{stage.name}-{uuid.uuid4().hex}")
+            return client.submit(_within_limit, stage, args, key=f"{stage.name}-{uuid.uuid4().hex}")
 
         return Cluster(submit, lambda future: future.result())
     if engine == "ray":
@@ -134,6 +138,15 @@ def answer(stage: Stage, args: tuple[Any, ...]) -> Answer:
     finally:
         _lines.reset(token)
         give_back()
+
+
+def _within_limit(stage: Stage, args: tuple[Any, ...]) -> Answer:
+    """Do as `answer` in a worker of Dask, to whose limit of memory pages of mapped files count."""
+    from distributed import get_worker
+
+    limit = get_worker().memory_manager.memory_limit
+    with released_above(int(limit * _RESIDENT)) if limit else nullcontext():
+        return answer(stage, args)
 
 
 class _Kept(logging.Handler):

@@ -40,8 +40,7 @@ from assay.flows.stages.sharding import (
 )
 from assay.flows.stages.stage import EMBED, FIT
 from assay.index.vectors.stored import read_vectors, storage_of, store_vectors
-from assay.storage.disk.pages import mapping, release
-from assay.storage.disk.refusals import reserve
+from assay.storage.disk.pages import mapping, new_mapped, release
 from assay.storage.errors import CorruptArtifactError, InputError
 from assay.storage.hashing.fingerprints import fingerprint
 from assay.storage.hashing.rows import read_digests
@@ -301,9 +300,7 @@ def _new(
 
 def _room(path: Path, rows: int, dimensions: int) -> np.memmap[Any, Any]:
     shape = (rows, dimensions)
-    room = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
-    reserve(path)
-    return room
+    return new_mapped(path, np.float32, shape)
 
 
 def _known(

@@ -16,6 +16,7 @@ from assay.flows.stages.calls import Call
 from assay.flows.stages.refs import Ref
 from assay.flows.stages.run import Run
 from assay.flows.stages.sharding import is_made, own_threads, save_all, shard, shard_count
+from assay.storage.disk.pages import open_mapped
 from assay.storage.hashing.fingerprints import fingerprint
 
 
@@ -267,8 +268,8 @@ def _load(run: Run, ref: Ref) -> Any:
     from assay.index.knn.shards import Part
 
     stored = folder(run, ref)
-    return Part(*(np.load(stored / f"{name}.npy", mmap_mode="r") for name in Part._fields))
+    return Part(*(open_mapped(stored / f"{name}.npy") for name in Part._fields))
 
 
 def _visits(run: Run, visits: Sequence[Ref]) -> list[Any]:
-    return [np.load(folder(run, ref) / "visits.npy", mmap_mode="r") for ref in visits]
+    return [open_mapped(folder(run, ref) / "visits.npy") for ref in visits]

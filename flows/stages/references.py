@@ -20,6 +20,7 @@ from assay.flows.stages.stage import REFER
 from assay.selection.steps.in_reference import InReference
 from assay.selection.steps.reference_set import ReferenceSet
 from assay.storage import Pool
+from assay.storage.disk.pages import open_mapped
 from assay.storage.hashing.fingerprints import fingerprint
 from assay.storage.limits import check_limits
 
@@ -38,7 +39,7 @@ def load_references(run: Run, refs: dict[str, ReferenceRefs]) -> dict[str, Refer
     for name, (content, vectors) in refs.items():
         rows = None
         if vectors is not None:
-            rows = np.load(folder(run, vectors) / "vectors.npy", mmap_mode="r")
+            rows = open_mapped(folder(run, vectors) / "vectors.npy")
         loaded[name] = ReferenceSet.load(folder(run, content), rows, verify=False)
     return loaded
 

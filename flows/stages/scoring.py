@@ -25,6 +25,7 @@ from assay.flows.stages.refs import Ref
 from assay.flows.stages.run import Run
 from assay.flows.stages.stage import SCORE
 from assay.selection import registry
+from assay.storage.disk.pages import open_mapped
 from assay.storage.hashing.fingerprints import fingerprint
 from assay.storage.reading.tables import read_table
 from assay.storage.sql.expressions import numbers
@@ -177,5 +178,5 @@ def load_report(run: Run, ref: Ref) -> dict[str, Any]:
 
 def load_scores(run: Run, ref: Ref) -> np.ndarray:
     """Return one score of every usable row, in its file."""
-    scores: np.ndarray = np.load(folder(run, ref) / "scores.npy", mmap_mode="r")
+    scores: np.ndarray = open_mapped(folder(run, ref) / "scores.npy")
     return scores

@@ -21,6 +21,7 @@ from assay.flows.stages.refs import Outputs, Ref
 from assay.flows.stages.run import Run
 from assay.flows.stages.stage import Stage
 from assay.storage.disk.atomic import remove
+from assay.storage.disk.pages import open_mapped
 from assay.storage.errors import CorruptArtifactError, StoreError
 from assay.storage.hashing.fingerprints import fingerprint
 from assay.storage.runs.recovery import leftovers
@@ -88,7 +89,7 @@ def is_made(run: Run, target: Ref) -> bool:
 
 def keys_of(run: Run, work: Work, place: int) -> np.ndarray:
     """Return the keys of the rows of a shard."""
-    keys = np.load(folder(run, work.keys) / "keys.npy", mmap_mode="r")
+    keys = open_mapped(folder(run, work.keys) / "keys.npy")
     return np.array(keys[shard(run, place, len(keys))])
 
 
@@ -111,7 +112,7 @@ def contents_of_shard(run: Run, keys: np.ndarray, progress: Any) -> Iterator[Any
 
 def load_parts(run: Run, refs: Iterable[Ref], name: str) -> list[np.ndarray]:
     """Return an array of every shard, memory-mapped."""
-    return [np.load(folder(run, ref) / f"{name}.npy", mmap_mode="r") for ref in refs]
+    return [open_mapped(folder(run, ref) / f"{name}.npy") for ref in refs]
 
 
 def sweep(run: Run, outputs: Outputs) -> None:

@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from assay.index.vectors.mapped import save_array
-from assay.storage.disk.pages import mapping, release
+from assay.storage.disk.pages import mapping, open_mapped, release
 from assay.storage.errors import CorruptArtifactError
 
 FORMAT = 1
@@ -59,13 +59,9 @@ def read_graph(
         )
     try:
         header = json.loads((directory / "graph.json").read_text())
+        read = open_mapped if mapped else np.load
         names = [*_ARRAYS, *(name for name in OPTIONAL if header.get(name))]
-        arrays = {
-            name: np.load(
-                directory / f"{name}.npy", allow_pickle=False, mmap_mode="r" if mapped else None
-            )
-            for name in names
-        }
+        arrays = {name: read(directory / f"{name}.npy") for name in names}
         ids = pl.read_parquet(directory / "ids.parquet")["sample_id"] if header["ids"] else None
         indptr, indices, n = arrays["indptr"], arrays["indices"], header["shape"][0]
         whole = (

@@ -63,8 +63,7 @@ from assay.index.vectors.code_search import exact_knn
 from assay.index.vectors.codes import Codes, empty_code_lists
 from assay.index.vectors.exact import BlockScan, Recall, frozen, recall_interval, run_threads
 from assay.index.vectors.mapped import is_large, joined, ordered_rows, save_array, take_rows
-from assay.storage.disk.pages import mapping, release
-from assay.storage.disk.refusals import reserve
+from assay.storage.disk.pages import mapping, new_mapped, open_mapped, release
 
 METHODS = ("exact", "block_join")
 _CELL = np.dtype([("cell", np.int32), ("own", np.float32)])
@@ -131,7 +130,7 @@ def _save_codes(folder: Path, codes: Codes) -> None:
 
 def _load_codes(folder: Path) -> Codes:
     """Return codes that are mapped, and what belongs to them."""
-    codes = frozen(np.load(folder / "codes.npy", mmap_mode="r"))
+    codes = frozen(open_mapped(folder / "codes.npy"))
     with np.load(folder / "rest.npz") as rest:
         facts: dict[str, Any] = dict(rest)
     facts |= {"dimension": int(facts["dimension"]), "power": float(facts["power"])}
@@ -174,10 +173,7 @@ def cells_of_shard(begun: Path, rows: slice, *, threads: int = 1) -> NDArray[np.
 def lay_out(folder: Path, X: Vectors, begun: Path, assigned: Sequence[NDArray[np.void]]) -> None:
     """Write the layout into a folder; `assigned` are the shards' cells, in their order."""
     facts, take = _facts(begun), np.load(begun / "take.npy")
-    room = np.lib.format.open_memmap(
-        folder / "X.npy", mode="w+", dtype=np.float32, shape=(len(take), X.shape[1])
-    )
-    reserve(folder / "X.npy")
+    room = new_mapped(folder / "X.npy", np.float32, (len(take), X.shape[1]))
     if facts["method"] == "exact":
         take_rows(X, take, room)
         room.flush()
@@ -217,11 +213,11 @@ def _reordered(codes: Codes, order: NDArray[np.int64]) -> Codes:
 
 def plan_of(laid: Path) -> Plan:
     """Return the plan of a layout."""
-    return Plan(np.load(laid / "need.npy"), len(np.load(laid / "order.npy", mmap_mode="r")))
+    return Plan(np.load(laid / "need.npy"), len(open_mapped(laid / "order.npy")))
 
 
 def _cut(begun: Path, laid: Path) -> Cut:
-    X = np.load(laid / "X.npy", mmap_mode="r")
+    X = open_mapped(laid / "X.npy")
     order, squares, cell, own = (
         np.load(laid / f"{name}.npy") for name in ("order", "squares", "cell", "own")
     )
@@ -268,7 +264,7 @@ def join_shard(
     facts = _facts(begun)
     which = np.arange(rows.start, rows.stop)
     if facts["method"] == "exact":
-        searched = BlockScan(np.load(laid / "X.npy", mmap_mode="r"), facts["metric"])
+        searched = BlockScan(open_mapped(laid / "X.npy"), facts["metric"])
         exact = exact_knn(searched.X[rows], searched, facts["k"], itself=which, threads=threads)
         return Part(*exact)
     cells_cut = _cut(begun, laid)

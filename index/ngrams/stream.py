@@ -25,6 +25,7 @@ from assay.index.ngrams._stream_files import (
 from assay.index.ngrams._stream_kernels import copy_rows, count_all, count_rows
 from assay.index.ngrams.hasher import NGramHasher, NGrams, indptr_of
 from assay.index.threads import aside
+from assay.storage.disk.pages import open_mapped
 from assay.storage.errors import CorruptArtifactError
 
 # bytes of blocks held in memory; those beyond go to temporary files
@@ -47,7 +48,7 @@ class Block(NamedTuple):
     def load(self) -> np.ndarray:
         """Return the buckets, read-only; a file is mapped, for as long as the array is used."""
         if isinstance(self.buckets, Path):
-            return np.asarray(np.load(self.buckets, mmap_mode="r", allow_pickle=False))
+            return np.asarray(open_mapped(self.buckets))
         return self.buckets
 
 

@@ -17,7 +17,7 @@ from assay.index.ngrams._stream_files import (
 )
 from assay.index.ngrams._stream_kernels import move_rows
 from assay.index.ngrams.stream import Block, BucketStream, cut_blocks, saved_block
-from assay.storage.disk.refusals import reserve
+from assay.storage.disk.pages import new_mapped
 from assay.storage.errors import InputError
 
 
@@ -86,16 +86,13 @@ def write_updated(
     bounds = np.array([0, *ends])
     offsets = np.concatenate([[0], np.cumsum(sizes)])
     files = [
-        np.lib.format.open_memmap(
+        new_mapped(
             block_file(folder, block),
-            mode="w+",
-            dtype=bucket_type(hasher),
-            shape=(int(offsets[bounds[block + 1]] - offsets[bounds[block]]),),
+            bucket_type(hasher),
+            (int(offsets[bounds[block + 1]] - offsets[bounds[block]]),),
         )
         for block in range(len(ends))
     ]
-    for block in range(len(ends)):
-        reserve(block_file(folder, block))
     order = old[np.argsort(rows[old], kind="stable")]
     for stream, places, sources in (
         (before, order, rows[order]),

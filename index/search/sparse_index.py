@@ -23,6 +23,7 @@ from assay.index.search._sparse_kernels import (
 from assay.index.threads import ordered_map, thread_count
 from assay.index.vectors.checks import as_ids, id_order
 from assay.storage.disk.checked_folder import check_files, write_checksums
+from assay.storage.disk.pages import open_mapped
 from assay.storage.errors import CorruptArtifactError, InputError
 from assay.storage.limits import NEIGHBORS, Number, Whole, check_parameters
 
@@ -275,11 +276,8 @@ class SparseIndex:
             check_files(folder, "Build the index again.")
         try:
             header = json.loads((folder / "index.json").read_text())
-            how = "r" if mmap else None
-            kept = {
-                name: np.load(folder / f"{name}.npy", mmap_mode=how, allow_pickle=False)  # type: ignore[arg-type]
-                for name in _ARRAYS
-            }
+            read = open_mapped if mmap else np.load
+            kept = {name: read(folder / f"{name}.npy") for name in _ARRAYS}
             ids = pl.read_parquet(folder / "ids.parquet")["sample_id"] if header["ids"] else None
             index = cls(**header["parameters"])
             n, starts, begins = header["n"], kept["starts"], kept["begins"]

@@ -19,7 +19,7 @@ from assay.index.vectors.centroids import assign
 from assay.index.vectors.checks import Vectors
 from assay.index.vectors.exact import unit_rows
 from assay.index.vectors.mapped import take_rows
-from assay.storage.disk.pages import release
+from assay.storage.disk.pages import noted, release
 from assay.storage.disk.refusals import reserve
 
 _PART = 16_384
@@ -122,7 +122,7 @@ class _Room:
     """A file of known length that is written from its beginning to its end."""
 
     def __init__(self, path: Path, length: int) -> None:
-        self._mapped = np.memmap(path, np.uint8, "w+", shape=(length,))
+        self._mapped = noted(np.memmap(path, np.uint8, "w+", shape=(length,)))
         reserve(path)
         self._end = 0
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from assay.storage.disk.pages import mapping, release
+from assay.storage.disk.pages import mapping, new_mapped, noted, release
 from assay.storage.disk.refusals import reserve
 
 Vectors = NDArray[np.float32]
@@ -112,8 +112,7 @@ def save_array(path: Path, array: NDArray[Any]) -> None:
     if not is_large(array):
         np.save(path, array)
         return
-    saved = np.lib.format.open_memmap(path, "w+", array.dtype, array.shape)
-    reserve(path)
+    saved = new_mapped(path, array.dtype, array.shape)
     for begin in range(0, len(array), _SAVED):
         part = slice(begin, begin + _SAVED)
         saved[part] = array[part]
@@ -127,6 +126,6 @@ def scratch_room(
 ) -> NDArray[Any]:
     """Return room for an array of zeros in a nameless file, gone with the array."""
     with tempfile.TemporaryFile(prefix="assay-", dir=directory) as file:
-        room = np.memmap(file, dtype, "w+", shape=shape)
+        room: NDArray[Any] = noted(np.memmap(file, dtype, "w+", shape=shape))
         reserve(file.fileno())
     return room

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from assay.index.vectors.checks import Vectors
 from assay.index.vectors.mapped import scratch_room
 from assay.index.vectors.rotation import rotate
-from assay.storage.disk.pages import mapping, release
+from assay.storage.disk.pages import mapping, new_mapped, open_mapped, release
 
 STORAGES = ("float32", "float16", "int8")
 """How vectors are stored: as they are, in half their size, in a quarter."""
@@ -29,7 +28,7 @@ def storage_of(folder: Path) -> str:
     """Return how the vectors in a folder are stored."""
     if not (folder / _CODES).exists():
         return "float32"
-    return str(np.load(folder / _CODES, mmap_mode="r").dtype)
+    return str(open_mapped(folder / _CODES).dtype)
 
 
 def store_vectors(folder: Path, storage: str) -> None:
@@ -46,9 +45,9 @@ def store_vectors(folder: Path, storage: str) -> None:
     """
     if storage == "float32":
         return
-    X = np.load(folder / _WHOLE, mmap_mode="r")
+    X = open_mapped(folder / _WHOLE)
     dtype = np.dtype(storage)
-    codes = open_memmap(folder / _CODES, mode="w+", dtype=dtype, shape=X.shape)
+    codes = new_mapped(folder / _CODES, dtype, X.shape)
     scales = np.empty(len(X), np.float32)
     for begin in range(0, len(X), _BLOCK):
         part = slice(begin, begin + _BLOCK)
@@ -67,9 +66,9 @@ def read_vectors(folder: Path) -> Vectors:
     What was stored in float16 or int8 is decoded.
     """
     if not (folder / _CODES).exists():
-        whole: Vectors = np.load(folder / _WHOLE, mmap_mode="r")
+        whole: Vectors = open_mapped(folder / _WHOLE)
         return whole
-    codes, scales = np.load(folder / _CODES, mmap_mode="r"), np.load(folder / _SCALES)
+    codes, scales = open_mapped(folder / _CODES), np.load(folder / _SCALES)
     if codes.size * 4 <= _IN_MEMORY:
         return decode(np.asarray(codes), scales)
     vectors: Vectors = scratch_room(codes.shape, np.float32, None)
@@ -84,8 +83,8 @@ def read_vectors(folder: Path) -> Vectors:
 def read_rows(folder: Path, rows: NDArray[np.integer]) -> Vectors:
     """Return some of the vectors in a folder, in memory."""
     if not (folder / _CODES).exists():
-        return np.asarray(np.load(folder / _WHOLE, mmap_mode="r")[rows])
-    codes, scales = np.load(folder / _CODES, mmap_mode="r"), np.load(folder / _SCALES)
+        return np.asarray(open_mapped(folder / _WHOLE)[rows])
+    codes, scales = open_mapped(folder / _CODES), np.load(folder / _SCALES)
     return decode(np.asarray(codes[rows]), scales[rows])
 
 

@@ -16,6 +16,7 @@ from assay.selection.algorithms.equal_content import normalized
 from assay.selection.algorithms.minhash import Shingles, shingles, signatures
 from assay.selection.contract.inputs import text_series
 from assay.storage.disk.checked_folder import check_files, write_checksums
+from assay.storage.disk.pages import new_mapped, open_mapped
 from assay.storage.errors import IdError, InputError
 from assay.storage.hashing.rows import hash_rows
 
@@ -205,7 +206,7 @@ class ReferenceSet:
             check_files(folder, "Make the reference again.")
 
         def opened(name: str) -> Any:
-            return np.load(folder / f"{name}.npy", mmap_mode="r")
+            return open_mapped(folder / f"{name}.npy")
 
         near = (folder / "signature.npy").exists()
         return cls(
@@ -230,7 +231,7 @@ def hashed(texts: pl.Series) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
 
 def _room(path: Path, shape: tuple[int, ...]) -> None:
     """Make a file of uint32 of a shape."""
-    np.lib.format.open_memmap(path, mode="w+", dtype=np.uint32, shape=shape)
+    new_mapped(path, np.uint32, shape)
 
 
 def _fill(path: Path, begin: int, values: NDArray[np.uint32]) -> None:

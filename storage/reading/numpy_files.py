@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from assay.storage.disk.pages import noted
 from assay.storage.errors import SourceError
 from assay.storage.reading.source import FileSource
 
@@ -35,7 +36,7 @@ class NumpySource(FileSource):
 
     def _load(self) -> dict[str, Any]:
         try:
-            loaded = np.load(self.path, mmap_mode="r", allow_pickle=False)
+            loaded = noted(np.load(self.path, mmap_mode="r", allow_pickle=False))
             arrays = {"vector": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
         except (ValueError, zipfile.BadZipFile) as error:
             raise SourceError(
