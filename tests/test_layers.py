@@ -24,6 +24,7 @@ RULES = {
     "rightward": house.rightward,
     "circles": house.circles,
     "writers": house.writers,
+    "mappings": house.mappings,
 }
 
 
@@ -46,6 +47,8 @@ FAULTS = [
     ("rightward", "storage/sql/expressions.py", "from assay.storage.reading import pools"),
     ("rightward", "selection/plan/plan.py", "def late():\n    from assay.selection import ECFS"),
     ("rightward", "selection/steps/__init__.py", "from assay.selection.base import Selector"),
+    ("mappings", "index/knn/cells.py", "def late():\n    return np.load('a', mmap_mode='r')"),
+    ("mappings", "flows/stages/run.py", "def late(np):\n    return np.asarray(np.memmap('a'))"),
     ("rightward", "flows/attic/old.py", ""),
     (
         "circles",

@@ -16,7 +16,7 @@ from assay.selection.algorithms.equal_content import normalized
 from assay.selection.algorithms.minhash import Shingles, shingles, signatures
 from assay.selection.contract.inputs import text_series
 from assay.storage.disk.checked_folder import check_files, write_checksums
-from assay.storage.disk.pages import new_mapped, open_mapped
+from assay.storage.disk.pages import new_mapped, noted, open_mapped
 from assay.storage.errors import IdError, InputError
 from assay.storage.hashing.rows import hash_rows
 
@@ -237,4 +237,5 @@ def _room(path: Path, shape: tuple[int, ...]) -> None:
 def _fill(path: Path, begin: int, values: NDArray[np.uint32]) -> None:
     """Write some rows of a file that `_room` made; what is written leaves the memory."""
     if len(values):
-        np.lib.format.open_memmap(path, mode="r+")[begin : begin + len(values)] = values
+        room = noted(np.lib.format.open_memmap(path, mode="r+"))
+        room[begin : begin + len(values)] = values
