@@ -295,6 +295,9 @@ def measured(rows: int, engine: str, pool: Path, given: argparse.Namespace) -> R
             lines = (folder / "log").read_text(errors="replace").strip().splitlines()
             failed = lines[-1] if lines else str(process.returncode)
             print("\n".join(lines[-25:]), file=sys.stderr)
+        # where its own limit holds, Dask says which workers it restarts
+        restarts = (folder / "log").read_text(errors="replace").count("memory budget. Restarting")
+        watch.killed += ", one by Dask's own limit" * restarts
         found = {} if failed else digests(folder / "store")
         return Run(rows, engine, wall, watch.cpu, failed, watch.killed, watch.held, found)
 
@@ -379,8 +382,15 @@ def report(runs: list[Run], given: argparse.Namespace) -> None:
         parts.append(f"\n## {engine}\n\n{by_stage(own)}\n")
     command = (
         f"--rows {' '.join(map(str, given.rows))} --engines {' '.join(given.engines)} "
-        f"--limit {given.limit:g}"
+        f"--limit {given.limit:g}{' --resident' if given.resident else ''}"
     )
+    pages = "Pages of mapped files count towards the memory that Dask measures"
+    if given.resident:
+        pages += (
+            f", whose own limit was {given.limit:g} GiB, too: it restarts a worker at 95% of that."
+        )
+    else:
+        pages += "; `cluster_scale_resident.md` was made with its own limit."
     text = f"""# A pool on workers that hold little
 
 `python benchmarks/cluster_scale.py {command} --select {given.select}`: 2 shared cores, load average
@@ -396,10 +406,7 @@ columns are how that grew with the rows, from the smallest to the largest pool. 
 task at most {AIM} bytes of anonymous memory a row. A worker runs one task after another: what earlier ones
 left in it (the line `idle`) counts in every line.
 
-Pages of mapped files count towards the memory that Dask measures: with its own limit of 1.2 GiB
-(`--resident`) a run of 1,000,000 rows ended at the graph, whose task was killed four times at 1.26 GiB
-resident, 0.56 of them anonymous. That was before the means of its cells were taken in parts; it was not
-repeated.
+{pages}
 
 {"".join(parts)}"""
     write(f"{given.page}.md", text)

@@ -29,6 +29,8 @@ _CANDIDATES = 64
 _PART = 4_096
 # a part reads all codes once more
 _LEAST_PART = 240
+# rows of a mapped file whose candidates are ranked before its pages are let go
+_RANKED = 64
 _COLUMNS = 8_192
 
 
@@ -132,11 +134,16 @@ class Layout:
         lists = empty_lists(len(which), k)
         size = min(_PART, max(_LEAST_PART, -(-len(which) // threads)))
         wide = min(max(_CANDIDATES, 2 * k), len(self))
+        # candidates lie anywhere in a mapped file, and each brings the pages beside it
+        ranked = size if mapping(self.X) is None else _RANKED
 
         def work(begin: int) -> None:
             part = which[begin : begin + size]
             keys, nearest = nearest_codes(self.codes.take(part), self.codes, wide)
-            mine = self.rank_lists(part, nearest, k)
+            mine = empty_lists(len(part), k)
+            for first in range(0, len(part), ranked):
+                some = slice(first, first + ranked)
+                put(mine, some, self.rank_lists(part[some], nearest[some], k))
             last = keys[:, -1] if wide < len(self) else np.full(len(part), np.inf, np.float32)
             # codes of rows that are far out compare with nothing
             self.prove(part, np.where(nearest[:, -1] < 0, np.float32(-np.inf), last), mine)
