@@ -16,6 +16,8 @@ from assay.storage.hashing.rows import first_rows, uniform
 
 Vectors = NDArray[np.float32]
 _CHUNK = 65_536
+# fewer rows are compared sooner than a thread has started
+_ALONE = 4_096
 # rows trained on, per cell
 PER_CELL = 32
 # more cells than this are made in two steps
@@ -148,7 +150,8 @@ def nested_clusters(
 
 def nearest(X: Vectors, centroids: Vectors, metric: str) -> NDArray[np.int64]:
     """Return the nearest centroid of every row, the earlier one of two as near."""
-    centroid = assign(X, centroids, metric, 1, threads=thread_count())
+    threads = thread_count() if len(X) > _ALONE else 1
+    centroid = assign(X, centroids, metric, 1, threads=threads)
     return centroid[:, 0].astype(np.int64)
 
 
