@@ -30,7 +30,7 @@ _PART = 4_096
 # a part reads all codes once more
 _LEAST_PART = 240
 # rows of a mapped file whose candidates are ranked before its pages are let go
-_RANKED = 64
+_RANKED = 8
 _COLUMNS = 8_192
 
 
