@@ -29,8 +29,6 @@ _CANDIDATES = 64
 _PART = 4_096
 # a part reads all codes once more
 _LEAST_PART = 240
-# rows of a mapped file whose candidates are ranked before its pages are let go
-_RANKED = 8
 _COLUMNS = 8_192
 
 
@@ -134,8 +132,8 @@ class Layout:
         lists = empty_lists(len(which), k)
         size = min(_PART, max(_LEAST_PART, -(-len(which) // threads)))
         wide = min(max(_CANDIDATES, 2 * k), len(self))
-        # candidates lie anywhere in a mapped file, and each brings the pages beside it
-        ranked = size if mapping(self.X) is None else _RANKED
+        # candidates lie anywhere in a mapped file, and each may bring megabytes of pages beside it
+        ranked = size if mapping(self.X) is None else 1
 
         def work(begin: int) -> None:
             part = which[begin : begin + size]
