@@ -24,6 +24,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -361,7 +362,7 @@ def whole(runs: list[Run], limit: float) -> str:
                 f"{run.cpu:.0f}",
                 f"{most['driver'] / GIB:.2f}",
                 f"{most['worker'] / GIB:.2f}" if most["worker"] else "",
-                run.failed or "done",
+                textwrap.shorten(run.failed, 120) or "done",
                 run.killed or "none",
                 equal,
             )

@@ -85,7 +85,7 @@ def other_neighbors(
 def find(
     run: Run,
     frame: pl.DataFrame,
-    decisions: pl.DataFrame,
+    decisions: pl.LazyFrame,
     leaks: pl.DataFrame | None,
     scores: Mapping[str, pl.DataFrame],
     graph: SimilarityGraph,
@@ -97,7 +97,7 @@ def find(
     run : Run
     frame : DataFrame
         The samples with their `key` and `problem`.
-    decisions, leaks : DataFrame
+    decisions, leaks : LazyFrame, DataFrame
         Of the selection, by key.
     scores : mapping of method to DataFrame
         `key` and `score`.
@@ -135,7 +135,7 @@ def _judged(
     frame: pl.DataFrame,
     table: pl.DataFrame,
     *,
-    decisions: pl.DataFrame,
+    decisions: pl.LazyFrame,
     leaks: pl.DataFrame | None,
     scores: Mapping[str, pl.DataFrame],
     graph: SimilarityGraph,
@@ -147,7 +147,7 @@ def _judged(
     if by in scores:
         return keys.join(scores[by], on="key", how="left", maintain_order="left")["score"]
     if by == LEFT:
-        left = decisions.select("key", ~pl.col("selected"))
+        left = decisions.select("key", ~pl.col("selected")).collect()
         return keys.join(left, on="key", how="left", maintain_order="left")["selected"]
     if by == LEAKED:
         leaked = leaks["key"] if leaks is not None else pl.Series([], dtype=pl.Int32)

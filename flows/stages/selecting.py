@@ -372,7 +372,7 @@ class Selection(NamedTuple):
     """What the stage that selects left: frames by key, the selector's own scores, its report."""
 
     chosen: pl.DataFrame
-    decisions: pl.DataFrame
+    decisions: pl.LazyFrame
     duplicates: pl.DataFrame
     leaks: pl.DataFrame
     scores: np.ndarray
@@ -384,7 +384,7 @@ def load_selection(run: Run, ref: Ref) -> Selection:
     at = folder(run, ref)
     return Selection(
         pl.read_parquet(at / "selections.parquet"),
-        pl.read_parquet(at / "decisions.parquet"),
+        pl.scan_parquet(at / "decisions.parquet"),
         pl.read_parquet(at / "duplicates.parquet"),
         pl.read_parquet(at / "leaks.parquet"),
         np.load(at / "scores.npy"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +21,8 @@ from assay.storage.runs.schema import LATER_RUN_COLUMNS, RUN_COLUMNS, TABLES, id
 
 # every DuckDB since 1.2 reads it; that of 2.0 no earlier one does
 STORAGE_VERSION = "v1.2.0"
+# rows that are handed to DuckDB at a time: one of its own groups
+_PART = 122_880
 _FIXED = frozenset(map(fold, (KEY, *VIEW_NAMES, *SAMPLE_NAMES)))
 
 
@@ -58,13 +60,14 @@ class RunTablesData:
     scores : dict of str to DataFrame
         Method -> columns key, score (rows without a score are left out).
     selections, decisions, feature_scores, metrics, ledger, intervals, leaks, duplicates, artifacts, map, splits, slices, shortcuts, shift : DataFrame
-        Columns as in `assay.storage.runs.schema.TABLES`, with `key` where samples are meant.
+        Columns as in `assay.storage.runs.schema.TABLES`, with `key` where samples are meant. Decisions
+        may be a LazyFrame, which is read a part at a time.
     """
 
     samples: pl.DataFrame | None = None
     scores: dict[str, pl.DataFrame] = field(default_factory=dict)
     selections: pl.DataFrame | None = None
-    decisions: pl.DataFrame | None = None
+    decisions: pl.DataFrame | pl.LazyFrame | None = None
     feature_scores: pl.DataFrame | None = None
     metrics: pl.DataFrame | None = None
     ledger: pl.DataFrame | None = None
@@ -114,19 +117,18 @@ def _check(info: RunInfo, data: RunTablesData) -> None:
     if data.samples is None:
         return
     n = data.samples.height
-    if (
-        data.decisions is None
-        or data.decisions["key"].n_unique() != n
-        or data.decisions.height != n
-    ):
+    decided = pl.DataFrame({"key": [], "selected": []})
+    if data.decisions is not None:
+        decided = data.decisions.lazy().select("key", "selected").collect()
+    if decided["key"].n_unique() != n or decided.height != n:
         raise StoreError(
             f"The run {info.run_id} must hold exactly one decision for each of its {n} samples."
         )
     chosen = 0 if data.selections is None else data.selections.height
-    if chosen != data.decisions["selected"].sum():
+    if chosen != decided["selected"].sum():
         raise StoreError(
             f"The run {info.run_id} selects {chosen} samples but decides for "
-            f"{data.decisions['selected'].sum()}."
+            f"{decided['selected'].sum()}."
         )
 
 
@@ -157,17 +159,18 @@ def _fill(
         con.execute(f"CREATE TABLE {table} ({columns})")
     if data.samples is not None:
         kept = kept_columns(data.samples.columns)
-        frame = data.samples.with_row_index(KEY)
-        con.register("_samples", frame)
         extra = "".join(f", {identifier(c)}" for c in kept)
-        con.execute(
-            "CREATE OR REPLACE TABLE samples AS SELECT key::INTEGER AS key, "
-            "sample_id::VARCHAR AS sample_id, source::VARCHAR AS source, row::BIGINT AS row, "
-            "label::VARCHAR AS label, group_id::VARCHAR AS group_id, "
-            f"content_hash::VARCHAR AS content_hash{extra} FROM _samples"
+        columns = (
+            "key::INTEGER AS key, sample_id::VARCHAR AS sample_id, source::VARCHAR AS source, "
+            "row::BIGINT AS row, label::VARCHAR AS label, group_id::VARCHAR AS group_id, "
+            f"content_hash::VARCHAR AS content_hash{extra}"
         )
-        con.unregister("_samples")
-    if data.samples is not None:
+        into = "CREATE OR REPLACE TABLE samples AS"
+        for part in _parts(data.samples.with_row_index(KEY)):
+            con.register("_rows", part)
+            con.execute(f"{into} SELECT {columns} FROM _rows")
+            con.unregister("_rows")
+            into = "INSERT INTO samples"
         for method, frame in data.scores.items():
             con.register("_scores", _ranked(frame, data.samples["sample_id"]))
             con.execute("INSERT INTO scores SELECT key, ?, score, rank FROM _scores", [method])
@@ -178,9 +181,18 @@ def _fill(
         rows = getattr(data, table)
         if rows is not None:
             names = [c.split()[0] for c in TABLES[table].split(", ")]
-            con.register("_rows", rows)
-            con.execute(f"INSERT INTO {table} SELECT {', '.join(names)} FROM _rows")
-            con.unregister("_rows")
+            for part in _parts(rows):
+                con.register("_rows", part)
+                con.execute(f"INSERT INTO {table} SELECT {', '.join(names)} FROM _rows")
+                con.unregister("_rows")
+
+
+def _parts(rows: pl.DataFrame | pl.LazyFrame) -> Iterator[pl.DataFrame]:
+    """Yield rows a part at a time: DuckDB takes a copy of each. No rows are one part."""
+    lazy = rows.lazy()
+    height = lazy.select(pl.len()).collect().item()
+    for begin in range(0, max(1, height), _PART):
+        yield lazy.slice(begin, _PART).collect()
 
 
 def _ranked(frame: pl.DataFrame, ids: pl.Series) -> pl.DataFrame:
